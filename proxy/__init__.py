@@ -1,0 +1,1 @@
+"""Consentry: a transparent privacy gateway for PostgreSQL."""

@@ -1,0 +1,109 @@
+"""A snapshot of the database's catalog, and name resolution as the server does it. Pure: `introspect` fills it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+# Relation kinds are pg_class.relkind: r table, p partitioned table, v view, m materialised view, f foreign table,
+# S sequence, t toast, c composite type, i/I index.
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One live (not dropped) user column of a relation, or a system column with number < 0."""
+
+    name: str
+    number: int
+    type_oid: int
+    type_name: str  # format_type(atttypid, atttypmod), schema-qualified where not in pg_catalog: fit for a cast
+    base_type: str  # pg_type.typname of the domain's base type, such as int4, text, timestamptz; arrays as _text
+    type_category: str  # pg_type.typcategory of the base type
+    collation: str | None = None  # qualified and quoted, where it is not the type's default
+    not_null: bool = False
+    has_default: bool = False
+    generated: bool = False  # GENERATED ALWAYS AS (...): cannot be written
+    leakproof: bool = False  # all btree comparison operators (= < > <= >= <>) of the type with itself are leakproof
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    oid: int
+    schema: str
+    name: str
+    kind: str
+    columns: tuple[Column, ...]
+    primary_key: tuple[str, ...] = ()
+    unique_keys: tuple[tuple[str, ...], ...] = ()  # columns of each unique, non-partial, plain-column index
+    parents: tuple[int, ...] = ()  # all ancestors by inheritance or partition, oids
+    reads: tuple[int, ...] = ()  # views: oids of all relations read, transitively through views
+    definition: str | None = None  # views, materialised views: pg_get_viewdef under an empty search_path
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return (self.schema, self.name)
+
+    def column(self, name: str) -> Column | None:
+        for column in self.columns:
+            if column.name == name:
+                return column
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionName:
+    """All overloads of one name in one schema that one extension (or none) owns."""
+
+    schema: str
+    extension: str | None
+    takes_row: bool  # an overload has exactly one argument of a composite or pseudo type: `t.f` may call it
+
+
+@dataclass(frozen=True, slots=True)
+class SearchPath:
+    """What unqualified names mean in one session.
+
+    `schemas`: effective schemas in order as current_schemas(true) gives them, without the temp schema;
+    `temporary`: names of the relations in this session's temp schema.
+    """
+
+    schemas: tuple[str, ...] = ("pg_catalog", "public")
+    temporary: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The catalog at one moment."""
+
+    database: str
+    server_version: int  # server_version_num
+    relations: Mapping[tuple[str, str], Relation]
+    functions: Mapping[str, tuple[FunctionName, ...]]
+    foreign_operators: frozenset[str] = frozenset()  # operator names defined outside pg_catalog and known extensions
+    schemas: frozenset[str] = frozenset()
+    version: str = ""  # changes whenever anything above does
+    by_oid: Mapping[int, Relation] = field(default_factory=dict)
+
+    def resolve(self, name: str, schema: str | None, path: SearchPath) -> Relation | None:
+        """The relation that the server would take for `schema.name` or `name`; None where there is none.
+
+        A temp relation is not in the snapshot: see `is_temporary`, which comes first.
+        """
+        if schema is not None:
+            return self.relations.get((schema, name))
+        for candidate in path.schemas:
+            found = self.relations.get((candidate, name))
+            if found is not None:
+                return found
+        return None
+
+    def is_temporary(self, name: str, schema: str | None, path: SearchPath) -> bool:
+        """Whether the name means a relation of the session's temp schema (which is searched first)."""
+        return schema == "pg_temp" or (schema is None and name in path.temporary)
+
+    def functions_named(self, name: str, schema: str | None, path: SearchPath) -> Sequence[FunctionName]:
+        """The functions that a call of this name may reach (overload resolution may take any of them)."""
+        every = self.functions.get(name, ())
+        if schema is not None:
+            return [f for f in every if f.schema == schema]
+        return [f for f in every if f.schema in path.schemas]

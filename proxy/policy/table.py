@@ -1,0 +1,171 @@
+"""The compiled rules: per app, per relation, a table of treatments. Every other room reads these values only.
+
+`policy.compile` makes them from the rules and a catalog snapshot; nothing is decided by scanning policies later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Action = Literal["show", "mask", "drop", "deny"]
+ConsentMode = Literal["opt_in", "opt_out"]
+Write = Literal["allow", "deny", "visible"]
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyRef:
+    """Where a decision stands, for hints and the audit log."""
+
+    name: str
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f'policy "{self.name}" ({self.file}:{self.line})'
+
+
+@dataclass(frozen=True, slots=True)
+class Mask:
+    """A mask with its options, validated. `kind` is a row of the table in rules.md; options as written there."""
+
+    kind: str
+    options: tuple[tuple[str, str | int], ...] = ()
+
+    def option(self, name: str, default: str | int) -> str | int:
+        for key, value in self.options:
+            if key == name:
+                return value
+        return default
+
+
+@dataclass(frozen=True, slots=True)
+class Treatment:
+    """What an app gets of a column.
+
+    show, no consent: the value. show with consent: the value where the subject's consent is in force, else `mask`.
+    mask, no consent: `mask`. drop: no such column. deny: touching it refuses the statement.
+    """
+
+    action: Action
+    mask: Mask | None = None
+    consent: ConsentMode | None = None
+    policy: PolicyRef | None = None  # None: an open column, or the defaults decided
+    basis: str | None = None
+    write: Write = "visible"
+
+    @property
+    def plain(self) -> bool:
+        """Shown as it is, to everybody, without condition."""
+        return self.action == "show" and self.consent is None
+
+    @property
+    def visible(self) -> bool:
+        """The column exists for the app (`deny` exists too, but cannot be touched)."""
+        return self.action in ("show", "mask")
+
+    @property
+    def writable(self) -> bool:
+        return self.write == "allow" or (self.write == "visible" and self.plain)
+
+    def __str__(self) -> str:
+        """As rule tests and `explain` print it: `show`, `mask email`, `show if consent, else null`, `drop`, `deny`."""
+        if self.action == "show" and self.consent is not None:
+            other = self.mask.kind if self.mask else "null"
+            when = "if consent" if self.consent == "opt_in" else "unless withdrawn"
+            return f"show {when}, else {other}"
+        if self.action == "mask":
+            return f"mask {self.mask.kind if self.mask else 'null'}"
+        return self.action
+
+
+@dataclass(frozen=True, slots=True)
+class GovernedColumn:
+    name: str
+    attribute: str | None  # None: the column is open
+    treatment: Treatment
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectStep:
+    """One step from a table to the one that holds the subject key: `from_column` = `schema.table.to_column`."""
+
+    from_column: str
+    schema: str
+    table: str
+    to_column: str
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """How the subject key of a row is found: follow `steps` (none where the key is here), then read `column`."""
+
+    column: str
+    steps: tuple[SubjectStep, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RowPolicy:
+    """A row exists for the app only when every consent is granted (opt_in) and `where` (SQL) is true."""
+
+    policy: PolicyRef
+    consent: tuple[str, ...] = ()  # attributes
+    where: str | None = None  # over the table's own columns; may hold :app and :login
+
+
+@dataclass(frozen=True, slots=True)
+class GovernedTable:
+    """One governed relation as one app has it. `columns` in the relation's order, every live column once."""
+
+    schema: str
+    name: str
+    subject: Subject | None
+    columns: tuple[GovernedColumn, ...]
+    rows: tuple[RowPolicy, ...] = ()
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return (self.schema, self.name)
+
+    @property
+    def plain(self) -> bool:
+        """Reads of it need no rewriting for this app."""
+        return not self.rows and all(c.treatment.plain for c in self.columns)
+
+    def column(self, name: str) -> GovernedColumn | None:
+        for column in self.columns:
+            if column.name == name:
+                return column
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class AppPolicy:
+    name: str
+    label: str
+    kind: Literal["internal", "partner"]
+    purpose: str
+    logins: tuple[str, ...]
+    trusted: bool = False
+    monitor: bool = False
+    explain: bool = False  # `explain: allow`
+    functions: frozenset[tuple[str, str]] = frozenset()  # (schema, name) that `functions: allow` lists
+    consent_id: str = ""
+    tables: Mapping[tuple[str, str], GovernedTable] = field(default_factory=dict)  # partitions and children included
+    open_tables: frozenset[tuple[str, str]] = frozenset()
+    unlisted_tables: Literal["deny", "open"] = "deny"
+    policies: tuple[PolicyRef, ...] = ()  # all that can decide for this app, for hints
+
+    @property
+    def hides_anything(self) -> bool:
+        return any(not table.plain for table in self.tables.values())
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledRules:
+    version: str  # sha256 hex of the rules' text and the catalog facts used
+    apps: Mapping[str, AppPolicy]
+    logins: Mapping[str, str]  # login -> app name
+    warnings: tuple[str, ...] = ()
+    show_hints: bool = True

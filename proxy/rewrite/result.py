@@ -1,0 +1,87 @@
+"""What a plan is: the immutable outcome of rewriting one text for one app. Sessions read it, nothing changes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from proxy.errors import PgError
+
+EffectKind = Literal[
+    "search_path",  # the statement sets or resets search_path (or all settings): ask the server at the next boundary
+    "temporary",  # creates, drops or renames temp relations: ask likewise
+    "prepare",  # SQL-level PREPARE: `name` now stands for the inner statement
+    "deallocate",  # `name`, or all where it is None
+    "copy_in",  # the server will answer CopyInResponse
+    "copy_out",
+    "discard",  # DISCARD ALL / TEMP / PLANS
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    kind: EffectKind
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Disclosure:
+    """One column that a statement reads, for the audit record."""
+
+    relation: str
+    column: str
+    attribute: str | None
+    treatment: str
+
+
+@dataclass(frozen=True, slots=True)
+class StatementInfo:
+    """What the audit record needs of one statement of the text (a simple query may hold several)."""
+
+    text: str  # constants out
+    fingerprint: str  # hex, libpg_query's
+    tag: str  # the tree's kind: SelectStmt, InsertStmt ...
+    disclosed: tuple[Disclosure, ...] = ()
+    policies: tuple[str, ...] = ()
+    consent: Literal["none", "opt_in", "opt_out"] = "none"
+    effects: tuple[Effect, ...] = ()
+    executes: str | None = None  # EXECUTE: the SQL-level prepared statement's name
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`text` is what is sent (without the terminating zero byte); `original` is what the app sent.
+
+    Where `refusal` is set, `text` is a text that always fails, to be sent in its place; the session answers with
+    `refusal` instead of the server's error. `splices` maps offsets in `text` back to `original`:
+    (start in text, end in text, start in original, end in original), characters, ascending, replaced stretches only.
+    `scrub` says that DETAIL, CONTEXT and values in messages of errors and notices may hold what the app may not see.
+    `shape` changes when the columns of the relations that it reads change for the app (see wire.md, reloads).
+    """
+
+    text: bytes
+    original: bytes
+    rewritten: bool
+    statements: tuple[StatementInfo, ...]
+    refusal: PgError | None = None
+    splices: tuple[tuple[int, int, int, int], ...] = ()
+    scrub: bool = False
+    shape: str = ""
+    effects: tuple[Effect, ...] = ()
+    refused_as: PgError | None = None  # monitor mode: what would have been refused
+
+    def original_position(self, position: int) -> int:
+        """A 1-based character position in `text`, as one in `original` (the start of a replaced stretch inside it)."""
+        at = position - 1
+        shift = 0
+        for start, end, original_start, original_end in self.splices:
+            if at < start:
+                break
+            if at < end:
+                return original_start + 1
+            shift = original_end - end
+        return at + shift + 1
+
+
+# A text that no PostgreSQL accepts in any state of a session: the raw parser fails before anything else is looked at.
+REFUSED_TEXT = b"consentry: refused"
