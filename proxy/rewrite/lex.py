@@ -1,0 +1,106 @@
+"""libpg_query as the rewriter uses it: the tree of a text, its tokens, and a copy that sqlglot can read harmlessly.
+
+All offsets are bytes into the UTF-8 text. The tree is libpg_query's JSON as Python dicts: `{"SelectStmt": {...}}`;
+a field that has its default (0, false, empty) is absent.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from postgast import PgQueryError, scan
+from postgast.native import lib
+from postgast.pg_query_pb2 import Token as TokenKind
+
+from proxy.errors import PgError
+
+Node = dict[str, Any]
+
+_IDENT = TokenKind.Value("IDENT")
+_UIDENT = TokenKind.Value("UIDENT")
+_HARMLESS_AS_NAME = frozenset(
+    TokenKind.Value(name) for name in ("SCONST", "USCONST", "BCONST", "XCONST", "PARAM", "IDENT", "UIDENT")
+)
+_COMMENTS = frozenset(TokenKind.Value(name) for name in ("SQL_COMMENT", "C_COMMENT"))
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One token: `text` is the bytes as sent, `kind` libpg_query's number, `word` the lower-cased text of a keyword."""
+
+    start: int
+    end: int
+    kind: int
+    text: bytes
+    keyword: bool
+
+    @property
+    def word(self) -> str:
+        return self.text.decode().lower() if self.keyword else ""
+
+
+def parse(text: str) -> list[Node]:
+    """The statements of `text` (each a RawStmt: `stmt`, `stmt_location`, `stmt_len`).
+
+    Raises PgError with PostgreSQL's own message and position where the grammar does not take the text.
+    """
+    result = lib.pg_query_parse(text.encode())
+    try:
+        if result.error:
+            error = result.error.contents
+            message = error.message.decode("utf-8", "replace")
+            raise PgError(message, "42601", position=error.cursorpos or None)
+        tree: Node = json.loads(result.parse_tree)
+    finally:
+        lib.pg_query_free_parse_result(result)
+    statements: list[Node] = tree.get("stmts", [])
+    return statements
+
+
+def tokens(text: str) -> list[Token]:
+    """The tokens of `text`, comments left out. Raises PgError where the scanner refuses it."""
+    raw = text.encode()
+    return [
+        Token(t.start, t.end, t.token, raw[t.start : t.end], t.keyword_kind != 0)
+        for t in _scan(text)
+        if t.token not in _COMMENTS
+    ]
+
+
+def _scan(text: str) -> Any:
+    try:
+        return scan(text).tokens
+    except PgQueryError as error:
+        raise PgError(str(error), "42601") from error
+
+
+def harmless_copy(text: str) -> str:
+    """A text of the same length in bytes, ASCII only, that means the same relations to a lexer that is not PostgreSQL's.
+
+    Strings, parameters and non-ASCII names become identifiers of the same length, comments become blanks
+    (rewriting.md, evidence 2: sqlglot reads `$1||$` as the start of a dollar quote).
+    """
+    raw = bytearray(text.encode())
+    for token in _scan(text):
+        stretch = raw[token.start : token.end]
+        if token.token in _COMMENTS:
+            raw[token.start : token.end] = b" " * len(stretch)
+        elif token.token in (_IDENT, _UIDENT):
+            if not stretch.isascii() or b'""' in stretch:
+                raw[token.start : token.end] = b'"' + b"x" * (len(stretch) - 2) + b'"' if len(stretch) > 2 else b"x"
+        elif token.token in _HARMLESS_AS_NAME:
+            raw[token.start : token.end] = b"s" * len(stretch)
+    return raw.decode("ascii", "replace")
+
+
+def quote_identifier(name: str) -> str:
+    """`name` as a quoted identifier: the one quoting function for names."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def quote_literal(value: str) -> str:
+    """`value` as a string constant that means the same under any setting of standard_conforming_strings."""
+    quoted = value.replace("'", "''")
+    return f"E'{quoted.replace(chr(92), chr(92) * 2)}'" if "\\" in value else f"'{quoted}'"
