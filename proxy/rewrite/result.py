@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -85,3 +86,17 @@ class Plan:
 
 # A text that no PostgreSQL accepts in any state of a session: the raw parser fails before anything else is looked at.
 REFUSED_TEXT = b"consentry: refused"
+
+
+@dataclass(frozen=True, slots=True)
+class SystemCatalog:
+    """The system catalogs as one app has them. Keys are (schema, name) of pg_catalog and information_schema.
+
+    `open`: relations that pass as they are. `forms`: relation -> the text of the sub-query, parentheses included, that
+    stands in its place (`AS alias` follows it). Every other system relation is refused. `arguments`: name of a pg_catalog function
+    that prints a definition -> the text that takes the place of its first argument, `{argument}` being what stood there.
+    """
+
+    open: frozenset[tuple[str, str]]
+    forms: Mapping[tuple[str, str], str]
+    arguments: Mapping[str, str]
