@@ -1,0 +1,50 @@
+# Needs python3 (3.11 or newer) and make, nothing else: every verb makes .venv for itself, once.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+PYTEST_ARGS ?=
+DEMO_ARGS ?=
+
+.PHONY: help demo test lint bench nightly clean
+
+help:
+	@echo "make demo     a small shop behind the gateway, in this terminal"
+	@echo "make test     all tests (an embedded PostgreSQL comes along)"
+	@echo "make lint     ruff, mypy --strict, import-linter"
+	@echo "make bench    the tables of docs/benchmarks.md"
+	@echo "make nightly  the long tests"
+
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Consentry needs Python 3.11 or newer; try: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.demo: pyproject.toml $(VENV)/.made
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet -e '.[demo]'
+	@touch $@
+
+$(VENV)/.test: pyproject.toml $(VENV)/.made
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet -e '.[test,lint]'
+	@touch $@ $(VENV)/.demo
+
+demo: $(VENV)/.demo
+	$(BIN)/consentry demo $(DEMO_ARGS)
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check --diff proxy tests benchmarks
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.test
+	@for table in benchmarks/[a-z]*.py; do $(BIN)/python $$table || exit 1; done
+
+nightly: $(VENV)/.test
+	CONSENTRY_NIGHTLY=1 $(BIN)/python -m pytest -m '' --timeout 7200 $(PYTEST_ARGS)
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
