@@ -1,0 +1,31 @@
+"""Fixtures for all tests. `pg_server` is the one that most need; see tests/servers.py for what it can do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from proxy.demo.postgres import local_binaries
+from tests.servers import PgServer, find_server, start_tls_server
+
+
+@pytest.fixture(scope="session")
+def pg_server() -> Iterator[PgServer]:
+    """The PostgreSQL that tests run against; fails, never skips, where none can be had."""
+    server = find_server()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def pg15_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PgServer]:
+    """Debian's PostgreSQL (15 on bookworm), with TLS: another version than the embedded one's."""
+    binaries = local_binaries(15) or local_binaries()
+    if binaries is None:
+        pytest.skip("no PostgreSQL with OpenSSL in /usr/lib/postgresql")
+    folder: Path = tmp_path_factory.mktemp("pg15")
+    server = start_tls_server(binaries, folder)
+    yield server
+    server.close()
