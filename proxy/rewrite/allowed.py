@@ -152,3 +152,13 @@ ENCODINGS = {
     "WIN1252": "cp1252",
     "KOI8R": "koi8-r",
 }
+
+# Names that the grammar itself makes calls of, or types written as a call (`uuid('...')`): harmless where no function has the name.
+GRAMMAR_FUNCTIONS = frozenset(
+    """
+    bit bool box btrim bytea char cidr circle collation_for date date_part extract float4 float8 inet int2 int4 int8 interval
+    is_normalized json jsonb jsonpath like_escape line lseg ltrim macaddr macaddr8 money name normalize numeric oid overlay path
+    pg_collation_for point polygon position rtrim similar_to_escape substring system_user text time timestamp timestamptz timetz
+    timezone tsquery tsvector uuid varbit varchar xid xml xmlexists
+    """.split()
+)

@@ -88,8 +88,9 @@ def harmless_copy(text: str) -> str:
         if token.token in _COMMENTS:
             raw[token.start : token.end] = b" " * len(stretch)
         elif token.token in (_IDENT, _UIDENT):
-            if not stretch.isascii() or b'""' in stretch:
-                raw[token.start : token.end] = b'"' + b"x" * (len(stretch) - 2) + b'"' if len(stretch) > 2 else b"x"
+            if not stretch.isascii() or b'""' in stretch or token.token == _UIDENT:
+                quoted = stretch.startswith(b'"')
+                raw[token.start : token.end] = b'"' + b"x" * (len(stretch) - 2) + b'"' if quoted else b"x" * len(stretch)
         elif token.token in _HARMLESS_AS_NAME:
             raw[token.start : token.end] = b"s" * len(stretch)
     return raw.decode("ascii", "replace")

@@ -2,9 +2,27 @@
 
 from __future__ import annotations
 
-from proxy.catalog.model import SearchPath, Snapshot
-from proxy.policy.table import AppPolicy, CompiledRules
-from proxy.rewrite.result import Plan
+from postgast import PgQueryError
+from postgast import fingerprint as pg_fingerprint
+from postgast import normalize as pg_normalize
+
+from proxy.catalog.model import Relation, SearchPath, Snapshot
+from proxy.errors import PgError, feature_not_supported, undefined_table
+from proxy.policy.table import AppPolicy, CompiledRules, GovernedTable
+from proxy.rewrite.catalogs import readable_view, rewrite_catalogs, system_catalog
+from proxy.rewrite.context import Context
+from proxy.rewrite.dml import rewrite_writes
+from proxy.rewrite.fence import Fences
+from proxy.rewrite.forms import Form
+from proxy.rewrite.functions import check_functions
+from proxy.rewrite.lex import Node, Token, parse, tokens
+from proxy.rewrite.locate import check_agreement
+from proxy.rewrite.result import REFUSED_TEXT, Effect, Plan, StatementInfo
+from proxy.rewrite.scope import SYSTEM_SCHEMAS, Reference, analyse
+from proxy.rewrite.select import rewrite_reads
+from proxy.rewrite.splice import Edit, splice
+from proxy.rewrite.statements import check_explain, check_statement, effects_of
+from proxy.rewrite.verify import Verifier
 
 
 class Planner:
@@ -14,7 +32,243 @@ class Planner:
         self.app = app
         self.rules = rules
         self.snapshot = snapshot
+        self._system = system_catalog(app, snapshot)
+        self._verifier = Verifier(app, snapshot, self._system)
+        self._forms: dict[tuple[str, str], Form] = {}
 
     def plan(self, query: bytes, path: SearchPath, parameter_types: tuple[int, ...] = (), encoding: str = "utf-8") -> Plan:
         """`query` without its zero byte, as the app sent it; never raises for anything the app can send."""
-        raise NotImplementedError
+        try:
+            text = query.decode(encoding)
+        except UnicodeDecodeError as error:
+            raised = PgError(f'invalid byte sequence for encoding "{encoding}": {error.reason}', "22021")
+            return self._refused(query, "", raised)
+        try:
+            return self._plan(query, text, path, parameter_types, encoding)
+        except PgError as error:
+            return self._refused(query, text, error)
+        except RecursionError:
+            return self._refused(query, text, PgError("stack depth limit exceeded", "54001"))
+
+    def _plan(
+        self, query: bytes, text: str, path: SearchPath, parameter_types: tuple[int, ...], encoding: str
+    ) -> Plan:
+        statements = parse(text)
+        found = tokens(text)
+        raw = text.encode()
+        edits: list[Edit] = []
+        contexts = []
+        for number, statement in enumerate(statements):
+            context = self._context(text, raw, found, statement["stmt"], path, parameter_types)
+            self._pass_over(context)
+            if context.edits:
+                begin = statement.get("stmt_location", 0)
+                check_agreement(text, found, context.statement, begin, begin + statement.get("stmt_len", len(raw) - begin))
+            edits += context.edits
+            contexts.append(context)
+            path = self._path_after(context.statement, path, last=number == len(statements) - 1)
+        spliced = splice(text, edits)
+        self._verifier.verify(text, spliced.text, contexts[0].path if contexts else path, parameter_types)
+        rewritten = bool(edits)
+        infos = tuple(self._info(c, statement, raw) for c, statement in zip(contexts, statements, strict=True))
+        shown = self.app.monitor or not rewritten
+        return Plan(
+            text=query if shown else spliced.text.encode(encoding),
+            original=query,
+            rewritten=not shown,
+            statements=infos,
+            splices=() if shown else spliced.stretches,
+            scrub=not self.app.monitor and self.app.hides_anything and any(map(_touches_hidden, contexts)),
+            shape="" if shown else self._shape(contexts),
+            effects=tuple(effect for info in infos for effect in info.effects),
+        )
+
+    def _context(
+        self,
+        text: str,
+        raw: bytes,
+        found: list[Token],
+        statement: Node,
+        path: SearchPath,
+        parameter_types: tuple[int, ...],
+    ) -> Context:
+        check_statement(statement, self.app, path)
+        analysis = analyse(statement, self.snapshot, path, self.app)
+        return Context(
+            text=text,
+            raw=raw,
+            tokens=found,
+            statement=statement,
+            analysis=analysis,
+            app=self.app,
+            snapshot=self.snapshot,
+            path=path,
+            system=self._system,
+            fences=Fences.of(statement, analysis, self.snapshot, parameter_types),
+            form_of=self._form,
+            hints=self.rules.show_hints,
+        )
+
+    def _pass_over(self, context: Context) -> None:
+        for node in context.analysis.unknown:
+            name = ".".join(node[k] for k in ("schemaname", "relname") if k in node)
+            raise undefined_table(name, context.position(node.get("location", 0)))
+        for reference in context.analysis.references:
+            self._check_relation(context, reference)
+        check_functions(context)
+        check_explain(context.statement, context.analysis, self.app)
+        for use in context.analysis.uses:
+            context.disclose_use(use)
+        rewrite_catalogs(context)
+        rewrite_reads(context)
+        rewrite_writes(context)
+
+    def _check_relation(self, context: Context, reference: Reference) -> None:
+        relation, node = reference.relation, reference.node
+        if node.get("catalogname", self.snapshot.database) != self.snapshot.database:
+            raise feature_not_supported(
+                f'cross-database references are not implemented: "{node["catalogname"]}.{reference.name}"',
+                position=context.position(reference.start),
+            )
+        if relation is None or reference.table is not None or relation.schema in SYSTEM_SCHEMAS:
+            return
+        if not self._readable(relation):
+            reads = [self.snapshot.by_oid[oid] for oid in relation.reads if oid in self.snapshot.by_oid]
+            governed = sorted({f"{r.schema}.{r.name}" for r in reads if r.key in self.app.tables})
+            raise context.refuse(
+                f'permission denied for relation "{relation.name}"',
+                f"It reads {', '.join(governed)}, which the rules govern: list {relation.schema}.{relation.name} in the rules."
+                if governed
+                else f"The rules do not list {relation.schema}.{relation.name} (defaults: unlisted_tables: deny).",
+                reference.start,
+            )
+
+    def _readable(self, relation: Relation) -> bool:
+        if relation.kind == "S":
+            return relation.schema != "consentry"
+        if relation.schema.startswith(("pg_toast", "pg_temp")) or relation.kind not in "rpvmf":
+            return False
+        return readable_view(relation, self.app, self.snapshot)
+
+    def _form(self, table: GovernedTable) -> Form:
+        form = self._forms.get(table.key)
+        if form is None:
+            form = self._forms[table.key] = Form(self.app, table, self.snapshot.relations[table.key], self.snapshot)
+        return form
+
+    def _path_after(self, statement: Node, path: SearchPath, *, last: bool) -> SearchPath:
+        """What names mean for the next statement of the same text."""
+        if last:
+            return path
+        ((kind, fields),) = statement.items()
+        if any(effect.kind in ("search_path", "discard") for effect in effects_of(statement)):
+            raise feature_not_supported(
+                "a statement that changes search_path must be the last of its query", "Send the next statements separately."
+            )
+        relation = fields.get("relation") if kind == "CreateStmt" else fields.get("into", {}).get("rel")
+        if relation is not None and not fields.get("if_not_exists"):
+            return SearchPath(path.schemas, path.temporary | {relation["relname"]})
+        if any(effect.kind == "temporary" for effect in effects_of(statement)):
+            raise feature_not_supported(
+                "a statement that may change which temp tables exist must be the last of its query",
+                "Send the next statements separately.",
+            )
+        return path
+
+    def _info(self, context: Context, statement: Node, raw: bytes) -> StatementInfo:
+        begin = statement.get("stmt_location", 0)
+        part = raw[begin : begin + statement.get("stmt_len", len(raw) - begin)].decode()
+        return _describe(part, context.statement, context)
+
+    def _shape(self, contexts: list[Context]) -> str:
+        """The columns of what is read, for statements whose result has them by `*` or a row."""
+        parts = []
+        for context in contexts:
+            for reference in context.analysis.references:
+                if reference.table is not None:
+                    names = ",".join(c.name for c in reference.table.columns if c.treatment.visible)
+                    parts.append(f"{reference.table.schema}.{reference.table.name}({names})")
+        return ";".join(sorted(parts))
+
+    def _refused(self, query: bytes, text: str, error: PgError) -> Plan:
+        info = StatementInfo(normalised(text), "", "", ()) if text else StatementInfo("", "", "")
+        if self.app.monitor:
+            return Plan(query, query, False, (info,), refused_as=error, effects=_monitored_effects(text))
+        return Plan(REFUSED_TEXT, query, False, (info,), refusal=error)
+
+
+def _monitored_effects(text: str) -> tuple[Effect, ...]:
+    """In monitor mode what is refused runs all the same: its effects count."""
+    try:
+        return tuple(effect for s in parse(text) for effect in effects_of(s["stmt"]))
+    except PgError:
+        return ()
+
+
+def _touches_hidden(context: Context) -> bool:
+    """Whether an error of the statement could hold what the app may not see."""
+    return any(
+        (reference.table is not None and not reference.table.plain) or reference.role != "read"
+        for reference in context.analysis.references
+    )
+
+
+def _describe(text: str, statement: Node, context: Context | None = None) -> StatementInfo:
+    ((kind, fields),) = statement.items()
+    modes = {t for t in _modes(context)} if context else set()
+    return StatementInfo(
+        text=normalised(text),
+        fingerprint=fingerprint(text),
+        tag=kind,
+        disclosed=tuple(context.disclosed) if context else (),
+        policies=tuple(context.policies) if context else (),
+        consent="opt_in" if "opt_in" in modes else "opt_out" if "opt_out" in modes else "none",
+        effects=effects_of(statement),
+        executes=fields["name"] if kind == "ExecuteStmt" else None,
+    )
+
+
+def _modes(context: Context) -> set[str]:
+    """The consent modes that decided on what the statement reads."""
+    modes = set()
+    for reference in context.analysis.references:
+        table = reference.table
+        if table is None:
+            continue
+        named = {d.column for d in context.disclosed if d.relation == f"{table.schema}.{table.name}"}
+        modes |= {c.treatment.consent for c in table.columns if c.treatment.consent and c.name in named}
+        if any(row.consent for row in table.rows):
+            modes.add("opt_in")
+    return {mode for mode in modes if mode is not None}
+
+
+def describe(query: bytes) -> tuple[StatementInfo, ...]:
+    """What the audit record needs of a text that passes as it is (trusted apps)."""
+    text = query.decode("utf-8", "replace")
+    try:
+        statements = parse(text)
+    except PgError:
+        return (StatementInfo("(not understood)", "", ""),)
+    raw = text.encode()
+    out = []
+    for statement in statements:
+        begin = statement.get("stmt_location", 0)
+        part = raw[begin : begin + statement.get("stmt_len", len(raw) - begin)].decode("utf-8", "replace")
+        out.append(_describe(part, statement["stmt"]))
+    return tuple(out)
+
+
+def normalised(text: str) -> str:
+    """`text` with its constants out; of a text that does not parse, nothing (its constants cannot be told from the rest)."""
+    try:
+        return pg_normalize(text.strip())
+    except PgQueryError:
+        return "(not understood)"
+
+
+def fingerprint(text: str) -> str:
+    """libpg_query's fingerprint: the same for statements that differ in constants only."""
+    try:
+        return pg_fingerprint(text).hex
+    except PgQueryError:
+        return ""

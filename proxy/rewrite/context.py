@@ -1,0 +1,129 @@
+"""What the passes over one statement share: its text, tokens and scopes, what the app may, and the edits so far."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from proxy.catalog.model import SearchPath, Snapshot
+from proxy.errors import PgError, feature_not_supported, insufficient_privilege
+from proxy.policy.table import AppPolicy, GovernedColumn, GovernedTable
+from proxy.rewrite.fence import Fences
+from proxy.rewrite.forms import Form
+from proxy.rewrite.lex import Node, Token
+from proxy.rewrite.result import Disclosure, SystemCatalog
+from proxy.rewrite.scope import Analysis, ColumnUse, Reference, Source, owners
+from proxy.rewrite.splice import Edit
+
+
+@dataclass(slots=True)
+class Context:
+    text: str
+    raw: bytes
+    tokens: list[Token]
+    statement: Node
+    analysis: Analysis
+    app: AppPolicy
+    snapshot: Snapshot
+    path: SearchPath
+    system: SystemCatalog
+    fences: Fences
+    form_of: Callable[[GovernedTable], Form]
+    hints: bool
+    edits: list[Edit] = field(default_factory=list)
+    disclosed: dict[Disclosure, None] = field(default_factory=dict)
+    policies: dict[str, None] = field(default_factory=dict)
+    _starts: list[int] = field(default_factory=list)
+
+    # -- the text ---------------------------------------------------------------------------------------------------
+
+    def edit(self, start: int, end: int, text: str) -> None:
+        self.edits.append(Edit(start, end, text))
+
+    def token_at(self, start: int) -> int:
+        """The index of the token that begins at byte `start`. Raises PgError where none does (never seen)."""
+        if not self._starts:
+            self._starts = [token.start for token in self.tokens]
+        index = bisect_left(self._starts, start)
+        if index == len(self.tokens) or self._starts[index] != start:
+            raise feature_not_supported(f"no token begins at byte {start} of the statement")
+        return index
+
+    def name_end(self, index: int) -> int:
+        """The index after a dotted name that begins at token `index`."""
+        index += 1
+        while index + 1 < len(self.tokens) and self.tokens[index].text == b".":
+            index += 2
+        return index
+
+    def matching(self, index: int) -> int:
+        """The index of the parenthesis that closes the one at token `index`."""
+        depth = 0
+        while True:
+            text = self.tokens[index].text
+            depth += (text == b"(") - (text == b")")
+            if depth == 0:
+                return index
+            index += 1
+
+    def position(self, start: int) -> int | None:
+        """A byte offset as the 1-based character position of an error; None for what is not in the text."""
+        return None if start < 0 else len(self.raw[:start].decode("utf-8", "replace")) + 1
+
+    # -- refusals ---------------------------------------------------------------------------------------------------
+
+    def refuse(self, message: str, hint: str | None = None, start: int = -1) -> PgError:
+        return insufficient_privilege(message, hint if self.hints else None, self.position(start))
+
+    def unsupported(self, message: str, hint: str | None = None, start: int = -1) -> PgError:
+        return feature_not_supported(message, hint, self.position(start))
+
+    def denied_column(self, table: GovernedTable, column: GovernedColumn, start: int) -> PgError:
+        because = column.treatment.policy
+        return self.refuse(
+            f'permission denied for column "{column.name}" of relation "{table.name}"',
+            f"{because} denies it to app {self.app.name}." if because else f"The rules deny it to app {self.app.name}.",
+            start,
+        )
+
+    # -- what is disclosed ------------------------------------------------------------------------------------------
+
+    def disclose(self, table: GovernedTable, column: GovernedColumn) -> None:
+        treatment = column.treatment
+        self.disclosed[Disclosure(f"{table.schema}.{table.name}", column.name, column.attribute, str(treatment))] = None
+        if treatment.policy is not None:
+            self.policies[treatment.policy.name] = None
+
+    def disclose_use(self, use: ColumnUse) -> None:
+        """Notes what one column use reads; raises the refusal of a denied column."""
+        found = owners(use)
+        for source in flatten(found.sources):
+            reference = source.reference
+            if reference is None or reference.table is None:
+                continue
+            table = reference.table
+            if found.whole_row or found.column == "*":
+                touched = [c for c in table.columns if c.treatment.action != "drop"]
+            else:
+                named = table.column(source.base_column(found.column))
+                touched = [named] if named is not None and named.treatment.action != "drop" else []
+            for column in touched:
+                if column.treatment.action == "deny":
+                    raise self.denied_column(table, column, use.start)
+                self.disclose(table, column)
+
+    def uses_of(self, reference: Reference) -> list[tuple[ColumnUse, Source, bool]]:
+        """(use, the source through which it means `reference`, whether it is the whole row)."""
+        out = []
+        for use in self.analysis.uses:
+            found = owners(use)
+            for source in flatten(found.sources):
+                if source.reference is reference:
+                    out.append((use, source, found.whole_row))
+        return out
+
+
+def flatten(sources: tuple[Source, ...]) -> list[Source]:
+    """The sources with the members of aliased joins in place of them."""
+    return [inner for source in sources for inner in (flatten(source.members) if source.members else [source])]

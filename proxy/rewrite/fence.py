@@ -1,0 +1,303 @@
+"""When may PostgreSQL run an expression of the app's on a row that the app must not know of, and what may go inside the fence.
+
+rewriting.md, evidence 7: whatever shape the row policy has, PostgreSQL ran the app's `email::int = 1` on hidden rows and printed
+a hidden address in the error. Only comparisons whose functions are leakproof (pg_proc.proleakproof) are harmless there.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from proxy.catalog.model import Column, Snapshot
+from proxy.rewrite.lex import Node, quote_literal
+from proxy.rewrite.scope import Analysis, ColumnUse, Level, Reference, owners, walk
+
+COMPARISONS = ("=", "<>", "<", ">", "<=", ">=")
+_FLIPPED = {"=": "=", "<>": "<>", "<": ">", ">": "<", "<=": ">=", ">=": "<="}
+_INTEGERS = ("int2", "int4", "int8")
+_INTEGER_OIDS = (20, 21, 23)
+_TEXTS = ("text", "varchar")
+
+
+@dataclass(frozen=True, slots=True)
+class Fences:
+    """Answers for one statement: needs what the analysis knows of it and the types that the driver gave its parameters."""
+
+    analysis: Analysis
+    snapshot: Snapshot
+    parameter_types: tuple[int, ...]
+    uses: dict[int, ColumnUse]
+    parameters_used: Mapping[int, int]  # how often each parameter stands in the statement
+
+    @classmethod
+    def of(
+        cls, statement: Node, analysis: Analysis, snapshot: Snapshot, parameter_types: tuple[int, ...]
+    ) -> Fences:
+        used = Counter(node["ParamRef"].get("number", 0) for node in walk(statement) if "ParamRef" in node)
+        if statement.get("PrepareStmt", {}).get("argtypes"):
+            used.update(list(used))  # typed, but not by the driver: as good as used twice
+        return cls(analysis, snapshot, parameter_types, {id(use.node): use for use in analysis.uses}, used)
+
+    # -- is the whole statement leakproof? --------------------------------------------------------------------------
+
+    def leakproof_statement(self, statement: Node) -> bool:
+        """Whether nothing in the statement could tell of a hidden row, wherever PostgreSQL evaluates it."""
+        ((kind, node),) = statement.items()
+        match kind:
+            case "SelectStmt":
+                return self._select(node, outermost=True)
+            case "ExplainStmt" | "PrepareStmt" | "DeclareCursorStmt" | "CreateTableAsStmt":
+                return self.leakproof_statement(node["query"])
+            case "CopyStmt":
+                return "query" not in node or self.leakproof_statement(node["query"])
+        return False
+
+    def leakproof_condition(self, where: Node | None) -> bool:
+        """Whether a WHERE clause alone is leakproof (of UPDATE and DELETE: SET and RETURNING run on rows that it chose)."""
+        return self._expression(where)
+
+    def _select(self, node: Node, *, outermost: bool = False) -> bool:
+        for cte in node.get("withClause", {}).get("ctes", ()):
+            query = cte["CommonTableExpr"]["ctequery"]
+            if "SelectStmt" not in query or not self._select(query["SelectStmt"]):
+                return False
+        if node.get("op", "SETOP_NONE") != "SETOP_NONE":
+            if not (self._select(node["larg"], outermost=outermost) and self._select(node["rarg"], outermost=outermost)):
+                return False
+        if not all(self._from_item(item) for item in node.get("fromClause", ())):
+            return False
+        free = [node.get(name) for name in ("targetList", "groupClause", "sortClause", "distinctClause", "windowClause")]
+        if outermost:
+            if any(_has(part, "SubLink") for part in free):
+                return False
+        elif not all(self._bare(part) for part in free):
+            return False
+        rest = ("whereClause", "havingClause", "limitOffset", "limitCount", "valuesLists")
+        return all(self._expression(node.get(name)) for name in rest)
+
+    def _from_item(self, item: Node) -> bool:
+        ((kind, node),) = item.items()
+        if kind == "RangeVar":
+            return True
+        if kind == "RangeSubselect":
+            return "SelectStmt" in node["subquery"] and self._select(node["subquery"]["SelectStmt"])
+        if kind == "JoinExpr":
+            if node.get("isNatural") or not (self._from_item(node["larg"]) and self._from_item(node["rarg"])):
+                return False
+            return self._using(node) and self._expression(node.get("quals"))
+        return False
+
+    def _using(self, node: Node) -> bool:
+        for name in node.get("usingClause", ()):
+            found = owners(self.uses[id(name)])
+            columns = [_column(source.reference, source.base_column(found.column)) for source in found.sources]
+            if len(columns) != 2 or not all(c is not None and c.leakproof for c in columns):
+                return False
+            if columns[0].type_oid != columns[1].type_oid:  # type: ignore[union-attr]
+                return False
+        return "=" not in self.snapshot.foreign_operators
+
+    def _bare(self, part: object) -> bool:
+        """Only columns and constants, named or not."""
+        if not part:
+            return True
+        if isinstance(part, list):
+            return all(self._bare(element) for element in part)
+        assert isinstance(part, dict)
+        ((kind, node),) = part.items() if len(part) == 1 else (("", None),)
+        if kind == "ResTarget":
+            return self._bare(node.get("val"))
+        if kind == "SortBy":
+            return "useOp" not in node and self._bare(node["node"])
+        return kind in ("ColumnRef", "A_Const", "ParamRef")
+
+    def _expression(self, value: object) -> bool:
+        if not value:
+            return True
+        if isinstance(value, list):
+            return all(self._expression(element) for element in value)
+        assert isinstance(value, dict)
+        ((kind, node),) = value.items()
+        match kind:
+            case "ColumnRef" | "A_Const" | "ParamRef":
+                return True
+            case "BoolExpr":
+                return self._expression(node["args"])
+            case "List":
+                return self._expression(node["items"])
+            case "NullTest" | "BooleanTest":
+                return "ColumnRef" in node["arg"] and not owners(self.uses[id(node["arg"]["ColumnRef"])]).whole_row
+            case "A_Expr":
+                return self._comparison(node)
+            case "SubLink":
+                inner = node["subselect"].get("SelectStmt")
+                return node["subLinkType"] == "EXISTS_SUBLINK" and inner is not None and self._select(inner)
+        return False
+
+    def _comparison(self, node: Node) -> bool:
+        operator = _operator(node)
+        if operator is None or operator in self.snapshot.foreign_operators:
+            return False
+        left, right = node.get("lexpr"), node.get("rexpr")
+        match node["kind"]:
+            case "AEXPR_OP":
+                if operator not in COMPARISONS or left is None or right is None:
+                    return False
+                return self._pair(left, right) or self._pair(right, left)
+            case "AEXPR_IN":
+                return all(self._pair(left, item, columns=False) for item in right["List"]["items"])
+            case "AEXPR_BETWEEN" | "AEXPR_NOT_BETWEEN":
+                return not self.snapshot.foreign_operators & {"<", ">", "<=", ">="} and all(
+                    self._pair(left, item, columns=False) for item in right["List"]["items"]
+                )
+        return False
+
+    def _pair(self, left: Node, right: Node, columns: bool = True) -> bool:
+        column = self._known_column(left)
+        if column is None or not column.leakproof:
+            return False
+        if columns and "ColumnRef" in right:
+            other = self._known_column(right)
+            return other is not None and other.type_oid == column.type_oid
+        return self._fits(right, column)
+
+    def _known_column(self, node: Node) -> Column | None:
+        if "ColumnRef" not in node:
+            return None
+        found = owners(self.uses[id(node["ColumnRef"])])
+        if found.whole_row or not found.certain or len(found.sources) != 1:
+            return None
+        (source,) = found.sources
+        return _column(source.reference, source.base_column(found.column))
+
+    def _fits(self, node: Node, column: Column) -> bool:
+        if "ParamRef" in node:
+            number = node["ParamRef"].get("number", 0)
+            given = self.parameter_types[number - 1] if 0 < number <= len(self.parameter_types) else 0
+            both_integers = given in _INTEGER_OIDS and column.base_type in _INTEGERS
+            # an untyped parameter takes the type of its first use: with a second one, which that is would change
+            return (given == 0 and self.parameters_used[number] == 1) or given == column.type_oid or both_integers
+        if "A_Const" not in node:
+            return False
+        constant = node["A_Const"]
+        if "sval" in constant or constant.get("isnull"):
+            return True
+        if "boolval" in constant:
+            return column.base_type == "bool"
+        return column.base_type in _INTEGERS and _integer(constant) is not None
+
+    # -- what may stand inside the fence ----------------------------------------------------------------------------
+
+    def comparisons(self, reference: Reference, level: Level | None, alias: str = "t") -> list[str]:
+        """The app's own simple comparisons on plain columns of `reference`, as conjuncts over `alias`, for an index to use."""
+        if level is None or level.node is None or reference.table is None:
+            return []
+        where = level.node.get("whereClause")
+        out = []
+        for conjunct in _conjuncts(where):
+            text = self._copied(conjunct, reference, alias)
+            if text is not None and text not in out:
+                out.append(text)
+        return out
+
+    def _copied(self, conjunct: Node, reference: Reference, alias: str) -> str | None:
+        node = conjunct.get("A_Expr")
+        if node is None or not self._comparison(node):
+            return None
+        operator = _operator(node) or ""
+        left, right = node["lexpr"], node["rexpr"]
+        if node["kind"] == "AEXPR_OP" and operator != "<>":
+            if "ColumnRef" not in left:
+                left, right, operator = right, left, _FLIPPED[operator]
+            name = self._own_column(left, reference)
+            value = _value(right)
+            if name is None or value is None:
+                return None
+            return f"({alias}.{name} OPERATOR(pg_catalog.{operator}) {value})"
+        if node["kind"] == "AEXPR_IN" and operator == "=":
+            name = self._own_column(left, reference)
+            column = self._known_column(left)
+            values = [_value(item) for item in right["List"]["items"]]
+            if name is None or column is None or None in values or not _one_array(right["List"]["items"], column):
+                return None
+            return f"({alias}.{name} OPERATOR(pg_catalog.=) ANY (ARRAY[{', '.join(str(v) for v in values)}]))"
+        return None
+
+    def _own_column(self, node: Node, reference: Reference) -> str | None:
+        """The quoted name of the reference's own plain column, or None."""
+        if "ColumnRef" not in node:
+            return None
+        found = owners(self.uses[id(node["ColumnRef"])])
+        if found.whole_row or not found.certain or len(found.sources) != 1 or found.sources[0].reference is not reference:
+            return None
+        name = found.sources[0].base_column(found.column)
+        assert reference.table is not None
+        column = reference.table.column(name)
+        if column is None or not column.treatment.plain:
+            return None
+        return '"' + name.replace('"', '""') + '"'
+
+
+def _operator(node: Node) -> str | None:
+    """The operator's bare name; None where it is qualified or compound."""
+    names = node.get("name", [])
+    if node["kind"] in ("AEXPR_BETWEEN", "AEXPR_NOT_BETWEEN"):
+        return "BETWEEN"
+    return str(names[0]["String"]["sval"]) if len(names) == 1 else None
+
+
+def _column(reference: Reference | None, name: str) -> Column | None:
+    if reference is None or reference.relation is None:
+        return None
+    return reference.relation.column(name)
+
+
+def _conjuncts(where: Node | None) -> list[Node]:
+    if where is None:
+        return []
+    if "BoolExpr" in where and where["BoolExpr"]["boolop"] == "AND_EXPR":
+        return [c for argument in where["BoolExpr"]["args"] for c in _conjuncts(argument)]
+    return [where]
+
+
+def _integer(constant: Node) -> int | None:
+    if "ival" in constant:
+        return int(constant["ival"].get("ival", 0))
+    if "fval" in constant:
+        text = constant["fval"]["fval"]
+        if text.lstrip("-").isdigit() and -(2**63) <= int(text) < 2**63:
+            return int(text)
+    return None
+
+
+def _value(node: Node) -> str | None:
+    """A constant or parameter as text, or None."""
+    if "ParamRef" in node:
+        return f"${node['ParamRef'].get('number', 0)}"
+    constant = node.get("A_Const")
+    if constant is None or constant.get("isnull"):
+        return None
+    if "sval" in constant:
+        return quote_literal(constant["sval"].get("sval", ""))
+    if "boolval" in constant:
+        return "true" if constant["boolval"].get("boolval") else "false"
+    number = _integer(constant)
+    return None if number is None else str(number)
+
+
+def _one_array(items: list[Node], column: Column) -> bool:
+    """Whether ARRAY[...] of the items has, by itself, a type that the column compares with."""
+    constants = [item.get("A_Const", {}) for item in items]
+    if column.base_type in _INTEGERS:
+        return all(_integer(c) is not None for c in constants)
+    return column.base_type in _TEXTS and all("sval" in c for c in constants)
+
+
+def _has(part: object, kind: str) -> bool:
+    if isinstance(part, list):
+        return any(_has(element, kind) for element in part)
+    if isinstance(part, dict):
+        return kind in part or any(_has(element, kind) for element in part.values())
+    return False

@@ -1,0 +1,248 @@
+"""The governed form: the text that stands for a governed relation (docs/reference/governed-form.md is its definition).
+
+One `Form` for each (app, relation), made once; its pieces are put together per statement.
+"""
+
+from __future__ import annotations
+
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from proxy.catalog.model import Column, Relation, SearchPath, Snapshot
+from proxy.errors import ConsentryError, PgError
+from proxy.policy.masks import mask_sql
+from proxy.policy.table import AppPolicy, GovernedColumn, GovernedTable, Mask, Subject
+from proxy.rewrite.lex import parse, quote_identifier, quote_literal, tokens
+from proxy.rewrite.scope import analyse, owners
+
+_NULL = Mask("null")
+_EQ = "OPERATOR(pg_catalog.=)"
+
+
+@dataclass(frozen=True, slots=True)
+class Predicate:
+    """A row policy's `where`, cut where its own columns stand: text, then alternately column names and text."""
+
+    texts: tuple[str, ...]
+    columns: tuple[str, ...]
+
+    def render(self, alias: str) -> str:
+        """The predicate over the table under `alias` (quoted already)."""
+        out = [self.texts[0]]
+        for column, text in zip(self.columns, self.texts[1:], strict=True):
+            out += [f"{alias}.{quote_identifier(column)}", text]
+        return "".join(out)
+
+
+class Form:
+    """How one app reads one relation. All methods return SQL text."""
+
+    def __init__(self, app: AppPolicy, table: GovernedTable, relation: Relation, snapshot: Snapshot) -> None:
+        self.table = table
+        self.relation = relation
+        self._app = app
+        self._base = f"{quote_identifier(table.schema)}.{quote_identifier(table.name)}"
+        self._state = f'"consentry".{quote_identifier("state_" + app.name)} AS c'
+        self._predicates = [
+            compile_predicate(row.where, relation, app, snapshot) if row.where else None for row in table.rows
+        ]
+        self.visible = tuple(c for c in table.columns if c.treatment.visible)
+        self.asks_consent = any(c.treatment.consent for c in self.visible) or any(row.consent for row in table.rows)
+
+    # -- the form in FROM -------------------------------------------------------------------------------------------
+
+    def read(
+        self,
+        *,
+        only: bool = False,
+        sample: str = "",
+        system: Sequence[str] = (),
+        locking: bool = False,
+        fenced: bool = False,
+        comparisons: Sequence[str] = (),
+    ) -> str:
+        """The sub-query, parentheses included, without alias.
+
+        `sample` is the TABLESAMPLE clause; `system` the system columns to add; `locking` takes the exists shape;
+        `comparisons` go inside the fence.
+        """
+        consent = self._consent_by_exists if locking else self._consent_by_join
+        outputs = [self._output(c, "t", consent) for c in self.visible] + [f"t.{name}" for name in system]
+        parts = [f"SELECT {', '.join(outputs)} FROM {'ONLY ' if only else ''}{self._base} AS t"]
+        if sample:
+            parts.append(sample)
+        if self.asks_consent and not locking:
+            parts += self._joins()
+        conjuncts = [*self._rows("t", consent), *(comparisons if fenced else ())]
+        if conjuncts:
+            parts.append("WHERE " + " AND ".join(conjuncts))
+        if fenced:
+            parts.append("OFFSET 0")
+        return f"({' '.join(parts)})"
+
+    # -- pieces for a relation that is written ----------------------------------------------------------------------
+
+    def column(self, name: str, alias: str) -> str:
+        """The governed expression of a column of the relation in place, `alias` quoted already; in parentheses."""
+        column = self.table.column(name)
+        if column is None:
+            raise KeyError(name)
+        return f"({self._value(column, alias, self._consent_by_exists)})"
+
+    def rows(self, alias: str) -> list[str]:
+        """The row policies' conjuncts for the relation in place, each in parentheses."""
+        return self._rows(alias, self._consent_by_exists)
+
+    # -- inside -----------------------------------------------------------------------------------------------------
+
+    def _output(self, column: GovernedColumn, alias: str, consent: Callable[[str, str, str], str]) -> str:
+        text = self._value(column, alias, consent)
+        return text if column.treatment.plain else f"{text} AS {quote_identifier(column.name)}"
+
+    def _value(self, column: GovernedColumn, alias: str, consent: Callable[[str, str, str], str]) -> str:
+        treatment = column.treatment
+        raw = f"{alias}.{quote_identifier(column.name)}"
+        if treatment.plain:
+            return raw
+        model = self._column(column.name)
+        masked = f"({mask_sql(treatment.mask or _NULL, raw, model)})::{model.type_name}"
+        if treatment.action == "mask":
+            text = masked
+        else:
+            assert treatment.consent is not None and column.attribute is not None
+            shown = consent(column.attribute, treatment.consent, alias)
+            text = f"(CASE WHEN {shown} THEN {raw} ELSE {masked} END)"
+        return f"{text} COLLATE {model.collation}" if model.collation else text
+
+    def _column(self, name: str) -> Column:
+        column = self.relation.column(name)
+        if column is None:
+            raise KeyError(name)
+        return column
+
+    def _rows(self, alias: str, consent: Callable[[str, str, str], str]) -> list[str]:
+        conjuncts = []
+        for row, predicate in zip(self.table.rows, self._predicates, strict=True):
+            conjuncts += [f"({consent(attribute, 'opt_in', alias)})" for attribute in row.consent]
+            if predicate is not None:
+                text = predicate.render(alias)
+                conjuncts.append(f"({text}\n)" if "--" in text else f"({text})")
+        return conjuncts
+
+    @property
+    def _subject(self) -> Subject:
+        if self.table.subject is None:  # compile refuses such rules
+            raise ConsentryError(f"{self.table.schema}.{self.table.name} asks consent but has no subject")
+        return self.table.subject
+
+    def _steps(self, alias: str) -> tuple[list[tuple[str, str]], str]:
+        """[(relation AS s1, its join condition) ...] and the subject's expression."""
+        previous = alias
+        steps = []
+        for number, step in enumerate(self._subject.steps, 1):
+            here = f"s{number}"
+            relation = f"{quote_identifier(step.schema)}.{quote_identifier(step.table)} AS {here}"
+            condition = (
+                f"({here}.{quote_identifier(step.to_column)} {_EQ} {previous}.{quote_identifier(step.from_column)})"
+            )
+            steps.append((relation, condition))
+            previous = here
+        return steps, f"{previous}.{quote_identifier(self._subject.column)}"
+
+    def _match(self, subject: str) -> str:
+        return f'(c."app" {_EQ} {quote_literal(self._app.name)}) AND (c."subject" {_EQ} {subject})'
+
+    def _joins(self) -> list[str]:
+        steps, subject = self._steps("t")
+        return [
+            *(f"LEFT JOIN {relation} ON {condition}" for relation, condition in steps),
+            f"LEFT JOIN {self._state} ON ({self._match(subject)})",
+        ]
+
+    def _consent_by_join(self, attribute: str, mode: str, alias: str) -> str:
+        if mode == "opt_in":
+            return _granted(attribute)
+        _, subject = self._steps(alias)
+        return f"(({subject} IS NOT NULL) AND ({_withdrawn(attribute)} IS NOT TRUE))"
+
+    def _consent_by_exists(self, attribute: str, mode: str, alias: str) -> str:
+        steps, subject = self._steps(alias)
+        conditions = "".join(f" AND {condition}" for _, condition in steps)
+        match = self._match(subject)
+        if mode == "opt_in":
+            relations = ", ".join([self._state, *(relation for relation, _ in steps)])
+            return f"(EXISTS (SELECT 1 FROM {relations} WHERE {match}{conditions} AND {_granted(attribute)}))"
+        withdrawn = f"(NOT EXISTS (SELECT 1 FROM {self._state} WHERE {match} AND {_withdrawn(attribute)}))"
+        known = f"({subject} IS NOT NULL)"
+        if not steps:
+            return f"({known} AND {withdrawn})"
+        relations = ", ".join(relation for relation, _ in steps)
+        joined = " AND ".join(condition for _, condition in steps)
+        return f"(EXISTS (SELECT 1 FROM {relations} WHERE {joined} AND {known} AND {withdrawn}))"
+
+
+def _granted(attribute: str) -> str:
+    literal = quote_literal(attribute)
+    return (
+        f'(({literal}::pg_catalog.text {_EQ} ANY (c."granted")) OR '
+        f'((c."expiring" OPERATOR(pg_catalog.->>) {literal})::pg_catalog.timestamptz '
+        f"OPERATOR(pg_catalog.>) pg_catalog.statement_timestamp()))"
+    )
+
+
+def _withdrawn(attribute: str) -> str:
+    return f'({quote_literal(attribute)}::pg_catalog.text {_EQ} ANY (c."withdrawn"))'
+
+
+def compile_predicate(where: str, relation: Relation, app: AppPolicy, snapshot: Snapshot) -> Predicate:
+    """A row policy's `where` with its own columns cut out. Raises ConsentryError where it is no single expression."""
+    text = substitute_names(where, app.name)
+    head = f"SELECT 1 FROM {quote_identifier(relation.schema)}.{quote_identifier(relation.name)} WHERE ("
+    whole = f"{head}{text}\n)"
+    try:
+        statements = parse(whole)
+        found = tokens(whole)
+    except PgError as error:
+        raise ConsentryError(f"row policy: {error.message} in {where!r}") from error
+    everything = AppPolicy(app.name, "", "internal", "", ())
+
+
+    analysis = analyse(statements[0]["stmt"], snapshot, SearchPath(), everything)
+    raw = whole.encode()
+    top = analysis.levels[0].sources[0]
+    end_of = {token.start: token.end for token in found}
+    starts = [token.start for token in found]
+    cuts: list[tuple[int, int, str]] = []
+    for use in analysis.uses:
+        owned = owners(use)
+        if use.start < 0 or not any(source is top for source in owned.sources):
+            continue
+        if owned.whole_row or len(owned.sources) > 1 or not owned.certain:
+            raise ConsentryError(f"row policy: write the column {'.'.join(use.fields)!r} so that it is plain: {where!r}")
+        last = starts.index(use.start) + 2 * (len(use.fields) - 1)  # a name, then dots and names
+        cuts.append((use.start, end_of[starts[last]], owned.column))
+    begin, stop = len(head.encode()), len(raw) - 2
+    texts, columns = [], []
+    for start, end, column in sorted(cuts):
+        texts.append(raw[begin:start].decode())
+        columns.append(column)
+        begin = end
+    texts.append(raw[begin:stop].decode())
+    return Predicate(tuple(texts), tuple(columns))
+
+
+
+def substitute_names(where: str, app: str) -> str:
+    """`:app` becomes the app's name as a constant, `:login` SESSION_USER (the login that the database knows)."""
+    raw = where.encode()
+    out, at = [], 0
+    previous_end = -1
+    for token in tokens(where):
+        if token.text in (b"app", b"login") and token.start == previous_end and raw[token.start - 1 :][:1] == b":":
+            out.append(raw[at : token.start - 1].decode())
+            out.append(quote_literal(app) if token.text == b"app" else "(SESSION_USER)::pg_catalog.text")
+            at = token.end
+        previous_end = token.end if token.text == b":" else -1
+    out.append(raw[at:].decode())
+    return "".join(out)

@@ -1,0 +1,103 @@
+"""Pass: a governed app calls what computes; what reads data by another way is refused (dangerous.txt)."""
+
+from __future__ import annotations
+
+from proxy.errors import PgError
+from proxy.rewrite.allowed import GRAMMAR_FUNCTIONS, HARMLESS_EXTENSIONS, REFUSED_FUNCTION_PREFIXES, REFUSED_FUNCTIONS
+from proxy.rewrite.context import Context
+from proxy.rewrite.lex import Node
+from proxy.rewrite.scope import column_fields, walk
+from proxy.rewrite.settings import check_setting
+
+
+def check_functions(context: Context) -> None:
+    """Raises the refusal of the first call, operator or `t.f` that may reach a function which the app must not run."""
+    for call in context.analysis.functions:
+        names = [part["String"]["sval"] for part in call["funcname"]]
+        start = call.get("location", 0)
+        check_function(context, names, start)
+        if names[-1] == "set_config":
+            _check_set_config(context, call, start)
+    if context.snapshot.foreign_operators:
+        _check_operators(context)
+    _check_attributes(context)
+
+
+def check_function(context: Context, names: list[str], start: int) -> None:
+    """One function name, qualified or not."""
+    name = names[-1]
+    schema = names[-2] if len(names) > 1 else None
+    shown = ".".join(names)
+    candidates = context.snapshot.functions_named(name, schema, context.path)
+    for function in candidates:
+        if (function.schema, name) in context.app.functions:
+            continue
+        if function.schema == "pg_catalog" or function.extension in HARMLESS_EXTENSIONS:
+            if name not in REFUSED_FUNCTIONS and not name.startswith(REFUSED_FUNCTION_PREFIXES):
+                continue
+            raise context.refuse(
+                f"permission denied for function {name}",
+                f"It reaches data past the rules. The rules can let app {context.app.name} call it: "
+                f"functions: {{allow: [{function.schema}.{name}]}}.",
+                start,
+            )
+        raise context.refuse(
+            f"permission denied for function {shown}",
+            f"What a user-defined function reads is not governed. The rules can let app {context.app.name} call it: "
+            f"functions: {{allow: [{function.schema}.{name}]}}.",
+            start,
+        )
+    if not candidates and not (schema in (None, "pg_catalog") and name in GRAMMAR_FUNCTIONS):
+        raise PgError(f"function {shown} does not exist", "42883", position=context.position(start))
+
+
+def _check_set_config(context: Context, call: Node, start: int) -> None:
+    arguments = [a.get("A_Const", {}).get("sval", {}) for a in call.get("args", ())]
+    if len(arguments) < 2 or "sval" not in arguments[0] or "sval" not in arguments[1]:
+        raise context.refuse(
+            "set_config() must be called with constants", "Use SET, or write the parameter's name and value as constants.", start
+        )
+    if arguments[0]["sval"].lower() in ("search_path", "client_encoding", "role", "session_authorization"):
+        raise context.refuse(f"set_config() cannot set {arguments[0]['sval']}", "Use SET.", start)
+    error = check_setting(arguments[0]["sval"], arguments[1]["sval"])
+    if error is not None:
+        error.position = context.position(start)
+        raise error
+
+
+def _check_operators(context: Context) -> None:
+    for element in walk(context.statement):
+        names = element.get("A_Expr", {}).get("name") or element.get("SubLink", {}).get("operName")
+        names = names or element.get("SortBy", {}).get("useOp")
+        for part in (names or [])[-1:]:
+            name = part.get("String", {}).get("sval", "")
+            schema = names[0]["String"]["sval"] if len(names) > 1 else None
+            if name in context.snapshot.foreign_operators and schema != "pg_catalog":
+                raise context.refuse(
+                    f"permission denied for operator {name}",
+                    "A user-defined operator of this name exists. Write OPERATOR(pg_catalog." + name + ") for the built-in one.",
+                    element.get("A_Expr", element.get("SubLink", {})).get("location", -1),
+                )
+
+
+def _check_attributes(context: Context) -> None:
+    """`t.f` and `(t).f` call a function f(t) where t has no column f."""
+    for element in walk(context.statement):
+        if "ColumnRef" in element:
+            names = column_fields(element["ColumnRef"])[1:]
+            start = element["ColumnRef"].get("location", 0)
+        elif "A_Indirection" in element:
+            names = tuple(i["String"]["sval"] for i in element["A_Indirection"]["indirection"] if "String" in i)
+            start = -1
+        else:
+            continue
+        for name in names:
+            for function in context.snapshot.functions.get(name, ()):
+                if not function.takes_row or function.schema == "pg_catalog" or function.extension in HARMLESS_EXTENSIONS:
+                    continue
+                if (function.schema, name) not in context.app.functions:
+                    raise context.refuse(
+                        f"permission denied for function {function.schema}.{name}",
+                        f'"{name}" written like a column may call it.',
+                        start,
+                    )

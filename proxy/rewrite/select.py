@@ -1,0 +1,239 @@
+"""Pass: each read of a governed relation in FROM reads its governed form."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from proxy.rewrite.context import Context, flatten
+from proxy.rewrite.lex import Node, quote_identifier
+from proxy.rewrite.scope import SYSTEM_COLUMNS, Reference, Source, owners, walk
+
+# Aggregates by name: a column that only these read needs no place in GROUP BY.
+AGGREGATES = frozenset(
+    """
+    any_value array_agg avg bit_and bit_or bit_xor bool_and bool_or corr count covar_pop covar_samp cume_dist dense_rank every
+    json_agg json_agg_strict json_object_agg jsonb_agg jsonb_agg_strict jsonb_object_agg max min mode percent_rank
+    percentile_cont percentile_disc range_agg range_intersect_agg rank regr_avgx regr_avgy regr_count regr_intercept regr_r2
+    regr_slope regr_sxx regr_sxy regr_syy stddev stddev_pop stddev_samp string_agg sum var_pop var_samp variance xmlagg
+    """.split()
+)
+
+
+def rewrite_reads(context: Context) -> None:
+    """Replaces every governed read, and mends what a sub-query in place of a table would change."""
+    reads = [r for r in context.analysis.references if r.role == "read" and r.rewrites]
+    if not reads:
+        return
+    calm = context.fences.leakproof_statement(context.statement)
+    for reference in reads:
+        _check_renamed_columns(context, reference)
+        _replace(context, reference, calm)
+    _check_natural_joins(context)
+    _shorten_names(context, reads)
+    _complete_group_by(context, reads)
+
+
+def _replace(context: Context, reference: Reference, calm: bool) -> None:
+    table = reference.table
+    assert table is not None
+    fenced = bool(table.rows) and not calm
+    form = context.form_of(table).read(
+        only=not reference.node.get("inh", False),
+        sample=_take_sample(context, reference),
+        system=_system_columns(context, reference),
+        locking=context.analysis.locking,
+        fenced=fenced,
+        comparisons=context.fences.comparisons(reference, reference.level) if fenced else (),
+    )
+    place(context, reference, form)
+    for row in table.rows:
+        context.policies[row.policy.name] = None
+
+
+def place(context: Context, reference: Reference, sub_query: str) -> None:
+    """Puts `sub_query` where `[ONLY] name [*]` stands; an alias stays, a missing one is the relation's name."""
+    index = context.token_at(reference.start)
+    after = context.name_end(index)
+    start, end = context.tokens[index].start, context.tokens[after - 1].end
+    keyword = index - 1
+    if not reference.node.get("inh", False):
+        if context.tokens[keyword].text == b"(":
+            keyword -= 1
+            end = context.tokens[after].end
+        start = context.tokens[keyword].start
+        keyword -= 1
+    elif after < len(context.tokens) and context.tokens[after].text == b"*":
+        end = context.tokens[after].end
+    alias = "" if "alias" in reference.node else f" AS {quote_identifier(reference.name)}"
+    if _is_table_command(reference):
+        start = context.tokens[keyword].start
+        sub_query = f"SELECT * FROM {sub_query}"
+    context.edit(start, end, sub_query + alias)
+
+
+def _is_table_command(reference: Reference) -> bool:
+    """`TABLE t`: the tree has a `*` that stands nowhere in the text."""
+    node = reference.level.node if reference.level else None
+    targets = (node or {}).get("targetList", [])
+    value = targets[0]["ResTarget"].get("val", {}) if len(targets) == 1 else {}
+    return bool(value.get("ColumnRef", {}).get("location", 0) == -1)
+
+
+def _take_sample(context: Context, reference: Reference) -> str:
+    """Cuts the TABLESAMPLE clause out of the text; it goes inside the form."""
+    if not reference.sampled:
+        return ""
+    index = context.token_at(reference.start)
+    while context.tokens[index].word != "tablesample":
+        index += 1
+    start = context.tokens[index].start
+    while context.tokens[index].text != b"(":
+        index += 1
+    last = context.matching(index)
+    if last + 1 < len(context.tokens) and context.tokens[last + 1].word == "repeatable":
+        last = context.matching(last + 2)
+    end = context.tokens[last].end
+    if any(edit.start >= start and edit.end <= end for edit in context.edits):
+        raise context.unsupported("TABLESAMPLE of a governed relation cannot hold a sub-query", start=start)
+    context.edit(start, end, "")
+    return context.raw[start:end].decode()
+
+
+def _system_columns(context: Context, reference: Reference) -> list[str]:
+    """The system columns that the statement names of this reference, in their fixed order."""
+    named = set()
+    star = False
+    for use, source, whole_row in context.uses_of(reference):
+        star = star or whole_row
+        if use.fields[-1] in SYSTEM_COLUMNS and source.has(use.fields[-1]) and not whole_row:
+            named.add(use.fields[-1])
+    if named and star:
+        raise context.unsupported(
+            f'system column "{sorted(named)[0]}" cannot be read beside all columns of governed relation "{reference.name}"',
+            "Name the columns instead of using *.",
+            reference.start,
+        )
+    return [name for name in SYSTEM_COLUMNS if name in named]
+
+
+def _check_renamed_columns(context: Context, reference: Reference) -> None:
+    """`t AS x(a, b, c)` with a dropped column among the first would silently name others."""
+    renames = reference.node.get("alias", {}).get("colnames", [])
+    table = reference.table
+    assert table is not None
+    dropped = [i for i, c in enumerate(table.columns) if c.treatment.action == "drop"]
+    if renames and dropped and dropped[0] < len(renames):
+        raise context.unsupported(
+            f'a column alias list over relation "{reference.name}" would name other columns than it says',
+            f"App {context.app.name} does not have all of its columns. Name the columns in a sub-query instead.",
+            reference.start,
+        )
+
+
+def _check_natural_joins(context: Context) -> None:
+    """NATURAL JOIN on a dropped column would silently become a join without it."""
+    for left, right in context.analysis.natural_joins:
+        for side, other in ((left, right), (right, left)):
+            for source in flatten(tuple(side)):
+                for name in _dropped(source):
+                    if any(_may_have(one, name) for one in flatten(tuple(other))):
+                        raise context.unsupported(
+                            "NATURAL JOIN would join without a column that this app does not have",
+                            "Write the join's condition with ON or USING.",
+                            source.reference.start if source.reference else -1,
+                        )
+
+
+def _dropped(source: Source) -> list[str]:
+    table = source.reference.table if source.reference else None
+    return [c.name for c in table.columns if c.treatment.action == "drop"] if table else []
+
+
+def _may_have(source: Source, name: str) -> bool:
+    if source.columns is None:
+        return True
+    relation = source.reference.relation if source.reference else None
+    return name in source.columns or (relation is not None and relation.column(name) is not None)
+
+
+def _shorten_names(context: Context, reads: list[Reference]) -> None:
+    """`schema.t.c` becomes `t.c`: a sub-query has an alias and no schema."""
+    for use in context.analysis.uses:
+        if len(use.fields) < 3 or use.start < 0:
+            continue
+        if any(source.reference in reads for source in owners(use).sources):
+            first = context.token_at(use.start)
+            kept = context.tokens[first + 2 * (len(use.fields) - 2)]
+            context.edit(use.start, kept.start, "")
+
+
+def _complete_group_by(context: Context, reads: list[Reference]) -> None:
+    """GROUP BY a primary key lets a table's other columns stand bare; a sub-query's columns have no key."""
+    for reference in reads:
+        relation, level = reference.relation, reference.level
+        node = level.node if level else None
+        if relation is None or node is None or not relation.primary_key or "groupClause" not in node:
+            continue
+        if any("GroupingSet" in item for item in node["groupClause"]):
+            continue
+        uses = context.uses_of(reference)
+        grouped = {id(column) for column in map(partial(_grouped_column, node), node["groupClause"]) if column}
+        names = {source.base_column(use.fields[-1]) for use, source, row in uses if id(use.node) in grouped and not row}
+        if not set(relation.primary_key) <= names:
+            continue
+        inside = _inside_aggregates(node)
+        wanted: dict[str, None] = {}
+        for use, source, whole_row in uses:
+            if use.clause in ("where", "on", "using", "group", "from") and use.level is level:
+                continue
+            if id(use.node) in inside:
+                continue
+            columns = source.columns if whole_row and source.columns else (use.fields[-1],)
+            for column in columns or ():
+                if source.base_column(column) not in names:
+                    wanted[column] = None
+        if wanted:
+            _insert_into_group_by(context, node, reference.alias, list(wanted))
+
+
+def _grouped_column(node: Node, item: Node) -> Node | None:
+    """The ColumnRef that one item of GROUP BY is, by itself or by its number in the output list."""
+    number = item.get("A_Const", {}).get("ival", {}).get("ival", 0)
+    if 0 < number <= len(node.get("targetList", ())):
+        item = node["targetList"][number - 1]["ResTarget"].get("val", {})
+    column: Node | None = item.get("ColumnRef")
+    return column
+
+
+def _inside_aggregates(node: Node) -> set[int]:
+    """ids of the ColumnRef nodes that stand inside an aggregate's call."""
+    found = set()
+    for part in ("targetList", "havingClause", "sortClause"):
+        for element in walk(node.get(part)):
+            call = element.get("FuncCall")
+            if call and "over" not in call and call["funcname"][-1]["String"]["sval"] in AGGREGATES:
+                found |= {id(inner["ColumnRef"]) for inner in walk(call) if "ColumnRef" in inner}
+    return found
+
+
+def _insert_into_group_by(context: Context, node: Node, alias: str, columns: list[str]) -> None:
+    first = min(
+        inner.get("location", 0)
+        for item in node["groupClause"]
+        for kind, inner in item.items()
+        if kind in ("ColumnRef", "A_Const")
+    )
+    index = context.token_at(first)
+    depth = 0
+    while not (depth == 0 and context.tokens[index].word == "by" and context.tokens[index - 1].word == "group"):
+        text = context.tokens[index].text
+        depth += (text == b")") - (text == b"(")
+        index -= 1
+    index += 1
+    if context.tokens[index].word in ("all", "distinct"):
+        index += 1
+    text = "".join(f"{quote_identifier(alias)}.{quote_identifier(c)}, " for c in columns)
+    at = context.tokens[index].start
+    context.edit(at, at, text)
+
+

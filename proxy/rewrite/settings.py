@@ -1,0 +1,86 @@
+"""Which settings a governed app may change: by SET, set_config(), and in the start-up packet, by one check."""
+
+from __future__ import annotations
+
+from proxy.errors import PgError, feature_not_supported, insufficient_privilege
+from proxy.rewrite.allowed import ENCODINGS, SETTABLE
+
+_PINNED = {
+    "standard_conforming_strings": frozenset({"on", "true", "yes", "1", "t", "y"}),
+}
+
+
+def check_setting(name: str, value: str | None) -> PgError | None:
+    """Why setting `name` to `value` (None: to its default) is refused, or None where it may be set."""
+    key = name.lower()
+    if "." in key:  # an extension's or the app's own
+        return None if key.split(".")[0] not in ("consentry", "plpgsql", "session_preload_libraries") else _refused(name)
+    if key not in SETTABLE:
+        return _refused(name)
+    if key in _PINNED and (value or "on").lower() not in _PINNED[key]:
+        return feature_not_supported(
+            f'parameter "{name}" cannot be changed to "{value}"', "It decides how the gateway must read later statements."
+        )
+    if key == "client_encoding" and value is not None and _encoding(value) not in ENCODINGS:
+        return feature_not_supported(
+            f'client encoding "{value}" is not supported',
+            f"Use UTF8, or one of {', '.join(sorted(set(ENCODINGS) - {'UTF8', 'UNICODE'}))}.",
+        )
+    if key == "search_path" and value is not None:
+        return check_search_path(split_search_path(value))
+    return None
+
+
+def check_search_path(schemas: list[str]) -> PgError | None:
+    """A path on which built-in names could mean something else is refused."""
+    if "pg_catalog" in schemas[1:]:
+        return feature_not_supported(
+            "search_path cannot have pg_catalog behind another schema", "Leave pg_catalog out: it is searched first then."
+        )
+    for schema in schemas:
+        if schema.startswith(("pg_temp", "pg_toast")) or schema in ("information_schema", "consentry"):
+            return feature_not_supported(f'search_path cannot name schema "{schema}"', "Leave it out.")
+    return None
+
+
+def split_search_path(value: str) -> list[str]:
+    """The schemas of a search_path's text: identifiers, folded unless quoted."""
+    out: list[str] = []
+    at = 0
+    while at < len(value):
+        if value[at] in " ,\t\n\r\f":
+            at += 1
+        elif value[at] == '"':
+            end = at + 1
+            name = ""
+            while end < len(value):
+                if value[end] == '"':
+                    if value[end + 1 : end + 2] != '"':
+                        break
+                    end += 1
+                name += value[end]
+                end += 1
+            out.append(name)
+            at = end + 1
+        else:
+            end = at
+            while end < len(value) and value[end] not in " ,\t\n\r\f":
+                end += 1
+            out.append(value[at:end].lower())
+            at = end
+    return out
+
+
+def encoding_of(value: str) -> str | None:
+    """Python's codec for a client_encoding, or None where it is not supported."""
+    return ENCODINGS.get(_encoding(value))
+
+
+def _encoding(value: str) -> str:
+    return "".join(c for c in value.upper() if c.isalnum() or c == "_").replace("UTF_8", "UTF8").replace("LATIN_", "LATIN")
+
+
+def _refused(name: str) -> PgError:
+    return insufficient_privilege(
+        f'permission denied to set parameter "{name}"', "The gateway lets apps set only parameters that cannot change what they may see."
+    )

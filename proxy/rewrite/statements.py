@@ -1,0 +1,193 @@
+"""Which statements a governed app may send at all, and what each one changes in the session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from proxy.catalog.model import SearchPath
+from proxy.errors import PgError, feature_not_supported, insufficient_privilege
+from proxy.policy.table import AppPolicy
+from proxy.rewrite.allowed import STATEMENT_KINDS
+from proxy.rewrite.lex import Node
+from proxy.rewrite.result import Effect
+from proxy.rewrite.scope import Analysis, walk
+from proxy.rewrite.settings import check_search_path, check_setting
+
+_WORDS = {
+    "DoStmt": "DO",
+    "CallStmt": "CALL",
+    "LockStmt": "LOCK TABLE",
+    "VacuumStmt": "VACUUM and ANALYZE",
+    "AlterRoleStmt": "ALTER ROLE",
+    "AlterSystemStmt": "ALTER SYSTEM",
+    "ViewStmt": "CREATE VIEW",
+    "AlterTableStmt": "ALTER TABLE",
+    "RenameStmt": "ALTER ... RENAME",
+    "LoadStmt": "LOAD",
+}
+
+
+def check_statement(node: Node, app: AppPolicy, path: SearchPath) -> None:
+    """Raises the refusal of a statement that is not on the list, or of what a listed one must not hold."""
+    ((kind, fields),) = node.items()
+    if kind not in STATEMENT_KINDS:
+        word = _WORDS.get(kind, kind.removesuffix("Stmt"))
+        raise insufficient_privilege(
+            f"app {app.name} may not use {word}",
+            "Apps use queries, DML, transactions, cursors, prepared statements, COPY, EXPLAIN, LISTEN/NOTIFY, temp tables and SET; "
+            "run migrations and administration as a trusted app.",
+        )
+    check = _CHECKS.get(kind)
+    if check is not None:
+        check(fields, app, path)
+
+
+def _check_inner(fields: Node, app: AppPolicy, path: SearchPath) -> None:
+    check_statement(fields["query"], app, path)
+
+
+def _check_copy(fields: Node, app: AppPolicy, path: SearchPath) -> None:
+    if fields.get("filename") or fields.get("is_program"):
+        raise insufficient_privilege("COPY to or from a file or program is not allowed", "Use COPY ... TO STDOUT or FROM STDIN.")
+    if "query" in fields:
+        check_statement(fields["query"], app, path)
+
+
+def _check_create_as(fields: Node, app: AppPolicy, path: SearchPath) -> None:
+    if fields.get("objtype") == "OBJECT_MATVIEW":
+        raise insufficient_privilege(f"app {app.name} may not use CREATE MATERIALIZED VIEW")
+    _only_temporary(fields["into"]["rel"], app)
+    check_statement(fields["query"], app, path)
+
+
+def _check_select(fields: Node, app: AppPolicy, path: SearchPath) -> None:
+    if "intoClause" in fields:
+        _only_temporary(fields["intoClause"]["rel"], app)
+    for element in walk(fields):
+        inner = element.get("SelectStmt")
+        if inner is not None and "intoClause" in inner and inner is not fields:
+            _only_temporary(inner["intoClause"]["rel"], app)
+
+
+def _check_create(fields: Node, app: AppPolicy, path: SearchPath) -> None:
+    _only_temporary(fields["relation"], app)
+    if "inhRelations" in fields or "partbound" in fields:
+        raise feature_not_supported("a temp table that inherits is not supported", "List its columns.")
+    for element in fields.get("tableElts", ()):
+        if "TableLikeClause" in element:
+            raise feature_not_supported("CREATE TABLE (LIKE ...) is not supported", "List the columns, or use CREATE TEMP TABLE AS.")
+
+
+def _only_temporary(relation: Node, app: AppPolicy) -> None:
+    if relation.get("relpersistence") != "t" and relation.get("schemaname") != "pg_temp":
+        raise insufficient_privilege(
+            f'app {app.name} may not create table "{relation["relname"]}"',
+            "Apps may create temp tables; run migrations as a trusted app.",
+        )
+
+
+def _check_temporary_names(names: list[tuple[str | None, str]], app: AppPolicy, path: SearchPath) -> None:
+    for schema, name in names:
+        if not (schema == "pg_temp" or (schema is None and name in path.temporary)):
+            raise insufficient_privilege(
+                f'app {app.name} may change the definition of temp tables only, and "{name}" is none',
+                "Run migrations and administration as a trusted app.",
+            )
+
+
+def _check_drop(fields: Node, app: AppPolicy, path: SearchPath) -> None:
+    if fields.get("removeType") not in ("OBJECT_TABLE", "OBJECT_INDEX"):
+        raise insufficient_privilege(f"app {app.name} may drop temp tables only")
+    names = [[part["String"]["sval"] for part in item["List"]["items"]] for item in fields["objects"]]
+    _check_temporary_names([(n[-2] if len(n) > 1 else None, n[-1]) for n in names], app, path)
+
+
+def _check_truncate(fields: Node, app: AppPolicy, path: SearchPath) -> None:
+    relations = [item["RangeVar"] for item in fields["relations"]]
+    _check_temporary_names([(r.get("schemaname"), r["relname"]) for r in relations], app, path)
+
+
+def _check_index(fields: Node, app: AppPolicy, path: SearchPath) -> None:
+    relation = fields["relation"]
+    _check_temporary_names([(relation.get("schemaname"), relation["relname"])], app, path)
+
+
+def _check_set(fields: Node, app: AppPolicy, path: SearchPath) -> None:
+    name = fields.get("name", "")
+    kind = fields["kind"]
+    if kind == "VAR_SET_MULTI":  # SET TRANSACTION and SESSION CHARACTERISTICS; SNAPSHOT needs pg_export_snapshot()
+        return
+    if kind == "VAR_RESET_ALL":
+        raise feature_not_supported("RESET ALL is not supported", "RESET the parameters by name.")
+    if kind in ("VAR_SET_DEFAULT", "VAR_RESET", "VAR_SET_CURRENT"):
+        error = check_setting(name, None)
+    else:
+        values = [_constant(a) for a in fields.get("args", ())]
+        if name == "search_path":
+            error = check_search_path([v for v in values if v is not None])
+        else:
+            error = check_setting(name, values[0] if len(values) == 1 else ", ".join(v or "" for v in values))
+    if error is not None:
+        raise error
+
+
+def _constant(node: Node) -> str | None:
+    constant = node.get("A_Const") or node.get("TypeCast", {}).get("arg", {}).get("A_Const", {})
+    for kind, value in constant.items():
+        if kind in ("sval", "fval"):
+            return str(value.get(kind, ""))
+        if kind == "ival":
+            return str(value.get("ival", 0))
+        if kind == "boolval":
+            return "on" if value.get("boolval") else "off"
+    return None
+
+
+_CHECKS: dict[str, Callable[[Node, AppPolicy, SearchPath], None]] = {
+    "SelectStmt": _check_select,
+    "ExplainStmt": _check_inner,
+    "PrepareStmt": _check_inner,
+    "DeclareCursorStmt": _check_inner,
+    "CopyStmt": _check_copy,
+    "CreateTableAsStmt": _check_create_as,
+    "CreateStmt": _check_create,
+    "DropStmt": _check_drop,
+    "TruncateStmt": _check_truncate,
+    "IndexStmt": _check_index,
+    "VariableSetStmt": _check_set,
+}
+
+
+def check_explain(node: Node, analysis: Analysis, app: AppPolicy) -> None:
+    """A plan's row estimates and counts are of the table before its row policies."""
+    if "ExplainStmt" not in node or app.explain:
+        return
+    for reference in analysis.references:
+        if reference.table is not None and reference.table.rows:
+            raise insufficient_privilege(
+                f'EXPLAIN would count rows of relation "{reference.name}" that app {app.name} may not see',
+                f"The rules can let it: explain: allow at app {app.name}.",
+            )
+
+
+def effects_of(node: Node) -> tuple[Effect, ...]:
+    """What the session must note when the statement runs."""
+    ((kind, fields),) = node.items()
+    match kind:
+        case "VariableSetStmt":
+            if fields.get("name") in ("search_path", None) or fields["kind"] == "VAR_RESET_ALL":
+                return (Effect("search_path"),)
+        case "CreateTableAsStmt" | "CreateStmt" | "DropStmt":
+            return (Effect("temporary"),)
+        case "SelectStmt":
+            if any("intoClause" in element for element in walk(fields)):
+                return (Effect("temporary"),)
+        case "DiscardStmt":
+            return (Effect("discard"),)
+        case "PrepareStmt":
+            return (Effect("prepare", fields["name"]),)
+        case "DeallocateStmt":
+            return (Effect("deallocate", fields.get("name")),)
+        case "CopyStmt":
+            return (Effect("copy_in" if fields.get("is_from") else "copy_out"),)
+    return ()
