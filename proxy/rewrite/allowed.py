@@ -1,6 +1,7 @@
 """What a governed app may use, as data: read by the rewriter and, independently, by the verifier.
 
-The refused functions are those of `dangerous.txt` (PostgreSQL 18.6 and its contrib) that reach data by another way than the
+The refused functions are those of `dangerous.txt` (PostgreSQL 18.6 and its contrib) that reach data by another way
+than the
 governed relations; the listed ones that only need care are handled by `proxy/rewrite/functions.py`.
 """
 
@@ -105,16 +106,19 @@ DEFINITION_FUNCTIONS = frozenset(
 # Extensions whose functions and operators compute, and read nothing.
 HARMLESS_EXTENSIONS = frozenset(
     """
-    pgcrypto uuid-ossp pg_trgm unaccent citext hstore ltree intarray fuzzystrmatch btree_gin btree_gist postgis vector cube
+    pgcrypto uuid-ossp pg_trgm unaccent citext hstore ltree intarray fuzzystrmatch btree_gin btree_gist postgis vector
+    cube
     earthdistance isn seg
     """.split()
 )
 
-# Kinds of statements (libpg_query's node names) that a governed app may send; what some of them may hold is checked further.
+# Kinds of statements (libpg_query's node names) that a governed app may send; what some of them may hold is checked
+# further.
 STATEMENT_KINDS = frozenset(
     """
     SelectStmt InsertStmt UpdateStmt DeleteStmt MergeStmt CopyStmt ExplainStmt PrepareStmt ExecuteStmt DeallocateStmt
-    DeclareCursorStmt FetchStmt ClosePortalStmt TransactionStmt ConstraintsSetStmt VariableSetStmt VariableShowStmt DiscardStmt
+    DeclareCursorStmt FetchStmt ClosePortalStmt TransactionStmt ConstraintsSetStmt VariableSetStmt VariableShowStmt
+    DiscardStmt
     ListenStmt UnlistenStmt NotifyStmt CreateTableAsStmt CreateStmt DropStmt TruncateStmt IndexStmt
     """.split()
 )
@@ -153,12 +157,16 @@ ENCODINGS = {
     "KOI8R": "koi8-r",
 }
 
-# Names that the grammar itself makes calls of, or types written as a call (`uuid('...')`): harmless where no function has the name.
+# Names that the grammar itself makes calls of, or types written as a call (`uuid('...')`): harmless where no function
+# has the name.
 GRAMMAR_FUNCTIONS = frozenset(
     """
-    bit bool box btrim bytea char cidr circle collation_for date date_part extract float4 float8 inet int2 int4 int8 interval
-    is_normalized json jsonb jsonpath like_escape line lseg ltrim macaddr macaddr8 money name normalize numeric oid overlay path
-    pg_collation_for point polygon position rtrim similar_to_escape substring system_user text time timestamp timestamptz timetz
+    bit bool box btrim bytea char cidr circle collation_for date date_part extract float4 float8 inet int2 int4 int8
+    interval
+    is_normalized json jsonb jsonpath like_escape line lseg ltrim macaddr macaddr8 money name normalize numeric oid
+    overlay path
+    pg_collation_for point polygon position rtrim similar_to_escape substring system_user text time timestamp
+    timestamptz timetz
     timezone tsquery tsvector uuid varbit varchar xid xml xmlexists
     """.split()
 )

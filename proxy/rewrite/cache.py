@@ -6,7 +6,9 @@ from proxy.rewrite.result import Plan
 
 
 class PlanCache:
-    """A dict of plans that forgets the oldest beyond `limit` bytes of texts (a plan costs about twice its text beside)."""
+    """A dict of plans that forgets the oldest beyond `limit` bytes of texts (a plan costs about twice its text
+    beside).
+    """
 
     __slots__ = ("_limit", "_plans", "_size", "get")
 

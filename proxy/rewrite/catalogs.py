@@ -1,6 +1,8 @@
-"""Pass: the system catalogs show an app what it has: no dropped column, no relation that is refused to it, no definition of either.
+"""Pass: the system catalogs show an app what it has: no dropped column, no relation that is refused to it, no
+definition of either.
 
-`system_catalog` makes, once for each app, the texts that stand in the place of catalogs; dependencies (indexes, constraints, defaults,
+`system_catalog` makes, once for each app, the texts that stand in the place of catalogs; dependencies (indexes,
+constraints, defaults,
 triggers, statistics of a hidden column) are asked of pg_depend by the text itself, so that they are never out of date.
 """
 
@@ -20,10 +22,13 @@ from proxy.rewrite.select import place
 _OPEN = frozenset(
     """
     pg_aggregate pg_am pg_amop pg_amproc pg_auth_members pg_available_extension_versions pg_available_extensions pg_cast
-    pg_collation pg_conversion pg_database pg_db_role_setting pg_default_acl pg_depend pg_enum pg_event_trigger pg_extension
-    pg_foreign_data_wrapper pg_group pg_inherits pg_init_privs pg_language pg_namespace pg_opclass pg_operator pg_opfamily
+    pg_collation pg_conversion pg_database pg_db_role_setting pg_default_acl pg_depend pg_enum pg_event_trigger
+    pg_extension
+    pg_foreign_data_wrapper pg_group pg_inherits pg_init_privs pg_language pg_namespace pg_opclass pg_operator
+    pg_opfamily
     pg_parameter_acl pg_partitioned_table pg_publication pg_publication_namespace pg_publication_rel pg_range pg_roles
-    pg_sequence pg_settings pg_shdepend pg_shdescription pg_tablespace pg_timezone_abbrevs pg_timezone_names pg_transform
+    pg_sequence pg_settings pg_shdepend pg_shdescription pg_tablespace pg_timezone_abbrevs pg_timezone_names
+    pg_transform
     pg_ts_config pg_ts_config_map pg_ts_dict pg_ts_parser pg_ts_template pg_type pg_user
     """.split()
 )
@@ -63,7 +68,11 @@ class _Hidden:
                     model = relation.column(column.name)
                     if column.treatment.action == "drop" and model is not None:
                         self.columns.append((relation, column.name, model.number))
-            elif relation.kind in "rvmfp" and relation.key not in app.open_tables and not readable_view(relation, app, snapshot):
+            elif (
+                relation.kind in "rvmfp"
+                and relation.key not in app.open_tables
+                and not readable_view(relation, app, snapshot)
+            ):
                 self.relations.append(relation)
 
     def __bool__(self) -> bool:
@@ -81,14 +90,17 @@ class _Hidden:
     def depends(self, catalog: str, oid: str) -> str:
         """True where the object `oid` of `catalog` depends on a hidden column."""
         return (
-            f"EXISTS (SELECT 1 FROM pg_catalog.pg_depend AS d WHERE d.classid = 'pg_catalog.{catalog}'::pg_catalog.regclass "
+            f"EXISTS (SELECT 1 FROM pg_catalog.pg_depend AS d WHERE d.classid = "
+            f"'pg_catalog.{catalog}'::pg_catalog.regclass "
             f"AND d.objid = {oid} AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass "
             f"AND (d.refobjid, d.refobjsubid) IN ({self.pairs}))"
         )
 
 
 def readable_view(relation: Relation, app: AppPolicy, snapshot: Snapshot) -> bool:
-    """An unlisted view or relation that the app may read: unlisted tables are open, or the view reads open relations only."""
+    """An unlisted view or relation that the app may read: unlisted tables are open, or the view reads open relations
+    only.
+    """
     if relation.kind == "v":
         for oid in relation.reads:
             read = snapshot.by_oid.get(oid)
@@ -140,7 +152,8 @@ def _conditions(hidden: _Hidden) -> Mapping[str, list[str]]:
         return f"(t.{schema}::pg_catalog.text, t.{name}::pg_catalog.text) NOT IN ({names})"
 
     hidden_indexes = (
-        "SELECT n.nspname, i.relname FROM pg_catalog.pg_class AS i JOIN pg_catalog.pg_namespace AS n ON n.oid = i.relnamespace "
+        "SELECT n.nspname, i.relname FROM pg_catalog.pg_class AS i JOIN pg_catalog.pg_namespace AS n ON n.oid = "
+        "i.relnamespace "
         f"WHERE i.relkind IN ('i', 'I') AND {hidden.depends('pg_class', 'i.oid')}"
     )
     of_hidden = f"(SELECT x.indexrelid FROM pg_catalog.pg_index AS x WHERE x.indrelid = ANY ({hidden.oids}))"
@@ -154,7 +167,8 @@ def _conditions(hidden: _Hidden) -> Mapping[str, list[str]]:
         "pg_class": [f"t.oid {unseen}", f"NOT {index % 'oid'}", f"t.oid NOT IN {of_hidden}"],
         "pg_constraint": [f"t.conrelid {unseen}", f"NOT {hidden.depends('pg_constraint', 't.oid')}"],
         "pg_description": [
-            f"(t.classoid <> 'pg_catalog.pg_class'::pg_catalog.regclass OR ((t.objoid, t.objsubid) NOT IN ({hidden.pairs}) "
+            f"(t.classoid <> 'pg_catalog.pg_class'::pg_catalog.regclass OR ((t.objoid, t.objsubid) NOT IN "
+            f"({hidden.pairs}) "
             f"AND t.objoid {unseen}))"
         ],
         "pg_index": [f"t.indrelid {unseen}", f"NOT {index % 'indexrelid'}"],
@@ -187,7 +201,8 @@ def _information_condition(relation: Relation, hidden: _Hidden) -> list[str]:
         column = next((c for c in ("column_name", "event_object_column") if c in names), None)
         if column is not None and hidden.columns:
             rows = ", ".join(
-                f"({quote_literal(r.schema)}, {quote_literal(r.name)}, {quote_literal(c)})" for r, c, _ in hidden.columns
+                f"({quote_literal(r.schema)}, {quote_literal(r.name)}, {quote_literal(c)})"
+                for r, c, _ in hidden.columns
             )
             conditions.append(f"({qualified}, t.{column}::pg_catalog.text) NOT IN ({rows})")
     if {"constraint_schema", "constraint_name"} <= names and hidden.columns:
@@ -216,17 +231,16 @@ def _replacements(relation: Relation, hidden: _Hidden) -> dict[str, str]:
             continue
         value = f"NULL::{column.type_name}"
         if relation.name == "pg_proc":
-            value = (
-                "CASE WHEN t.pronamespace = 'pg_catalog'::pg_catalog.regnamespace "
-                f"THEN t.{name} ELSE {value} END"
-            )
+            value = f"CASE WHEN t.pronamespace = 'pg_catalog'::pg_catalog.regnamespace THEN t.{name} ELSE {value} END"
         out[name] = value
     return out
 
 
 def _form(relation: Relation, conditions: list[str], replacements: Mapping[str, str]) -> str:
     outputs = [
-        f"{replacements[c.name]} AS {quote_identifier(c.name)}" if c.name in replacements else f"t.{quote_identifier(c.name)}"
+        f"{replacements[c.name]} AS {quote_identifier(c.name)}"
+        if c.name in replacements
+        else f"t.{quote_identifier(c.name)}"
         for c in relation.columns
     ]
     where = " WHERE " + " AND ".join(conditions) if conditions else ""

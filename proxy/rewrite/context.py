@@ -35,6 +35,7 @@ class Context:
     disclosed: dict[Disclosure, None] = field(default_factory=dict)
     policies: dict[str, None] = field(default_factory=dict)
     _starts: list[int] = field(default_factory=list)
+    _uses: dict[int, list[tuple[ColumnUse, Source, bool]]] | None = None
 
     # -- the text ---------------------------------------------------------------------------------------------------
 
@@ -115,13 +116,14 @@ class Context:
 
     def uses_of(self, reference: Reference) -> list[tuple[ColumnUse, Source, bool]]:
         """(use, the source through which it means `reference`, whether it is the whole row)."""
-        out = []
-        for use in self.analysis.uses:
-            found = owners(use)
-            for source in flatten(found.sources):
-                if source.reference is reference:
-                    out.append((use, source, found.whole_row))
-        return out
+        if self._uses is None:
+            self._uses = {}
+            for use in self.analysis.uses:
+                found = owners(use)
+                for source in flatten(found.sources):
+                    if source.reference is not None:
+                        self._uses.setdefault(id(source.reference), []).append((use, source, found.whole_row))
+        return self._uses.get(id(reference), [])
 
 
 def flatten(sources: tuple[Source, ...]) -> list[Source]:

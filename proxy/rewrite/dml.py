@@ -1,6 +1,7 @@
 """Pass: INSERT, UPDATE, DELETE, MERGE and COPY of governed relations.
 
-The written relation stays in place (joining it to itself would break concurrent updates). What the statement reads of it is
+The written relation stays in place (joining it to itself would break concurrent updates). What the statement reads of
+it is
 replaced, expression by expression; row policies go into WHERE; columns are written only where the rules let the app.
 """
 
@@ -56,7 +57,8 @@ def _target(context: Context, reference: Reference, table: GovernedTable) -> Non
     if kind == "MergeStmt" or updates:
         what = "MERGE into" if kind == "MergeStmt" else "ON CONFLICT DO UPDATE on"
         raise context.unsupported(
-            f'{what} relation "{table.name}" is not supported where the rules hide a part of it from app {context.app.name}',
+            f'{what} relation "{table.name}" is not supported where the rules hide a part of it '
+            f"from app {context.app.name}",
             "Use UPDATE and INSERT ... ON CONFLICT DO NOTHING.",
             reference.start,
         )
@@ -102,7 +104,9 @@ def _check_deletable(context: Context, table: GovernedTable, reference: Referenc
 
 
 def _inserted_columns(context: Context, reference: Reference, table: GovernedTable) -> list[str]:
-    """The columns that an INSERT writes; without a list those that exist for the app, spelled out where one is dropped."""
+    """The columns that an INSERT writes; without a list those that exist for the app, spelled out where one is
+    dropped.
+    """
     node = reference.statement
     assert node is not None
     if "cols" in node:
@@ -126,7 +130,8 @@ def _inserted_columns(context: Context, reference: Reference, table: GovernedTab
 
 def _copied_columns(context: Context, reference: Reference, table: GovernedTable) -> list[str]:
     node = reference.statement
-    assert node is not None and reference.relation is not None
+    assert node is not None
+    assert reference.relation is not None
     if "attlist" in node:
         return [item["String"]["sval"] for item in node["attlist"]]
     generated = {c.name for c in reference.relation.columns if c.generated}
@@ -168,14 +173,15 @@ def _replace_uses(context: Context, reference: Reference, table: GovernedTable) 
                 continue
             raise PgError(f'column "{name}" does not exist', "42703", position=context.position(use.start))
         if column.treatment.action == "drop":
-            raise PgError(f'column {_printed(use)} does not exist', "42703", position=context.position(use.start))
+            raise PgError(f"column {_printed(use)} does not exist", "42703", position=context.position(use.start))
         if column.treatment.action == "deny":
             raise context.denied_column(table, column, use.start)
         if column.treatment.plain:
             continue
         if reference.role == "copy_from" or use.clause == "conflict":
             raise context.unsupported(
-                f'column "{name}" of "{table.name}" cannot be used here: app {context.app.name} has it as {column.treatment}',
+                f'column "{name}" of "{table.name}" cannot be used here: app {context.app.name} has it '
+                f"as {column.treatment}",
                 start=use.start,
             )
         index = context.token_at(use.start)
@@ -205,15 +211,19 @@ def _returned_stars(reference: Reference) -> set[int]:
 
 def _returned_columns(reference: Reference) -> set[int]:
     """ids of the ColumnRef nodes that are a RETURNING item without a name of its own."""
-    return {id(item["val"]["ColumnRef"]) for item in _returning(reference) if "ColumnRef" in item["val"] and "name" not in item}
+    return {
+        id(item["val"]["ColumnRef"])
+        for item in _returning(reference)
+        if "ColumnRef" in item["val"] and "name" not in item
+    }
 
 
-def _expand_star(
-    context: Context, use: ColumnUse, source: Source, table: GovernedTable, reference: Reference
-) -> None:
+def _expand_star(context: Context, use: ColumnUse, source: Source, table: GovernedTable, reference: Reference) -> None:
     if use.fields == (STAR,) and len(use.level.sources) > 1:
         raise context.unsupported(
-            f'RETURNING * of "{table.name}" beside other relations', f"Write {reference.alias}.* and the others.", use.start
+            f'RETURNING * of "{table.name}" beside other relations',
+            f"Write {reference.alias}.* and the others.",
+            use.start,
         )
     form = context.form_of(table)
     alias = quote_identifier(source.name or reference.name)
@@ -222,7 +232,11 @@ def _expand_star(
         if not column.treatment.visible:
             continue
         text = form.column(column.name, alias)
-        items.append(f"{alias}.{quote_identifier(column.name)}" if column.treatment.plain else f"{text} AS {quote_identifier(column.name)}")
+        items.append(
+            f"{alias}.{quote_identifier(column.name)}"
+            if column.treatment.plain
+            else f"{text} AS {quote_identifier(column.name)}"
+        )
     if not items:
         raise context.refuse(f'app {context.app.name} has no column of relation "{table.name}"', start=use.start)
     index = context.token_at(use.start)
@@ -256,7 +270,11 @@ def _restrict_rows(context: Context, reference: Reference, table: GovernedTable,
         context.edit(begin, begin, f" {rows} AND (")
         context.edit(end, end, ")")
         return
-    level = next(level for level in context.analysis.levels if level.node is node and len(level.sources) and level.sources[0].reference is reference)
+    level = next(
+        level
+        for level in context.analysis.levels
+        if level.node is node and len(level.sources) and level.sources[0].reference is reference
+    )
     copied = "".join(f"{c} AND " for c in context.fences.comparisons(reference, level, alias))
     context.edit(begin, begin, f" {copied}{rows} AND CASE WHEN {rows} THEN (")
     context.edit(end, end, ") ELSE FALSE END")
@@ -287,7 +305,8 @@ def _condition(context: Context, reference: Reference) -> tuple[int | None, int]
 
 def _copy_to(context: Context, reference: Reference, table: GovernedTable) -> None:
     node = reference.statement
-    assert node is not None and reference.relation is not None
+    assert node is not None
+    assert reference.relation is not None
     names = [item["String"]["sval"] for item in node.get("attlist", ())]
     for name in names:
         column = table.column(name)

@@ -1,6 +1,8 @@
-"""When may PostgreSQL run an expression of the app's on a row that the app must not know of, and what may go inside the fence.
+"""When may PostgreSQL run an expression of the app's on a row that the app must not know of, and what may go inside
+the fence.
 
-rewriting.md, evidence 7: whatever shape the row policy has, PostgreSQL ran the app's `email::int = 1` on hidden rows and printed
+rewriting.md, evidence 7: whatever shape the row policy has, PostgreSQL ran the app's `email::int = 1` on hidden rows
+and printed
 a hidden address in the error. Only comparisons whose functions are leakproof (pg_proc.proleakproof) are harmless there.
 """
 
@@ -12,7 +14,7 @@ from dataclasses import dataclass
 
 from proxy.catalog.model import Column, Snapshot
 from proxy.rewrite.lex import Node, quote_literal
-from proxy.rewrite.scope import Analysis, ColumnUse, Level, Reference, owners, walk
+from proxy.rewrite.scope import Analysis, ColumnUse, Level, Reference, owners
 
 COMPARISONS = ("=", "<>", "<", ">", "<=", ">=")
 _FLIPPED = {"=": "=", "<>": "<>", "<": ">", ">": "<", "<=": ">=", ">=": "<="}
@@ -23,7 +25,9 @@ _TEXTS = ("text", "varchar")
 
 @dataclass(frozen=True, slots=True)
 class Fences:
-    """Answers for one statement: needs what the analysis knows of it and the types that the driver gave its parameters."""
+    """Answers for one statement: needs what the analysis knows of it and the types that the driver gave its
+    parameters.
+    """
 
     analysis: Analysis
     snapshot: Snapshot
@@ -32,10 +36,8 @@ class Fences:
     parameters_used: Mapping[int, int]  # how often each parameter stands in the statement
 
     @classmethod
-    def of(
-        cls, statement: Node, analysis: Analysis, snapshot: Snapshot, parameter_types: tuple[int, ...]
-    ) -> Fences:
-        used = Counter(node["ParamRef"].get("number", 0) for node in walk(statement) if "ParamRef" in node)
+    def of(cls, statement: Node, analysis: Analysis, snapshot: Snapshot, parameter_types: tuple[int, ...]) -> Fences:
+        used = Counter(node.get("number", 0) for kind, node in analysis.nodes if kind == "ParamRef")
         if statement.get("PrepareStmt", {}).get("argtypes"):
             used.update(list(used))  # typed, but not by the driver: as good as used twice
         return cls(analysis, snapshot, parameter_types, {id(use.node): use for use in analysis.uses}, used)
@@ -55,7 +57,9 @@ class Fences:
         return False
 
     def leakproof_condition(self, where: Node | None) -> bool:
-        """Whether a WHERE clause alone is leakproof (of UPDATE and DELETE: SET and RETURNING run on rows that it chose)."""
+        """Whether a WHERE clause alone is leakproof (of UPDATE and DELETE: SET and RETURNING run on rows that it
+        chose).
+        """
         return self._expression(where)
 
     def _select(self, node: Node, *, outermost: bool = False) -> bool:
@@ -63,12 +67,14 @@ class Fences:
             query = cte["CommonTableExpr"]["ctequery"]
             if "SelectStmt" not in query or not self._select(query["SelectStmt"]):
                 return False
-        if node.get("op", "SETOP_NONE") != "SETOP_NONE":
-            if not (self._select(node["larg"], outermost=outermost) and self._select(node["rarg"], outermost=outermost)):
+        for arm in ("larg", "rarg"):
+            if arm in node and not self._select(node[arm], outermost=outermost):
                 return False
         if not all(self._from_item(item) for item in node.get("fromClause", ())):
             return False
-        free = [node.get(name) for name in ("targetList", "groupClause", "sortClause", "distinctClause", "windowClause")]
+        free = [
+            node.get(name) for name in ("targetList", "groupClause", "sortClause", "distinctClause", "windowClause")
+        ]
         if outermost:
             if any(_has(part, "SubLink") for part in free):
                 return False
@@ -105,8 +111,9 @@ class Fences:
             return True
         if isinstance(part, list):
             return all(self._bare(element) for element in part)
-        assert isinstance(part, dict)
-        ((kind, node),) = part.items() if len(part) == 1 else (("", None),)
+        if not isinstance(part, dict) or len(part) != 1:
+            return False
+        ((kind, node),) = part.items()
         if kind == "ResTarget":
             return self._bare(node.get("val"))
         if kind == "SortBy":
@@ -132,18 +139,20 @@ class Fences:
             case "A_Expr":
                 return self._comparison(node)
             case "SubLink":
-                inner = node["subselect"].get("SelectStmt")
-                return node["subLinkType"] == "EXISTS_SUBLINK" and inner is not None and self._select(inner)
+                inner = node["subselect"].get("SelectStmt", {})
+                return node["subLinkType"] == "EXISTS_SUBLINK" and bool(inner) and self._select(inner)
         return False
 
     def _comparison(self, node: Node) -> bool:
         operator = _operator(node)
         if operator is None or operator in self.snapshot.foreign_operators:
             return False
-        left, right = node.get("lexpr"), node.get("rexpr")
+        if "lexpr" not in node or "rexpr" not in node:  # a prefix operator
+            return False
+        left, right = node["lexpr"], node["rexpr"]
         match node["kind"]:
             case "AEXPR_OP":
-                if operator not in COMPARISONS or left is None or right is None:
+                if operator not in COMPARISONS:
                     return False
                 return self._pair(left, right) or self._pair(right, left)
             case "AEXPR_IN":
@@ -191,7 +200,9 @@ class Fences:
     # -- what may stand inside the fence ----------------------------------------------------------------------------
 
     def comparisons(self, reference: Reference, level: Level | None, alias: str = "t") -> list[str]:
-        """The app's own simple comparisons on plain columns of `reference`, as conjuncts over `alias`, for an index to use."""
+        """The app's own simple comparisons on plain columns of `reference`, as conjuncts over `alias`, for an index
+        to use.
+        """
         if level is None or level.node is None or reference.table is None:
             return []
         where = level.node.get("whereClause")
@@ -230,7 +241,12 @@ class Fences:
         if "ColumnRef" not in node:
             return None
         found = owners(self.uses[id(node["ColumnRef"])])
-        if found.whole_row or not found.certain or len(found.sources) != 1 or found.sources[0].reference is not reference:
+        if (
+            found.whole_row
+            or not found.certain
+            or len(found.sources) != 1
+            or found.sources[0].reference is not reference
+        ):
             return None
         name = found.sources[0].base_column(found.column)
         assert reference.table is not None

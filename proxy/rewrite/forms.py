@@ -5,7 +5,6 @@ One `Form` for each (app, relation), made once; its pieces are put together per 
 
 from __future__ import annotations
 
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -110,7 +109,8 @@ class Form:
         if treatment.action == "mask":
             text = masked
         else:
-            assert treatment.consent is not None and column.attribute is not None
+            assert treatment.consent is not None
+            assert column.attribute is not None
             shown = consent(column.attribute, treatment.consent, alias)
             text = f"(CASE WHEN {shown} THEN {raw} ELSE {masked} END)"
         return f"{text} COLLATE {model.collation}" if model.collation else text
@@ -207,7 +207,6 @@ def compile_predicate(where: str, relation: Relation, app: AppPolicy, snapshot: 
         raise ConsentryError(f"row policy: {error.message} in {where!r}") from error
     everything = AppPolicy(app.name, "", "internal", "", ())
 
-
     analysis = analyse(statements[0]["stmt"], snapshot, SearchPath(), everything)
     raw = whole.encode()
     top = analysis.levels[0].sources[0]
@@ -219,7 +218,9 @@ def compile_predicate(where: str, relation: Relation, app: AppPolicy, snapshot: 
         if use.start < 0 or not any(source is top for source in owned.sources):
             continue
         if owned.whole_row or len(owned.sources) > 1 or not owned.certain:
-            raise ConsentryError(f"row policy: write the column {'.'.join(use.fields)!r} so that it is plain: {where!r}")
+            raise ConsentryError(
+                f"row policy: write the column {'.'.join(use.fields)!r} so that it is plain: {where!r}"
+            )
         last = starts.index(use.start) + 2 * (len(use.fields) - 1)  # a name, then dots and names
         cuts.append((use.start, end_of[starts[last]], owned.column))
     begin, stop = len(head.encode()), len(raw) - 2
@@ -230,7 +231,6 @@ def compile_predicate(where: str, relation: Relation, app: AppPolicy, snapshot: 
         begin = end
     texts.append(raw[begin:stop].decode())
     return Predicate(tuple(texts), tuple(columns))
-
 
 
 def substitute_names(where: str, app: str) -> str:

@@ -6,8 +6,10 @@ from proxy.errors import PgError
 from proxy.rewrite.allowed import GRAMMAR_FUNCTIONS, HARMLESS_EXTENSIONS, REFUSED_FUNCTION_PREFIXES, REFUSED_FUNCTIONS
 from proxy.rewrite.context import Context
 from proxy.rewrite.lex import Node
-from proxy.rewrite.scope import column_fields, walk
+from proxy.rewrite.scope import column_fields
 from proxy.rewrite.settings import check_setting
+
+_OPERATOR_FIELDS = {"A_Expr": "name", "SubLink": "operName", "SortBy": "useOp"}
 
 
 def check_functions(context: Context) -> None:
@@ -55,7 +57,9 @@ def _check_set_config(context: Context, call: Node, start: int) -> None:
     arguments = [a.get("A_Const", {}).get("sval", {}) for a in call.get("args", ())]
     if len(arguments) < 2 or "sval" not in arguments[0] or "sval" not in arguments[1]:
         raise context.refuse(
-            "set_config() must be called with constants", "Use SET, or write the parameter's name and value as constants.", start
+            "set_config() must be called with constants",
+            "Use SET, or write the parameter's name and value as constants.",
+            start,
         )
     if arguments[0]["sval"].lower() in ("search_path", "client_encoding", "role", "session_authorization"):
         raise context.refuse(f"set_config() cannot set {arguments[0]['sval']}", "Use SET.", start)
@@ -66,34 +70,40 @@ def _check_set_config(context: Context, call: Node, start: int) -> None:
 
 
 def _check_operators(context: Context) -> None:
-    for element in walk(context.statement):
-        names = element.get("A_Expr", {}).get("name") or element.get("SubLink", {}).get("operName")
-        names = names or element.get("SortBy", {}).get("useOp")
-        for part in (names or [])[-1:]:
+    for kind, node in context.analysis.nodes:
+        field = _OPERATOR_FIELDS.get(kind)
+        names = node.get(field, []) if field else []
+        for part in names[-1:]:
             name = part.get("String", {}).get("sval", "")
             schema = names[0]["String"]["sval"] if len(names) > 1 else None
             if name in context.snapshot.foreign_operators and schema != "pg_catalog":
                 raise context.refuse(
                     f"permission denied for operator {name}",
-                    "A user-defined operator of this name exists. Write OPERATOR(pg_catalog." + name + ") for the built-in one.",
-                    element.get("A_Expr", element.get("SubLink", {})).get("location", -1),
+                    "A user-defined operator of this name exists. Write OPERATOR(pg_catalog."
+                    + name
+                    + ") for the built-in one.",
+                    node.get("location", -1),
                 )
 
 
 def _check_attributes(context: Context) -> None:
     """`t.f` and `(t).f` call a function f(t) where t has no column f."""
-    for element in walk(context.statement):
-        if "ColumnRef" in element:
-            names = column_fields(element["ColumnRef"])[1:]
-            start = element["ColumnRef"].get("location", 0)
-        elif "A_Indirection" in element:
-            names = tuple(i["String"]["sval"] for i in element["A_Indirection"]["indirection"] if "String" in i)
+    for kind, node in context.analysis.nodes:
+        if kind == "ColumnRef":
+            names = column_fields(node)[1:]
+            start = node.get("location", 0)
+        elif kind == "A_Indirection":
+            names = tuple(i["String"]["sval"] for i in node["indirection"] if "String" in i)
             start = -1
         else:
             continue
         for name in names:
             for function in context.snapshot.functions.get(name, ()):
-                if not function.takes_row or function.schema == "pg_catalog" or function.extension in HARMLESS_EXTENSIONS:
+                if (
+                    not function.takes_row
+                    or function.schema == "pg_catalog"
+                    or function.extension in HARMLESS_EXTENSIONS
+                ):
                     continue
                 if (function.schema, name) not in context.app.functions:
                     raise context.refuse(

@@ -77,7 +77,8 @@ def _scan(text: str) -> Any:
 
 
 def harmless_copy(text: str) -> str:
-    """A text of the same length in bytes, ASCII only, that means the same relations to a lexer that is not PostgreSQL's.
+    """A text of the same length in bytes, ASCII only, that means the same relations to a lexer that is not
+    PostgreSQL's.
 
     Strings, parameters and non-ASCII names become identifiers of the same length, comments become blanks
     (rewriting.md, evidence 2: sqlglot reads `$1||$` as the start of a dollar quote).
@@ -90,7 +91,9 @@ def harmless_copy(text: str) -> str:
         elif token.token in (_IDENT, _UIDENT):
             if not stretch.isascii() or b'""' in stretch or token.token == _UIDENT:
                 quoted = stretch.startswith(b'"')
-                raw[token.start : token.end] = b'"' + b"x" * (len(stretch) - 2) + b'"' if quoted else b"x" * len(stretch)
+                raw[token.start : token.end] = (
+                    b'"' + b"x" * (len(stretch) - 2) + b'"' if quoted else b"x" * len(stretch)
+                )
         elif token.token in _HARMLESS_AS_NAME:
             raw[token.start : token.end] = b"s" * len(stretch)
     return raw.decode("ascii", "replace")

@@ -1,7 +1,9 @@
 """The second look: what relations does sqlglot find in a text, and where. Two grammars that disagree are a refusal.
 
-rewriting.md, evidence 2 and 3: sqlglot reads a harmless copy (strings, parameters and comments blanked by PostgreSQL's own scanner),
-only to locate; about 4 % of PostgreSQL's regress statements do not parse in it, and then libpg_query's locations stand alone.
+rewriting.md, evidence 2 and 3: sqlglot reads a harmless copy (strings, parameters and comments blanked by
+PostgreSQL's own scanner),
+only to locate; about 4 % of PostgreSQL's regress statements do not parse in it, and then libpg_query's locations
+stand alone.
 """
 
 from __future__ import annotations
@@ -14,15 +16,18 @@ from sqlglot import exp
 
 from proxy.errors import feature_not_supported
 from proxy.rewrite.lex import Node, Token, harmless_copy
-from proxy.rewrite.scope import walk
 
 logging.getLogger("sqlglot").setLevel(logging.ERROR)  # it warns of statements that it takes as opaque
 
 _OPENERS = ("select", "insert", "update", "delete", "with", "values", "merge")
 
 
-def check_agreement(text: str, tokens: list[Token], statement: Node, begin: int, end: int) -> None:
-    """Raises the refusal of a statement (bytes `begin` to `end`) in which sqlglot finds other relations than libpg_query."""
+def check_agreement(
+    text: str, tokens: list[Token], statement: Node, nodes: list[tuple[str, Node]], begin: int, end: int
+) -> None:
+    """Raises the refusal of a statement (bytes `begin` to `end`) in which sqlglot finds other relations than
+    libpg_query.
+    """
     inner = _inner_query(tokens, statement, begin, end)
     if inner is None:
         return
@@ -33,14 +38,12 @@ def check_agreement(text: str, tokens: list[Token], statement: Node, begin: int,
         return
     starts = {token.start: index for index, token in enumerate(tokens)}
     expected, ignored = set(), set()
-    for element in walk(statement):
-        if "RangeVar" in element or "relation" in element:
-            node = element.get("RangeVar") or element["relation"]
-            if "relname" in node:
-                index = starts[node.get("location", 0)] + 2 * (("schemaname" in node) + ("catalogname" in node))
-                expected.add(tokens[index].start)
-        for lock in element.get("lockedRels", ()):
-            ignored.add(lock["RangeVar"].get("location", 0))
+    for kind, node in nodes:
+        if "relname" in node:
+            index = starts[node.get("location", 0)] + 2 * (("schemaname" in node) + ("catalogname" in node))
+            expected.add(tokens[index].start)
+        elif kind == "LockingClause":
+            ignored |= {lock["RangeVar"].get("location", 0) for lock in node.get("lockedRels", ())}
     if found - expected - ignored or {e for e in expected if begin <= e < end} - found - ignored:
         raise feature_not_supported(
             "two parsers disagree on which relations the statement names",
@@ -52,7 +55,7 @@ def _tables(text: str) -> set[int] | None:
     """Where sqlglot sees the names of tables; None where it does not take the text."""
     try:
         trees = sqlglot.parse(text, dialect="postgres")
-    except Exception:  # noqa: BLE001 - it raises TypeError and others beside ParseError; libpg_query's word stands then
+    except Exception:
         return None
     found = set()
     for tree in trees:
@@ -69,7 +72,9 @@ def _positions(tables: Iterable[exp.Table]) -> Iterable[int]:
 
 
 def _inner_query(tokens: list[Token], statement: Node, begin: int, end: int) -> tuple[int, int] | None:
-    """The stretch of the query that EXPLAIN, PREPARE, DECLARE, COPY (query) or CREATE TABLE AS wraps; None where it is no query."""
+    """The stretch of the query that EXPLAIN, PREPARE, DECLARE, COPY (query) or CREATE TABLE AS wraps; None where it
+    is no query.
+    """
     ((kind, fields),) = statement.items()
     if kind in ("SelectStmt", "InsertStmt", "UpdateStmt", "DeleteStmt"):
         return begin, end

@@ -21,7 +21,7 @@ from proxy.rewrite.result import REFUSED_TEXT, Effect, Plan, StatementInfo
 from proxy.rewrite.scope import SYSTEM_SCHEMAS, Reference, analyse
 from proxy.rewrite.select import rewrite_reads
 from proxy.rewrite.splice import Edit, splice
-from proxy.rewrite.statements import check_explain, check_statement, effects_of
+from proxy.rewrite.statements import check_explain, check_into, check_statement, effects_of
 from proxy.rewrite.verify import Verifier
 
 
@@ -36,7 +36,9 @@ class Planner:
         self._verifier = Verifier(app, snapshot, self._system)
         self._forms: dict[tuple[str, str], Form] = {}
 
-    def plan(self, query: bytes, path: SearchPath, parameter_types: tuple[int, ...] = (), encoding: str = "utf-8") -> Plan:
+    def plan(
+        self, query: bytes, path: SearchPath, parameter_types: tuple[int, ...] = (), encoding: str = "utf-8"
+    ) -> Plan:
         """`query` without its zero byte, as the app sent it; never raises for anything the app can send."""
         try:
             text = query.decode(encoding)
@@ -50,9 +52,7 @@ class Planner:
         except RecursionError:
             return self._refused(query, text, PgError("stack depth limit exceeded", "54001"))
 
-    def _plan(
-        self, query: bytes, text: str, path: SearchPath, parameter_types: tuple[int, ...], encoding: str
-    ) -> Plan:
+    def _plan(self, query: bytes, text: str, path: SearchPath, parameter_types: tuple[int, ...], encoding: str) -> Plan:
         statements = parse(text)
         found = tokens(text)
         raw = text.encode()
@@ -63,7 +63,8 @@ class Planner:
             self._pass_over(context)
             if context.edits:
                 begin = statement.get("stmt_location", 0)
-                check_agreement(text, found, context.statement, begin, begin + statement.get("stmt_len", len(raw) - begin))
+                end = begin + statement.get("stmt_len", len(raw) - begin)
+                check_agreement(text, found, context.statement, context.analysis.nodes, begin, end)
             edits += context.edits
             contexts.append(context)
             path = self._path_after(context.statement, path, last=number == len(statements) - 1)
@@ -94,6 +95,7 @@ class Planner:
     ) -> Context:
         check_statement(statement, self.app, path)
         analysis = analyse(statement, self.snapshot, path, self.app)
+        check_into(analysis.nodes, self.app)
         return Context(
             text=text,
             raw=raw,
@@ -137,7 +139,8 @@ class Planner:
             governed = sorted({f"{r.schema}.{r.name}" for r in reads if r.key in self.app.tables})
             raise context.refuse(
                 f'permission denied for relation "{relation.name}"',
-                f"It reads {', '.join(governed)}, which the rules govern: list {relation.schema}.{relation.name} in the rules."
+                f"It reads {', '.join(governed)}, which the rules govern: list "
+                f"{relation.schema}.{relation.name} in the rules."
                 if governed
                 else f"The rules do not list {relation.schema}.{relation.name} (defaults: unlisted_tables: deny).",
                 reference.start,
@@ -163,7 +166,8 @@ class Planner:
         ((kind, fields),) = statement.items()
         if any(effect.kind in ("search_path", "discard") for effect in effects_of(statement)):
             raise feature_not_supported(
-                "a statement that changes search_path must be the last of its query", "Send the next statements separately."
+                "a statement that changes search_path must be the last of its query",
+                "Send the next statements separately.",
             )
         relation = fields.get("relation") if kind == "CreateStmt" else fields.get("into", {}).get("rel")
         if relation is not None and not fields.get("if_not_exists"):
@@ -215,7 +219,7 @@ def _touches_hidden(context: Context) -> bool:
 
 def _describe(text: str, statement: Node, context: Context | None = None) -> StatementInfo:
     ((kind, fields),) = statement.items()
-    modes = {t for t in _modes(context)} if context else set()
+    modes = _modes(context) if context else set()
     return StatementInfo(
         text=normalised(text),
         fingerprint=fingerprint(text),
@@ -259,9 +263,11 @@ def describe(query: bytes) -> tuple[StatementInfo, ...]:
 
 
 def normalised(text: str) -> str:
-    """`text` with its constants out; of a text that does not parse, nothing (its constants cannot be told from the rest)."""
+    """`text` with its constants out; of a text that does not parse, nothing (its constants cannot be told from the
+    rest).
+    """
     try:
-        return pg_normalize(text.strip())
+        return str(pg_normalize(text.strip()))
     except PgQueryError:
         return "(not understood)"
 
@@ -269,6 +275,6 @@ def normalised(text: str) -> str:
 def fingerprint(text: str) -> str:
     """libpg_query's fingerprint: the same for statements that differ in constants only."""
     try:
-        return pg_fingerprint(text).hex
+        return str(pg_fingerprint(text).hex)
     except PgQueryError:
         return ""

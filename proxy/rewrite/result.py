@@ -93,8 +93,10 @@ class SystemCatalog:
     """The system catalogs as one app has them. Keys are (schema, name) of pg_catalog and information_schema.
 
     `open`: relations that pass as they are. `forms`: relation -> the text of the sub-query, parentheses included, that
-    stands in its place (`AS alias` follows it). Every other system relation is refused. `arguments`: name of a pg_catalog function
-    that prints a definition -> the text that takes the place of its first argument, `{argument}` being what stood there.
+    stands in its place (`AS alias` follows it). Every other system relation is refused. `arguments`: name of a
+    pg_catalog function
+    that prints a definition -> the text that takes the place of its first argument, `{argument}` being what stood
+    there.
     """
 
     open: frozenset[tuple[str, str]]

@@ -1,7 +1,10 @@
-"""Which relation does each name of a statement mean, and which columns: the scopes of SELECT and DML as PostgreSQL has them.
+"""Which relation does each name of a statement mean, and which columns: the scopes of SELECT and DML as PostgreSQL
+has them.
 
-Source: PostgreSQL's parse_clause.c and parse_relation.c. The answer is made of plain values (`Analysis`) that the passes
-read; it changes nothing. Where a column's relation cannot be known (a function in FROM has unknown columns), `owners` says
+Source: PostgreSQL's parse_clause.c and parse_relation.c. The answer is made of plain values (`Analysis`) that the
+passes
+read; it changes nothing. Where a column's relation cannot be known (a function in FROM has unknown columns), `owners`
+says
 so by `certain=False`, and the passes refuse what would matter.
 """
 
@@ -97,6 +100,7 @@ class ColumnUse:
     level: Level
     clause: str
     node: Node
+    owned: Owners | None = None  # what `owners` found; the scopes no longer change when it is first asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +124,7 @@ class Analysis:
     natural_joins: list[tuple[list[Source], list[Source]]] = field(default_factory=list)
     statements: list[tuple[str, Node]] = field(default_factory=list)  # DML nodes, nested ones included
     outputs: dict[int, tuple[str, ...] | None] = field(default_factory=dict)  # id(select node) -> names
+    nodes: list[tuple[str, Node]] = field(default_factory=list)  # every (kind or field name, fields) of the tree
 
 
 Ctes = Mapping[str, tuple[str, ...] | None]
@@ -128,12 +133,19 @@ Ctes = Mapping[str, tuple[str, ...] | None]
 def analyse(statement: Node, snapshot: Snapshot, path: SearchPath, app: AppPolicy) -> Analysis:
     """The scopes of one statement's tree (a `{"SelectStmt": ...}`-like dict)."""
     walker = _Walker(snapshot, path, app)
+    walker.result.nodes = every_node(statement)
     walker.statement(statement, None, {})
     return walker.result
 
 
 def owners(use: ColumnUse) -> Owners:
     """What a column use means: the nearest level that has the name, as the server looks it up."""
+    if use.owned is None:
+        use.owned = _owners(use)
+    return use.owned
+
+
+def _owners(use: ColumnUse) -> Owners:
     name = use.fields[-1]
     if use.fields == (STAR,):
         return Owners(tuple(s for s in use.level.sources if not s.hidden), STAR, whole_row=True)
@@ -314,7 +326,7 @@ class _Walker:
         self.result.statements.append((kind, node))
         target = self.target(node["relation"], node)
         others = self.level(parent, node)  # FROM cannot see the target
-        for item in node.get("fromClause", node.get("usingClause", ())):
+        for item in node.get("fromClause") or node.get("usingClause") or ():
             others.sources += self.from_item(item, others, ctes)
         level = self.level(parent, node)
         level.sources = [target, *others.sources]
@@ -459,9 +471,7 @@ class _Walker:
                 columns = tuple(c.name for c in table.columns if c.treatment.action != "drop")
             else:
                 columns = tuple(c.name for c in reference.relation.columns)
-        return Source(
-            reference.alias, _renamed(columns, renames), reference, columns if renames else None, system=True
-        )
+        return Source(reference.alias, _renamed(columns, renames), reference, columns if renames else None, system=True)
 
     def reference(self, node: Node, role: Role) -> Reference:
         schema, name = node.get("schemaname"), node["relname"]
@@ -535,6 +545,24 @@ def _mentions_version(value: object, qualified: Level, level: Level) -> bool:
     )
 
 
+def every_node(value: object) -> list[tuple[str, Node]]:
+    """Every dict below `value` with the name under which it stands: a node's kind, or a field's name."""
+    out: list[tuple[str, Node]] = []
+    stack = [value]
+    while stack:
+        element = stack.pop()
+        if type(element) is dict:
+            for name, inner in element.items():
+                if type(inner) is dict:
+                    out.append((name, inner))
+                    stack.append(inner)
+                elif type(inner) is list:
+                    stack += inner
+        elif type(element) is list:
+            stack += element
+    return out
+
+
 def walk(value: object) -> Iterator[Node]:
     """Every dict below `value`, itself included, in the tree's order."""
     stack = [value]
@@ -552,7 +580,7 @@ def figure_column_name(value: Node | None) -> str:
     return _figure(value) or "?column?"
 
 
-def _figure(value: Node | None) -> str | None:  # noqa: PLR0911 - one line for each kind, as in PostgreSQL
+def _figure(value: Node | None) -> str | None:
     if not value:
         return None
     ((kind, node),) = value.items()

@@ -11,9 +11,11 @@ from proxy.rewrite.scope import SYSTEM_COLUMNS, Reference, Source, owners, walk
 # Aggregates by name: a column that only these read needs no place in GROUP BY.
 AGGREGATES = frozenset(
     """
-    any_value array_agg avg bit_and bit_or bit_xor bool_and bool_or corr count covar_pop covar_samp cume_dist dense_rank every
+    any_value array_agg avg bit_and bit_or bit_xor bool_and bool_or corr count covar_pop covar_samp cume_dist
+    dense_rank every
     json_agg json_agg_strict json_object_agg jsonb_agg jsonb_agg_strict jsonb_object_agg max min mode percent_rank
-    percentile_cont percentile_disc range_agg range_intersect_agg rank regr_avgx regr_avgy regr_count regr_intercept regr_r2
+    percentile_cont percentile_disc range_agg range_intersect_agg rank regr_avgx regr_avgy regr_count regr_intercept
+    regr_r2
     regr_slope regr_sxx regr_sxy regr_syy stddev stddev_pop stddev_samp string_agg sum var_pop var_samp variance xmlagg
     """.split()
 )
@@ -109,7 +111,7 @@ def _system_columns(context: Context, reference: Reference) -> list[str]:
             named.add(use.fields[-1])
     if named and star:
         raise context.unsupported(
-            f'system column "{sorted(named)[0]}" cannot be read beside all columns of governed relation "{reference.name}"',
+            f'system column "{min(named)}" cannot be read beside all columns of governed relatio{reference.name}"',
             "Name the columns instead of using *.",
             reference.start,
         )
@@ -232,8 +234,6 @@ def _insert_into_group_by(context: Context, node: Node, alias: str, columns: lis
     index += 1
     if context.tokens[index].word in ("all", "distinct"):
         index += 1
-    text = "".join(f"{quote_identifier(alias)}.{quote_identifier(c)}, " for c in columns)
+    added = "".join(f"{quote_identifier(alias)}.{quote_identifier(c)}, " for c in columns)
     at = context.tokens[index].start
-    context.edit(at, at, text)
-
-
+    context.edit(at, at, added)

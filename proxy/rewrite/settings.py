@@ -14,12 +14,15 @@ def check_setting(name: str, value: str | None) -> PgError | None:
     """Why setting `name` to `value` (None: to its default) is refused, or None where it may be set."""
     key = name.lower()
     if "." in key:  # an extension's or the app's own
-        return None if key.split(".")[0] not in ("consentry", "plpgsql", "session_preload_libraries") else _refused(name)
+        return (
+            None if key.split(".")[0] not in ("consentry", "plpgsql", "session_preload_libraries") else _refused(name)
+        )
     if key not in SETTABLE:
         return _refused(name)
     if key in _PINNED and (value or "on").lower() not in _PINNED[key]:
         return feature_not_supported(
-            f'parameter "{name}" cannot be changed to "{value}"', "It decides how the gateway must read later statements."
+            f'parameter "{name}" cannot be changed to "{value}"',
+            "It decides how the gateway must read later statements.",
         )
     if key == "client_encoding" and value is not None and _encoding(value) not in ENCODINGS:
         return feature_not_supported(
@@ -35,7 +38,8 @@ def check_search_path(schemas: list[str]) -> PgError | None:
     """A path on which built-in names could mean something else is refused."""
     if "pg_catalog" in schemas[1:]:
         return feature_not_supported(
-            "search_path cannot have pg_catalog behind another schema", "Leave pg_catalog out: it is searched first then."
+            "search_path cannot have pg_catalog behind another schema",
+            "Leave pg_catalog out: it is searched first then.",
         )
     for schema in schemas:
         if schema.startswith(("pg_temp", "pg_toast")) or schema in ("information_schema", "consentry"):
@@ -77,10 +81,13 @@ def encoding_of(value: str) -> str | None:
 
 
 def _encoding(value: str) -> str:
-    return "".join(c for c in value.upper() if c.isalnum() or c == "_").replace("UTF_8", "UTF8").replace("LATIN_", "LATIN")
+    return (
+        "".join(c for c in value.upper() if c.isalnum() or c == "_").replace("UTF_8", "UTF8").replace("LATIN_", "LATIN")
+    )
 
 
 def _refused(name: str) -> PgError:
     return insufficient_privilege(
-        f'permission denied to set parameter "{name}"', "The gateway lets apps set only parameters that cannot change what they may see."
+        f'permission denied to set parameter "{name}"',
+        "The gateway lets apps set only parameters that cannot change what they may see.",
     )

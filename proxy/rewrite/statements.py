@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from proxy.catalog.model import SearchPath
-from proxy.errors import PgError, feature_not_supported, insufficient_privilege
+from proxy.errors import feature_not_supported, insufficient_privilege
 from proxy.policy.table import AppPolicy
 from proxy.rewrite.allowed import STATEMENT_KINDS
 from proxy.rewrite.lex import Node
 from proxy.rewrite.result import Effect
-from proxy.rewrite.scope import Analysis, walk
+from proxy.rewrite.scope import Analysis
 from proxy.rewrite.settings import check_search_path, check_setting
 
 _WORDS = {
@@ -34,7 +34,8 @@ def check_statement(node: Node, app: AppPolicy, path: SearchPath) -> None:
         word = _WORDS.get(kind, kind.removesuffix("Stmt"))
         raise insufficient_privilege(
             f"app {app.name} may not use {word}",
-            "Apps use queries, DML, transactions, cursors, prepared statements, COPY, EXPLAIN, LISTEN/NOTIFY, temp tables and SET; "
+            "Apps use queries, DML, transactions, cursors, prepared statements, COPY, EXPLAIN, LISTEN/NOTIFY, "
+            "temp tables and SET; "
             "run migrations and administration as a trusted app.",
         )
     check = _CHECKS.get(kind)
@@ -48,7 +49,9 @@ def _check_inner(fields: Node, app: AppPolicy, path: SearchPath) -> None:
 
 def _check_copy(fields: Node, app: AppPolicy, path: SearchPath) -> None:
     if fields.get("filename") or fields.get("is_program"):
-        raise insufficient_privilege("COPY to or from a file or program is not allowed", "Use COPY ... TO STDOUT or FROM STDIN.")
+        raise insufficient_privilege(
+            "COPY to or from a file or program is not allowed", "Use COPY ... TO STDOUT or FROM STDIN."
+        )
     if "query" in fields:
         check_statement(fields["query"], app, path)
 
@@ -60,13 +63,11 @@ def _check_create_as(fields: Node, app: AppPolicy, path: SearchPath) -> None:
     check_statement(fields["query"], app, path)
 
 
-def _check_select(fields: Node, app: AppPolicy, path: SearchPath) -> None:
-    if "intoClause" in fields:
-        _only_temporary(fields["intoClause"]["rel"], app)
-    for element in walk(fields):
-        inner = element.get("SelectStmt")
-        if inner is not None and "intoClause" in inner and inner is not fields:
-            _only_temporary(inner["intoClause"]["rel"], app)
+def check_into(nodes: list[tuple[str, Node]], app: AppPolicy) -> None:
+    """SELECT INTO makes temp tables only."""
+    for kind, node in nodes:
+        if kind == "intoClause":
+            _only_temporary(node["rel"], app)
 
 
 def _check_create(fields: Node, app: AppPolicy, path: SearchPath) -> None:
@@ -75,7 +76,9 @@ def _check_create(fields: Node, app: AppPolicy, path: SearchPath) -> None:
         raise feature_not_supported("a temp table that inherits is not supported", "List its columns.")
     for element in fields.get("tableElts", ()):
         if "TableLikeClause" in element:
-            raise feature_not_supported("CREATE TABLE (LIKE ...) is not supported", "List the columns, or use CREATE TEMP TABLE AS.")
+            raise feature_not_supported(
+                "CREATE TABLE (LIKE ...) is not supported", "List the columns, or use CREATE TEMP TABLE AS."
+            )
 
 
 def _only_temporary(relation: Node, app: AppPolicy) -> None:
@@ -144,7 +147,6 @@ def _constant(node: Node) -> str | None:
 
 
 _CHECKS: dict[str, Callable[[Node, AppPolicy, SearchPath], None]] = {
-    "SelectStmt": _check_select,
     "ExplainStmt": _check_inner,
     "PrepareStmt": _check_inner,
     "DeclareCursorStmt": _check_inner,
@@ -170,6 +172,13 @@ def check_explain(node: Node, analysis: Analysis, app: AppPolicy) -> None:
             )
 
 
+def _makes_table(select: Node) -> bool:
+    """SELECT INTO; in a set operation the leftmost arm has it."""
+    while "larg" in select:
+        select = select["larg"]
+    return "intoClause" in select
+
+
 def effects_of(node: Node) -> tuple[Effect, ...]:
     """What the session must note when the statement runs."""
     ((kind, fields),) = node.items()
@@ -180,7 +189,7 @@ def effects_of(node: Node) -> tuple[Effect, ...]:
         case "CreateTableAsStmt" | "CreateStmt" | "DropStmt":
             return (Effect("temporary"),)
         case "SelectStmt":
-            if any("intoClause" in element for element in walk(fields)):
+            if _makes_table(fields):
                 return (Effect("temporary"),)
         case "DiscardStmt":
             return (Effect("discard"),)
