@@ -1,0 +1,207 @@
+"""Reads a snapshot of the catalog from a database: the only I/O of this room. PostgreSQL 13 to 18.
+
+Source: PostgreSQL documentation, "System Catalogs".
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import asyncpg
+
+from proxy.catalog import queries
+from proxy.catalog.extensions import HARMLESS_EXTENSIONS
+from proxy.catalog.model import Column, FunctionName, Relation, Snapshot
+from proxy.errors import ConsentryError
+
+_RELATION_IN_TREE = re.compile(r":relid (\d+)")
+# Types that have no btree operators of their own take those of the type that they are binary coercible to.
+_COMPARED_AS = {"varchar": "text", "cidr": "inet"}
+
+
+async def take_snapshot(connection: asyncpg.Connection) -> Snapshot:
+    """The catalog as it is now, temp schemas left out, seen at one moment.
+
+    `version` is what `fingerprint` gives as long as nothing changes. System columns are not among the columns, and
+    views of pg_catalog and information_schema have no `definition`.
+    Raises ConsentryError where the database's encoding is not UTF8.
+    """
+    async with _one_moment(connection):
+        (facts,) = await connection.fetch(queries.SERVER)
+        if facts["encoding"] != "UTF8":
+            raise ConsentryError(
+                f'database "{facts["database"]}" has encoding {facts["encoding"]}; Consentry needs UTF8 '
+                "(create it with ENCODING 'UTF8' TEMPLATE template0)"
+            )
+        version: int = facts["version"]
+        classes = await connection.fetch(queries.RELATIONS)
+        columns = _columns(
+            await connection.fetch(queries.columns(version)),
+            _types(await connection.fetch(queries.TYPES), await connection.fetch(queries.LEAKPROOF)),
+        )
+        primary, unique = _keys(await connection.fetch(queries.KEYS), columns)
+        ancestors = _closure((r["child"], r["parent"]) for r in await connection.fetch(queries.INHERITS))
+        kinds = {r["oid"]: r["kind"] for r in classes}
+        reads = _reads(await connection.fetch(queries.VIEW_TREES), kinds)
+        definitions = {r["oid"]: r["definition"] for r in await connection.fetch(queries.VIEW_DEFINITIONS)}
+        functions = await connection.fetch(queries.FUNCTIONS)
+        operators = await connection.fetch(queries.FOREIGN_OPERATORS, sorted(HARMLESS_EXTENSIONS))
+        schemas = await connection.fetch(queries.SCHEMAS)
+        print_ = await _fingerprint(connection)
+    relations = [
+        Relation(
+            oid=r["oid"],
+            schema=r["schema"],
+            name=r["name"],
+            kind=r["kind"],
+            columns=tuple(columns.get(r["oid"], {}).values()),
+            primary_key=primary.get(r["oid"], ()),
+            unique_keys=tuple(unique.get(r["oid"], ())),
+            parents=ancestors.get(r["oid"], ()),
+            reads=reads.get(r["oid"], ()),
+            definition=definitions.get(r["oid"]),
+        )
+        for r in classes
+    ]
+    return Snapshot(
+        database=facts["database"],
+        server_version=version,
+        relations={relation.key: relation for relation in relations},
+        functions=_functions(functions),
+        foreign_operators=frozenset(r["name"] for r in operators),
+        schemas=frozenset(r["name"] for r in schemas),
+        version=print_,
+        by_oid={relation.oid: relation for relation in relations},
+    )
+
+
+async def fingerprint(connection: asyncpg.Connection) -> str:
+    """A value that changes with any DDL that changes a snapshot; cheap to poll (one query, about 1 µs a column).
+
+    INSERT, ANALYZE, TRUNCATE, VACUUM (FULL too), REINDEX, temp tables and GRANT on relations leave it alone.
+    """
+    async with _one_moment(connection):
+        return await _fingerprint(connection)
+
+
+async def _fingerprint(connection: asyncpg.Connection) -> str:
+    value = await connection.fetchval(queries.FINGERPRINT)
+    return str(value)
+
+
+@asynccontextmanager
+async def _one_moment(connection: asyncpg.Connection) -> AsyncIterator[None]:
+    """A transaction with one view of the data and an empty search path; what it sets is gone afterwards."""
+    if connection.is_in_transaction():
+        transaction = connection.transaction()  # a savepoint, at the isolation that the caller chose
+    else:
+        transaction = connection.transaction(isolation="repeatable_read", readonly=True)
+    await transaction.start()
+    try:
+        # An empty path makes format_type and pg_get_viewdef qualify; JIT would cost more than these queries.
+        await connection.execute("SELECT set_config('search_path', '', true), set_config('jit', 'off', true)")
+        yield
+    finally:
+        await transaction.rollback()
+
+
+@dataclass(frozen=True, slots=True)
+class _Type:
+    base_name: str
+    category: str
+    leakproof: bool
+
+
+def _types(rows: list[asyncpg.Record], leakproof_rows: list[asyncpg.Record]) -> dict[int, _Type]:
+    by_oid = {r["oid"]: r for r in rows}
+    system = {r["name"]: r["oid"] for r in rows if r["system"]}
+    leakproof = {r["type"] for r in leakproof_rows if r["leakproof"]}
+    types: dict[int, _Type] = {}
+    for row in rows:
+        base = row
+        while base["kind"] == "d" and base["base"] in by_oid:
+            base = by_oid[base["base"]]
+        compared = base["oid"]
+        if base["kind"] == "e":
+            compared = system["anyenum"]
+        elif base["system"] and base["name"] in _COMPARED_AS:
+            compared = system[_COMPARED_AS[base["name"]]]
+        types[row["oid"]] = _Type(base["name"], base["category"], compared in leakproof)
+    return types
+
+
+def _columns(rows: list[asyncpg.Record], types: dict[int, _Type]) -> dict[int, dict[int, Column]]:
+    columns: dict[int, dict[int, Column]] = defaultdict(dict)
+    for relation, number, name, type_oid, type_name, collation, not_null, has_default, generated in rows:
+        its_type = types[type_oid]
+        columns[relation][number] = Column(
+            name=name,
+            number=number,
+            type_oid=type_oid,
+            type_name=type_name,
+            base_type=its_type.base_name,
+            type_category=its_type.category,
+            collation=collation,
+            not_null=not_null,
+            has_default=has_default,
+            generated=generated,
+            leakproof=its_type.leakproof,
+        )
+    return columns
+
+
+def _keys(
+    rows: list[asyncpg.Record], columns: dict[int, dict[int, Column]]
+) -> tuple[dict[int, tuple[str, ...]], dict[int, list[tuple[str, ...]]]]:
+    primary: dict[int, tuple[str, ...]] = {}
+    unique: dict[int, list[tuple[str, ...]]] = defaultdict(list)
+    for row in rows:
+        numbers = [int(number) for number in row["numbers"].split()[: row["width"]]]
+        names = tuple(columns[row["relation"]][number].name for number in numbers)
+        unique[row["relation"]].append(names)
+        if row["is_primary"]:
+            primary[row["relation"]] = names
+    return primary, unique
+
+
+def _reads(rows: list[asyncpg.Record], kinds: dict[int, str]) -> dict[int, tuple[int, ...]]:
+    """What each view reads, through views: by the relations that its stored tree names.
+
+    pg_depend is no substitute: it has no rows for what initdb made, so a view over pg_stats would seem to read nothing.
+    """
+    edges: set[tuple[int, int]] = set()
+    for row in rows:
+        for found in set(_RELATION_IN_TREE.findall(row["tree"])):
+            read = int(found)
+            if read != row["oid"] and read in kinds:
+                edges.add((row["oid"], read))
+    return _closure(edges)
+
+
+def _closure(edges: Iterable[tuple[int, int]]) -> dict[int, tuple[int, ...]]:
+    """Everything that each start reaches, by ascending oid."""
+    direct: dict[int, set[int]] = defaultdict(set)
+    for start, end in edges:
+        direct[start].add(end)
+    closed: dict[int, tuple[int, ...]] = {}
+    for start in list(direct):
+        reached: set[int] = set()
+        waiting = list(direct[start])
+        while waiting:
+            oid = waiting.pop()
+            if oid not in reached:
+                reached.add(oid)
+                waiting.extend(direct.get(oid, ()))
+        closed[start] = tuple(sorted(reached))
+    return closed
+
+
+def _functions(rows: list[asyncpg.Record]) -> dict[str, tuple[FunctionName, ...]]:
+    functions: dict[str, list[FunctionName]] = defaultdict(list)
+    for row in rows:
+        functions[row["name"]].append(FunctionName(row["schema"], row["extension"], row["takes_row"]))
+    return {name: tuple(every) for name, every in functions.items()}

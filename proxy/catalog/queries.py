@@ -1,0 +1,200 @@
+"""The SQL of introspection. Every name is qualified: the queries run under an empty search path, on any database.
+
+Temp schemas (pg_temp_N, pg_toast_temp_N) are left out everywhere: they belong to sessions.
+"""
+
+from __future__ import annotations
+
+# Schemas whose name begins with pg_ are the server's own, so the pattern cannot hide a schema of a user's.
+_NO_TEMP = r"NOT (n.nspname LIKE 'pg\_temp\_%' OR n.nspname LIKE 'pg\_toast\_temp\_%')"
+
+SERVER = """
+SELECT pg_catalog.current_setting('server_version_num')::int AS version,
+       pg_catalog.current_database()::text AS database,
+       pg_catalog.current_setting('server_encoding') AS encoding
+"""
+
+SCHEMAS = f"SELECT n.nspname::text AS name FROM pg_catalog.pg_namespace n WHERE {_NO_TEMP}"
+
+RELATIONS = f"""
+SELECT c.oid, n.nspname::text AS schema, c.relname::text AS name, c.relkind::text AS kind
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE {_NO_TEMP}
+ORDER BY c.oid
+"""
+
+
+def columns(version: int) -> str:
+    """Live columns of everything but indexes. Since 18 attnotnull is true for a NOT NULL that is not validated yet."""
+    unproved = ""
+    if version >= 180000:
+        unproved = """ AND NOT EXISTS (
+            SELECT FROM pg_catalog.pg_constraint k
+            WHERE k.conrelid = a.attrelid AND k.contype = 'n' AND NOT k.convalidated AND k.conkey = ARRAY[a.attnum])"""
+    return f"""
+WITH shown AS MATERIALIZED (
+    SELECT d.atttypid, d.atttypmod, pg_catalog.format_type(d.atttypid, d.atttypmod) AS name
+    FROM (SELECT DISTINCT atttypid, atttypmod FROM pg_catalog.pg_attribute WHERE attnum > 0 AND NOT attisdropped) d
+)
+SELECT a.attrelid, a.attnum, a.attname::text, a.atttypid, shown.name,
+       CASE WHEN a.attcollation <> t.typcollation THEN
+            (SELECT pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(l.collname)
+             FROM pg_catalog.pg_collation l JOIN pg_catalog.pg_namespace n ON n.oid = l.collnamespace
+             WHERE l.oid = a.attcollation) END,
+       a.attnotnull{unproved},
+       (a.atthasdef AND a.attgenerated = '') OR a.attidentity <> '',
+       a.attgenerated <> ''
+FROM pg_catalog.pg_attribute a
+JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
+JOIN shown ON shown.atttypid = a.atttypid AND shown.atttypmod = a.atttypmod
+WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind NOT IN ('i', 'I') AND {_NO_TEMP}
+ORDER BY a.attrelid, a.attnum
+"""
+
+
+TYPES = """
+SELECT t.oid, t.typname::text AS name, t.typtype::text AS kind, t.typbasetype AS base, t.typcategory::text AS category,
+       t.typnamespace = 'pg_catalog'::pg_catalog.regnamespace AS system
+FROM pg_catalog.pg_type t
+"""
+
+# Per type with a default btree operator class: whether = < > <= >= and <> (the negator of =) are all leakproof.
+LEAKPROOF = """
+SELECT c.opcintype AS type, pg_catalog.bool_and(p.proleakproof) AS leakproof
+FROM pg_catalog.pg_opclass c
+JOIN pg_catalog.pg_am m ON m.oid = c.opcmethod AND m.amname = 'btree'
+JOIN pg_catalog.pg_amop a ON a.amopfamily = c.opcfamily AND a.amoplefttype = c.opcintype
+                         AND a.amoprighttype = c.opcintype AND a.amoppurpose = 's'
+JOIN pg_catalog.pg_operator o ON o.oid = a.amopopr
+LEFT JOIN pg_catalog.pg_operator u ON u.oid = o.oprnegate AND a.amopstrategy = 3
+JOIN pg_catalog.pg_proc p ON p.oid = o.oprcode OR p.oid = u.oprcode
+WHERE c.opcdefault
+GROUP BY c.opcintype
+"""
+
+KEYS = f"""
+SELECT i.indrelid AS relation, i.indkey::text AS numbers, i.indnkeyatts::int AS width, i.indisprimary AS is_primary
+FROM pg_catalog.pg_index i
+JOIN pg_catalog.pg_class c ON c.oid = i.indrelid
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE i.indisunique AND i.indisvalid AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL
+  AND 0 <> ALL (i.indkey::int2[]) AND {_NO_TEMP}
+  AND NOT EXISTS (SELECT FROM pg_catalog.pg_attribute a
+                  WHERE a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey::int2[]) AND a.attnum < 0)
+ORDER BY i.indrelid, NOT i.indisprimary, i.indexrelid
+"""
+
+INHERITS = "SELECT i.inhrelid AS child, i.inhparent AS parent FROM pg_catalog.pg_inherits i"
+
+# User tables have rules too; only the SELECT rule of a view says what reading it reads.
+VIEW_TREES = """
+SELECT r.ev_class AS oid, r.ev_action::text AS tree
+FROM pg_catalog.pg_rewrite r
+JOIN pg_catalog.pg_class c ON c.oid = r.ev_class AND c.relkind IN ('v', 'm')
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE r.ev_type = '1'
+"""
+
+VIEW_DEFINITIONS = f"""
+SELECT c.oid, pg_catalog.pg_get_viewdef(c.oid) AS definition
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('v', 'm') AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND {_NO_TEMP}
+"""
+
+# `t.f` calls f(t) where f can be called with one argument that a row fits: defaults and VARIADIC count.
+FUNCTIONS = f"""
+SELECT p.proname::text AS name, n.nspname::text AS schema, e.extname::text AS extension,
+       pg_catalog.bool_or(t.oid IS NOT NULL AND p.pronargs > 0
+           AND (p.pronargs - p.pronargdefaults <= 1 OR (p.pronargs = 2 AND p.provariadic <> 0))
+           AND (t.typtype = 'c' OR b.typtype = 'c'
+                OR t.typname IN ('record', 'any', 'anyelement', 'anynonarray', 'anycompatible', 'anycompatiblenonarray')
+           )) AS takes_row
+FROM pg_catalog.pg_proc p
+JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+LEFT JOIN pg_catalog.pg_type t ON t.oid = p.proargtypes[0]
+LEFT JOIN pg_catalog.pg_type b ON b.oid = t.typbasetype
+LEFT JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objid = p.oid
+      AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass AND d.deptype = 'e'
+LEFT JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid
+WHERE {_NO_TEMP}
+GROUP BY 1, 2, 3
+ORDER BY 1, 2, 3
+"""
+
+FOREIGN_OPERATORS = f"""
+SELECT DISTINCT o.oprname::text AS name
+FROM pg_catalog.pg_operator o
+JOIN pg_catalog.pg_namespace n ON n.oid = o.oprnamespace
+LEFT JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_operator'::pg_catalog.regclass AND d.objid = o.oid
+      AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass AND d.deptype = 'e'
+LEFT JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid
+WHERE n.nspname <> 'pg_catalog' AND {_NO_TEMP} AND (e.extname IS NULL OR NOT e.extname = ANY ($1::text[]))
+"""
+
+
+def _sum(of: str, *columns: str) -> str:
+    """A sum over rows of a hash of each: whatever their order, every added, removed or changed row shows."""
+    return f"pg_catalog.sum(pg_catalog.hashtextextended(pg_catalog.concat_ws(' ', {', '.join(columns)}), 0)) FROM {of}"
+
+
+_LIVE = f"""live AS MATERIALIZED (
+    SELECT c.oid, n.nspname, c.relname, c.relkind, c.reloptions
+    FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE {_NO_TEMP}
+)"""
+
+# xmin is what makes this cheap: DDL writes a new version of the catalog's row, and a new version has another xmin.
+# Where ordinary work writes new versions too (pg_class: TRUNCATE, GRANT, VACUUM FULL; pg_index: REINDEX), the columns
+# that matter are hashed instead. Statistics are written in place and leave xmin alone.
+FINGERPRINT = f"""
+WITH {_LIVE}
+SELECT pg_catalog.md5(pg_catalog.concat_ws('/',
+    (SELECT {_sum("live", "oid", "nspname", "relname", "relkind", "reloptions")}),
+    (SELECT {
+    _sum(
+        "pg_catalog.pg_attribute a JOIN live c ON c.oid = a.attrelid AND c.relkind NOT IN ('i', 'I', 't')",
+        "a.attrelid",
+        "a.attnum",
+        "a.xmin",
+    )
+} WHERE a.attnum > 0),
+    (SELECT {_sum("pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace", "p.oid", "p.xmin")}
+        WHERE {_NO_TEMP}),
+    (SELECT {
+    _sum(
+        "pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace",
+        "t.oid",
+        "t.typname",
+        "t.typnamespace",
+        "t.typbasetype",
+        "t.typcategory",
+        "t.typcollation",
+    )
+} WHERE {_NO_TEMP}),
+    (SELECT {_sum("pg_catalog.pg_enum e", "e.oid", "e.xmin")}),
+    (SELECT {_sum("pg_catalog.pg_rewrite r JOIN live c ON c.oid = r.ev_class", "r.oid", "r.xmin")}),
+    (SELECT {_sum("pg_catalog.pg_inherits i JOIN live c ON c.oid = i.inhrelid", "i.inhrelid", "i.inhparent")}),
+    (SELECT {
+    _sum(
+        "pg_catalog.pg_index i JOIN live c ON c.oid = i.indrelid",
+        "i.indrelid",
+        "i.indkey",
+        "i.indnkeyatts",
+        "i.indisprimary",
+        "i.indimmediate",
+        "i.indpred IS NULL",
+    )
+} WHERE i.indisunique AND i.indisvalid),
+    (SELECT {_sum("pg_catalog.pg_constraint k JOIN live c ON c.oid = k.conrelid", "k.oid", "k.xmin")}),
+    (SELECT {_sum("pg_catalog.pg_operator o", "o.oid", "o.xmin")}),
+    (SELECT {_sum("pg_catalog.pg_amop o", "o.oid", "o.xmin")}),
+    (SELECT {_sum("pg_catalog.pg_opclass o", "o.oid", "o.xmin")}),
+    (SELECT {_sum("pg_catalog.pg_collation o", "o.oid", "o.xmin")}),
+    (SELECT {_sum("pg_catalog.pg_extension e", "e.oid", "e.xmin")}),
+    (SELECT {_sum("pg_catalog.pg_depend d", "d.classid", "d.objid", "d.refobjid")}
+        WHERE d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass AND d.deptype = 'e'),
+    (SELECT {_sum("pg_catalog.pg_namespace n", "n.oid", "n.nspname")} WHERE {_NO_TEMP})
+))
+"""
