@@ -12,8 +12,9 @@ from proxy.catalog.model import Column, Relation, SearchPath, Snapshot
 from proxy.errors import ConsentryError, PgError
 from proxy.policy.masks import mask_sql
 from proxy.policy.table import AppPolicy, GovernedColumn, GovernedTable, Mask, Subject
+from proxy.rewrite.analyse import analyse
 from proxy.rewrite.lex import parse, quote_identifier, quote_literal, tokens
-from proxy.rewrite.scope import analyse, owners
+from proxy.rewrite.scope import owners
 
 _NULL = Mask("null")
 _EQ = "OPERATOR(pg_catalog.=)"

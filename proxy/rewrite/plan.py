@@ -9,6 +9,7 @@ from postgast import normalize as pg_normalize
 from proxy.catalog.model import Relation, SearchPath, Snapshot
 from proxy.errors import PgError, feature_not_supported, undefined_table
 from proxy.policy.table import AppPolicy, CompiledRules, GovernedTable
+from proxy.rewrite.analyse import analyse
 from proxy.rewrite.catalogs import readable_view, rewrite_catalogs, system_catalog
 from proxy.rewrite.context import Context
 from proxy.rewrite.dml import rewrite_writes
@@ -18,7 +19,7 @@ from proxy.rewrite.functions import check_functions
 from proxy.rewrite.lex import Node, Token, parse, tokens
 from proxy.rewrite.locate import check_agreement
 from proxy.rewrite.result import REFUSED_TEXT, Effect, Plan, StatementInfo
-from proxy.rewrite.scope import SYSTEM_SCHEMAS, Reference, analyse
+from proxy.rewrite.scope import SYSTEM_SCHEMAS, Reference
 from proxy.rewrite.select import rewrite_reads
 from proxy.rewrite.splice import Edit, splice
 from proxy.rewrite.statements import check_explain, check_into, check_statement, effects_of

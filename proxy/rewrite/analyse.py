@@ -1,0 +1,398 @@
+"""The walk that finds the scopes: every query level of a statement, what stands in its FROM, what its expressions name.
+
+Source: PostgreSQL's parse_clause.c and analyze.c, whose order of looking things up it follows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from proxy.catalog.model import SearchPath, Snapshot
+from proxy.errors import feature_not_supported
+from proxy.policy.table import AppPolicy
+from proxy.rewrite.lex import Node
+from proxy.rewrite.scope import (
+    STAR,
+    Analysis,
+    ColumnUse,
+    Level,
+    Reference,
+    Role,
+    Source,
+    column_fields,
+    every_node,
+    figure_column_name,
+    owners,
+    walk,
+)
+
+Ctes = Mapping[str, tuple[str, ...] | None]
+
+
+def analyse(statement: Node, snapshot: Snapshot, path: SearchPath, app: AppPolicy) -> Analysis:
+    """The scopes of one statement's tree (a `{"SelectStmt": ...}`-like dict)."""
+    walker = _Walker(snapshot, path, app)
+    walker.result.nodes = every_node(statement)
+    walker.statement(statement, None, {})
+    return walker.result
+
+
+class _Walker:
+    def __init__(self, snapshot: Snapshot, path: SearchPath, app: AppPolicy) -> None:
+        self.snapshot = snapshot
+        self.path = path
+        self.app = app
+        self.result = Analysis()
+
+    # -- statements -------------------------------------------------------------------------------------------------
+
+    def statement(self, node: Node, parent: Level | None, ctes: Ctes) -> tuple[str, ...] | None:
+        """Walks one statement; returns its output columns."""
+        ((kind, fields),) = node.items()
+        match kind:
+            case "SelectStmt":
+                return self.select(fields, parent, ctes)
+            case "InsertStmt":
+                return self.insert(fields, parent, ctes)
+            case "UpdateStmt" | "DeleteStmt":
+                return self.update_or_delete(kind, fields, parent, ctes)
+            case "MergeStmt":
+                return self.merge(fields, parent, ctes)
+            case "ExplainStmt" | "PrepareStmt" | "DeclareCursorStmt" | "CreateTableAsStmt":
+                return self.statement(fields["query"], parent, ctes)
+            case "CopyStmt":
+                self.copy(fields, parent, ctes)
+            case "ExecuteStmt":
+                for argument in fields.get("params", ()):
+                    self.expression(argument, self.level(None, fields), "argument", ctes)
+            case "CreateStmt":
+                self.expression(fields.get("tableElts", []), self.level(None, fields), "definition", ctes)
+            case _:
+                pass
+        return ()
+
+    def level(self, parent: Level | None, node: Node | None) -> Level:
+        level = Level(parent, node=node)
+        self.result.levels.append(level)
+        return level
+
+    def with_clause(self, node: Node | None, parent: Level | None, ctes: Ctes) -> Ctes:
+        if not node:
+            return ctes
+        known = dict(ctes)
+        recursive = node.get("recursive", False)
+        entries = [entry["CommonTableExpr"] for entry in node["ctes"]]
+        if recursive:  # every CTE of the list is visible to every other
+            for cte in entries:
+                known[cte["ctename"]] = _names(cte.get("aliascolnames"))
+        for cte in entries:
+            inner = dict(known)
+            query = cte["ctequery"]
+            if recursive and not cte.get("aliascolnames"):
+                inner[cte["ctename"]] = self.first_arm_names(query, parent, known)
+            names = self.statement(query, parent, inner)
+            extra: list[str] = []
+            if "search_clause" in cte:
+                extra.append(cte["search_clause"]["search_seq_column"])
+            if "cycle_clause" in cte:
+                extra += [cte["cycle_clause"]["cycle_mark_column"], cte["cycle_clause"]["cycle_path_column"]]
+                self.expression(
+                    [cte["cycle_clause"].get("cycle_mark_value"), cte["cycle_clause"].get("cycle_mark_default")],
+                    self.level(parent, None),
+                    "cycle",
+                    known,
+                )
+            known[cte["ctename"]] = _renamed(names, _names(cte.get("aliascolnames")), extra)
+        return known
+
+    def first_arm_names(self, query: Node, parent: Level | None, ctes: Ctes) -> tuple[str, ...] | None:
+        """Output names of a recursive CTE's non-recursive arm, looked at without recording anything."""
+        arm = query.get("SelectStmt")
+        if arm is None:
+            return None
+        while arm.get("op", "SETOP_NONE") != "SETOP_NONE":
+            arm = arm["larg"]
+        probe = _Walker(self.snapshot, self.path, self.app)
+        return probe.select(arm, parent, ctes)
+
+    def select(self, node: Node, parent: Level | None, ctes: Ctes) -> tuple[str, ...] | None:
+        ctes = self.with_clause(node.get("withClause"), parent, ctes)
+        if node.get("lockingClause"):
+            self.result.locking = True
+        level = self.level(parent, node)
+        names: tuple[str, ...] | None
+        if node.get("op", "SETOP_NONE") != "SETOP_NONE":
+            names = self.select(node["larg"], parent, ctes)
+            self.select(node["rarg"], parent, ctes)
+            level.sources.append(Source(None, names))
+        elif "valuesLists" in node:
+            for row in node["valuesLists"]:
+                self.expression(row, level, "values", ctes)
+            names = tuple(f"column{i + 1}" for i in range(len(node["valuesLists"][0]["List"]["items"])))
+        else:
+            for item in node.get("fromClause", ()):
+                level.sources += self.from_item(item, level, ctes)
+            names = self.target_list(node.get("targetList", []), level, "output", ctes)
+            self.expression(node.get("distinctClause"), level, "distinct", ctes)
+            self.expression(node.get("whereClause"), level, "where", ctes)
+            self.expression(node.get("groupClause"), level, "group", ctes)
+            self.expression(node.get("havingClause"), level, "having", ctes)
+            self.expression(node.get("windowClause"), level, "window", ctes)
+        outer = Level(level.parent, [*level.sources, Source(None, names)], node) if names else level
+        self.expression(node.get("sortClause"), outer, "order", ctes)
+        self.expression([node.get("limitOffset"), node.get("limitCount")], level, "limit", ctes)
+        self.result.outputs[id(node)] = names
+        return names
+
+    def insert(self, node: Node, parent: Level | None, ctes: Ctes) -> tuple[str, ...] | None:
+        ctes = self.with_clause(node.get("withClause"), parent, ctes)
+        self.result.statements.append(("InsertStmt", node))
+        target = self.target(node["relation"], node)
+        if "selectStmt" in node:
+            self.statement(node["selectStmt"], parent, ctes)
+        inner = self.level(parent, node)
+        inner.sources = [target]
+        conflict = node.get("onConflictClause")
+        if conflict:
+            excluded = Source("excluded", target.columns, target.reference)
+            self.expression(conflict.get("infer"), inner, "conflict", ctes)
+            both = self.level(parent, node)
+            both.sources = [target, excluded]
+            self.target_list(conflict.get("targetList", []), both, "set", ctes)
+            self.expression(conflict.get("whereClause"), both, "where", ctes)
+        return self.returning(node, inner, target, ctes)
+
+    def update_or_delete(self, kind: str, node: Node, parent: Level | None, ctes: Ctes) -> tuple[str, ...] | None:
+        ctes = self.with_clause(node.get("withClause"), parent, ctes)
+        self.result.statements.append((kind, node))
+        target = self.target(node["relation"], node)
+        others = self.level(parent, node)  # FROM cannot see the target
+        for item in node.get("fromClause") or node.get("usingClause") or ():
+            others.sources += self.from_item(item, others, ctes)
+        level = self.level(parent, node)
+        level.sources = [target, *others.sources]
+        self.target_list(node.get("targetList", []), level, "set", ctes)
+        self.expression(node.get("whereClause"), level, "where", ctes)
+        return self.returning(node, level, target, ctes)
+
+    def merge(self, node: Node, parent: Level | None, ctes: Ctes) -> tuple[str, ...] | None:
+        ctes = self.with_clause(node.get("withClause"), parent, ctes)
+        self.result.statements.append(("MergeStmt", node))
+        target = self.target(node["relation"], node)
+        others = self.level(parent, node)
+        others.sources += self.from_item(node["sourceRelation"], others, ctes)
+        level = self.level(parent, node)
+        level.sources = [target, *others.sources]
+        self.expression(node.get("joinCondition"), level, "where", ctes)
+        for clause in node.get("mergeWhenClauses", ()):
+            when = clause["MergeWhenClause"]
+            self.expression(when.get("condition"), level, "where", ctes)
+            self.target_list(when.get("targetList", []), level, "set", ctes)
+            self.expression(when.get("values"), level, "set", ctes)
+        return self.returning(node, level, target, ctes)
+
+    def returning(self, node: Node, level: Level, target: Source, ctes: Ctes) -> tuple[str, ...] | None:
+        clause = node.get("returningClause")
+        if not clause:
+            return ()
+        inner = self.level(level.parent, node)
+        inner.sources = list(level.sources)
+        names = {"RETURNING_OPTION_OLD": "old", "RETURNING_OPTION_NEW": "new"}
+        for option in clause.get("options", ()):
+            names[option["ReturningOption"]["option"]] = option["ReturningOption"]["value"]
+        for name in names.values():
+            if self.snapshot.server_version >= 180000 and all(s.name != name for s in inner.sources):
+                versioned = Source(name, target.columns, target.reference, system=True)
+                versioned.hidden = False
+                inner.sources.append(versioned)
+        # `*` and bare names mean the target and FROM, not old and new
+        bare = self.level(level.parent, node)
+        bare.sources = list(level.sources)
+        return self.target_list(clause["exprs"], bare, "returning", ctes, qualified=inner)
+
+    def target(self, node: Node, statement: Node) -> Source:
+        reference = self.reference(node, "target")
+        reference.statement = statement
+        columns = tuple(c.name for c in reference.relation.columns) if reference.relation else None
+        return Source(reference.alias, columns, reference, system=True)
+
+    def copy(self, node: Node, parent: Level | None, ctes: Ctes) -> None:
+        if "query" in node:
+            self.statement(node["query"], parent, ctes)
+        if "relation" in node:
+            reference = self.reference(node["relation"], "copy_from" if node.get("is_from") else "copy_to")
+            reference.statement = node
+            level = self.level(parent, node)
+            columns = tuple(c.name for c in reference.relation.columns) if reference.relation else None
+            level.sources = [Source(reference.alias, columns, reference, system=True)]
+            self.expression(node.get("whereClause"), level, "where", ctes)
+
+    # -- FROM -------------------------------------------------------------------------------------------------------
+
+    def from_item(self, item: Node, level: Level, ctes: Ctes, natural: bool = False) -> list[Source]:
+        ((kind, node),) = item.items()
+        match kind:
+            case "RangeVar":
+                return [self.range_var(node, ctes, level, natural)]
+            case "RangeTableSample":
+                source = self.range_var(node["relation"]["RangeVar"], {}, level, natural)
+                if source.reference is not None:
+                    source.reference.sampled = True
+                self.expression([node.get("args"), node.get("repeatable")], level, "sample", ctes)
+                return [source]
+            case "RangeSubselect":
+                parent = level if node.get("lateral") else level.parent
+                names = self.statement(node["subquery"], parent, ctes)
+                alias = node.get("alias", {})
+                return [Source(alias.get("aliasname"), _renamed(names, _names(alias.get("colnames"))))]
+            case "JoinExpr":
+                return self.join(node, level, ctes)
+            case "RangeFunction":
+                return [self.range_function(node, level, ctes)]
+            case "RangeTableFunc" | "JsonTable":
+                self.expression(node, level, "from", ctes)
+                alias = node.get("alias", {})
+                return [Source(alias.get("aliasname"), None)]
+        raise feature_not_supported(f"FROM item {kind} is not understood")
+
+    def join(self, node: Node, level: Level, ctes: Ctes) -> list[Source]:
+        natural = node.get("isNatural", False)
+        left = self.from_item(node["larg"], level, ctes, natural)
+        level.sources += left  # a lateral item on the right may name them
+        right = self.from_item(node["rarg"], level, ctes, natural)
+        del level.sources[len(level.sources) - len(left) :]
+        both = [*left, *right]
+        if natural:
+            self.result.natural_joins.append((left, right))
+        on = Level(level.parent, [*both], node)
+        self.expression(node.get("quals"), on, "on", ctes)
+        for name in node.get("usingClause", ()):
+            column = name["String"]["sval"]
+            use = ColumnUse((column,), -1, on, "using", name)
+            self.result.uses.append(use)
+        if "join_using_alias" in node:
+            merged = _names(node.get("usingClause"))
+            both.append(Source(node["join_using_alias"]["aliasname"], merged))
+        if "alias" in node:
+            known = [s.columns for s in both if s.columns is not None]
+            columns = tuple(c for part in known for c in part) if len(known) == len(both) else None
+            alias = node["alias"]
+            for source in both:
+                source.hidden = True
+            renamed = _renamed(columns, _names(alias.get("colnames")))
+            return [*both, Source(alias["aliasname"], renamed, members=tuple(both))]
+        return both
+
+    def range_function(self, node: Node, level: Level, ctes: Ctes) -> Source:
+        self.expression(node.get("functions"), level, "from", ctes)
+        alias = node.get("alias", {})
+        columns = _names(alias.get("colnames"))
+        definitions = node.get("coldeflist")
+        if definitions:
+            columns = tuple(d["ColumnDef"]["colname"] for d in definitions)
+        name = alias.get("aliasname")
+        if name is None:
+            call = node["functions"][0]["List"]["items"][0].get("FuncCall")
+            name = call["funcname"][-1]["String"]["sval"] if call else None
+        return Source(name, columns if definitions else None)
+
+    def range_var(self, node: Node, ctes: Ctes, level: Level, natural: bool) -> Source:
+        alias = node.get("alias", {})
+        renames = _names(alias.get("colnames"))
+        name = node["relname"]
+        if "schemaname" not in node and name in ctes:
+            return Source(alias.get("aliasname", name), _renamed(ctes[name], renames))
+        reference = self.reference(node, "read")
+        reference.level = level
+        reference.joined_naturally = natural
+        columns: tuple[str, ...] | None = None
+        if reference.relation is not None:
+            table = reference.table
+            if table is not None:
+                columns = tuple(c.name for c in table.columns if c.treatment.action != "drop")
+            else:
+                columns = tuple(c.name for c in reference.relation.columns)
+        return Source(reference.alias, _renamed(columns, renames), reference, columns if renames else None, system=True)
+
+    def reference(self, node: Node, role: Role) -> Reference:
+        schema, name = node.get("schemaname"), node["relname"]
+        temporary = self.snapshot.is_temporary(name, schema, self.path)
+        relation = None if temporary else self.snapshot.resolve(name, schema, self.path)
+        table = self.app.tables.get(relation.key) if relation is not None else None
+        reference = Reference(node, role, relation, temporary, table)
+        if relation is None and not temporary:
+            self.result.unknown.append(node)
+        self.result.references.append(reference)
+        return reference
+
+    # -- expressions ------------------------------------------------------------------------------------------------
+
+    def target_list(
+        self, items: list[Node], level: Level, clause: str, ctes: Ctes, qualified: Level | None = None
+    ) -> tuple[str, ...] | None:
+        """Walks output or SET expressions; returns output names (None where a `*` cannot be known)."""
+        names: list[str] | None = []
+        for item in items:
+            target = item["ResTarget"]
+            value = target.get("val")
+            fields = column_fields(value["ColumnRef"]) if value and "ColumnRef" in value else ()
+            here = qualified if qualified is not None and len(fields) > 1 else level
+            if qualified is not None and not fields:
+                here = qualified if _mentions_version(value, qualified, level) else level
+            self.expression(value, here, clause, ctes)
+            if clause == "set" or names is None:
+                continue
+            if fields and fields[-1] == STAR:
+                star = owners(ColumnUse(fields, -1, here, clause, {}))
+                for source in star.sources:
+                    if source.columns is None:
+                        names = None
+                        break
+                    names += source.columns
+            else:
+                names.append(target.get("name") or figure_column_name(value))
+        return None if names is None else tuple(names)
+
+    def expression(self, value: object, level: Level, clause: str, ctes: Ctes) -> None:
+        """Records every column use, function call and sub-query below `value`."""
+        if isinstance(value, list):
+            for element in value:
+                self.expression(element, level, clause, ctes)
+            return
+        if not isinstance(value, dict):
+            return
+        for kind, node in value.items():
+            if kind == "ColumnRef":
+                start = node.get("location", 0)
+                self.result.uses.append(ColumnUse(column_fields(node), start, level, clause, node))
+            elif kind == "SubLink":
+                self.expression(node.get("testexpr"), level, clause, ctes)
+                self.statement(node["subselect"], level, ctes)
+            elif kind in ("SelectStmt", "InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"):
+                self.statement({kind: node}, level, ctes)
+            else:
+                if kind == "FuncCall":
+                    self.result.functions.append(node)
+                self.expression(node, level, clause, ctes)
+
+
+def _mentions_version(value: object, qualified: Level, level: Level) -> bool:
+    """Whether an expression of RETURNING names old or new (which its level has and the bare one has not)."""
+    extra = {s.name for s in qualified.sources} - {s.name for s in level.sources}
+    return any(
+        len(column_fields(node["ColumnRef"])) > 1 and column_fields(node["ColumnRef"])[0] in extra
+        for node in walk(value)
+        if "ColumnRef" in node
+    )
+
+
+def _names(nodes: list[Node] | None) -> tuple[str, ...]:
+    return tuple(n["String"].get("sval", "") for n in nodes or ())
+
+
+def _renamed(
+    columns: tuple[str, ...] | None, renames: tuple[str, ...], extra: list[str] | None = None
+) -> tuple[str, ...] | None:
+    if columns is None:
+        return None
+    return (*renames, *columns[len(renames) :], *(extra or ()))
