@@ -53,7 +53,8 @@ REFUSED_FUNCTIONS = frozenset(
     pg_logical_slot_get_changes pg_logical_slot_peek_binary_changes pg_logical_slot_peek_changes
     pg_ls_archive_statusdir pg_ls_dir pg_ls_logdir pg_ls_logicalmapdir pg_ls_logicalsnapdir pg_ls_replslotdir
     pg_ls_summariesdir pg_ls_tmpdir pg_ls_waldir pg_mcv_list_items pg_nextoid pg_notify pg_prepared_statement
-    pg_prewarm pg_promote pg_read_binary_file pg_read_file pg_relation_filenode pg_relation_filepath
+    pg_describe_object pg_identify_object pg_identify_object_as_address pg_prewarm pg_promote pg_read_binary_file
+    pg_read_file pg_relation_filenode pg_relation_filepath
     pg_relation_size pg_reload_conf pg_relpages pg_replication_origin_advance pg_replication_origin_create
     pg_replication_origin_drop pg_replication_origin_oid pg_replication_origin_progress
     pg_replication_origin_session_is_setup pg_replication_origin_session_progress

@@ -29,12 +29,22 @@ from proxy.rewrite.scope import (
 Ctes = Mapping[str, tuple[str, ...] | None]
 
 
+# Statements that name a temp table which they make or change (SELECT INTO and CREATE TABLE AS have it as `rel`).
+DEFINITIONS = ("CreateStmt", "IndexStmt", "TruncateStmt")
+
+
 def analyse(statement: Node, snapshot: Snapshot, path: SearchPath, app: AppPolicy) -> Analysis:
     """The scopes of one statement's tree (a `{"SelectStmt": ...}`-like dict)."""
     walker = _Walker(snapshot, path, app)
     walker.result.nodes = every_node(statement)
     walker.statement(statement, None, {})
-    return walker.result
+    result = walker.result
+    result.functions = [node for kind, node in result.nodes if kind == "FuncCall"]
+    if next(iter(statement)) not in DEFINITIONS:
+        result.unvisited = [
+            node for name, node in result.nodes if "relname" in node and name != "rel" and id(node) not in walker.seen
+        ]
+    return result
 
 
 class _Walker:
@@ -43,6 +53,7 @@ class _Walker:
         self.path = path
         self.app = app
         self.result = Analysis()
+        self.seen: set[int] = set()  # ids of the RangeVars that the walk came by
 
     # -- statements -------------------------------------------------------------------------------------------------
 
@@ -117,8 +128,9 @@ class _Walker:
 
     def select(self, node: Node, parent: Level | None, ctes: Ctes) -> tuple[str, ...] | None:
         ctes = self.with_clause(node.get("withClause"), parent, ctes)
-        if node.get("lockingClause"):
+        for lock in node.get("lockingClause", ()):
             self.result.locking = True
+            self.seen |= {id(locked["RangeVar"]) for locked in lock["LockingClause"].get("lockedRels", ())}
         level = self.level(parent, node)
         names: tuple[str, ...] | None
         if node.get("op", "SETOP_NONE") != "SETOP_NONE":
@@ -301,6 +313,7 @@ class _Walker:
         renames = _names(alias.get("colnames"))
         name = node["relname"]
         if "schemaname" not in node and name in ctes:
+            self.seen.add(id(node))
             return Source(alias.get("aliasname", name), _renamed(ctes[name], renames))
         reference = self.reference(node, "read")
         reference.level = level
@@ -315,6 +328,7 @@ class _Walker:
         return Source(reference.alias, _renamed(columns, renames), reference, columns if renames else None, system=True)
 
     def reference(self, node: Node, role: Role) -> Reference:
+        self.seen.add(id(node))
         schema, name = node.get("schemaname"), node["relname"]
         temporary = self.snapshot.is_temporary(name, schema, self.path)
         relation = None if temporary else self.snapshot.resolve(name, schema, self.path)
@@ -335,6 +349,8 @@ class _Walker:
         for item in items:
             target = item["ResTarget"]
             value = target.get("val")
+            if value and value.get("MultiAssignRef", {}).get("colno", 1) > 1:
+                continue  # SET (a, b) = (...): the tree repeats the row for each column
             fields = column_fields(value["ColumnRef"]) if value and "ColumnRef" in value else ()
             here = qualified if qualified is not None and len(fields) > 1 else level
             if qualified is not None and not fields:
@@ -371,8 +387,6 @@ class _Walker:
             elif kind in ("SelectStmt", "InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"):
                 self.statement({kind: node}, level, ctes)
             else:
-                if kind == "FuncCall":
-                    self.result.functions.append(node)
                 self.expression(node, level, clause, ctes)
 
 

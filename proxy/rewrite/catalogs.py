@@ -281,6 +281,7 @@ def _arguments(hidden: _Hidden) -> dict[str, str]:
         "pg_get_partition_constraintdef": guarded("relation", unseen, f"w.o <> ALL ({with_hidden_columns})"),
         "pg_get_functiondef": guarded("oid", builtin),
         "pg_get_function_sqlbody": guarded("oid", builtin),
+        "obj_description": guarded("oid", unseen, indexed, f"NOT {hidden.depends('pg_constraint', 'w.o')}"),
         "col_description": guarded("relation", unseen, f"w.o <> ALL ({with_hidden_columns})"),
     }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from postgast import PgQueryError
 from postgast import fingerprint as pg_fingerprint
 from postgast import normalize as pg_normalize
@@ -24,6 +26,8 @@ from proxy.rewrite.select import rewrite_reads
 from proxy.rewrite.splice import Edit, splice
 from proxy.rewrite.statements import check_explain, check_into, check_statement, effects_of
 from proxy.rewrite.verify import Verifier
+
+log = logging.getLogger(__name__)
 
 
 class Planner:
@@ -52,6 +56,12 @@ class Planner:
             return self._refused(query, text, error)
         except RecursionError:
             return self._refused(query, text, PgError("stack depth limit exceeded", "54001"))
+        except Exception:
+            log.exception(
+                "a statement could not be rewritten (app %s, fingerprint %s)", self.app.name, fingerprint(text)
+            )
+            hint = "The gateway's log has the details; please report the statement."
+            return self._refused(query, text, feature_not_supported("the statement could not be rewritten", hint))
 
     def _plan(self, query: bytes, text: str, path: SearchPath, parameter_types: tuple[int, ...], encoding: str) -> Plan:
         statements = parse(text)
@@ -113,6 +123,11 @@ class Planner:
         )
 
     def _pass_over(self, context: Context) -> None:
+        for node in context.analysis.unvisited:
+            raise feature_not_supported(
+                f'relation "{node["relname"]}" stands where it is not understood',
+                position=context.position(node.get("location", 0)),
+            )
         for node in context.analysis.unknown:
             name = ".".join(node[k] for k in ("schemaname", "relname") if k in node)
             raise undefined_table(name, context.position(node.get("location", 0)))
@@ -148,8 +163,6 @@ class Planner:
             )
 
     def _readable(self, relation: Relation) -> bool:
-        if relation.kind == "S":
-            return relation.schema != "consentry"
         if relation.schema.startswith(("pg_toast", "pg_temp")) or relation.kind not in "rpvmf":
             return False
         return readable_view(relation, self.app, self.snapshot)

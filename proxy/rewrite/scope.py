@@ -116,7 +116,8 @@ class Owners:
 class Analysis:
     references: list[Reference] = field(default_factory=list)
     uses: list[ColumnUse] = field(default_factory=list)
-    functions: list[Node] = field(default_factory=list)  # FuncCall fields
+    functions: list[Node] = field(default_factory=list)  # FuncCall fields, wherever they stand
+    unvisited: list[Node] = field(default_factory=list)  # RangeVars that the walk did not come by: none, or a refusal
     levels: list[Level] = field(default_factory=list)
     locking: bool = False
     unknown: list[Node] = field(default_factory=list)  # RangeVars that no relation has
@@ -193,6 +194,8 @@ def every_node(value: object) -> list[tuple[str, Node]]:
         if type(element) is dict:
             for name, inner in element.items():
                 if type(inner) is dict:
+                    if name == "MultiAssignRef" and inner.get("colno", 1) > 1:
+                        continue  # SET (a, b) = (...): the tree repeats the row for each column
                     out.append((name, inner))
                     stack.append(inner)
                 elif type(inner) is list:

@@ -146,6 +146,11 @@ def _constant(node: Node) -> str | None:
     return None
 
 
+def _check_listen(fields: Node, app: AppPolicy, path: SearchPath) -> None:
+    if fields.get("conditionname", "").startswith("consentry"):
+        raise insufficient_privilege(f"app {app.name} may not use channel {fields['conditionname']}")
+
+
 _CHECKS: dict[str, Callable[[Node, AppPolicy, SearchPath], None]] = {
     "ExplainStmt": _check_inner,
     "PrepareStmt": _check_inner,
@@ -157,6 +162,8 @@ _CHECKS: dict[str, Callable[[Node, AppPolicy, SearchPath], None]] = {
     "TruncateStmt": _check_truncate,
     "IndexStmt": _check_index,
     "VariableSetStmt": _check_set,
+    "ListenStmt": _check_listen,
+    "NotifyStmt": _check_listen,
 }
 
 
