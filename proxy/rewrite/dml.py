@@ -10,8 +10,9 @@ from __future__ import annotations
 from proxy.errors import PgError
 from proxy.policy.table import GovernedColumn, GovernedTable
 from proxy.rewrite.context import Context
+from proxy.rewrite.forms import is_form_alias
 from proxy.rewrite.lex import Node, quote_identifier
-from proxy.rewrite.scope import STAR, SYSTEM_COLUMNS, ColumnUse, Reference, Source
+from proxy.rewrite.scope import STAR, SYSTEM_COLUMNS, ColumnUse, Level, Reference, Source
 
 
 def rewrite_writes(context: Context) -> None:
@@ -54,6 +55,10 @@ def _target(context: Context, reference: Reference, table: GovernedTable) -> Non
                     _check_written(context, table, _assigned(when))
     if table.plain:
         return
+    if is_form_alias(reference.alias):
+        raise context.unsupported(
+            f'alias "{reference.alias}" is one that the gateway uses itself', "Choose another alias.", reference.start
+        )
     if kind == "MergeStmt" or updates:
         what = "MERGE into" if kind == "MergeStmt" else "ON CONFLICT DO UPDATE on"
         raise context.unsupported(
@@ -184,10 +189,26 @@ def _replace_uses(context: Context, reference: Reference, table: GovernedTable) 
                 f"as {column.treatment}",
                 start=use.start,
             )
+        if _shadowed(use, source):
+            raise context.unsupported(
+                f'"{name}" means a column of "{table.name}" where another relation has the name {alias}',
+                "Use another alias in the sub-query.",
+                use.start,
+            )
         index = context.token_at(use.start)
         end = context.tokens[context.name_end(index) - 1].end
         named = f" AS {quote_identifier(name)}" if id(use.node) in _returned_columns(reference) else ""
         context.edit(use.start, end, form.column(name, alias) + named)
+
+
+def _shadowed(use: ColumnUse, source: Source) -> bool:
+    """Whether, where the use stands, the source's name means another relation of an inner level."""
+    level: Level | None = use.level
+    while level is not None and source not in level.sources:
+        if any(other.name == source.name for other in level.sources):
+            return True
+        level = level.parent
+    return False
 
 
 def _printed(use: ColumnUse) -> str:

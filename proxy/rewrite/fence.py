@@ -199,7 +199,7 @@ class Fences:
 
     # -- what may stand inside the fence ----------------------------------------------------------------------------
 
-    def comparisons(self, reference: Reference, level: Level | None, alias: str = "t") -> list[str]:
+    def comparisons(self, reference: Reference, level: Level | None, alias: str = "_t") -> list[str]:
         """The app's own simple comparisons on plain columns of `reference`, as conjuncts over `alias`, for an index
         to use.
         """

@@ -5,6 +5,7 @@ One `Form` for each (app, relation), made once; its pieces are put together per 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -43,7 +44,7 @@ class Form:
         self.relation = relation
         self._app = app
         self._base = f"{quote_identifier(table.schema)}.{quote_identifier(table.name)}"
-        self._state = f'"consentry".{quote_identifier("state_" + app.name)} AS c'
+        self._state = f'"consentry".{quote_identifier("state_" + app.name)} AS _c'
         self._predicates = [
             compile_predicate(row.where, relation, app, snapshot) if row.where else None for row in table.rows
         ]
@@ -68,13 +69,13 @@ class Form:
         `comparisons` go inside the fence.
         """
         consent = self._consent_by_exists if locking else self._consent_by_join
-        outputs = [self._output(c, "t", consent) for c in self.visible] + [f"t.{name}" for name in system]
-        parts = [f"SELECT {', '.join(outputs)} FROM {'ONLY ' if only else ''}{self._base} AS t"]
+        outputs = [self._output(c, "_t", consent) for c in self.visible] + [f"_t.{name}" for name in system]
+        parts = [f"SELECT {', '.join(outputs)} FROM {'ONLY ' if only else ''}{self._base} AS _t"]
         if sample:
             parts.append(sample)
         if self.asks_consent and not locking:
             parts += self._joins()
-        conjuncts = [*self._rows("t", consent), *(comparisons if fenced else ())]
+        conjuncts = [*self._rows("_t", consent), *(comparisons if fenced else ())]
         if conjuncts:
             parts.append("WHERE " + " AND ".join(conjuncts))
         if fenced:
@@ -138,11 +139,11 @@ class Form:
         return self.table.subject
 
     def _steps(self, alias: str) -> tuple[list[tuple[str, str]], str]:
-        """[(relation AS s1, its join condition) ...] and the subject's expression."""
+        """[(relation AS _s1, its join condition) ...] and the subject's expression."""
         previous = alias
         steps = []
         for number, step in enumerate(self._subject.steps, 1):
-            here = f"s{number}"
+            here = f"_s{number}"
             relation = f"{quote_identifier(step.schema)}.{quote_identifier(step.table)} AS {here}"
             condition = (
                 f"({here}.{quote_identifier(step.to_column)} {_EQ} {previous}.{quote_identifier(step.from_column)})"
@@ -152,10 +153,10 @@ class Form:
         return steps, f"{previous}.{quote_identifier(self._subject.column)}"
 
     def _match(self, subject: str) -> str:
-        return f'(c."app" {_EQ} {quote_literal(self._app.name)}) AND (c."subject" {_EQ} {subject})'
+        return f'(_c."app" {_EQ} {quote_literal(self._app.name)}) AND (_c."subject" {_EQ} {subject})'
 
     def _joins(self) -> list[str]:
-        steps, subject = self._steps("t")
+        steps, subject = self._steps("_t")
         return [
             *(f"LEFT JOIN {relation} ON {condition}" for relation, condition in steps),
             f"LEFT JOIN {self._state} ON ({self._match(subject)})",
@@ -183,17 +184,22 @@ class Form:
         return f"(EXISTS (SELECT 1 FROM {relations} WHERE {joined} AND {known} AND {withdrawn}))"
 
 
+def is_form_alias(name: str) -> bool:
+    """Whether `name` is an alias that stands inside of governed forms: _t, _c, _s1, _s2 ..."""
+    return re.fullmatch(r"_(t|c|s\d+)", name) is not None
+
+
 def _granted(attribute: str) -> str:
     literal = quote_literal(attribute)
     return (
-        f'(({literal}::pg_catalog.text {_EQ} ANY (c."granted")) OR '
-        f'((c."expiring" OPERATOR(pg_catalog.->>) {literal})::pg_catalog.timestamptz '
+        f'(({literal}::pg_catalog.text {_EQ} ANY (_c."granted")) OR '
+        f'((_c."expiring" OPERATOR(pg_catalog.->>) {literal})::pg_catalog.timestamptz '
         f"OPERATOR(pg_catalog.>) pg_catalog.statement_timestamp()))"
     )
 
 
 def _withdrawn(attribute: str) -> str:
-    return f'({quote_literal(attribute)}::pg_catalog.text {_EQ} ANY (c."withdrawn"))'
+    return f'({quote_literal(attribute)}::pg_catalog.text {_EQ} ANY (_c."withdrawn"))'
 
 
 def compile_predicate(where: str, relation: Relation, app: AppPolicy, snapshot: Snapshot) -> Predicate:
@@ -206,6 +212,8 @@ def compile_predicate(where: str, relation: Relation, app: AppPolicy, snapshot: 
         found = tokens(whole)
     except PgError as error:
         raise ConsentryError(f"row policy: {error.message} in {where!r}") from error
+    if any(is_form_alias(token.text.decode().strip('"')) for token in found):
+        raise ConsentryError(f"row policy: aliases like _t and _c are the gateway's own: {where!r}")
     everything = AppPolicy(app.name, "", "internal", "", ())
 
     analysis = analyse(statements[0]["stmt"], snapshot, SearchPath(), everything)
