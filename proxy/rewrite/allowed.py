@@ -80,6 +80,15 @@ REFUSED_FUNCTIONS = frozenset(
     """.split()
 )
 
+# PostGIS's that read tables or statistics by name, or change tables.
+REFUSED_FUNCTIONS |= frozenset(
+    """
+    _postgis_join_selectivity _postgis_selectivity _postgis_stats addgeometrycolumn dropgeometrycolumn dropgeometrytable
+    find_extent find_srid populate_geometry_columns postgis_extensions_upgrade st_estimatedextent st_findextent
+    updategeometrysrid
+    """.split()
+)
+
 # Families in which newer versions add members: refused by how the name begins.
 REFUSED_FUNCTION_PREFIXES = (
     "pg_stat_get_",
