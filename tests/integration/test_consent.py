@@ -14,7 +14,7 @@ import asyncpg
 import pytest
 
 from proxy.catalog.model import Column, Relation, Snapshot
-from proxy.consent import ledger, service
+from proxy.consent import ledger, needs, service
 from proxy.consent.service import Origin, Vocabulary
 from proxy.errors import ConsentryError
 from proxy.policy.table import (
@@ -452,8 +452,8 @@ async def test_an_app_reaches_its_own_state_and_nothing_else(server: PgServer) -
     server.create_login("ledger_mailco", "secret")
     server.create_login("consentry", "secret")
     connection = await asyncpg.connect(server.create_database("ledger_rights"))
-    await ledger.setup(connection, "bigint", WORDS.apps, ledger.key_names(rules()))
-    given = dict(ledger.grants(rules()))
+    await ledger.setup(connection, "bigint", WORDS.apps, needs.key_names(rules()))
+    given = dict(needs.grants(rules()))
     assert set(given) == {"consentry", "ledger_mailco"}
     for statements in given.values():
         for statement in statements:
@@ -494,13 +494,13 @@ async def test_an_app_reaches_its_own_state_and_nothing_else(server: PgServer) -
 
 def test_a_subject_in_another_table_needs_its_key_columns() -> None:
     subject = Subject("customer_id", (SubjectStep("order_id", "public", "orders", "id"),))
-    statements = dict(ledger.grants(rules(subject)))["ledger_mailco"]
+    statements = dict(needs.grants(rules(subject)))["ledger_mailco"]
     assert 'GRANT SELECT ("customer_id", "id") ON "public"."orders" TO "ledger_mailco"' in statements
 
 
 def test_plain_apps_need_nothing() -> None:
     plain = GovernedTable("public", "t", None, (GovernedColumn("id", None, Treatment("show")),))
-    assert [role for role, _ in ledger.grants(rules(tables={plain.key: plain}))] == ["consentry"]
+    assert [role for role, _ in needs.grants(rules(tables={plain.key: plain}))] == ["consentry"]
 
 
 def snapshot(**types: str) -> Snapshot:
@@ -516,16 +516,16 @@ def snapshot(**types: str) -> Snapshot:
     [("int4", "bigint"), ("int8", "bigint"), ("varchar", "text"), ("citext", "text"), ("uuid", "uuid")],
 )
 def test_the_ledgers_type_follows_the_subject_key(base: str, kind: str) -> None:
-    assert ledger.subject_type(rules(), snapshot(customers=base)) == kind
+    assert needs.subject_type(rules(), snapshot(customers=base)) == kind
     steps = (SubjectStep("order_id", "public", "orders", "id"),)
     reached = rules(Subject("id", steps))
-    assert ledger.subject_type(reached, snapshot(customers="date", orders=base)) == kind
+    assert needs.subject_type(reached, snapshot(customers="date", orders=base)) == kind
 
 
 def test_subject_keys_that_no_ledger_can_hold() -> None:
     with pytest.raises(ConsentryError, match=r"public\.customers\.id has type date"):
-        ledger.subject_type(rules(), snapshot(customers="date"))
+        needs.subject_type(rules(), snapshot(customers="date"))
     columns = (GovernedColumn("id", None, Treatment("show")),)
     tables = {("public", n): GovernedTable("public", n, Subject("id"), columns) for n in ("customers", "members")}
     with pytest.raises(ConsentryError, match=r"bigint \(public.customers.id\) and text \(public.members.id\)"):
-        ledger.subject_type(rules(tables=tables), snapshot(customers="int8", members="text"))
+        needs.subject_type(rules(tables=tables), snapshot(customers="int8", members="text"))

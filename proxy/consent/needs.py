@@ -1,0 +1,169 @@
+"""What the rules need of the database: the type of the ledger's subjects, the masks' keys, the roles' rights."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+
+import asyncpg
+
+from proxy.catalog.model import Snapshot
+from proxy.consent.ledger import DEFAULT_KEY
+from proxy.errors import ConsentryError
+from proxy.policy.table import AppPolicy, CompiledRules, GovernedTable, Mask
+from proxy.rewrite.lex import quote_identifier
+
+CONTROL_ROLE = "consentry"
+
+# The ledger's subject column: one type for each family of keys. Equality across a family needs no cast.
+_SUBJECT_TYPES = {
+    **dict.fromkeys(("int2", "int4", "int8"), "bigint"),
+    **dict.fromkeys(("text", "varchar", "bpchar", "citext", "name"), "text"),
+    "uuid": "uuid",
+}
+
+_EVENT_COLUMNS = (
+    "subject, app, attribute, decision, at, expires_at, actor, source, policy_version, text_version, evidence"
+)
+
+
+def subject_type(rules: CompiledRules, snapshot: Snapshot) -> str:
+    """The type of the ledger's subject column, from the columns that the rules call subjects: bigint, uuid or text.
+
+    Raises ConsentryError where they are of several families, or of none of these.
+    """
+    seen: dict[str, str] = {}
+    for table in _tables(rules):
+        column = _subject_column(table, snapshot)
+        if column is None:
+            continue
+        label, base = column
+        if base not in _SUBJECT_TYPES:
+            known = "smallint, integer, bigint, uuid and text"
+            raise ConsentryError(f"subject key {label} has type {base}; the ledger can hold {known}")
+        seen.setdefault(_SUBJECT_TYPES[base], label)
+    if len(seen) > 1:
+        pairs = " and ".join(f"{kind} ({label})" for kind, label in sorted(seen.items()))
+        raise ConsentryError(f"the rules' subject keys are of different types: {pairs}; one ledger holds one type")
+    return next(iter(seen), "bigint")
+
+
+def key_names(rules: CompiledRules) -> tuple[str, ...]:
+    """The keys that the rules' hash and pseudonym masks name, and the default one."""
+    named = {str(mask.option("key", DEFAULT_KEY)) for mask in _masks(_tables(rules)) if _keyed(mask)}
+    return tuple(sorted(named | {DEFAULT_KEY}))
+
+
+def grants(rules: CompiledRules) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """The rights that the rules need: (role, statements without a final semicolon), the control role first.
+
+    An app's logins get no more than its own governed forms use: its own consent state, the functions of its masks,
+    the key columns of tables that a subject is reached through. Rights on the governed tables are the DBA's own affair.
+    """
+    control = quote_identifier(CONTROL_ROLE)
+    given: list[tuple[str, tuple[str, ...]]] = [
+        (
+            CONTROL_ROLE,
+            (
+                f"GRANT USAGE ON SCHEMA consentry TO {control}",
+                f"GRANT SELECT ON consentry.migrations, consentry.events, consentry.state TO {control}",
+                f"GRANT INSERT ({_EVENT_COLUMNS}) ON consentry.events TO {control}",
+            ),
+        )
+    ]
+    for app in rules.apps.values():
+        if app.trusted:
+            continue
+        needed = tuple(_app_rights(app))
+        for login in app.logins if needed else ():
+            role = quote_identifier(login)
+            given.append((login, tuple(f"GRANT {right} TO {role}" for right in needed)))
+    return tuple(given)
+
+
+async def missing_roles(connection: asyncpg.Connection, rules: CompiledRules) -> tuple[str, ...]:
+    """The roles of `grants` that the server does not have."""
+    wanted = [role for role, _ in grants(rules)]
+    there = await connection.fetch("SELECT rolname::text AS name FROM pg_catalog.pg_roles")
+    return tuple(sorted(set(wanted) - {row["name"] for row in there}))
+
+
+def grant_script(given: Sequence[tuple[str, Sequence[str]]], missing: Collection[str]) -> Iterator[str]:
+    """What a DBA would run, a line each: makes the control role; grants to other roles that are missing are comments."""
+    for role, statements in given:
+        absent = role in missing and role != CONTROL_ROLE
+        if role == CONTROL_ROLE and role in missing:
+            yield f"CREATE ROLE {quote_identifier(CONTROL_ROLE)} LOGIN;"
+        for statement in statements:
+            yield f"{'-- no such role yet: ' if absent else ''}{statement};"
+
+
+async def apply_grants(
+    connection: asyncpg.Connection, given: Sequence[tuple[str, Sequence[str]]], missing: Collection[str]
+) -> None:
+    """Runs `grant_script` in one transaction. Raises ConsentryError where the connection's role may not."""
+    try:
+        async with connection.transaction():
+            for line in grant_script(given, missing):
+                if not line.startswith("--"):
+                    await connection.execute(line)
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise ConsentryError(f"the grants cannot be made by this login: {error}; use --dsn with an owner's") from error
+
+
+def _app_rights(app: AppPolicy) -> Iterator[str]:
+    tables = [table for table in app.tables.values() if not table.plain]
+    kinds = {mask.kind for mask in _masks(tables)}
+    asking = [table for table in tables if _asks_consent(table)]
+    keyed, emptied = any(_keyed(mask) for mask in _masks(tables)), "keys" in kinds
+    if asking or keyed or emptied:
+        yield "USAGE ON SCHEMA consentry"
+    if asking:
+        yield f"SELECT ON consentry.{quote_identifier(f'state_{app.name}')}"
+    if keyed:
+        yield "EXECUTE ON FUNCTION consentry.keyed_hash(text, text)"
+    if emptied:
+        yield "EXECUTE ON FUNCTION consentry.json_keys(jsonb)"
+    columns: dict[tuple[str, str], set[str]] = {}
+    for table in asking:
+        steps = table.subject.steps if table.subject else ()
+        for number, step in enumerate(steps):
+            after = steps[number + 1].from_column if number + 1 < len(steps) else _subject_name(table)
+            columns.setdefault((step.schema, step.table), set()).update((step.to_column, after))
+    for (schema, name), used in sorted(columns.items()):
+        listed = ", ".join(quote_identifier(column) for column in sorted(used))
+        yield f"SELECT ({listed}) ON {quote_identifier(schema)}.{quote_identifier(name)}"
+
+
+def _asks_consent(table: GovernedTable) -> bool:
+    return any(row.consent for row in table.rows) or any(c.treatment.consent for c in table.columns)
+
+
+def _keyed(mask: Mask) -> bool:
+    return mask.kind in ("hash", "pseudonym")
+
+
+def _masks(tables: Iterable[GovernedTable]) -> Iterator[Mask]:
+    for table in tables:
+        for column in table.columns:
+            if column.treatment.visible and column.treatment.mask is not None:
+                yield column.treatment.mask
+
+
+def _tables(rules: CompiledRules) -> Iterator[GovernedTable]:
+    for app in rules.apps.values():
+        yield from app.tables.values()
+
+
+def _subject_name(table: GovernedTable) -> str:
+    return table.subject.column if table.subject else ""
+
+
+def _subject_column(table: GovernedTable, snapshot: Snapshot) -> tuple[str, str] | None:
+    """(schema.table.column, base type) of the column that holds the table's subject key."""
+    if table.subject is None:
+        return None
+    last = table.subject.steps[-1] if table.subject.steps else None
+    key = (last.schema, last.table) if last else table.key
+    relation = snapshot.relations.get(key)
+    column = relation.column(table.subject.column) if relation else None
+    return (f"{key[0]}.{key[1]}.{table.subject.column}", column.base_type) if column else None
