@@ -88,7 +88,7 @@ async def missing_roles(connection: asyncpg.Connection, rules: CompiledRules) ->
 
 
 def grant_script(given: Sequence[tuple[str, Sequence[str]]], missing: Collection[str]) -> Iterator[str]:
-    """What a DBA would run, a line each: makes the control role; grants to other roles that are missing are comments."""
+    """What a DBA would run, a line each. The control role is made; grants to other missing roles are comments."""
     for role, statements in given:
         absent = role in missing and role != CONTROL_ROLE
         if role == CONTROL_ROLE and role in missing:
