@@ -290,7 +290,9 @@ def rewrite_catalogs(context: Context) -> None:
     """Puts the app's own view of each system catalog in its place, and guards the functions that print definitions."""
     for reference in context.analysis.references:
         relation = reference.relation
-        if relation is None or relation.schema not in SYSTEM_SCHEMAS or relation.key in context.system.open:
+        if relation is None or relation.schema not in SYSTEM_SCHEMAS:
+            continue
+        if reference.role == "read" and relation.key in context.system.open:
             continue
         form = context.system.forms.get(relation.key)
         if form is None or reference.role != "read" or reference.sampled:

@@ -1,0 +1,103 @@
+-- columns shown without condition may be written
+update customers set name = 'x' where id = 1
+-- passes
+
+insert into customers (id, name) values (1, 'x')
+-- passes
+
+update customers set phone = 'x'
+-- refused 42501 permission denied to write column "phone"
+
+insert into customers (id, card_no) values (1, 'x')
+-- refused 42703 column "card_no" of relation "customers" does not exist
+
+-- as mailer
+update customers set name = 'x'
+-- refused 42501 permission denied to write column "name"
+
+-- what is read of the written relation is governed, place by place
+update customers c set name = c.phone where phone = '12' returning id, phone, upper(c.phone) as p
+-- becomes
+update customers c set name = (((pg_catalog."right"(("c"."phone"), 2)))::text COLLATE pg_catalog."C") where (((pg_catalog."right"(("c"."phone"), 2)))::text COLLATE pg_catalog."C") = '12' returning id, (((pg_catalog."right"(("c"."phone"), 2)))::text COLLATE pg_catalog."C") AS "phone", upper((((pg_catalog."right"(("c"."phone"), 2)))::text COLLATE pg_catalog."C")) as p
+
+delete from customers where id = 1 returning *
+-- becomes
+delete from customers where id = 1 returning "customers"."id", "customers"."name", "customers"."email", (((pg_catalog."right"(("customers"."phone"), 2)))::text COLLATE pg_catalog."C") AS "phone", "customers"."seen"
+
+delete from customers where card_no = '4111'
+-- refused 42703 column "card_no" does not exist
+
+delete from customers where row_to_json(customers)::text like '%4111%'
+-- refused 0A000 the whole row of "customers" cannot be used
+
+-- a name that only the target has, in a sub-query over a form that lacks it
+delete from customers where exists (select 1 from products where card_no = '1')
+-- refused 42703 column "card_no" does not exist
+
+-- INSERT without a list means the columns that the app has
+insert into customers values (1, 'x', 'y')
+-- becomes
+insert into customers ("id", "name", "email") values (1, 'x', 'y')
+
+insert into customers select id, name from products returning id
+-- becomes
+insert into customers ("id", "name") select id, name from products returning id
+
+copy customers from stdin
+-- refused 42501 permission denied to write column "phone"
+
+copy customers (id, name) from stdin
+-- passes
+
+copy customers to stdout
+-- becomes
+copy (SELECT * FROM <customers only>) to stdout
+
+copy public.customers (id, name) to stdout with (format csv)
+-- becomes
+copy (SELECT "id", "name" FROM <customers only>) to stdout with (format csv)
+
+copy customers to '/tmp/x'
+-- refused 42501 COPY to or from a file or program
+
+-- row policies go into WHERE; what could tell of a hidden row waits behind CASE
+-- as agent
+update orders set placed = now() where id = 1
+-- becomes
+update orders set placed = now() where ("orders"."placed" OPERATOR(pg_catalog.>) '2020-01-01'::pg_catalog.date) AND ( id = 1)
+
+-- as agent
+delete from orders o where o.id = 1 and o.note::int = 1 returning o.id
+-- becomes
+delete from orders o where ("o"."id" OPERATOR(pg_catalog.=) 1) AND ("o"."placed" OPERATOR(pg_catalog.>) '2020-01-01'::pg_catalog.date) AND CASE WHEN ("o"."placed" OPERATOR(pg_catalog.>) '2020-01-01'::pg_catalog.date) THEN ( o.id = 1 and o.note::int = 1) ELSE FALSE END returning o.id
+
+-- as agent
+delete from orders
+-- becomes
+delete from orders WHERE ("orders"."placed" OPERATOR(pg_catalog.>) '2020-01-01'::pg_catalog.date)
+
+-- as agent
+with gone as (delete from orders returning id) select * from gone
+-- becomes
+with gone as (delete from orders WHERE ("orders"."placed" OPERATOR(pg_catalog.>) '2020-01-01'::pg_catalog.date) returning id) select * from gone
+
+-- an alias of the app's that is also one of the form's
+-- as agent
+delete from customers _c where id = 1
+-- refused 0A000 alias "_c"
+
+-- not in this version where a part is hidden
+insert into customers (id, name) values (1, 'x') on conflict (id) do update set name = excluded.name
+-- refused 0A000 ON CONFLICT DO UPDATE
+
+-- as full
+insert into customers (id, name) values (1, 'x') on conflict (id) do update set name = excluded.name where customers.card_no is null returning *
+-- passes
+
+merge into customers c using products p on p.id = c.id when matched then delete
+-- refused 0A000 MERGE into relation "customers"
+
+-- SET (a, b) = (...)
+update customers set (name, email) = (select name, email from customers where id = 2) where id = 1
+-- becomes
+update customers set (name, email) = (select name, email from <customers> where id = 2) where id = 1

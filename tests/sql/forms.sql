@@ -1,0 +1,28 @@
+-- columns only: what is dropped is left out, what is masked keeps its name, type and collation
+select * from customers
+-- becomes
+select * from (SELECT _t."id", _t."name", _t."email", ((pg_catalog."right"((_t."phone"), 2)))::text COLLATE pg_catalog."C" AS "phone", _t."seen" FROM "public"."customers" AS _t) AS "customers"
+
+-- value consent: one LEFT JOIN on the app's own partition of the consent state
+-- as mailer
+select name from customers
+-- becomes
+select name from (SELECT _t."id", (CASE WHEN (('name'::pg_catalog.text OPERATOR(pg_catalog.=) ANY (_c."granted")) OR ((_c."expiring" OPERATOR(pg_catalog.->>) 'name')::pg_catalog.timestamptz OPERATOR(pg_catalog.>) pg_catalog.statement_timestamp())) THEN _t."name" ELSE (NULL)::text END) AS "name", (CASE WHEN (('email'::pg_catalog.text OPERATOR(pg_catalog.=) ANY (_c."granted")) OR ((_c."expiring" OPERATOR(pg_catalog.->>) 'email')::pg_catalog.timestamptz OPERATOR(pg_catalog.>) pg_catalog.statement_timestamp())) THEN _t."email" ELSE (NULL)::character varying(80) END) AS "email", ((pg_catalog."right"((_t."phone"), 2)))::text COLLATE pg_catalog."C" AS "phone", _t."seen" FROM "public"."customers" AS _t LEFT JOIN "consentry"."state_mailer" AS _c ON ((_c."app" OPERATOR(pg_catalog.=) 'mailer') AND (_c."subject" OPERATOR(pg_catalog.=) _t."id"))) AS "customers"
+
+-- the subject stands in another table; opt_out needs a subject
+-- as mailer
+select sku from items
+-- becomes
+select sku from (SELECT _t."order_id", (CASE WHEN ((_s1."customer_id" IS NOT NULL) AND (('history'::pg_catalog.text OPERATOR(pg_catalog.=) ANY (_c."withdrawn")) IS NOT TRUE)) THEN _t."sku" ELSE (NULL)::text END) AS "sku", _t."quantity" FROM "public"."items" AS _t LEFT JOIN "public"."orders" AS _s1 ON (_s1."id" OPERATOR(pg_catalog.=) _t."order_id") LEFT JOIN "consentry"."state_mailer" AS _c ON ((_c."app" OPERATOR(pg_catalog.=) 'mailer') AND (_c."subject" OPERATOR(pg_catalog.=) _s1."customer_id"))) AS "items"
+
+-- row policies are predicates inside; nothing here could tell of a hidden row, so there is no fence
+-- as agent
+select id from orders where id = 3
+-- becomes
+select id from (SELECT _t."id", _t."customer_id", _t."placed", _t."note" FROM "public"."orders" AS _t WHERE (_t."placed" OPERATOR(pg_catalog.>) '2020-01-01'::pg_catalog.date)) AS "orders" where id = 3
+
+-- locking asks consent by EXISTS: a join would lock the consent's row
+-- as mailer
+select sku from items for update
+-- becomes
+select sku from (SELECT _t."order_id", (CASE WHEN (EXISTS (SELECT 1 FROM "public"."orders" AS _s1 WHERE (_s1."id" OPERATOR(pg_catalog.=) _t."order_id") AND (_s1."customer_id" IS NOT NULL) AND (NOT EXISTS (SELECT 1 FROM "consentry"."state_mailer" AS _c WHERE (_c."app" OPERATOR(pg_catalog.=) 'mailer') AND (_c."subject" OPERATOR(pg_catalog.=) _s1."customer_id") AND ('history'::pg_catalog.text OPERATOR(pg_catalog.=) ANY (_c."withdrawn")))))) THEN _t."sku" ELSE (NULL)::text END) AS "sku", _t."quantity" FROM "public"."items" AS _t) AS "items" for update

@@ -1,0 +1,13 @@
+CREATE TABLE customers (id int PRIMARY KEY, name text NOT NULL, email varchar(80), phone text COLLATE "C", card_no text, seen timestamptz);
+CREATE TABLE orders (id int PRIMARY KEY, customer_id int REFERENCES customers, placed date, note text, total numeric(10, 2));
+CREATE TABLE items (order_id int REFERENCES orders, sku text, quantity int);
+CREATE TABLE products (id int PRIMARY KEY, sku text, name text);
+CREATE TABLE internal (x int);
+CREATE VIEW catalogue AS SELECT * FROM products;
+CREATE VIEW contacts AS SELECT id, email FROM customers;
+CREATE INDEX customers_card ON customers (card_no);
+CREATE SCHEMA other;
+CREATE TABLE other.customers (id int, nick text);
+CREATE FUNCTION peek(int) RETURNS text LANGUAGE sql AS 'SELECT card_no FROM public.customers WHERE id = $1';
+CREATE FUNCTION whole(customers) RETURNS text LANGUAGE sql AS 'SELECT $1.card_no';
+CREATE FUNCTION tax(numeric) RETURNS numeric LANGUAGE sql AS 'SELECT $1 * 0.2';

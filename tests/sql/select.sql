@@ -1,0 +1,169 @@
+-- an app that is shown everything sends its text byte for byte
+-- as full
+select  customers.*,/* every column */ card_no from customers -- here
+-- passes
+
+-- an open relation passes
+select * from products p, catalogue
+-- passes
+
+-- a comment, the layout and a hint stay
+select /*+ hint */ name
+  from   customers   -- all of them
+ where id = $1
+-- becomes
+select /*+ hint */ name
+  from   <customers>   -- all of them
+ where id = $1
+
+-- an alias stays as it was written
+select c.name from customers as c join public.customers d on c.id = d.id
+-- becomes
+select c.name from <customers form> as c join <customers form> d on c.id = d.id
+
+-- a name with its schema loses it, for a sub-query has none
+select public.customers.name, public.customers.* from public.customers
+-- becomes
+select customers.name, customers.* from <customers>
+
+-- quoted and folded names mean the same relation
+select "name" from PUBLIC."customers" join CUSTOMERS x using (id)
+-- becomes
+select "name" from <customers> join <customers form> x using (id)
+
+-- ONLY, the star of inheritance, and TABLE
+select name from only customers, only (customers) c, customers * d
+-- becomes
+select name from <customers only>, <customers only form> c, <customers form> d
+
+table customers
+-- becomes
+SELECT * FROM <customers>
+
+-- TABLESAMPLE goes inside
+select name from customers c tablesample system (10) repeatable (1) where true
+-- becomes
+select name from <customers form {tablesample system (10) repeatable (1)}> c  where true
+
+-- system columns are there when they are named
+select ctid, name from customers
+-- becomes
+select ctid, name from <customers +ctid>
+
+select *, xmin from customers
+-- refused 0A000 system column "xmin" cannot be read beside all columns
+
+-- every place where a query may stand
+select (select name from customers where id = o.customer_id), array(select id from customers) from orders o where exists (select from customers) and id in (select id from customers)
+-- becomes
+select (select name from <customers> where id = o.customer_id), array(select id from <customers>) from <orders form> o where exists (select from <customers>) and id in (select id from <customers>)
+
+with recursive w as materialized (select id from customers union all select id + 1 from w where id < 3) select * from w, lateral (select name from customers c where c.id = w.id) x
+-- becomes
+with recursive w as materialized (select id from <customers> union all select id + 1 from w where id < 3) select * from w, lateral (select name from <customers form> c where c.id = w.id) x
+
+values ((select name from customers limit 1))
+-- becomes
+values ((select name from <customers> limit 1))
+
+select name from customers union all (select name from customers order by 1 limit 2) except table products
+-- becomes
+select name from <customers> union all (select name from <customers> order by 1 limit 2) except table products
+
+insert into products select id, name, email from customers
+-- becomes
+insert into products select id, name, email from <customers>
+
+explain (costs off) select name from customers
+-- becomes
+explain (costs off) select name from <customers>
+
+prepare p (int) as select name from customers where id = $1
+-- becomes
+prepare p (int) as select name from <customers> where id = $1
+
+declare c cursor with hold for select name from customers
+-- becomes
+declare c cursor with hold for select name from <customers>
+
+create temp table mine as select name from customers with no data
+-- becomes
+create temp table mine as select name from <customers> with no data
+
+select name into temp mine from customers
+-- becomes
+select name into temp mine from <customers>
+
+copy (select name from customers) to stdout
+-- becomes
+copy (select name from <customers>) to stdout
+
+begin; select name from customers; commit
+-- becomes
+begin; select name from <customers>; commit
+
+-- a CTE of the name hides the relation, but not from itself
+with customers as (select 1 as card_no) select card_no from customers
+-- passes
+
+with customers as (select name from customers) select * from customers
+-- becomes
+with customers as (select name from <customers>) select * from customers
+
+-- an earlier schema of the path comes first
+-- path: other, public
+select nick from customers
+-- passes
+
+-- locking
+select name from customers for update of customers skip locked
+-- becomes
+select name from <customers locking> for update of customers skip locked
+
+-- GROUP BY a primary key: a sub-query has none, so the columns that stand bare join it
+select c.id, c.name, count(*), max(email) from customers c group by c.id having c.phone > '' order by c.seen
+-- becomes
+select c.id, c.name, count(*), max(email) from <customers form> c group by "c"."name", "c"."phone", "c"."seen", c.id having c.phone > '' order by c.seen
+
+select id, name from customers group by 1
+-- becomes
+select id, name from <customers> group by "customers"."name", 1
+
+-- what would be silently wrong is refused
+select * from customers as x (a, b, c, d, e)
+-- refused 0A000 a column alias list over relation "customers"
+
+select * from customers natural join (select 'x' as card_no) x
+-- refused 0A000 NATURAL JOIN would join without a column
+
+-- a denied column refuses the statement that touches it, by name or by star
+select total from orders
+-- refused 42501 permission denied for column "total" of relation "orders"
+
+select o.* from orders o
+-- refused 42501 permission denied for column "total" of relation "orders"
+
+select row_to_json(o) from orders o
+-- refused 42501 permission denied for column "total" of relation "orders"
+
+-- relations that the rules do not list
+select * from internal
+-- refused 42501 permission denied for relation "internal"
+
+select * from contacts
+-- refused 42501 permission denied for relation "contacts"
+
+select * from nowhere
+-- refused 42P01 relation "nowhere" does not exist
+
+select * from consentry.state_mailer
+-- refused 42P01 relation "consentry.state_mailer" does not exist
+
+select * from wrongdb.public.customers
+-- refused 0A000 cross-database references are not implemented
+
+-- the lexer's trap: sqlglot alone sees no table here
+-- as partner
+select $1||$q$ x $q$, card_no from customers where name<>$1||$q$ , 1 as a -- $q$
+-- becomes
+select $1||$q$ x $q$, card_no from <customers> where name<>$1||$q$ , 1 as a -- $q$

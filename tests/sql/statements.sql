@@ -1,0 +1,64 @@
+-- what a governed app may send
+begin isolation level serializable
+-- passes
+
+savepoint a
+-- passes
+
+set statement_timeout = '5s'
+-- passes
+
+set local timezone to 'UTC'
+-- passes
+
+show server_version
+-- passes
+
+listen news
+-- passes
+
+create temp table mine (x int primary key)
+-- passes
+
+-- and what not
+do $$ begin end $$
+-- refused 42501 app partner may not use DO
+
+create table mine (x int)
+-- refused 42501 app partner may not create table "mine"
+
+create view v as select 1
+-- refused 42501 app partner may not use CREATE VIEW
+
+drop table customers
+-- refused 42501 app partner may change the definition of temp tables only
+
+truncate customers
+-- refused 42501 app partner may change the definition of temp tables only
+
+lock table customers
+-- refused 42501 app partner may not use LOCK TABLE
+
+set role postgres
+-- refused 42501 permission denied to set parameter "role"
+
+set session authorization postgres
+-- refused 42501 permission denied to set parameter "session_authorization"
+
+set standard_conforming_strings = off
+-- refused 0A000 parameter "standard_conforming_strings" cannot be changed
+
+set search_path = public, pg_catalog
+-- refused 0A000 search_path cannot have pg_catalog behind another schema
+
+set client_encoding = 'SJIS'
+-- refused 0A000 client encoding "SJIS" is not supported
+
+set search_path = public; select 1
+-- refused 0A000 a statement that changes search_path must be the last of its query
+
+listen consentry_consent
+-- refused 42501 app partner may not use channel consentry_consent
+
+selec 1
+-- refused 42601 syntax error at or near "selec"

@@ -1,0 +1,149 @@
+"""Reads the pairs of this folder (README.md says how) and plans each text."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncpg
+import pytest
+from proxy.policy.compile import compile_rules
+
+from proxy.catalog.introspect import take_snapshot
+from proxy.catalog.model import SearchPath, Snapshot
+from proxy.policy.load import load_rules
+from proxy.policy.table import CompiledRules
+from proxy.rewrite.forms import Form
+from proxy.rewrite.plan import Planner
+from tests.servers import PgServer
+
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Pair:
+    file: str
+    line: int
+    title: str
+    app: str
+    parameters: tuple[int, ...]
+    path: tuple[str, ...]
+    sent: str
+    outcome: str  # becomes, passes, refused
+    expected: str
+
+
+def read_pairs(file: Path) -> Iterator[Pair]:
+    titles: list[str] = []
+    options = {"as": "partner", "parameters": "", "path": "public"}
+    sent: list[str] = []
+    expected: list[str] = []
+    outcome = ""
+    start = 0
+
+    def finished() -> Pair:
+        schemas = tuple(name.strip() for name in options["path"].split(","))
+        return Pair(
+            file.name,
+            start,
+            " ".join(titles),
+            options["as"],
+            tuple(map(int, options["parameters"].split())),
+            schemas,
+            "\n".join(sent).removesuffix(";"),
+            outcome.split()[0],
+            "\n".join(expected).removesuffix(";") if outcome == "becomes" else outcome.partition(" ")[2],
+        )
+
+    for number, line in enumerate([*file.read_text().splitlines(), ""], 1):
+        if not line.strip():
+            if outcome:
+                yield finished()
+            titles, sent, expected, outcome = [], [], [], ""
+            options = {"as": "partner", "parameters": "", "path": "public"}
+        elif line.startswith("-- "):
+            word = line[3:]
+            if match := re.fullmatch(r"as (\w+)", word):
+                options["as"] = match[1]
+            elif match := re.fullmatch(r"(parameters|path): (.*)", word):
+                options[match[1]] = match[2]
+            elif re.match(r"(becomes|passes|refused)\b", word) and sent:
+                outcome = word
+            else:
+                titles.append(word)
+        else:
+            start = start if sent else number
+            (expected if outcome else sent).append(line)
+
+
+PAIRS = [pair for file in sorted(HERE.glob("*.sql")) if file.name != "schema.sql" for pair in read_pairs(file)]
+
+
+@pytest.fixture(scope="module")
+def snapshot(pg_server: PgServer) -> Snapshot:
+    dsn = pg_server.create_database("pairs", (HERE / "schema.sql").read_text())
+
+    async def take() -> Snapshot:
+        connection = await asyncpg.connect(dsn)
+        try:
+            return await take_snapshot(connection)
+        finally:
+            await connection.close()
+
+    return asyncio.run(take())
+
+
+@pytest.fixture(scope="module")
+def rules(snapshot: Snapshot) -> CompiledRules:
+    file = HERE / "rules.yaml"
+    return compile_rules(load_rules([(file.name, file.read_text())]), snapshot)
+
+
+@pytest.fixture(scope="module")
+def planners(rules: CompiledRules, snapshot: Snapshot) -> dict[str, Planner]:
+    return {name: Planner(app, rules, snapshot) for name, app in rules.apps.items()}
+
+
+def expand(text: str, app: str, rules: CompiledRules, snapshot: Snapshot) -> str:
+    """Puts governed forms in the place of `<relation variant AS alias>`."""
+
+    def form(match: re.Match[str]) -> str:
+        words, name = match["words"].split(), match["name"]
+        table = rules.apps[app].tables["public", name]
+        made = Form(rules.apps[app], table, snapshot.relations["public", name], snapshot).read(
+            only="only" in words,
+            locking="locking" in words,
+            fenced="fenced" in words,
+            system=[word[1:] for word in words if word.startswith("+")],
+            sample=match["sample"] or "",
+            comparisons=re.findall(r"\[(.*?)\](?= |$)", match["rest"] or ""),
+        )
+        if "form" in words:
+            return made
+        return f'{made} AS "{name}"' if not match["alias"] else f"{made} {match['alias']}"
+
+    pattern = (
+        r"<(?P<name>customers|orders|items)(?P<words>(?: (?:only|locking|fenced|form|\+\w+))*)"
+        r"(?P<rest>(?: \[.*?\](?=[ >]))*)"
+        r"(?: \{(?P<sample>.*?)\})?(?: (?P<alias>(?:AS )?\w+))?>"
+    )
+    return re.sub(pattern, form, text)
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids=[f"{p.file}:{p.line}" for p in PAIRS])
+def test_pair(pair: Pair, planners: dict[str, Planner], rules: CompiledRules, snapshot: Snapshot) -> None:
+    path = SearchPath(("pg_catalog", *pair.path))
+    plan = planners[pair.app].plan(pair.sent.encode(), path, pair.parameters)
+    if pair.outcome == "refused":
+        sqlstate, _, words = pair.expected.partition(" ")
+        assert plan.refusal is not None, plan.text.decode()
+        assert plan.refusal.sqlstate == sqlstate, plan.refusal
+        assert words in plan.refusal.message
+        return
+    assert plan.refusal is None, f"{plan.refusal} {plan.refusal.hint if plan.refusal else ''}"
+    expected = pair.sent if pair.outcome == "passes" else expand(pair.expected, pair.app, rules, snapshot)
+    assert plan.text.decode() == expected
+    assert plan.rewritten == (pair.outcome == "becomes")
