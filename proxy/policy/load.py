@@ -1,0 +1,271 @@
+"""Text of rule files in, validated `Rules` out; every error with its file and line, all at once. No file access."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from proxy.policy.model import Consent, Defaults, RulesFile
+from proxy.policy.references import check_references
+from proxy.policy.rules import Path, Rules, RulesError
+from proxy.yaml_lines import Place, Problem, nearest, quote_it, read_yaml
+
+__all__ = ["Rules", "RulesError", "load_rules", "read_rules"]
+
+# Parts of the format that this version does not enforce. To take them and do nothing would be a hole.
+NOT_ENFORCED: Mapping[str, str] = {
+    "paths": "the inside of a json column cannot have rules yet; give the whole column one attribute",
+    "profile": "the unified profile is not built yet",
+    "sources": "other sources are not read yet",
+    "retention": "nothing is deleted by age yet",
+    "consent_id": "it belongs to consent in tables of your own, which is not built yet",
+    "conflicts": "sources are not merged yet",
+    "table": "only `store: builtin` is built yet",
+}
+
+
+def load_rules(files: Sequence[tuple[str, str]]) -> Rules:
+    """The rules of [(file name, text)], merged in name order.
+
+    Raises RulesError with every problem that can be seen without the database.
+    """
+    rules, problems = read_rules(files)
+    problems += check_references(rules)
+    if problems:
+        raise RulesError(problems)
+    return rules
+
+
+def read_rules(files: Sequence[tuple[str, str]]) -> tuple[Rules, list[Problem]]:
+    """What could be read of the files, and what is wrong with the format (a part that is wrong is left out)."""
+    problems: list[Problem] = []
+    merged: dict[str, Any] = {name: {} for name in _SECTIONS}
+    merged["policies"] = []
+    digest = hashlib.sha256()
+    ordered = sorted(files)
+    root = Place(ordered[0][0] if ordered else "rules", 1)
+    for file, text in ordered:
+        digest.update(f"{file}\0{len(text)}\0{text}".encode())
+        data, place = read_yaml(file, text, problems)
+        if data is None:
+            continue
+        sections = list(data) if isinstance(data, dict) else []
+        model = _validate(data, place, problems)
+        for section in sections:
+            if section in _SECTIONS and section not in data and place.children[section].raw != "":
+                root.children.setdefault(section, Place(file, 1)).reported = True
+        if model is not None:
+            _merge(model, data, place, merged, root, problems)
+    if "version" not in root.children and not problems:
+        problems.append(Problem(root.file, 1, "`version: 1` is missing"))
+    problems = list(dict.fromkeys(problems))
+    rules = Rules(
+        attributes=merged["attributes"],
+        tables=merged["tables"],
+        apps=merged["apps"],
+        masks=merged["masks"],
+        policies=tuple(merged["policies"]),
+        consent=merged.get("consent") or Consent(),
+        defaults=merged.get("defaults") or Defaults(),
+        hints=merged.get("hints", True),
+        place=root,
+        digest=digest.hexdigest(),
+    )
+    return rules, problems
+
+
+_SECTIONS = ("attributes", "tables", "apps", "masks")
+_SINGLES = ("consent", "defaults", "hints")
+
+
+def _validate(data: Any, place: Place, problems: list[Problem]) -> RulesFile | None:
+    """The model of one file. Where something is wrong, of what is left without it; None where nothing is."""
+    if not isinstance(data, dict):
+        problems.append(place.problem("a file of rules is a mapping: version, attributes, tables, apps, policies ..."))
+        return None
+    for key in [key for key, value in data.items() if value is None and place.children[key].raw == ""]:
+        del data[key]  # `masks:` with everything below it commented out
+    for _ in range(1 + sum(len(v) for v in data.values() if isinstance(v, dict | list)) + len(data)):
+        reading = _Reading(data, place)
+        try:
+            model = RulesFile.model_validate(data, context=reading)
+        except ValidationError as error:
+            for detail in error.errors(include_url=False):
+                _report(detail, data, place, problems)
+            problems += reading.problems
+            if not _leave_out(error, data):
+                return None
+        else:
+            problems += reading.problems
+            return model
+    return None
+
+
+def _leave_out(error: ValidationError, data: dict[str, Any]) -> bool:
+    """Takes the entries with errors out of `data`, so that the rest can be looked at; False where that does not help."""
+    done = False
+    for section, entry in {tuple(detail["loc"][:2]) + ("",) * (2 - len(detail["loc"])) for detail in error.errors()}:
+        below = data.get(str(section))
+        if isinstance(below, dict) and entry in below:
+            del below[entry]
+            done = True
+        elif isinstance(below, list) and isinstance(entry, int):
+            below[entry] = {"name": f"policy {entry + 1}, which is wrong", "attributes": "all", "action": "drop"}
+            below[entry]["apps"] = ["-"]
+            done = True
+        elif str(section) in data and not (isinstance(below, dict | list) and entry != ""):
+            del data[str(section)]
+            done = True
+    return done
+
+
+class _Reading:
+    """Words the errors of unknown keys (see model.Reading)."""
+
+    def __init__(self, data: Any, place: Place) -> None:
+        self._places: dict[int, Place] = {}
+        self.problems: list[Problem] = []
+        self._index(data, place)
+
+    def _index(self, data: Any, place: Place) -> None:
+        if isinstance(data, dict | list):
+            self._places[id(data)] = place
+            for key, value in data.items() if isinstance(data, dict) else enumerate(data):
+                if key in place.children:
+                    self._index(value, place.children[key])
+
+    def unknown_keys(self, model: type[BaseModel], data: dict[str, Any], keys: list[str]) -> None:
+        place = self._places.get(id(data))
+        if place is None:
+            return
+        known = [field.alias or name for name, field in model.model_fields.items()]
+        for key in keys:
+            file, line = place.key_line((key,))
+            if key in NOT_ENFORCED:
+                message = f"{key}: not enforced by this version: {NOT_ENFORCED[key]}"
+            else:
+                hint = nearest(key, known) or f"; known here: {', '.join(known)}"
+                message = f'unknown key "{key}"{hint}'
+            self.problems.append(Problem(file, line, message))
+
+
+def _report(detail: Any, data: Any, root: Place, problems: list[Problem]) -> None:
+    """Words one of pydantic's errors, and places it."""
+    steps, place = _walk(detail["loc"], root)
+    if place.reported:
+        return
+    kind, given, context = detail["type"], detail["input"], detail.get("ctx", {})
+    key = next((str(step) for step in reversed(steps) if isinstance(step, str)), "")
+    file, line = place.file, place.line
+    if kind == "missing":
+        file, line = root.key_line(steps) if steps else (file, line)
+        inside = "this policy" if steps and steps[0] == "policies" and isinstance(steps[-1], int) else key or "the file"
+        message = f"`{detail['loc'][-1]}` is missing in {inside}"
+    elif detail["loc"] and detail["loc"][-1] == "[key]":
+        file, line = root.key_line(steps)
+        message = _plain(detail["msg"])
+    elif kind in ("union_tag_invalid", "union_tag_not_found", "literal_error"):
+        message = _choice(kind, key, given, detail, context, place)
+    elif given is None:
+        message = f"{key}: a value is missing" if not place.raw else quote_it(place.raw, "nothing")
+    elif kind == "string_type":
+        raw = place.raw or str(given)
+        message = f"{key}: a name is expected, not a {_called(given)}"
+        if not isinstance(given, dict | list):
+            message = f"{key}: " + quote_it(raw, "a truth value" if isinstance(given, bool) else "a number")
+    elif kind in ("dict_type", "model_type", "model_attributes_type"):
+        message = f"{key}: a mapping (key: value) is expected, not {place.raw or _called(given)}"
+    elif kind == "list_type":
+        message = f"{key}: a list is expected, such as [{place.raw or '...'}]"
+    elif kind == "too_short":
+        message = f"{key}: at least one entry is needed"
+    else:
+        message = f"{key}: {_plain(detail['msg'])}"
+    problems.append(Problem(file, line, message))
+
+
+def _walk(loc: Sequence[str | int], root: Place) -> tuple[Path, Place]:
+    """The steps of a pydantic location that exist in the file (it adds names of its own), and the place there."""
+    steps: list[str | int] = []
+    place = root
+    for step in loc:
+        below = place.children.get(step)
+        if below is not None:
+            steps.append(step)
+            place = below
+    return tuple(steps), place
+
+
+def _choice(kind: str, key: str, given: Any, detail: Any, context: Mapping[str, Any], place: Place) -> str:
+    if kind == "union_tag_not_found":
+        return f"`kind` is missing in {key}"
+    expected = str(context.get("expected_tags") or context.get("expected") or "").replace("'", "")
+    options = [o for part in expected.split(" or ") for o in part.split(", ") if o]
+    if key == "store":
+        return f"store: not enforced by this version: {NOT_ENFORCED['table']}"
+    word = str(given.get("kind", "")) if isinstance(given, dict) else (place.raw or str(given))
+    if kind == "union_tag_invalid":
+        key = "kind"
+    if isinstance(given, bool) or given is None:
+        return f"{key}: " + quote_it(
+            word or "an empty value", "a truth value" if isinstance(given, bool) else "nothing"
+        )
+    if options == ["open"]:
+        return f"{key}: write `open`, or a mapping with `columns`, not {word}{nearest(word, options)}"
+    if options == ["all"]:
+        return f"{key}: write `all`, or a list such as [{word}]"
+    return f'{key}: "{word}" is not one of {", ".join(options)}{nearest(word, options)}'
+
+
+def _called(value: Any) -> str:
+    return "mapping" if isinstance(value, dict) else "list" if isinstance(value, list) else str(value)
+
+
+def _plain(message: str) -> str:
+    return message.removeprefix("Value error, ")
+
+
+def _merge(
+    model: RulesFile, data: dict[str, Any], place: Place, merged: dict[str, Any], root: Place, problems: list[Problem]
+) -> None:
+    """Adds one file to what was merged before it."""
+    for section in _SECTIONS:
+        if section not in data or section not in place.children:
+            continue
+        below = place.children[section]
+        target = root.children.setdefault(section, Place(below.file, below.line))
+        root.key_lines.setdefault(section, place.key_lines[section])
+        for (
+            name,
+            line,
+        ) in below.key_lines.items():  # what is wrong is left out of the model, and is defined all the same
+            target.key_lines.setdefault(name, line)
+        for name, value in getattr(model, section).items():
+            line = below.key_lines[name]
+            if name in merged[section]:
+                file, first = target.key_line((name,))
+                message = f'"{name}" is defined twice; the first is at {file}:{first}'
+                problems.append(Problem(below.file, line, message))
+                continue
+            merged[section][name] = value
+            target.key_lines[name] = line
+            target.children[name] = below.children[name]
+    target = root.children.setdefault("policies", Place(place.file, place.line))
+    for number, policy in enumerate(model.policies):
+        target.children[len(merged["policies"])] = place.children["policies"].children[number]
+        merged["policies"].append(policy)
+    for name in ("version", *_SINGLES):
+        if name not in data:
+            continue
+        file, line = place.key_line((name,))
+        if name in root.key_lines and name != "version":
+            first_file, first = root.key_line((name,))
+            problems.append(Problem(file, line, f'"{name}" is defined twice; the first is at {first_file}:{first}'))
+            continue
+        root.key_lines.setdefault(name, line)
+        root.children.setdefault(name, place.children[name])
+        if name != "version":
+            merged[name] = getattr(model, name)

@@ -1,0 +1,332 @@
+"""The format of the rules as pydantic models: what `load` validates and `consentry schema` prints.
+
+What a mapping alone can tell is checked here; what needs other parts of the rules, in `references`; what needs the
+database, in `compile`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Protocol
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationInfo,
+    model_validator,
+)
+
+from proxy.policy.names import check_name, split_column, split_relation
+
+
+class Reading(Protocol):
+    """What the models tell the loader while it validates."""
+
+    def unknown_keys(self, model: type[BaseModel], data: dict[str, Any], keys: list[str]) -> None:
+        """`data` has keys that `model` does not know."""
+
+
+class Strict(BaseModel):
+    """A mapping of the rules. Unknown keys go to the loader (validation context), which words the error."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, populate_by_name=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _unknown_keys(cls, data: Any, info: ValidationInfo) -> Any:
+        if not isinstance(data, dict) or info.context is None:
+            return data
+        known = {field.alias or name for name, field in cls.model_fields.items()}
+        unknown = [key for key in data if key not in known]
+        if not unknown:
+            return data
+        reading: Reading = info.context
+        reading.unknown_keys(cls, data, unknown)
+        return {key: value for key, value in data.items() if key in known}
+
+
+def _relation(text: str) -> str:
+    split_relation(text)
+    return text
+
+
+def _column(text: str) -> str:
+    split_column(text)
+    return text
+
+
+def _shape(value: Any) -> str:
+    if isinstance(value, dict):
+        return "mapping"
+    return "list" if isinstance(value, list) else "word"
+
+
+Name = Annotated[str, AfterValidator(check_name)]
+RelationName = Annotated[str, AfterValidator(_relation)]
+ColumnName = Annotated[str, AfterValidator(_column)]
+Names = Annotated[list[str], Field(min_length=1)]
+Kind = Literal["internal", "partner"]
+Group = Literal["basic", "sensitive", "unstructured", "consent"]
+Basis = Literal["contract", "legal_obligation", "vital_interests", "public_task", "legitimate_interests"]
+
+
+class Attribute(Strict):
+    """A named piece of the customer profile, in the customers' words."""
+
+    label: str = ""
+    group: Group = "basic"
+
+
+class ColumnEntry(Strict):
+    """A column written as a mapping."""
+
+    attribute: str
+
+
+class SubjectReference(Strict):
+    """The subject is found through another table: `column` = `references` (schema.table.column)."""
+
+    column: str
+    references: ColumnName
+
+
+ColumnRule = Annotated[
+    Annotated[str, Tag("word")] | Annotated[ColumnEntry, Tag("mapping")],
+    Discriminator(lambda v: "mapping" if isinstance(v, dict) else "word"),
+]
+SubjectRule = Annotated[
+    Annotated[str, Tag("word")] | Annotated[SubjectReference, Tag("mapping")],
+    Discriminator(lambda v: "mapping" if isinstance(v, dict) else "word"),
+]
+
+
+class Table(Strict):
+    """A governed relation."""
+
+    columns: Annotated[dict[str, ColumnRule], Field(min_length=1)]
+    subject: SubjectRule | None = None
+
+
+TableRule = Annotated[
+    Annotated[Literal["open"], Tag("word")] | Annotated[Table, Tag("mapping")],
+    Discriminator(lambda v: "mapping" if isinstance(v, dict) else "word"),
+]
+
+
+class Functions(Strict):
+    """User-defined functions that an app may call."""
+
+    allow: list[RelationName]
+
+
+class App(Strict):
+    """A recipient of data for one purpose."""
+
+    logins: Names
+    label: str = ""
+    kind: Kind = "internal"
+    purpose: str = ""
+    trusted: bool = False
+    mode: Literal["enforce", "monitor"] = "enforce"
+    explain: Literal["allow", "deny"] = "deny"
+    functions: Functions | None = None
+
+
+class NullMask(Strict):
+    """NULL."""
+
+    kind: Literal["null"]
+
+
+class RedactMask(Strict):
+    """A constant of the column's type."""
+
+    kind: Literal["redact"]
+    constant: Annotated[str | int | float | None, Field(alias="with")] = None
+
+
+class PartialMask(Strict):
+    """The middle hidden, the length kept."""
+
+    kind: Literal["partial"]
+    keep_first: Annotated[int, Field(ge=0, le=1000)] = 0
+    keep_last: Annotated[int, Field(ge=0, le=1000)] = 0
+    constant: Annotated[str, Field(alias="with", min_length=1, max_length=1)] = "*"
+
+
+class EmailMask(Strict):
+    """`j***@e***.com`."""
+
+    kind: Literal["email"]
+
+
+class HashMask(Strict):
+    """Keyed HMAC-SHA-256 in hex: equal values stay equal."""
+
+    kind: Literal["hash"]
+    length: Annotated[int, Field(ge=8, le=64)] = 64
+    key: Name = "default"
+
+
+class PseudonymMask(Strict):
+    """As hash, in a shape that fits the column's type."""
+
+    kind: Literal["pseudonym"]
+    prefix: Annotated[str, Field(max_length=40)] = ""
+    key: Name = "default"
+
+
+class TruncateMask(Strict):
+    """Dates and timestamps cut to their year, month, day or hour."""
+
+    kind: Literal["truncate"]
+    to: Literal["year", "month", "day", "hour"]
+
+
+class RoundMask(Strict):
+    """Numbers rounded to the nearest multiple."""
+
+    kind: Literal["round"]
+    to: Annotated[int, Field(ge=1, le=1_000_000_000)]
+
+
+class RangeMask(Strict):
+    """The lower bound of the number's range; `20-29` for text."""
+
+    kind: Literal["range"]
+    step: Annotated[int, Field(ge=1, le=1_000_000_000)]
+
+
+class FirstMask(Strict):
+    """The first characters, the rest cut."""
+
+    kind: Literal["first"]
+    characters: Annotated[int, Field(ge=0, le=1000)]
+
+
+class IpMask(Strict):
+    """The network of an address."""
+
+    kind: Literal["ip"]
+    v4: Annotated[int, Field(ge=0, le=32)] = 24
+    v6: Annotated[int, Field(ge=0, le=128)] = 48
+
+
+class KeysMask(Strict):
+    """A JSON document with its values emptied, its structure kept."""
+
+    kind: Literal["keys"]
+
+
+class ExpressionMask(Strict):
+    """The DBA's own SQL expression over {value}."""
+
+    kind: Literal["expression"]
+    sql: Annotated[str, Field(min_length=1)]
+
+
+MaskRule = Annotated[
+    NullMask
+    | RedactMask
+    | PartialMask
+    | EmailMask
+    | HashMask
+    | PseudonymMask
+    | TruncateMask
+    | RoundMask
+    | RangeMask
+    | FirstMask
+    | IpMask
+    | KeysMask
+    | ExpressionMask,
+    Field(discriminator="kind"),
+]
+MaskUse = Annotated[
+    Annotated[str, Tag("word")] | Annotated[MaskRule, Tag("mapping")],
+    Discriminator(lambda v: "mapping" if isinstance(v, dict) else "word"),
+]
+
+
+class KindSelector(Strict):
+    """All apps of one kind."""
+
+    kind: Kind
+
+
+class GroupSelector(Strict):
+    """All attributes of one group."""
+
+    group: Group
+
+
+AppSelector = Annotated[
+    Annotated[Literal["all"], Tag("word")] | Annotated[Names, Tag("list")] | Annotated[KindSelector, Tag("mapping")],
+    Discriminator(_shape),
+]
+AttributeSelector = Annotated[
+    Annotated[Literal["all"], Tag("word")] | Annotated[Names, Tag("list")] | Annotated[GroupSelector, Tag("mapping")],
+    Discriminator(_shape),
+]
+
+
+class Rows(Strict):
+    """Which rows exist for an app."""
+
+    consent: Annotated[list[str], Field(min_length=1)] | None = None
+    where: Annotated[str, Field(min_length=1)] | None = None
+
+
+class Otherwise(Strict):
+    """What the values of those who did not agree become."""
+
+    mask: MaskUse
+
+
+class Policy(Strict):
+    """One ordered rule: a column policy (`attributes` or `columns`) or a row policy (`tables` and `rows`)."""
+
+    name: Annotated[str, Field(min_length=1, max_length=200)]
+    apps: AppSelector = "all"
+    except_apps: Names | None = None
+    attributes: AttributeSelector | None = None
+    except_attributes: Names | None = None
+    columns: Annotated[list[ColumnName], Field(min_length=1)] | None = None
+    action: Literal["show", "mask", "drop", "deny"] | None = None
+    mask: MaskUse | None = None
+    consent: Literal["opt_in", "opt_out"] | None = None
+    otherwise: Otherwise | None = None
+    write: Literal["allow", "deny", "visible"] | None = None
+    basis: Basis | None = None
+    tables: Annotated[list[RelationName], Field(min_length=1)] | None = None
+    rows: Rows | None = None
+
+
+class Consent(Strict):
+    """Where consent records are kept."""
+
+    store: Literal["builtin"] = "builtin"
+
+
+class Defaults(Strict):
+    """What holds where nothing else is said."""
+
+    attributes: Literal["drop", "deny", "show"] = "drop"
+    unlisted_columns: Literal["drop", "deny", "open"] = "drop"
+    unlisted_tables: Literal["deny", "open"] = "deny"
+
+
+class RulesFile(Strict):
+    """One file of rules; a folder's files are merged."""
+
+    version: Literal[1] | None = None
+    attributes: dict[Name, Attribute] = Field(default_factory=dict)
+    tables: dict[RelationName, TableRule] = Field(default_factory=dict)
+    apps: dict[Name, App] = Field(default_factory=dict)
+    masks: dict[Name, MaskRule] = Field(default_factory=dict)
+    policies: list[Policy] = Field(default_factory=list)
+    consent: Consent | None = None
+    defaults: Defaults | None = None
+    hints: bool | None = None

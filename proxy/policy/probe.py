@@ -1,0 +1,80 @@
+"""What of the rules only the database can tell: SQL texts that `check` prepares (never executes) on a live connection."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from proxy.catalog.model import Column, Relation, Snapshot
+from proxy.policy.expressions import substitute
+from proxy.policy.masks import TEXT, mask_sql
+from proxy.policy.table import AppPolicy, CompiledRules, GovernedColumn, GovernedTable, PolicyRef
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """`sql` must be prepared without error; its first column must be of one of `types` (pg_type.typname), if any."""
+
+    file: str
+    line: int
+    what: str
+    sql: str
+    types: frozenset[str] = frozenset()
+
+    def wrong_type(self, given: str) -> str | None:
+        """What is wrong where the first column has type `given`; None where it fits."""
+        if not self.types or given in self.types:
+            return None
+        return f"{self.what} gives {given}, and the column's type is {' or '.join(sorted(self.types))}"
+
+
+def probes(compiled: CompiledRules, snapshot: Snapshot) -> list[Probe]:
+    """Every expression mask on every column that it stands for, and every row predicate on its table; each once."""
+    return list(dict.fromkeys(_probes(compiled, snapshot)))
+
+
+def _probes(compiled: CompiledRules, snapshot: Snapshot) -> Iterator[Probe]:
+    for app in compiled.apps.values():
+        for table in app.tables.values():
+            relation = snapshot.relations[table.key]
+            for column in table.columns:
+                yield from _mask(table, relation, column)
+            yield from _rows(app, table)
+
+
+def _mask(table: GovernedTable, relation: Relation, column: GovernedColumn) -> Iterator[Probe]:
+    mask, ref = column.treatment.mask, column.treatment.policy
+    model = relation.column(column.name)
+    if mask is None or mask.kind != "expression" or ref is None or model is None:
+        return
+    value = f"t.{_quoted(column.name)}"
+    sql = f"SELECT {mask_sql(mask, value, model)} FROM {_name(table)} AS t LIMIT 0"
+    what = f"mask expression of {_shown(ref)} for {table.schema}.{table.name}.{column.name}"
+    yield Probe(ref.file, ref.line, what, sql, _types(model))
+
+
+def _types(column: Column) -> frozenset[str]:
+    return TEXT if column.base_type in TEXT else frozenset({column.base_type})
+
+
+def _rows(app: AppPolicy, table: GovernedTable) -> Iterator[Probe]:
+    for row in table.rows:
+        if row.where is not None:
+            where = substitute(row.where, f"'{app.name}'", "SESSION_USER")
+            what = f"`where` of {_shown(row.policy)} for {table.schema}.{table.name}"
+            yield Probe(row.policy.file, row.policy.line, what, f"SELECT ({where}) FROM {_name(table)}", _BOOLEAN)
+
+
+_BOOLEAN = frozenset({"bool"})
+
+
+def _shown(ref: PolicyRef) -> str:
+    return f'policy "{ref.name}"'
+
+
+def _name(table: GovernedTable) -> str:
+    return f"{_quoted(table.schema)}.{_quoted(table.name)}"
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
