@@ -48,14 +48,14 @@ REFUSED_FUNCTIONS = frozenset(
     pg_get_replication_slots pg_get_sequence_data pg_get_shmem_allocations pg_get_shmem_allocations_numa
     pg_get_wal_block_info pg_get_wal_record_info pg_get_wal_records_info pg_get_wal_replay_pause_state
     pg_get_wal_resource_managers pg_get_wal_stats pg_get_wal_summarizer_state pg_hba_file_rules
-    pg_ident_file_mappings pg_import_system_collations pg_indexes_size pg_isolation_test_session_is_blocked
+    pg_ident_file_mappings pg_import_system_collations pg_isolation_test_session_is_blocked
     pg_lock_status pg_log_backend_memory_contexts pg_logical_emit_message pg_logical_slot_get_binary_changes
     pg_logical_slot_get_changes pg_logical_slot_peek_binary_changes pg_logical_slot_peek_changes
     pg_ls_archive_statusdir pg_ls_dir pg_ls_logdir pg_ls_logicalmapdir pg_ls_logicalsnapdir pg_ls_replslotdir
     pg_ls_summariesdir pg_ls_tmpdir pg_ls_waldir pg_mcv_list_items pg_nextoid pg_notify pg_prepared_statement
     pg_describe_object pg_identify_object pg_identify_object_as_address pg_prewarm pg_promote pg_read_binary_file
     pg_read_file pg_relation_filenode pg_relation_filepath
-    pg_relation_size pg_reload_conf pg_relpages pg_replication_origin_advance pg_replication_origin_create
+    pg_reload_conf pg_relpages pg_replication_origin_advance pg_replication_origin_create
     pg_replication_origin_drop pg_replication_origin_oid pg_replication_origin_progress
     pg_replication_origin_session_is_setup pg_replication_origin_session_progress
     pg_replication_origin_session_reset pg_replication_origin_session_setup pg_replication_origin_xact_reset
@@ -68,7 +68,7 @@ REFUSED_FUNCTIONS = frozenset(
     pg_stat_reset_single_function_counters pg_stat_reset_single_table_counters pg_stat_reset_slru
     pg_stat_reset_subscription_stats pg_stat_statements pg_stat_statements_info pg_stat_statements_reset
     pg_stats_ext_mcvlist_items pg_stop_backup pg_stop_making_pinned_objects pg_switch_wal
-    pg_sync_replication_slots pg_table_size pg_tablespace_size pg_terminate_backend pg_total_relation_size
+    pg_sync_replication_slots pg_tablespace_size pg_terminate_backend
     pg_truncate_visibility_map pg_visibility pg_visibility_map pg_visibility_map_summary pg_wal_replay_pause
     pg_wal_replay_resume pg_wal_summary_contents pg_walfile_name pg_walfile_name_offset pgrowlocks
     pgstatginindex pgstathashindex pgstatindex pgstattuple pgstattuple_approx plpgsql_call_handler
@@ -112,6 +112,9 @@ DEFINITION_FUNCTIONS = frozenset(
     pg_get_statisticsobjdef_columns pg_get_statisticsobjdef_expressions pg_get_triggerdef pg_get_viewdef
     """.split()
 )
+
+# They take a relation and tell its size: allowed for relations that the app has whole.
+SIZE_FUNCTIONS = frozenset({"pg_relation_size", "pg_table_size", "pg_total_relation_size", "pg_indexes_size"})
 
 # Extensions whose functions and operators compute, and read nothing.
 HARMLESS_EXTENSIONS = frozenset(

@@ -12,11 +12,12 @@ from collections.abc import Mapping
 
 from proxy.catalog.model import Relation, Snapshot
 from proxy.policy.table import AppPolicy
+from proxy.rewrite.allowed import SIZE_FUNCTIONS
 from proxy.rewrite.context import Context
 from proxy.rewrite.lex import quote_identifier, quote_literal
 from proxy.rewrite.result import SystemCatalog
 from proxy.rewrite.scope import SYSTEM_SCHEMAS
-from proxy.rewrite.select import place
+from proxy.rewrite.select import place, system_columns
 
 # Catalogs without anything of the relations' own: they pass as they are.
 _OPEN = frozenset(
@@ -57,23 +58,20 @@ class _Hidden:
         self.columns: list[tuple[Relation, str, int]] = []
         self.relations: list[Relation] = []
         self.unsized: list[Relation] = []  # governed, and not plain: their sizes tell of hidden rows
+        self.shown: list[Relation] = []  # every row and column of them: their sizes tell nothing else
         for relation in snapshot.relations.values():
             if relation.schema in SYSTEM_SCHEMAS or relation.schema == "pg_toast":
                 continue
             table = app.tables.get(relation.key)
             if table is not None:
-                if not table.plain:
-                    self.unsized.append(relation)
+                (self.shown if table.plain else self.unsized).append(relation)
                 for column in table.columns:
                     model = relation.column(column.name)
                     if column.treatment.action == "drop" and model is not None:
                         self.columns.append((relation, column.name, model.number))
-            elif (
-                relation.kind in "rvmfp"
-                and relation.key not in app.open_tables
-                and not readable_view(relation, app, snapshot)
-            ):
-                self.relations.append(relation)
+            elif relation.kind in "rvmfp":
+                readable = readable_view(relation, app, snapshot)
+                (self.shown if readable else self.relations).append(relation)
 
     def __bool__(self) -> bool:
         return bool(self.columns or self.relations or self.unsized)
@@ -266,9 +264,13 @@ def _arguments(hidden: _Hidden) -> dict[str, str]:
         "EXISTS (SELECT 1 FROM pg_catalog.pg_proc AS p WHERE p.oid = w.o "
         "AND p.pronamespace = 'pg_catalog'::pg_catalog.regnamespace)"
     )
+    sized = guarded("relation", f"w.o = ANY ({_oids(hidden.shown)})").replace(
+        "SELECT w.o FROM", "SELECT w.o::pg_catalog.regclass FROM", 1
+    )
     with_hidden_columns = _oids([relation for relation, _, _ in hidden.columns])
     statistics = guarded("oid", f"NOT {hidden.depends('pg_statistic_ext', 'w.o')}")
     return {
+        **dict.fromkeys(sorted(SIZE_FUNCTIONS), sized),
         "pg_get_indexdef": guarded("relation", unseen, indexed),
         "pg_get_constraintdef": guarded("oid", f"NOT {hidden.depends('pg_constraint', 'w.o')}"),
         "pg_get_triggerdef": guarded("oid", f"NOT {hidden.depends('pg_trigger', 'w.o')}"),
@@ -294,7 +296,7 @@ def rewrite_catalogs(context: Context) -> None:
             continue
         if reference.role == "read" and relation.key in context.system.open:
             continue
-        form = context.system.forms.get(relation.key)
+        form = context.system.form(relation.key, system_columns(context, reference))
         if form is None or reference.role != "read" or reference.sampled:
             raise context.refuse(
                 f'permission denied for system relation "{relation.name}"',

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -102,3 +102,11 @@ class SystemCatalog:
     open: frozenset[tuple[str, str]]
     forms: Mapping[tuple[str, str], str]
     arguments: Mapping[str, str]
+
+    def form(self, key: tuple[str, str], system_columns: Sequence[str] = ()) -> str | None:
+        """The sub-query for a relation, with the system columns (tableoid ...) that a statement names at its end."""
+        text = self.forms.get(key)
+        if text is None or not system_columns:
+            return text
+        outputs, base, rest = text.partition(f' FROM "{key[0]}"."{key[1]}" AS t')
+        return "".join([outputs, *(f", t.{name}" for name in system_columns), base, rest])

@@ -42,7 +42,7 @@ def _replace(context: Context, reference: Reference, calm: bool) -> None:
     form = context.form_of(table).read(
         only=not reference.node.get("inh", False),
         sample=_take_sample(context, reference),
-        system=_system_columns(context, reference),
+        system=system_columns(context, reference),
         locking=context.analysis.locking,
         fenced=fenced,
         comparisons=context.fences.comparisons(reference, reference.level) if fenced else (),
@@ -101,7 +101,7 @@ def _take_sample(context: Context, reference: Reference) -> str:
     return context.raw[start:end].decode()
 
 
-def _system_columns(context: Context, reference: Reference) -> list[str]:
+def system_columns(context: Context, reference: Reference) -> list[str]:
     """The system columns that the statement names of this reference, in their fixed order."""
     named = set()
     star = False
