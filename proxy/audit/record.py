@@ -1,0 +1,135 @@
+"""One record of the audit log as a JSON line. Pure.
+
+The parts of a record that do not change (of a session, of a statement) are made once; a record joins them with its
+numbers. Field names as on the page audit.md.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+
+from proxy.errors import PgError
+from proxy.rewrite.result import StatementInfo
+
+_dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+def fragment(fields: Mapping[str, object]) -> str:
+    """Fields as the inside of a JSON object, with a comma behind each; those that are None are left out."""
+    return "".join(f"{_dumps(name)}:{_dumps(value)}," for name, value in fields.items() if value is not None)
+
+
+def session_fragment(
+    session: str,
+    app: str | None,
+    login: str | None,
+    client: str,
+    application_name: str | None,
+    database: str | None,
+    tls: str | None,
+) -> str:
+    """What all records of a session share. `tls` is the protocol's version, or None."""
+    return fragment(
+        {
+            "session": session,
+            "app": app,
+            "login": login,
+            "client": client,
+            "application_name": application_name or None,
+            "database": database,
+            "tls": tls or False,
+        }
+    )
+
+
+def statement_fragment(
+    info: StatementInfo,
+    rewritten: bool,
+    rules_version: str,
+    text: str | None = None,
+    would_refuse: PgError | None = None,
+) -> str:
+    """What all executions of a statement share.
+
+    `text` replaces the text without constants (`text: full`). `would_refuse`: what an app in `mode: monitor` would get.
+    """
+    return fragment(
+        {
+            "statement": info.text if text is None else text,
+            "fingerprint": info.fingerprint,
+            "rewritten": rewritten,
+            "disclosed": [
+                {"relation": d.relation, "column": d.column, "attribute": d.attribute, "treatment": d.treatment}
+                for d in info.disclosed
+            ],
+            "policies": list(info.policies),
+            "consent": info.consent,
+            "rules_version": rules_version,
+            "would_refuse": would_refuse and {"sqlstate": would_refuse.sqlstate, "message": would_refuse.message},
+        }
+    )
+
+
+def statement_fragments(
+    infos: Iterable[StatementInfo],
+    rewritten: bool,
+    rules_version: str,
+    text: str | None = None,
+    would_refuse: PgError | None = None,
+) -> list[str]:
+    """One fragment a statement of a text; at least one (an empty text is a statement too)."""
+    made = [statement_fragment(info, rewritten, rules_version, _may_show(info, text), would_refuse) for info in infos]
+    return made or [statement_fragment(StatementInfo("", "", ""), rewritten, rules_version, text)]
+
+
+def _may_show(info: StatementInfo, text: str | None) -> str | None:
+    """Full text never of statements that may hold a password."""
+    return None if info.tag in _SECRETIVE else text
+
+
+_SECRETIVE = frozenset(
+    (
+        "",
+        "AlterRoleStmt",
+        "CreateRoleStmt",
+        "CreateUserMappingStmt",
+        "AlterUserMappingStmt",
+        "CreateSubscriptionStmt",
+        "AlterSubscriptionStmt",
+        "CreateForeignServerStmt",
+        "AlterForeignServerStmt",
+    )
+)
+
+
+class Clock:
+    """The time as records have it (UTC, microseconds); the second's text is made once a second."""
+
+    __slots__ = ("_prefix", "_second")
+
+    def __init__(self) -> None:
+        self._second = -1
+        self._prefix = ""
+
+    def text(self, now: float) -> str:
+        """`now`: seconds since 1970."""
+        second = int(now)
+        if second != self._second:
+            self._prefix = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S.")
+            self._second = second
+        return f"{self._prefix}{int((now - second) * 1_000_000):06d}Z"
+
+
+def statement_tail(rows: int | None, duration_us: int) -> str:
+    """The end of the record of a statement that ended well, without the closing brace."""
+    if rows is None:
+        return f'"duration_us":{duration_us}'
+    return f'"rows":{rows},"duration_us":{duration_us}'
+
+
+def error_tail(sqlstate: str, message: str, duration_us: int | None = None) -> str:
+    """The end of the record of a statement that failed or was refused. `message` without values."""
+    duration = "" if duration_us is None else f'"duration_us":{duration_us},'
+    return f'{duration}"sqlstate":{_dumps(sqlstate)},"message":{_dumps(message)}'

@@ -1,0 +1,103 @@
+"""One database behind the gateway: the generation in force, how it is made anew, and who must hear of it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from proxy.errors import ConsentryError
+from proxy.server.generation import Generation
+from proxy.server.options import Upstream
+
+if TYPE_CHECKING:
+    from proxy.server.session import Session
+
+log = logging.getLogger(__name__)
+
+REST: Final = 0.02  # seconds between two looks at the catalog, however often statements name unknown relations
+
+
+class Database:
+    """`load` makes a generation from the rules' files and the catalog as they are now. `fingerprint` gives what
+    `generation.snapshot.version` would be if it were taken now; None: the catalog is never looked at again.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        upstream: Upstream,
+        load: Callable[[], Awaitable[Generation]],
+        fingerprint: Callable[[], Awaitable[str]] | None = None,
+    ) -> None:
+        self.name = name
+        self.upstream = upstream
+        self.sessions: set[Session] = set()
+        self.generation: Generation  # set by `start`
+        self.problem: str | None = None  # why the last reload or look at the catalog failed
+        self._load = load
+        self._fingerprint = fingerprint
+        self._wanted = asyncio.Event()
+        self._waiting: list[Callable[[], None]] = []
+        self._loading = asyncio.Lock()
+
+    async def start(self) -> None:
+        """Makes the first generation. Raises ConsentryError where rules are wrong or the database is not there."""
+        self.generation = await self._load()
+
+    async def reload(self) -> bool:
+        """Takes the rules and the catalog anew. Where that fails, what is in force stays, and the log says why."""
+        async with self._loading:
+            try:
+                generation = await self._load()
+            except ConsentryError as error:
+                self.problem = str(error)
+                log.warning("database %s: the rules in force stay: %s", self.name, error)
+                return False
+            except Exception as error:
+                self.problem = str(error)
+                log.exception("database %s: the rules in force stay", self.name)
+                return False
+            self.problem = None
+            before = self.generation
+            if (generation.rules.version, generation.snapshot.version) == (
+                before.rules.version,
+                before.snapshot.version,
+            ):
+                return True
+            self.generation = generation
+            for session in self.sessions:
+                session.renew()
+            log.info("database %s: rules %.12s in force", self.name, generation.rules.version)
+            return True
+
+    def refresh_soon(self, then: Callable[[], None]) -> None:
+        """Looks at the catalog now, takes it anew if it has changed, and calls `then` either way."""
+        if self._fingerprint is None:
+            asyncio.get_running_loop().call_soon(then)
+            return
+        self._waiting.append(then)
+        self._wanted.set()
+
+    async def watch(self, poll: float) -> None:
+        """Looks at the catalog every `poll` seconds, and when a session asks. Runs until it is cancelled."""
+        if self._fingerprint is None:
+            return
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(poll):
+                    await self._wanted.wait()
+            self._wanted.clear()
+            waiting, self._waiting = self._waiting, []
+            try:
+                if await self._fingerprint() != self.generation.snapshot.version:
+                    await self.reload()
+            except Exception as error:
+                if self.problem is None:
+                    log.warning("database %s: the catalog cannot be read: %s", self.name, error)
+                self.problem = str(error)
+            for then in waiting:
+                then()
+            await asyncio.sleep(REST)

@@ -1,0 +1,257 @@
+"""What sessions plan by at one moment: the compiled rules, the catalog's snapshot, and the plans made from them.
+
+A Generation never changes; a reload or a change of the catalog makes a new one, and sessions take it at their next
+statement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, Protocol
+from weakref import WeakValueDictionary
+
+from proxy.catalog.model import SearchPath, Snapshot
+from proxy.errors import PgError, protocol_violation
+from proxy.policy.table import AppPolicy, CompiledRules
+from proxy.rewrite.result import REFUSED_TEXT, Plan, StatementInfo
+from proxy.wire import messages
+from proxy.wire.states import Awaiting, Expected
+
+CACHE_BYTES: Final = 64 * 1024 * 1024
+SMALL_CACHE_BYTES: Final = 2 * 1024 * 1024  # for a path with temp relations, which few sessions share
+
+_PATH_EFFECTS: Final = frozenset(("search_path", "temporary", "discard"))
+_NAME_EFFECTS: Final = frozenset(("prepare", "deallocate", "discard"))
+
+
+class PlansText(Protocol):
+    """What makes plans: `rewrite.plan.Planner`, or `Passing` for trusted apps."""
+
+    def plan(
+        self, query: bytes, path: SearchPath, parameter_types: tuple[int, ...] = (), encoding: str = "utf-8"
+    ) -> Plan: ...
+
+
+PlannerFactory = Callable[[AppPolicy, CompiledRules, Snapshot], PlansText]
+
+
+class Passing:
+    """Plans of a trusted app: every text as it is, described for the audit log."""
+
+    def plan(
+        self, query: bytes, path: SearchPath, parameter_types: tuple[int, ...] = (), encoding: str = "utf-8"
+    ) -> Plan:
+        from proxy.rewrite.plan import describe
+
+        infos = describe(query)
+        effects = tuple(effect for info in infos for effect in info.effects)
+        return Plan(text=query, original=query, rewritten=False, statements=infos, effects=effects)
+
+
+class Entry:
+    """One text under one context: its plan, and what is sent and awaited for it, made once and shared by sessions.
+
+    `key` is the text of a Query, or the body of a Parse after the name. `plain`: it is one statement, not refused, and
+    changes nothing that the session must note. `by_sql`: it stands for a statement that its text, a PREPARE, made.
+    """
+
+    __slots__ = (
+        "by_sql",
+        "changes_names",
+        "changes_path",
+        "context",
+        "ends_transaction",
+        "executes",
+        "fragments",
+        "key",
+        "message",
+        "on_bind",
+        "on_describe",
+        "on_execute",
+        "on_parse",
+        "on_query",
+        "parse_rest",
+        "plain",
+        "plan",
+        "several",
+        "types",
+    )
+
+    def __init__(self, plan: Plan, key: bytes, context: Context, types: bytes) -> None:
+        kinds = {effect.kind for effect in plan.effects}
+        self.plan = plan
+        self.key = key
+        self.context = context
+        self.types = types
+        self.message = messages.query(plan.text)
+        self.parse_rest = messages.parse_rest(plan.text, types)
+        self.executes = tuple(info.executes for info in plan.statements if info.executes is not None)
+        self.changes_path = not kinds.isdisjoint(_PATH_EFFECTS)
+        self.changes_names = not kinds.isdisjoint(_NAME_EFFECTS)
+        self.ends_transaction = any(info.tag == "TransactionStmt" for info in plan.statements)
+        self.several = len(plan.statements) > 1
+        self.by_sql = False
+        self.plain = not (plan.refusal or self.executes or self.changes_path or self.changes_names or self.several)
+        self.fragments: list[str] = []  # of audit records, one a statement; made by audit.record at first use
+        self.on_query = Expected(Awaiting.QUERY, self)
+        self.on_parse = Expected(Awaiting.PARSE, self, name=b"")
+        self.on_bind = Expected(Awaiting.BIND, self)
+        self.on_describe = Expected(Awaiting.DESCRIBE, self)
+        self.on_execute = Expected(Awaiting.EXECUTE, self)
+
+    def as_prepared(self) -> Entry:
+        """What the PREPARE of this entry's text makes."""
+        entry = Entry(self.plan, self.key, self.context, self.types)
+        entry.by_sql = True
+        return entry
+
+    @property
+    def cost(self) -> int:
+        """Bytes of memory, roughly."""
+        return 3000 + 4 * len(self.key) + 3 * len(self.plan.text)
+
+
+class EntryCache:
+    """Entries by exact bytes; forgets the oldest beyond `limit` bytes."""
+
+    __slots__ = ("_limit", "_size", "entries", "get")
+
+    def __init__(self, limit: int) -> None:
+        self.entries: dict[bytes, Entry] = {}
+        self.get = self.entries.get  # the hot path: one dict look-up
+        self._limit = limit
+        self._size = 0
+
+    def put(self, key: bytes, entry: Entry) -> None:
+        if entry.cost > self._limit // 8:
+            return
+        self._size += entry.cost
+        self.entries[key] = entry
+        while self._size > self._limit:
+            self._size -= self.entries.pop(next(iter(self.entries))).cost
+
+
+class Context:
+    """Plans for one app, search path and encoding under one generation.
+
+    `plain` has Query messages, whole and by their exact bytes, that need nothing but sending; it is the hot path's
+    dict. The other two have the rest of the Query messages, and bodies of Parse messages after the name.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_parses",
+        "_plain",
+        "_queries",
+        "app",
+        "encoding",
+        "generation",
+        "path",
+        "plain",
+        "planner",
+        "scrubs",
+        "unknown",
+    )
+
+    def __init__(
+        self, generation: Generation, app: AppPolicy, planner: PlansText, path: SearchPath, encoding: str
+    ) -> None:
+        limit = SMALL_CACHE_BYTES if path.temporary else CACHE_BYTES
+        self.generation = generation
+        self.app = app
+        self.planner = planner
+        self.path = path
+        self.encoding = encoding
+        self._plain = EntryCache(limit)
+        self._queries = EntryCache(limit)
+        self._parses = EntryCache(limit)
+        self.plain = self._plain.get
+        # Whether errors that belong to no known statement may hold what the app may not see.
+        self.scrubs = app.hides_anything and not app.trusted and not app.monitor
+        # What runs in a portal that SQL made (a cursor) or that nobody made.
+        self.unknown = Entry(
+            Plan(b"", b"", False, (StatementInfo("(a cursor's portal)", "", ""),), scrub=self.scrubs),
+            b"",
+            self,
+            b"\0\0",
+        )
+
+    def query(self, message: bytes) -> Entry:
+        """The entry of a whole Query message."""
+        entry = self._plain.get(message) or self._queries.get(message)
+        if entry is None:
+            text, _, rest = message[5:].partition(b"\0")
+            if rest or message[-1] != 0:
+                raise protocol_violation("invalid message format")
+            entry = self._entry(text, text, b"\0\0", ())
+            (self._plain if entry.plain else self._queries).put(message, entry)
+        return entry
+
+    def parse(self, rest: bytes) -> Entry:
+        """The entry of a Parse by its body after the name: text, zero, count and OIDs of parameter types."""
+        entry = self._parses.get(rest)
+        if entry is None:
+            text, _, types = rest.partition(b"\0")
+            if len(types) != 2 + 4 * int.from_bytes(types[:2], "big"):
+                raise protocol_violation("invalid message format")
+            oids = tuple(int.from_bytes(types[at : at + 4], "big") for at in range(2, len(types), 4))
+            entry = self._entry(rest, text, types, oids)
+            self._parses.put(rest, entry)
+        return entry
+
+    def refused(self, error: PgError, entry: Entry | None = None) -> Entry:
+        """An entry that is answered with `error`; of no cache. `entry` is what would have been sent."""
+        original = entry.plan.original if entry is not None else b""
+        infos = entry.plan.statements if entry is not None else (StatementInfo("(not planned)", "", ""),)
+        plan = Plan(text=REFUSED_TEXT, original=original, rewritten=False, statements=infos[:1], refusal=error)
+        return Entry(plan, entry.key if entry is not None else b"", self, b"\0\0")
+
+    def again(self, entry: Entry) -> Entry:
+        """The entry of another context, planned in this one."""
+        if not entry.by_sql:
+            return self.parse(entry.key)
+        return self.query(messages.query(entry.key)).as_prepared()
+
+    def _entry(self, key: bytes, text: bytes, types: bytes, oids: tuple[int, ...]) -> Entry:
+        plan = self.planner.plan(text, self.path, oids, self.encoding)
+        return Entry(plan, key, self, types)
+
+
+class Generation:
+    """The rules and the catalog of one database at one moment. `planner` is replaced in tests only."""
+
+    def __init__(
+        self, database: str, rules: CompiledRules, snapshot: Snapshot, planner: PlannerFactory | None = None
+    ) -> None:
+        self.database = database
+        self.rules = rules
+        self.snapshot = snapshot
+        if planner is None:
+            from proxy.rewrite.plan import Planner
+
+            planner = Planner
+        self._make_planner: PlannerFactory = planner
+        self._planners: dict[str, PlansText] = {}
+        self._contexts: WeakValueDictionary[tuple[str, SearchPath, str], Context] = WeakValueDictionary()
+        self._kept: dict[tuple[str, str], Context] = {}  # the first of each app: most sessions share it
+
+    def app_of(self, login: str) -> AppPolicy | None:
+        """The app that connects under this login, or None where no app lists it."""
+        name = self.rules.logins.get(login)
+        return None if name is None else self.rules.apps[name]
+
+    def context(self, app: str, path: SearchPath, encoding: str = "utf-8") -> Context:
+        """The context that all sessions with the same app, path and encoding share."""
+        key = (app, path, encoding)
+        context = self._contexts.get(key)
+        if context is None:
+            policy = self.rules.apps[app]
+            planner = self._planners.get(app)
+            if planner is None:
+                planner = Passing() if policy.trusted else self._make_planner(policy, self.rules, self.snapshot)
+                self._planners[app] = planner
+            context = Context(self, policy, planner, path, encoding)
+            self._contexts[key] = context
+            if not path.temporary:
+                self._kept.setdefault((app, encoding), context)
+        return context

@@ -1,0 +1,193 @@
+"""The server's side of a session: its bytes on the way to the client, and what its answers change."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from proxy.audit.record import error_tail, statement_fragments, statement_tail
+from proxy.errors import PgError
+from proxy.rewrite.settings import encoding_of
+from proxy.server import probe
+from proxy.server.concerns import DIRTY, DRAINING, TOUCHED
+from proxy.server.generation import Entry
+from proxy.wire import errors, messages
+from proxy.wire.backend import SUSPENDED, BackendFraming
+from proxy.wire.states import Awaiting, Expected, State
+
+if TYPE_CHECKING:
+    from proxy.server.session import Session
+
+log = logging.getLogger(__name__)
+
+
+class Backend(asyncio.Protocol):
+    """The server's connection of a session."""
+
+    def __init__(self, session: Session, transport: asyncio.Transport, status: int) -> None:
+        self.session = session
+        self.transport = transport
+        self.framing = BackendFraming(Answers(session), status)
+        self.feed = self.framing.feed
+        self.write = session.transport.write
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            out = self.feed(data)
+        except PgError as error:
+            self.session.fail(error)
+            return
+        if out and not self.session.transport.is_closing():
+            self.write(out)
+
+    def pause_writing(self) -> None:
+        self.session.pause_client(1, True)
+
+    def resume_writing(self) -> None:
+        self.session.pause_client(1, False)
+
+    def eof_received(self) -> bool:
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        session = self.session
+        if session.ended:
+            return
+        if session.fatal is None:
+            session.fail(PgError("the connection to the database was lost", "08006", severity="FATAL"))
+        else:
+            session.end(session.fatal.message, session.fatal.sqlstate)
+
+
+class Answers:
+    """What the answers of the server change in the session (a `wire.backend.Sink`)."""
+
+    __slots__ = ("audit", "session")
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.audit = session.audit
+
+    def completed(self, item: Expected, tag: bytes) -> None:
+        session = self.session
+        now = perf_counter()
+        entry: Entry = item.owner
+        fragments = entry.fragments or make_fragments(entry, self.audit.full_text)
+        number = item.done
+        if entry.several and item.awaiting is Awaiting.QUERY:
+            item.done += 1
+        if entry.changes_names:
+            session.statements.executed(entry, number)
+        word = tag[tag.rfind(b" ") + 1 :]
+        rows = int(word) if word.isdigit() else item.limit if tag is SUSPENDED else None
+        tail = statement_tail(rows, int((now - session.clock) * 1e6))
+        session.clock = now
+        self.audit.append("statement", session.fragment, fragments[number if number < len(fragments) else -1], tail)
+
+    def parsed(self, item: Expected) -> None:
+        self.session.statements.parsed(item)
+
+    def closed(self, item: Expected) -> None:
+        if item is probe.ANSWERED:
+            self.session.answered(None)
+        else:
+            self.session.statements.closed(item)
+
+    def failed(self, item: Expected | None, body: bytes, dropped: list[Expected], skipping: bool) -> bytes | None:
+        session = self.session
+        fields = errors.split(body)
+        error = errors.decode(body)
+        fatal = errors.ends_connection(fields)
+        if fatal:
+            session.fatal = error
+        if session.state is State.COPY_IN:
+            session.enter(State.READY)
+        if dropped:
+            session.statements.restore(item, session.pending)
+        if skipping:
+            session.enter(State.SKIPPING)
+            session.open = True
+            session.hot = False
+        if probe.ANSWERED in dropped:  # the batch has failed, and with it the question inside
+            asyncio.get_running_loop().call_soon(session.answered, None)
+        entry: Entry | None = item.owner if item is not None else None
+        if entry is None:
+            return errors.rewrite(fields, True) if session.context.scrubs else None
+        plan = entry.plan
+        refused = plan.refusal is not None and not fatal
+        shown = plan.refusal if plan.refusal is not None and not fatal else error
+        self._record_failure(item, entry, shown, "refused" if refused else "statement")
+        if refused and plan.refusal is not None:
+            return errors.encode(plan.refusal)
+        if not plan.scrub and not plan.splices:
+            return None
+        return errors.rewrite(fields, plan.scrub, plan.original_position if plan.splices else None)
+
+    def _record_failure(self, item: Expected | None, entry: Entry, error: PgError, event: str) -> None:
+        session = self.session
+        now = perf_counter()
+        fragments = entry.fragments or make_fragments(entry, self.audit.full_text)
+        number = min(item.done if item is not None else 0, len(fragments) - 1)
+        message = errors.without_values(error.message.encode(), error.sqlstate.encode()).decode("utf-8", "replace")
+        tail = error_tail(error.sqlstate, message, int((now - session.clock) * 1e6))
+        session.clock = now
+        self.audit.append(event, session.fragment, fragments[number], tail)
+
+    def notice(self, item: Expected | None, body: bytes) -> bytes | None:
+        entry: Entry | None = item.owner if item is not None else None
+        scrub = self.session.context.scrubs if entry is None else entry.plan.scrub
+        if not scrub and (entry is None or not entry.plan.splices):
+            return None
+        position = entry.plan.original_position if entry is not None and entry.plan.splices else None
+        return errors.rewrite(errors.split(body), scrub, position, messages.NOTICE)
+
+    def ready(self, status: int, item: Expected | None) -> None:
+        session = self.session
+        if item is probe.SYNCED:
+            session.answered(status)
+            return
+        if status == messages.IDLE:
+            if session.concerns & TOUCHED:
+                session.concerns = session.concerns & ~TOUCHED | DIRTY
+            if not session.pending:
+                session.statements.portals.clear()
+                if session.concerns & DRAINING:
+                    asyncio.get_running_loop().call_soon(session.drain)
+        if session.unsure and not session.answers.unanswered:
+            session.unsure = False
+            session.resume()
+        else:
+            session.settle()
+
+    def parameter(self, name: bytes, value: bytes) -> None:
+        session = self.session
+        text = value.decode("utf-8", "replace")
+        if name == b"application_name":
+            session.application_name = text
+            session.describe()
+        elif name == b"client_encoding":
+            session.use_encoding(encoding_of(text))
+
+    def copy_in(self, item: Expected) -> None:
+        self.session.enter(State.COPY_IN)
+        self.session.hot = False
+
+    def row(self, values: list[bytes | None]) -> None:
+        self.session.answer = values
+
+    def injection_failed(self, body: bytes) -> None:
+        log.warning(
+            "session %s: a question of the gateway's failed: %s", self.session.name, errors.decode(body).message
+        )
+
+
+def make_fragments(entry: Entry, full_text: bool) -> list[str]:
+    """The constant parts of the text's audit records, kept with the entry."""
+    context = entry.context
+    text = entry.plan.original.decode(context.encoding, "replace") if full_text else None
+    entry.fragments = statement_fragments(
+        entry.plan.statements, entry.plan.rewritten, context.generation.rules.version, text, entry.plan.refused_as
+    )
+    return entry.fragments
