@@ -231,7 +231,8 @@ class BackendFraming:
             elif item.awaiting is not _QUERY and not (kind == messages.ROW_DESCRIPTION and item.awaiting is _EXECUTE):
                 self._nobody(kind)
             if kind == messages.PARSE_COMPLETE:
-                sink.parsed(item)
+                if item.name is not None:
+                    sink.parsed(item)
             elif kind == messages.CLOSE_COMPLETE:
                 if item.name is not None:
                     sink.closed(item)
