@@ -91,6 +91,7 @@ class Planner:
             statements=infos,
             splices=() if shown else spliced.stretches,
             scrub=not self.app.monitor and self.app.hides_anything and any(map(_touches_hidden, contexts)),
+            whole=frozenset(key for context in contexts for key in _whole_targets(context)),
             shape="" if shown else self._shape(contexts),
             effects=tuple(effect for info in infos for effect in info.effects),
         )
@@ -229,6 +230,17 @@ def _touches_hidden(context: Context) -> bool:
         (reference.table is not None and not reference.table.plain) or reference.role != "read"
         for reference in context.analysis.references
     )
+
+
+def _whole_targets(context: Context) -> list[tuple[str, str]]:
+    """The written relations of which nothing is hidden: what an error tells of their rows the app may see."""
+    return [
+        reference.relation.key
+        for reference in context.analysis.references
+        if reference.relation is not None
+        and reference.role in ("target", "copy_from")
+        and (reference.table is None or reference.table.plain)
+    ]
 
 
 def _describe(text: str, statement: Node, context: Context | None = None) -> StatementInfo:

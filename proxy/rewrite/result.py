@@ -67,6 +67,7 @@ class Plan:
     refusal: PgError | None = None
     splices: tuple[tuple[int, int, int, int], ...] = ()
     scrub: bool = False
+    whole: frozenset[tuple[str, str]] = frozenset()  # written relations that the app has whole: their DETAIL may stay
     shape: str = ""
     effects: tuple[Effect, ...] = ()
     refused_as: PgError | None = None  # monitor mode: what would have been refused

@@ -123,7 +123,8 @@ class Answers:
             return errors.encode(plan.refusal)
         if not plan.scrub and not plan.splices:
             return None
-        return errors.rewrite(fields, plan.scrub, plan.original_position if plan.splices else None)
+        scrub = plan.scrub and (names(fields, "s"), names(fields, "t")) not in plan.whole
+        return errors.rewrite(fields, scrub, plan.original_position if plan.splices else None)
 
     def _record_failure(self, item: Expected | None, entry: Entry, error: PgError, event: str) -> None:
         session = self.session
@@ -181,6 +182,11 @@ class Answers:
         log.warning(
             "session %s: a question of the gateway's failed: %s", self.session.name, errors.decode(body).message
         )
+
+
+def names(fields: errors.Fields, code: str) -> str:
+    """The schema (s) or table (t) that an error names."""
+    return errors.field(fields, code).decode("utf-8", "replace")
 
 
 def make_fragments(entry: Entry, full_text: bool) -> list[str]:
