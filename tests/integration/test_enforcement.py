@@ -1,0 +1,201 @@
+"""The walk of one query through a real gateway: rules of tests/sql, consent in the ledger, drivers in front."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import psycopg
+import pytest
+from psycopg import errors
+
+from proxy.catalog.introspect import take_snapshot
+from proxy.consent import ledger, needs, service
+from proxy.consent.service import Vocabulary
+from proxy.policy.compile import compile_rules
+from proxy.policy.load import load_rules
+from proxy.server.generation import Generation
+from tests.servers import PgServer
+from tests.wire.gateway import Running
+
+PAIRS = Path(__file__).parent.parent / "sql"
+APPS = ("partner", "mailer", "agent", "full")
+ROWS = """
+INSERT INTO customers VALUES (1, 'Ann', 'ann@example.org', '5551', '4111', '2024-01-01'),
+                             (2, 'Bob', 'bob@example.org', '5552', '4222', '2024-01-02');
+INSERT INTO orders VALUES (1, 1, '2024-01-01', '7', 10), (2, 2, '2010-01-01', 'hidden', 20);
+INSERT INTO items VALUES (1, 'S1', 1), (2, 'S2', 2);
+GRANT ALL ON ALL TABLES IN SCHEMA public, other TO PUBLIC;
+GRANT USAGE ON SCHEMA other TO PUBLIC;
+"""
+
+
+class Enforcing(Running):
+    """A gateway with the rules of tests/sql; `text` may be replaced before a reload."""
+
+    text = (PAIRS / "rules.yaml").read_text()
+
+    def __init__(self, server: PgServer, directory: Path) -> None:
+        self.database = server.dsn("enforced")
+        super().__init__(server, directory, "enforced")
+
+    async def _load(self) -> Generation:
+        connection = await asyncpg.connect(self.database)
+        try:
+            snapshot = await take_snapshot(connection)
+        finally:
+            await connection.close()
+        rules = compile_rules(load_rules([("rules.yaml", self.text)]), snapshot)
+        return Generation("db", rules, snapshot)
+
+    async def _fingerprint(self) -> str:
+        return self.databases[0].generation.snapshot.version
+
+    def connect(self, app: str, **options: Any) -> psycopg.Connection[Any]:
+        return psycopg.connect(self.dsn(app), autocommit=True, **options)
+
+
+async def change_consent(dsn: str, decision: str, subject: int, app: str, attribute: str) -> None:
+    connection = await asyncpg.connect(dsn)
+    words = Vocabulary(APPS, ["name", "email", "history"])
+    try:
+        await (service.grant if decision == "grant" else service.withdraw)(
+            connection, words, str(subject), app, attribute
+        )
+    finally:
+        await connection.close()
+
+
+@pytest.fixture
+def gateway(pg_server: PgServer, tmp_path: Path) -> Iterator[Enforcing]:
+    dsn = pg_server.create_database("enforced", (PAIRS / "schema.sql").read_text() + ROWS)
+    for app in APPS:
+        pg_server.create_login(app, group="auth_trust")
+
+    async def prepare() -> None:
+        connection = await asyncpg.connect(dsn)
+        try:
+            await ledger.setup(connection, "bigint", APPS)
+            rules = compile_rules(load_rules([("rules.yaml", Enforcing.text)]), await take_snapshot(connection))
+            missing = await needs.missing_roles(connection, rules)
+            await needs.apply_grants(connection, needs.grants(rules), missing)
+        finally:
+            await connection.close()
+
+    asyncio.run(prepare())
+    gateway = Enforcing(pg_server, tmp_path)
+    yield gateway
+    gateway.close()
+
+
+def consent(gateway: Enforcing, decision: str, subject: int, app: str, attribute: str) -> None:
+    asyncio.run(change_consent(gateway.database, decision, subject, app, attribute))
+
+
+def test_each_app_gets_its_own_view(gateway: Enforcing) -> None:
+    consent(gateway, "grant", 1, "mailer", "email")
+    consent(gateway, "grant", 1, "agent", "email")
+    sql = "SELECT id, name, email, phone FROM customers ORDER BY id"
+    expected = {
+        "partner": [(1, "Ann", "ann@example.org", "51"), (2, "Bob", "bob@example.org", "52")],
+        "mailer": [(1, None, "ann@example.org", "51"), (2, None, None, "52")],
+        "agent": [(1, "Ann", "ann@example.org", "51")],
+        "full": [(1, "Ann", "ann@example.org", "5551"), (2, "Bob", "bob@example.org", "5552")],
+    }
+    for app, rows in expected.items():
+        with gateway.connect(app) as connection:
+            assert connection.execute(sql).fetchall() == rows, app
+
+
+def test_a_withdrawal_counts_in_the_very_next_execution_of_a_prepared_statement(gateway: Enforcing) -> None:
+    consent(gateway, "grant", 1, "mailer", "email")
+    with gateway.connect("mailer", prepare_threshold=0) as connection, gateway.connect("mailer") as second:
+        second.execute("PREPARE p AS SELECT email FROM customers WHERE id = 1")
+        for decision, value in (("grant", "ann@example.org"), ("withdraw", None), ("grant", "ann@example.org")):
+            consent(gateway, decision, 1, "mailer", "email")
+            assert connection.execute("SELECT email FROM customers WHERE id = %s", [1]).fetchone() == (value,)
+            assert second.execute("EXECUTE p").fetchone() == (value,)
+
+
+def test_a_filter_cannot_tell_of_hidden_rows(gateway: Enforcing) -> None:
+    """rewriting.md, evidence 7: the cast would fail on the hidden row's note."""
+    with gateway.connect("agent") as connection:
+        assert connection.execute("SELECT id FROM orders WHERE note::int = 7").fetchall() == [(1,)]
+        assert connection.execute("DELETE FROM orders WHERE note::int = 8").rowcount == 0
+
+
+def test_rows_that_are_hidden_are_not_written(gateway: Enforcing) -> None:
+    with gateway.connect("agent") as connection:
+        assert connection.execute("UPDATE orders SET placed = placed").rowcount == 1
+        assert connection.execute("DELETE FROM items WHERE quantity = 2").rowcount == 1
+        assert connection.execute("DELETE FROM orders WHERE id = 2").rowcount == 0
+
+
+def test_a_refusal_fails_the_transaction_as_an_error_would(gateway: Enforcing) -> None:
+    with gateway.connect("partner") as connection, pytest.raises(errors.InFailedSqlTransaction):  # noqa: PT012
+        connection.execute("BEGIN")
+        with pytest.raises(errors.InsufficientPrivilege):
+            connection.execute("SELECT total FROM orders")
+        connection.execute("SELECT 1")
+
+
+def test_errors_point_into_the_text_that_was_sent(gateway: Enforcing) -> None:
+    with gateway.connect("partner") as connection, pytest.raises(errors.UndefinedColumn) as raised:
+        connection.execute("SELECT name, c.nothing FROM customers c JOIN orders o ON o.id = c.id")
+    assert raised.value.diag.statement_position == "14"
+
+
+def test_a_reload_reaches_open_connections_and_prepared_statements(gateway: Enforcing) -> None:
+    with gateway.connect("partner", prepare_threshold=0) as connection:
+        sql = "SELECT phone FROM customers WHERE id = 1"
+        assert connection.execute(sql).fetchone() == ("51",)
+        gateway.text = Enforcing.text.replace("right({value}, 2)", "right({value}, 3)")
+        assert gateway.call(gateway.gateway.reload)
+        assert connection.execute(sql).fetchone() == ("551",)
+        gateway.text = "version: 1\nattributes: [broken"
+        assert not gateway.call(gateway.gateway.reload)
+        assert connection.execute(sql).fetchone() == ("551",)
+
+
+def test_temp_tables_shadow_and_leave_again(gateway: Enforcing) -> None:
+    with gateway.connect("partner") as connection:
+        connection.execute("CREATE TEMP TABLE customers AS SELECT 'mine' AS card_no")
+        assert connection.execute("SELECT card_no FROM customers").fetchone() == ("mine",)
+        connection.execute("DROP TABLE customers")
+        with pytest.raises(errors.UndefinedColumn):
+            connection.execute("SELECT card_no FROM customers")
+        with pytest.raises(psycopg.errors.UndefinedColumn), connection.transaction():  # noqa: PT012
+            connection.execute("CREATE TEMP TABLE customers AS SELECT 'mine' AS card_no")
+            assert connection.execute("SELECT card_no FROM customers").fetchone() == ("mine",)
+            connection.execute("SELECT nothing FROM customers")
+        with pytest.raises(errors.UndefinedColumn):
+            connection.execute("SELECT card_no FROM customers")
+
+
+def test_search_path_decides_what_a_name_means(gateway: Enforcing) -> None:
+    with gateway.connect("partner") as connection:
+        connection.execute("SET search_path = other, public")
+        assert connection.execute("SELECT * FROM customers").fetchall() == []
+        with connection.transaction():
+            connection.execute("SET LOCAL search_path = public")
+            assert connection.execute("SELECT phone FROM customers WHERE id = 1").fetchone() == ("51",)
+        with pytest.raises(errors.UndefinedColumn):
+            connection.execute("SELECT phone FROM customers")
+
+
+def test_the_audit_log_says_what_was_disclosed(gateway: Enforcing) -> None:
+    with gateway.connect("mailer") as connection:
+        connection.execute("SELECT email FROM customers WHERE name = 'Ann'")
+    (record,) = [r for r in gateway.records("statement") if "customers" in r["statement"]]
+    assert record["app"] == "mailer"
+    assert "Ann" not in record["statement"]
+    assert {(d["column"], d["treatment"]) for d in record["disclosed"]} == {
+        ("email", "show if consent, else null"),
+        ("name", "show if consent, else null"),
+    }
+    assert record["policies"] == ["mailer with consent"]
+    assert record["consent"] == "opt_in"
+    assert record["rows"] == 0
