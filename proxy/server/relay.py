@@ -36,7 +36,7 @@ class Backend(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         try:
             out = self.feed(data)
-        except PgError as error:
+        except Exception as error:
             self.session.fail(error)
             return
         if out and not self.session.transport.is_closing():

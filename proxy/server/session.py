@@ -108,7 +108,7 @@ class Session(asyncio.Protocol):
             self.clock = perf_counter()
         try:
             out = self.framing.feed(data)
-        except PgError as error:
+        except Exception as error:
             self.fail(error)
             return
         self._send(out)
@@ -146,7 +146,7 @@ class Session(asyncio.Protocol):
             return
         try:
             out = self.framing.resume()
-        except PgError as error:
+        except Exception as error:
             self.fail(error)
             return
         self._send(out)
@@ -287,10 +287,13 @@ class Session(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.end("client gone" if self.framing.between else "client gone in the middle of a message")
 
-    def fail(self, error: PgError) -> None:
-        """Tells the client a FATAL error and ends the session."""
+    def fail(self, error: Exception) -> None:
+        """Tells the client a FATAL error and ends the session. What is no PgError is a fault of the gateway."""
         if self.ended:
             return
+        if not isinstance(error, PgError):
+            log.error("session %s (login %s): fault", self.name, self.login, exc_info=error)
+            error = PgError("internal error in the gateway", "XX000", severity="FATAL")
         log.warning("session %s (login %s): %s", self.name, self.login, error.message)
         if self.answers.between:  # else it would stand in the middle of a row
             self.transport.write(errors.encode(error))

@@ -23,6 +23,10 @@ _QUOTED = re.compile(
 _BYTES = re.compile("0x[0-9a-f]{2}(?: 0x[0-9a-f]{2})*")
 
 
+# Drivers know some errors by the server's routine, not by SQLSTATE alone (asyncpg, pgjdbc: prepare again).
+_ROUTINES = {("0A000", "cached plan must not change result type"): "RevalidateCachedQuery"}
+
+
 def encode(error: PgError, kind: int = messages.ERROR) -> bytes:
     """The error as a whole ErrorResponse (or, by `kind`, NoticeResponse) message."""
     fields: Fields = [
@@ -37,6 +41,9 @@ def encode(error: PgError, kind: int = messages.ERROR) -> bytes:
         fields.append(("H", error.hint.encode()))
     if error.position:
         fields.append(("P", str(error.position).encode()))
+    routine = _ROUTINES.get((error.sqlstate, error.message))
+    if routine is not None:
+        fields.append(("R", routine.encode()))
     return join(fields, kind)
 
 

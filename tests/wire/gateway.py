@@ -58,7 +58,7 @@ class StubPlanner:
                 "permission denied for the test", 'policy "p" (r.yaml:1)', position=text.index("forbidden") + 1
             )
             return Plan(REFUSED_TEXT, query, False, infos, refusal=error)
-        for name in re.findall(r"\b(new_\w+)", text):
+        for name in re.findall(r"(?<!TABLE )\b(new_\w+)", text):
             if name not in self.known and not path.temporary & {name}:
                 return Plan(REFUSED_TEXT, query, False, infos, refusal=undefined_table(name))
         new, splices = text, []
