@@ -105,9 +105,11 @@ REFUSED_FUNCTION_PREFIXES = (
 )
 
 # They take an oid and print a definition: allowed, their argument kept away from what the app does not have.
+# (pg_get_expr
+# takes a tree, which an app can only have from a catalog that is filtered already: no text makes a pg_node_tree.)
 DEFINITION_FUNCTIONS = frozenset(
     """
-    pg_get_constraintdef pg_get_expr pg_get_function_sqlbody pg_get_functiondef pg_get_indexdef
+    pg_get_constraintdef pg_get_function_sqlbody pg_get_functiondef pg_get_indexdef
     pg_get_partition_constraintdef pg_get_partkeydef pg_get_ruledef pg_get_statisticsobjdef
     pg_get_statisticsobjdef_columns pg_get_statisticsobjdef_expressions pg_get_triggerdef pg_get_viewdef
     """.split()

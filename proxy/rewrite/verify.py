@@ -1,0 +1,144 @@
+"""The proof: a text that is about to be sent means what the app's text means, and discloses what the app may see.
+
+It shares no code with the rewriter, only data and docs/reference/governed-form.md. Both texts are parsed by
+PostgreSQL's own
+grammar (libpg_query), and both trees are walked side by side: all must be equal but for the edits that this module
+demands by
+its own reading of the app's text. What it does not know, it refuses.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from proxy.catalog.model import SearchPath, Snapshot
+from proxy.errors import feature_not_supported, insufficient_privilege
+from proxy.policy.table import AppPolicy
+from proxy.rewrite.result import SystemCatalog
+from proxy.rewrite.verify_form import Forms
+from proxy.rewrite.verify_leak import Parameters
+from proxy.rewrite.verify_names import Names, Rights
+from proxy.rewrite.verify_settings import check_set
+from proxy.rewrite.verify_tree import Node, holds, parse
+from proxy.rewrite.verify_walk import Walk
+
+_PLAIN_KINDS = frozenset(
+    """
+    ExecuteStmt DeallocateStmt FetchStmt ClosePortalStmt TransactionStmt ConstraintsSetStmt VariableShowStmt
+    DiscardStmt UnlistenStmt
+    """.split()
+)
+_QUERIES = frozenset({"SelectStmt", "InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"})
+_WRAPPERS = frozenset({"ExplainStmt", "PrepareStmt", "DeclareCursorStmt", "CreateTableAsStmt"})
+
+
+class Verifier:
+    """Proves texts of one app under one catalog."""
+
+    def __init__(self, app: AppPolicy, snapshot: Snapshot, system: SystemCatalog) -> None:
+        self._rights = Rights(app, snapshot, system)
+        self._forms = Forms(app, snapshot)
+
+    def verify(self, original: str, final: str, path: SearchPath, parameter_types: tuple[int, ...] = ()) -> None:
+        """Raises PgError (42501, 0A000, 42P01 ...) naming what could not be proved of `final`, sent for `original`."""
+        sent = parse(original)
+        got = sent if final == original else parse(final)
+        if len(sent) != len(got):
+            raise feature_not_supported("the rewritten text has another number of statements")
+        names = Names(self._rights, path)
+        for before, after in zip(sent, got, strict=True):
+            try:
+                self._statement(before, after, names, parameter_types)
+            except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
+                raise feature_not_supported(f"the statement's tree is not as expected ({error!r})") from error
+            _note_effects(before, names)
+
+    def _statement(self, before: Node, after: Node, names: Names, types: tuple[int, ...]) -> None:
+        ((kind, body),) = before.items()
+        if list(after) != [kind]:
+            raise feature_not_supported(f"{kind} became another statement")
+        app = self._rights.app
+        inner = body["query"] if kind in _WRAPPERS or (kind == "CopyStmt" and "query" in body) else before
+        if kind == "PrepareStmt" and "argtypes" in body:
+            types = (-1,) * len(body["argtypes"])
+        walk = Walk(self._rights, self._forms, names, inner, Parameters(types, inner), holds(before, "lockingClause"))
+        if kind in _QUERIES:
+            walk.query(before, after, None, {})
+        elif kind in _WRAPPERS:
+            if kind == "CreateTableAsStmt":
+                _only_temporary(body["into"]["rel"], app)
+                if body.get("objtype") != "OBJECT_TABLE":
+                    raise insufficient_privilege(f"app {app.name} may not create a materialized view")
+            if next(iter(inner)) not in _QUERIES | {"ExecuteStmt"}:
+                raise insufficient_privilege(f"app {app.name} may not use {kind} of that statement")
+            walk.wrapper(kind, body, after[kind])
+            if kind == "ExplainStmt" and walk.row_policies and not app.explain:
+                raise insufficient_privilege("EXPLAIN would count rows that the app may not see")
+        elif kind == "CopyStmt":
+            walk.copy(body, after[kind])
+        elif kind in _PLAIN_KINDS:
+            walk.alike(kind, body, after[kind])
+        elif kind == "VariableSetStmt":
+            if body["kind"] == "VAR_RESET_ALL":
+                raise feature_not_supported("RESET ALL is not supported")
+            check_set(body)
+            walk.alike(kind, body, after[kind])
+        elif kind in ("ListenStmt", "NotifyStmt"):
+            if body.get("conditionname", "").startswith("consentry"):
+                raise insufficient_privilege(f"app {app.name} may not use this channel")
+            walk.alike(kind, body, after[kind])
+        elif kind in ("CreateStmt", "IndexStmt", "TruncateStmt", "DropStmt"):
+            _check_definition(kind, body, app, names)
+            walk.alike(kind, body, after[kind])
+        else:
+            raise insufficient_privilege(f"app {app.name} may not use {kind}")
+
+
+def _check_definition(kind: str, body: Node, app: AppPolicy, names: Names) -> None:
+    """Definitions of temp tables only."""
+    if kind == "CreateStmt":
+        _only_temporary(body["relation"], app)
+        if "inhRelations" in body or any("TableLikeClause" in item for item in body.get("tableElts", ())):
+            raise feature_not_supported("a temp table made like another is not supported")
+        if body["relation"]["relname"] in names.rights.reserved:
+            raise insufficient_privilege(f"a temp table must not be called {body['relation']['relname']}")
+        return
+    found: list[tuple[str, str | None]]
+    if kind == "IndexStmt":
+        found = [(body["relation"]["relname"], body["relation"].get("schemaname"))]
+    elif kind == "TruncateStmt":
+        relations = [item["RangeVar"] for item in body["relations"]]
+        found = [(relation["relname"], relation.get("schemaname")) for relation in relations]
+    else:
+        if body["removeType"] not in ("OBJECT_TABLE", "OBJECT_INDEX"):
+            raise insufficient_privilege(f"app {app.name} may drop temp tables only")
+        words = [[part["String"]["sval"] for part in item["List"]["items"]] for item in body["objects"]]
+        found = [(parts[-1], parts[-2] if len(parts) > 1 else None) for parts in words]
+    for name, schema in found:
+        if not names.is_temporary(name, schema):
+            raise insufficient_privilege(f'app {app.name} may change temp tables only, and "{name}" is none')
+
+
+def _only_temporary(relation: Node, app: AppPolicy) -> None:
+    if relation.get("relpersistence") != "t" and relation.get("schemaname") != "pg_temp":
+        raise insufficient_privilege(f"app {app.name} may create temp tables only")
+
+
+def _note_effects(statement: Node, names: Names) -> None:
+    """What the statement changes for the ones after it in the same text."""
+    ((kind, body),) = statement.items()
+    made: Any = None
+    if kind == "CreateStmt":
+        made = body["relation"]
+    elif kind == "CreateTableAsStmt":
+        made = body["into"]["rel"]
+    elif kind == "SelectStmt":
+        while "larg" in body:
+            body = body["larg"]
+        made = body.get("intoClause", {}).get("rel")
+    elif kind == "VariableSetStmt" and body.get("name") == "search_path":
+        names.path_changed = True
+    elif kind in ("DropStmt", "DiscardStmt"):
+        names.temporary_changed = True
+    if made is not None:
+        (names.unsure if body.get("if_not_exists") else names.created).add(made["relname"])

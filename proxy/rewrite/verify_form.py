@@ -1,0 +1,362 @@
+"""The governed forms that the verifier demands, made by itself from docs/reference/governed-form.md.
+
+Each text is parsed once and kept as a tree: a form in a statement is right when its tree is equal.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from proxy.catalog.model import Column, Relation, Snapshot
+from proxy.errors import PgError, feature_not_supported, insufficient_privilege
+from proxy.policy.masks import mask_sql
+from proxy.policy.table import AppPolicy, GovernedColumn, GovernedTable, Mask
+from proxy.rewrite.verify_tree import Node, flattened, parse, strings
+
+SYSTEM_COLUMNS = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"})
+_NULL = Mask("null")
+_HOLE = "consentry_argument_of_the_app"
+# What is skipped in a DBA's text when `:app` and `:login` are looked for: strings, quoted names, comments, casts.
+_PLACEHOLDERS = re.compile(
+    r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|\$([A-Za-z_]\w*)?\$.*?\$\1\$|--[^\n]*|/\*.*?\*/|::|:(app|login)\b""",
+    re.DOTALL | re.VERBOSE,
+)
+
+
+def quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+@dataclass(frozen=True, slots=True)
+class ReadForm:
+    """The parts of one read form: all but the alias, the copied comparisons and OFFSET 0, which the statement
+    decides.
+    """
+
+    targets: list[Node]
+    sources: list[Node]
+    conjuncts: list[Node]
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenForm:
+    """A target under one alias: what its columns that are not plain become, and its rows' conjuncts."""
+
+    expressions: dict[str, Node]
+    conjuncts: list[Node]
+
+
+class Forms:
+    """The expected forms of one app."""
+
+    def __init__(self, app: AppPolicy, snapshot: Snapshot) -> None:
+        self._app = app
+        self._snapshot = snapshot
+        self._reads: dict[tuple[tuple[str, str], bool, bool, tuple[str, ...]], ReadForm] = {}
+        self._written: dict[tuple[tuple[str, str], str], WrittenForm] = {}
+        self._subqueries: dict[str, Node] = {}
+        self._templates: dict[str, Node] = {}
+
+    def read(
+        self, table: GovernedTable, relation: Relation, only: bool, exists: bool, system: tuple[str, ...]
+    ) -> ReadForm:
+        """The form in FROM. `exists`: the shape; `system`: the system columns that it shows, in this order."""
+        key = (table.key, only, exists, system)
+        form = self._reads.get(key)
+        if form is None:
+            form = self._reads[key] = self._make_read(table, relation, only, exists, system)
+        return form
+
+    def written(self, table: GovernedTable, relation: Relation, alias: str) -> WrittenForm:
+        """What stands for the columns and rows of a target of this alias."""
+        key = (table.key, alias)
+        form = self._written.get(key)
+        if form is None:
+            if len(self._written) > 1000:  # aliases are the app's to choose: not without bound
+                self._written.clear()
+            form = self._written[key] = self._make_written(table, relation, alias)
+        return form
+
+    def subquery(self, text: str) -> Node:
+        """The tree of a sub-query that is written in parentheses."""
+        tree = self._subqueries.get(text)
+        if tree is None:
+            item = _select(f"SELECT FROM {text} AS consentry_alias")["fromClause"][0]
+            tree = self._subqueries[text] = item["RangeSubselect"]["subquery"]
+        return tree
+
+    def template(self, text: str) -> Node:
+        """The tree of an expression in which `{argument}` stands for a hole: see `is_hole`."""
+        tree = self._templates.get(text)
+        if tree is None:
+            tree = self._templates[text] = _expression(text.replace("{argument}", _HOLE))
+        return tree
+
+    # -- making ---------------------------------------------------------------------------------------------------
+
+    def _make_read(
+        self, table: GovernedTable, relation: Relation, only: bool, exists: bool, system: tuple[str, ...]
+    ) -> ReadForm:
+        subject = _Subject(self._app.name, table, "_t")
+        asked = any(c.treatment.consent and c.treatment.visible for c in table.columns) or any(
+            row.consent for row in table.rows
+        )
+        joined = asked and not exists
+        columns = [
+            self._output(subject, governed, self._column(relation, governed.name), exists)
+            for governed in table.columns
+            if governed.treatment.visible
+        ]
+        columns += [f"_t.{name}" for name in system]
+        joins = subject.joins() if joined else ""
+        text = f"SELECT {', '.join(columns)} FROM {'ONLY ' if only else ''}{_base(table)} AS _t{joins}"
+        select = _select(text)
+        conjuncts = self._rows(subject, table, relation, exists)
+        self._refuse_capture([*select.get("targetList", []), *conjuncts], "_t", table)
+        return ReadForm(select.get("targetList", []), select["fromClause"], conjuncts)
+
+    def _make_written(self, table: GovernedTable, relation: Relation, alias: str) -> WrittenForm:
+        subject = _Subject(self._app.name, table, quoted(alias))
+        expressions = {
+            governed.name: _expression(
+                self._value(subject, governed, self._column(relation, governed.name), exists=True)
+            )
+            for governed in table.columns
+            if governed.treatment.visible and not governed.treatment.plain
+        }
+        conjuncts = self._rows(subject, table, relation, exists=True)
+        self._refuse_capture([*expressions.values(), *conjuncts], alias, table)
+        return WrittenForm(expressions, conjuncts)
+
+    def _column(self, relation: Relation, name: str) -> Column:
+        column = relation.column(name)
+        if column is None:
+            raise feature_not_supported(
+                f'column "{name}" of relation "{relation.name}" has changed since the rules were compiled'
+            )
+        return column
+
+    def _output(self, subject: _Subject, governed: GovernedColumn, column: Column, exists: bool) -> str:
+        value = self._value(subject, governed, column, exists)
+        return value if governed.treatment.plain else f"{value} AS {quoted(governed.name)}"
+
+    def _value(self, subject: _Subject, governed: GovernedColumn, column: Column, exists: bool) -> str:
+        value = f"{subject.alias}.{quoted(governed.name)}"
+        treatment = governed.treatment
+        if treatment.plain:
+            return value
+        try:
+            masked = f"({mask_sql(treatment.mask or _NULL, value, column)})::{column.type_name}"
+        except ValueError as error:
+            raise feature_not_supported(f"the mask of {subject.table.name}.{governed.name}: {error}") from error
+        if treatment.consent is not None:
+            if governed.attribute is None or treatment.action != "show":
+                raise feature_not_supported(f"consent for {subject.table.name}.{governed.name} asks no attribute")
+            condition = subject.consent(governed.attribute, treatment.consent, exists)
+            masked = f"(CASE WHEN {condition} THEN {value} ELSE {masked} END)"
+        return f"{masked} COLLATE {column.collation}" if column.collation else masked
+
+    def _rows(self, subject: _Subject, table: GovernedTable, relation: Relation, exists: bool) -> list[Node]:
+        found: list[Node] = []
+        for row in table.rows:
+            for attribute in row.consent:
+                found += flattened(_expression(subject.consent(attribute, "opt_in", exists)))
+            if row.where is not None:
+                where = _expression(self._substituted(row.where))
+                own = _Owner(self._snapshot, relation, strings_of(subject.alias))
+                found += flattened(own.qualified(where, ()))
+        return found
+
+    def _substituted(self, where: str) -> str:
+        def replace(match: re.Match[str]) -> str:
+            word = match.group(2)
+            if word is None:
+                return match.group(0)
+            return literal(self._app.name) if word == "app" else "(SESSION_USER)::pg_catalog.text"
+
+        return _PLACEHOLDERS.sub(replace, where)
+
+    def _refuse_capture(self, expressions: list[Node], alias: str, table: GovernedTable) -> None:
+        """A sub-query of the form must not have a source of the alias through which the form reads its row."""
+        if alias in _aliases(expressions):
+            raise feature_not_supported(
+                f'the alias "{alias}" of "{table.name}" is used inside of its rules', hint="Use another alias."
+            )
+
+
+def strings_of(alias: str) -> list[Node]:
+    """The alias, as it is quoted in a text, as the first part of a column's name."""
+    name = alias[1:-1].replace('""', '"') if alias.startswith('"') else alias
+    return [{"String": {"sval": name}}]
+
+
+def is_hole(node: Node) -> bool:
+    return node == {"ColumnRef": {"fields": [{"String": {"sval": _HOLE}}]}}
+
+
+class _Subject:
+    """How consent is asked for the rows of one table, read through `alias`."""
+
+    def __init__(self, app: str, table: GovernedTable, alias: str) -> None:
+        self.table = table
+        self.alias = alias
+        self._app_match = f'(_c."app" OPERATOR(pg_catalog.=) {literal(app)})'
+        self._state = f'"consentry".{quoted("state_" + app)} AS _c'
+
+    def _steps(self) -> list[tuple[str, str]]:
+        """(source, condition) of each step."""
+        assert self.table.subject is not None
+        previous, steps = self.alias, []
+        for number, step in enumerate(self.table.subject.steps, 1):
+            here = f"_s{number}"
+            source = f"{quoted(step.schema)}.{quoted(step.table)} AS {here}"
+            left, right = f"{here}.{quoted(step.to_column)}", f"{previous}.{quoted(step.from_column)}"
+            steps.append((source, f"({left} OPERATOR(pg_catalog.=) {right})"))
+            previous = here
+        return steps
+
+    def _key(self) -> str:
+        subject = self.table.subject
+        if subject is None:
+            raise feature_not_supported(f'consent is asked for "{self.table.name}", which has no subject')
+        holder = f"_s{len(subject.steps)}" if subject.steps else self.alias
+        return f"{holder}.{quoted(subject.column)}"
+
+    def _match(self) -> str:
+        return f'{self._app_match} AND (_c."subject" OPERATOR(pg_catalog.=) {self._key()})'
+
+    def joins(self) -> str:
+        self._key()
+        steps = "".join(f" LEFT JOIN {source} ON {condition}" for source, condition in self._steps())
+        return f"{steps} LEFT JOIN {self._state} ON ({self._match()})"
+
+    def consent(self, attribute: str, mode: str, exists: bool) -> str:
+        key, name = self._key(), f"{literal(attribute)}::pg_catalog.text OPERATOR(pg_catalog.=) ANY"
+        granted = (
+            f'(({name} (_c."granted")) OR ((_c."expiring" OPERATOR(pg_catalog.->>) {literal(attribute)})'
+            "::pg_catalog.timestamptz OPERATOR(pg_catalog.>) pg_catalog.statement_timestamp()))"
+        )
+        withdrawn = f'({name} (_c."withdrawn"))'
+        if not exists:
+            return granted if mode == "opt_in" else f"(({key} IS NOT NULL) AND ({withdrawn} IS NOT TRUE))"
+        steps = self._steps()
+        sources = ", ".join([self._state, *(source for source, _ in steps)])
+        match = " AND ".join([self._match(), *(condition for _, condition in steps)])
+        if mode == "opt_in":
+            return f"(EXISTS (SELECT 1 FROM {sources} WHERE {match} AND {granted}))"
+        none = f"(NOT EXISTS (SELECT 1 FROM {self._state} WHERE {self._match()} AND {withdrawn}))"
+        if not steps:
+            return f"(({key} IS NOT NULL) AND {none})"
+        sources = ", ".join(source for source, _ in steps)
+        match = " AND ".join(condition for _, condition in steps)
+        return f"(EXISTS (SELECT 1 FROM {sources} WHERE {match} AND ({key} IS NOT NULL) AND {none}))"
+
+
+class _Owner:
+    """Qualifies the columns of a row policy's relation in the DBA's condition, as SQL's scopes have them."""
+
+    def __init__(self, snapshot: Snapshot, relation: Relation, alias: list[Node]) -> None:
+        self._snapshot = snapshot
+        self._relation = relation
+        self._alias = alias
+        self._own = {column.name for column in relation.columns} | SYSTEM_COLUMNS
+
+    def qualified(self, node: Node, inner: tuple[Node, ...]) -> Node:
+        """A copy of the tree. `inner`: FROM items of the sub-queries around, whose columns come first."""
+        result: Node = {}
+        for key, value in node.items():
+            if key == "ColumnRef":
+                result[key] = {**value, "fields": self._fields(value["fields"], inner)}
+            elif key == "SelectStmt":
+                result[key] = self.qualified(value, (*inner, *value.get("fromClause", ())))
+            elif isinstance(value, dict):
+                result[key] = self.qualified(value, inner)
+            elif isinstance(value, list):
+                result[key] = [self.qualified(item, inner) for item in value]
+            else:
+                result[key] = value
+        return result
+
+    def _fields(self, fields: list[Node], inner: tuple[Node, ...]) -> list[Node]:
+        if "A_Star" in fields[-1]:
+            return fields
+        names = strings(fields)
+        qualifier = names[:-1]
+        if qualifier in ([self._relation.name], list(self._relation.key)):
+            shadowed = any(self._relation.name in _names_of(item) for item in inner)
+            return fields if shadowed else [*self._alias, fields[-1]]
+        if qualifier or names[0] not in self._own:
+            return fields
+        for item in inner:
+            columns = self._columns(item)
+            if columns is None or names[0] in columns:
+                return fields
+        return [*self._alias, *fields]
+
+    def _columns(self, item: Node) -> set[str] | None:
+        """The columns of a FROM item; None where that cannot be told."""
+        if "JoinExpr" in item:
+            left, right = self._columns(item["JoinExpr"]["larg"]), self._columns(item["JoinExpr"]["rarg"])
+            return None if left is None or right is None else left | right
+        source = item.get("RangeVar")
+        if source is None or "colnames" in source.get("alias", {}):
+            return None
+        relation = self._snapshot.relations.get((source.get("schemaname", ""), source["relname"]))
+        return None if relation is None else {column.name for column in relation.columns}
+
+
+def _names_of(item: Node) -> set[str]:
+    """The names that a FROM item brings."""
+    if "JoinExpr" in item:
+        return _names_of(item["JoinExpr"]["larg"]) | _names_of(item["JoinExpr"]["rarg"])
+    body: Node = next(iter(item.values()))
+    return {body["alias"]["aliasname"] if "alias" in body else body.get("relname", "")}
+
+
+def _aliases(node: object) -> set[str]:
+    """The names of all sources inside of the expressions' sub-queries."""
+    found: set[str] = set()
+    if isinstance(node, dict):
+        if "fromClause" in node:
+            for item in node["fromClause"]:
+                found |= _names_of(item)
+        for value in node.values():
+            found |= _aliases(value)
+    elif isinstance(node, list):
+        for value in node:
+            found |= _aliases(value)
+    return found
+
+
+def _base(table: GovernedTable) -> str:
+    return f"{quoted(table.schema)}.{quoted(table.name)}"
+
+
+def _select(text: str) -> Node:
+    try:
+        statements = parse(text)
+    except PgError as error:
+        raise insufficient_privilege(f"the rules give no form that can be proved: {error.message}") from error
+    if len(statements) != 1 or "SelectStmt" not in statements[0]:
+        raise insufficient_privilege("the rules give no form that can be proved")
+    select: Node = statements[0]["SelectStmt"]
+    return select
+
+
+def _expression(text: str) -> Node:
+    """The tree of one expression."""
+    select = _select(f"SELECT ({text}\n)")
+    target: Node = select["targetList"][0]["ResTarget"]
+    if (
+        len(select["targetList"]) != 1
+        or target.keys() != {"val"}
+        or select.keys() != {"targetList", "limitOption", "op"}
+    ):
+        raise insufficient_privilege("the rules give no form that can be proved")
+    value: Node = target["val"]
+    return value

@@ -1,0 +1,397 @@
+"""Whether a statement can run anything on hidden rows that tells about them: where it cannot, no fence is needed.
+
+The rule is the section "When no fence is needed" of docs/reference/governed-form.md. Everything that is not proved
+here needs the fence; to be wrong on this side costs a refusal, never a row.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from proxy.catalog.model import Column
+from proxy.errors import PgError
+from proxy.rewrite.verify_names import Names
+from proxy.rewrite.verify_scope import Columns, Level, Source, renamed
+from proxy.rewrite.verify_tree import Node, flattened, holds
+
+_COMPARISONS = frozenset({"=", "<>", "<", ">", "<=", ">="})
+_FLIPPED = {"=": "=", "<": ">", ">": "<", "<=": ">=", ">=": "<="}
+_INTEGERS = {"int2": 21, "int4": 23, "int8": 20}
+_TEXTS = frozenset({"text", "varchar"})
+_UNTYPED = (0, 705)
+
+
+class Parameters:
+    """What the statement's parameters are, for comparisons with columns."""
+
+    def __init__(self, types: Sequence[int], statement: Node) -> None:
+        self._types = types
+        self._uses: Counter[int] = Counter()
+        self._count(statement)
+
+    def _count(self, node: object) -> None:
+        if isinstance(node, dict):
+            if "ParamRef" in node:
+                self._uses[node["ParamRef"].get("number", 0)] += 1
+            for value in node.values():
+                self._count(value)
+        elif isinstance(node, list):
+            for value in node:
+                self._count(value)
+
+    def fits(self, number: int, column: Column) -> bool:
+        """Whether the comparison of this parameter with the column is the column's own."""
+        given = self._types[number - 1] if 0 < number <= len(self._types) else 0
+        if given in _UNTYPED:
+            # Used in another place too, it might have got its type there.
+            return self._uses[number] == 1
+        return given == column.type_oid or (column.base_type in _INTEGERS and given in _INTEGERS.values())
+
+
+def constant_fits(node: Node, column: Column) -> bool:
+    """Whether a constant is compared by the column's own operator."""
+    constant = node.get("A_Const")
+    if constant is None:
+        return False
+    if "ival" in constant:
+        return column.base_type in _INTEGERS
+    return "sval" in constant or ("boolval" in constant and column.base_type == "bool")
+
+
+def is_copy(
+    conjunct: Node, where: Node | None, source: Source, alias: str, names: Sequence[str], fits: Parameters
+) -> bool:
+    """Whether a conjunct inside of a form is a comparison copied from the app's own condition.
+
+    `alias`: what the form calls its table; `names`: what the app may call the source, none included.
+    """
+    body = conjunct.get("A_Expr")
+    if body is None or body.get("kind") not in ("AEXPR_OP", "AEXPR_OP_ANY") or "lexpr" not in body:
+        return False
+    if body["name"][:-1] != [{"String": {"sval": "pg_catalog"}}]:
+        return False
+    operator = body["name"][-1]["String"]["sval"]
+    column = _plain_column(body["lexpr"], source, alias)
+    if column is None or operator not in _FLIPPED:
+        return False
+    value = body["rexpr"]
+    for own in flattened(where):
+        for compared in _comparisons(own, column.name, source, names):
+            if body["kind"] == "AEXPR_OP":
+                if compared == (operator, value) and _value_fits(value, column, fits):
+                    return True
+            elif operator == "=" and compared[0] == "IN" and value == {"A_ArrayExpr": {"elements": compared[1]}}:
+                return all(_element_fits(item, column) for item in compared[1] if isinstance(item, dict))
+    return False
+
+
+def _plain_column(node: Node, source: Source, alias: str) -> Column | None:
+    fields = node.get("ColumnRef", {}).get("fields", [])
+    if len(fields) != 2 or fields[0] != {"String": {"sval": alias}} or "String" not in fields[1]:
+        return None
+    name = fields[1]["String"]["sval"]
+    governed = source.table.column(name) if source.table else None
+    column = source.relation.column(name) if source.relation else None
+    if governed is None or not governed.treatment.plain or column is None or not column.leakproof:
+        return None
+    return column
+
+
+def _value_fits(value: Node, column: Column, parameters: Parameters) -> bool:
+    if "ParamRef" in value:
+        return parameters.fits(value["ParamRef"].get("number", 0), column)
+    return constant_fits(value, column)
+
+
+def _element_fits(value: Node, column: Column) -> bool:
+    constant = value.get("A_Const", {})
+    return ("ival" in constant and column.base_type in _INTEGERS) or ("sval" in constant and column.base_type in _TEXTS)
+
+
+def _comparisons(own: Node, column: str, source: Source, names: Sequence[str]) -> list[tuple[str, Node | list[Node]]]:
+    """(operator, value) of each comparison that a conjunct of the app's makes with the column."""
+    body = own.get("A_Expr")
+    if body is None or "lexpr" not in body:
+        return []
+    operator = body["name"][-1]["String"]["sval"]
+    kind, left, right = body["kind"], body["lexpr"], body["rexpr"]
+    if kind == "AEXPR_OP" and operator in _FLIPPED and len(body["name"]) == 1:
+        found: list[tuple[str, Node | list[Node]]] = []
+        if _is_column(left, column, source, names):
+            found.append((operator, right))
+        if _is_column(right, column, source, names):
+            found.append((_FLIPPED[operator], left))
+        return found
+    if not _is_column(left, column, source, names):
+        return []
+    if kind == "AEXPR_BETWEEN":
+        low, high = right["List"]["items"]
+        return [(">=", low), ("<=", high)]
+    if kind == "AEXPR_IN" and operator == "=" and "List" in right:
+        items: list[Node] = right["List"]["items"]
+        single: list[tuple[str, Node | list[Node]]] = [("=", items[0])] if len(items) == 1 else []
+        return [("IN", items), *single]
+    return []
+
+
+def _is_column(node: Node, column: str, source: Source, names: Sequence[str]) -> bool:
+    """Whether an expression of the app's is the column, as the app calls it."""
+    fields = node.get("ColumnRef", {}).get("fields", [])
+    words = [field.get("String", {}).get("sval") for field in fields]
+    if len(words) == 2 and words[0] not in names:
+        return False
+    if len(words) not in (1, 2) or source.columns is None or words[-1] not in source.columns:
+        return False
+    known = source.columns[words[-1]]
+    return known is not None and known.name == column
+
+
+class LeakProof:
+    """Proves, for one statement of the app's, that nothing in it can tell about hidden rows."""
+
+    def __init__(self, names: Names, parameters: Parameters) -> None:
+        self._names = names
+        self._parameters = parameters
+
+    def proves(self, statement: Node) -> bool:
+        """Whether no form that the statement reads needs a fence."""
+        try:
+            for kind, body in statement.items():
+                if kind == "SelectStmt":
+                    return self._select(body, None, {}, outermost=True)
+                if kind == "InsertStmt":
+                    return self._insert(body)
+                if kind in ("UpdateStmt", "DeleteStmt"):
+                    return self._write(body)
+        except (PgError, KeyError):
+            pass
+        return False
+
+    def proves_condition(self, body: Node, source: Source) -> bool:
+        """Whether the WHERE of an UPDATE or DELETE on `source` can stand beside the row policies as it is."""
+        try:
+            ctes = self._ctes(body, None, {})
+            if ctes is None:
+                return False
+            level = Level(None, ctes, [source])
+            for item in body.get("fromClause") or body.get("usingClause") or ():
+                if not self._item(item, level):
+                    return False
+            return "whereClause" not in body or self._expression(body["whereClause"], level)
+        except (PgError, KeyError):
+            return False
+
+    def _insert(self, body: Node) -> bool:
+        ctes = self._ctes(body, None, {})
+        if ctes is None or "onConflictClause" in body or holds(body.get("returningClause"), "SubLink"):
+            return False
+        query = body.get("selectStmt")
+        return query is None or self._select(query["SelectStmt"], None, ctes, outermost=True)
+
+    def _write(self, body: Node) -> bool:
+        if holds(body.get("targetList"), "SubLink") or holds(body.get("returningClause"), "SubLink"):
+            return False
+        named = self._names.target(body["relation"])
+        if named.relation is None:
+            return False
+        alias = body["relation"].get("alias", {}).get("aliasname", named.relation.name)
+        columns: Columns = {column.name: column for column in named.relation.columns}
+        return self.proves_condition(body, Source(alias, columns, named.relation, named.table))
+
+    def _ctes(self, body: Node, parent: Level | None, ctes: Mapping[str, Node]) -> Mapping[str, Node] | None:
+        clause = body.get("withClause")
+        if clause is None:
+            return ctes
+        inner = dict(ctes)
+        items = [item["CommonTableExpr"] for item in clause["ctes"]]
+        if clause.get("recursive"):
+            inner.update({item["ctename"]: item for item in items})
+        for item in items:
+            query = item["ctequery"].get("SelectStmt")
+            if query is None or item.keys() & {"search_clause", "cycle_clause"}:
+                return None
+            if not self._select(query, parent, inner):
+                return None
+            inner[item["ctename"]] = item
+        return inner
+
+    def _select(self, body: Node, parent: Level | None, ctes: Mapping[str, Node], outermost: bool = False) -> bool:
+        inner = self._ctes(body, parent, ctes)
+        if inner is None:
+            return False
+        level = Level(parent, inner)
+        if "larg" in body and not (
+            self._select(body["larg"], parent, inner) and self._select(body["rarg"], parent, inner)
+        ):
+            return False
+        for item in body.get("fromClause", ()):
+            if not self._item(item, level):
+                return False
+        for key, value in body.items():
+            if key in ("fromClause", "withClause", "larg", "rarg", "op", "all", "limitOption", "lockingClause"):
+                continue
+            if key in ("intoClause", "groupDistinct"):
+                continue
+            if outermost and key in ("targetList", "groupClause", "sortClause"):
+                if holds(value, "SubLink"):
+                    return False
+            elif isinstance(value, list):
+                if not all(self._output(item, level) for item in value):
+                    return False
+            elif not self._expression(value, level):
+                return False
+        return True
+
+    def _output(self, item: Node, level: Level) -> bool:
+        """An item of an output list, GROUP BY, ORDER BY, DISTINCT ON or a row of VALUES."""
+        if not item:
+            return True  # DISTINCT without ON
+        if "ResTarget" in item:
+            return "indirection" not in item["ResTarget"] and self._expression(item["ResTarget"]["val"], level)
+        if "SortBy" in item:
+            return "useOp" not in item["SortBy"] and self._expression(item["SortBy"]["node"], level)
+        if "List" in item:
+            return all(self._expression(value, level) for value in item["List"]["items"])
+        return self._expression(item, level)
+
+    def _item(self, item: Node, level: Level) -> bool:
+        """An item of FROM: puts its sources into the level."""
+        for kind, body in item.items():
+            if kind == "RangeVar":
+                return self._relation(body, level)
+            if kind == "RangeSubselect":
+                outer = Level(level.parent, level.ctes, list(level.sources)) if body.get("lateral") else level.parent
+                query = body["subquery"]["SelectStmt"]
+                if not self._select(query, outer, level.ctes):
+                    return False
+                level.sources.append(_opaque(body.get("alias")))
+                return True
+            if kind == "JoinExpr":
+                return self._join(body, level)
+        return False
+
+    def _join(self, body: Node, level: Level) -> bool:
+        start = len(level.sources)
+        if not (self._item(body["larg"], level) and self._item(body["rarg"], level)):
+            return False
+        sides = level.sources[start:]
+        if body.get("isNatural") or "alias" in body or "join_using_alias" in body:
+            return False
+        for word in body.get("usingClause", ()):
+            name = word["String"]["sval"]
+            if any(source.columns is None for source in sides):
+                return False
+            columns = [source.columns[name] for source in sides if source.columns and name in source.columns]
+            first = columns[0] if columns else None
+            if len(columns) < 2 or first is None or not all(_comparable(first, column) for column in columns[1:]):
+                return False
+        return "quals" not in body or self._expression(body["quals"], Level(level.parent, level.ctes, sides))
+
+    def _relation(self, body: Node, level: Level) -> bool:
+        alias = body.get("alias")
+        if "schemaname" not in body and body["relname"] in level.ctes:
+            level.sources.append(_opaque(alias or {"aliasname": body["relname"]}))
+            return True
+        named = self._names.source(body)
+        name = alias["aliasname"] if alias else body["relname"]
+        if named.relation is None or named.meaning == "system":
+            level.sources.append(Source(name, None))
+            return True
+        shown: Columns = {
+            column.name: column
+            for column in named.relation.columns
+            if column.number > 0 and (named.meaning != "form" or _is_visible(named.table, column.name))
+        }
+        level.sources.append(Source(name, renamed(shown, alias), named.relation, named.table))
+        return True
+
+    # -- expressions --------------------------------------------------------------------------------------------------
+
+    def _expression(self, node: Node, level: Level) -> bool:
+        for kind, body in node.items():
+            if kind == "ColumnRef":
+                return self._reference(body["fields"], level)
+            if kind in ("A_Const", "ParamRef"):
+                return True
+            if kind == "BoolExpr":
+                return all(self._expression(part, level) for part in body["args"])
+            if kind == "NullTest":
+                return self._expression(body["arg"], level)
+            if kind == "A_Expr":
+                return self._comparison(body, level)
+            if kind == "SubLink":
+                return body["subLinkType"] == "EXISTS_SUBLINK" and self._select(
+                    body["subselect"]["SelectStmt"], level, level.ctes
+                )
+            if kind == "SetToDefault":
+                return True
+        return False
+
+    def _reference(self, fields: list[Node], level: Level) -> bool:
+        """A name; not one that might be a function in column's clothes."""
+        return (
+            len(fields) == 1
+            or "A_Star" in fields[-1]
+            or self._column({"ColumnRef": {"fields": fields}}, level) is not None
+        )
+
+    def _comparison(self, body: Node, level: Level) -> bool:
+        kind, name = body["kind"], body["name"]
+        if len(name) != 1 or "lexpr" not in body:
+            return False
+        operator = name[0]["String"]["sval"]
+        if kind == "AEXPR_OP" and operator in _COMPARISONS:
+            return self._compared(body["lexpr"], body["rexpr"], level)
+        if kind == "AEXPR_IN" or (kind in ("AEXPR_BETWEEN", "AEXPR_NOT_BETWEEN")):
+            values = body["rexpr"].get("List", {}).get("items", ())
+            return bool(values) and all(self._compared(body["lexpr"], value, level) for value in values)
+        return False
+
+    def _compared(self, left: Node, right: Node, level: Level) -> bool:
+        first, second = self._column(left, level), self._column(right, level)
+        if first is not None and second is not None:
+            return _comparable(first, second)
+        column, other = (first, right) if first is not None else (second, left)
+        return column is not None and column.leakproof and _value_fits(other, column, self._parameters)
+
+    def _column(self, node: Node, level: Level) -> Column | None:
+        """The column that an expression is; None where it is none, or cannot be told."""
+        words = [part.get("String", {}).get("sval") for part in node.get("ColumnRef", {}).get("fields", ())]
+        if len(words) not in (1, 2) or words[-1] is None:
+            return None
+        for outer in level.outward():
+            sources = [s for s in outer.sources if len(words) == 1 or s.name == words[0]]
+            if any(source.columns is None for source in sources):
+                return None
+            found = [source.columns[words[-1]] for source in sources if source.columns and words[-1] in source.columns]
+            if len(found) > 1:
+                # Merged by USING, or ambiguous: one type will do.
+                first = found[0]
+                return first if first and all(c and c.type_oid == first.type_oid for c in found) else None
+            if found:
+                return found[0]
+            if len(words) == 2 and sources:
+                return None
+        return None
+
+
+def _comparable(first: Column | None, second: Column | None) -> bool:
+    return (
+        first is not None
+        and second is not None
+        and first.type_oid == second.type_oid
+        and first.leakproof
+        and second.leakproof
+    )
+
+
+def _is_visible(table: object, name: str) -> bool:
+    from proxy.policy.table import GovernedTable
+
+    column = table.column(name) if isinstance(table, GovernedTable) else None
+    return column is not None and column.treatment.visible
+
+
+def _opaque(alias: Node | None) -> Source:
+    return Source(alias["aliasname"] if alias else "", None)

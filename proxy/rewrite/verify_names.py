@@ -1,0 +1,332 @@
+"""What the names of a statement mean, and whether this app may use what they mean.
+
+Closed: what cannot be told is refused. The catalog's facts that cost time are worked out once for an app and a
+snapshot; what depends on the session (its search path, its temp relations) is asked for each statement.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from proxy.catalog.model import FunctionName, Relation, SearchPath, Snapshot
+from proxy.errors import PgError, feature_not_supported, insufficient_privilege, undefined_table
+from proxy.policy.table import AppPolicy, GovernedTable
+from proxy.rewrite.allowed import (
+    DEFINITION_FUNCTIONS,
+    GRAMMAR_FUNCTIONS,
+    HARMLESS_EXTENSIONS,
+    REFUSED_FUNCTION_PREFIXES,
+    REFUSED_FUNCTIONS,
+)
+from proxy.rewrite.result import SystemCatalog
+from proxy.rewrite.verify_tree import Node, strings
+
+SYSTEM_SCHEMAS = frozenset({"pg_catalog", "information_schema"})
+_OWN_SCHEMA = "consentry"
+_OTHER_TEMPORARY = re.compile(r"pg_(temp|toast_temp)_\d+\Z|pg_toast\Z")
+_SPECIAL = {"BETWEEN": ("<=", ">="), "NOT BETWEEN": ("<", ">"), "BETWEEN SYMMETRIC": ("<=", ">=")}
+_SPECIAL["NOT BETWEEN SYMMETRIC"] = _SPECIAL["NOT BETWEEN"]
+# Calls that the grammar of PostgreSQL 16 and 17 took away from functions of these names.
+_JSON_CALLS = (
+    "json json_array json_arrayagg json_exists json_object json_objectagg json_query json_scalar json_serialize "
+    "json_table"
+    " json_value merge_action"
+).split()
+
+Meaning = Literal["cte", "temporary", "same", "form", "system"]
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What a name in FROM means. `same`: it stays as it is; `form`, `system`: a sub-query stands in its place."""
+
+    meaning: Meaning
+    relation: Relation | None = None
+    table: GovernedTable | None = None  # governed: with its treatments, plain or not
+    text: str = ""  # system: the sub-query
+
+
+class Rights:
+    """What one app may use of one catalog, whatever the session."""
+
+    def __init__(self, app: AppPolicy, snapshot: Snapshot, system: SystemCatalog) -> None:
+        self.app = app
+        self.snapshot = snapshot
+        self.system = system
+        self.views: dict[int, PgError | None] = {}  # view -> why it may not be read; filled by the verifier
+        self._by_oid = snapshot.by_oid or {relation.oid: relation for relation in snapshot.relations.values()}
+        self._readable: dict[int, PgError | None] = {}
+        # A parent shows the rows of its children: those of which the app must not see everything.
+        self._hidden_children: dict[int, Relation] = {}
+        for table in app.tables.values():
+            relation = snapshot.relations.get(table.key)
+            if relation is not None and not self.is_plain(table, relation):
+                for parent in relation.parents:
+                    self._hidden_children[parent] = relation
+        # Names that a temp relation must not take: our own casts and the form's sources would mean it.
+        self.reserved = {name for schema, name in snapshot.relations if schema in SYSTEM_SCHEMAS}
+        self.reserved |= {name for schema, name in (*system.open, *system.forms) if schema in SYSTEM_SCHEMAS}
+        for relation in snapshot.relations.values():
+            for column in relation.columns:
+                self.reserved.add(column.base_type)
+                self.reserved.update(re.findall(r"\w+", column.type_name))
+        self.risky_notation = {
+            name
+            for name, candidates in snapshot.functions.items()
+            if any(f.takes_row and not self.may_call(name, f) for f in candidates)
+        }
+        self.has_row_policies = any(table.rows for table in app.tables.values())
+
+    @staticmethod
+    def is_plain(table: GovernedTable, relation: Relation) -> bool:
+        """Whether the app sees all of it: a column that came after the rules were compiled is not seen."""
+        return table.plain and all(c.number < 0 or table.column(c.name) is not None for c in relation.columns)
+
+    def readable(self, relation: Relation) -> PgError | None:
+        """Why a relation that is not governed for the app may not be read; None where it may."""
+        if relation.oid not in self._readable:
+            self._readable[relation.oid] = self._why_unreadable(relation)
+        return self._readable[relation.oid]
+
+    def shows_hidden_rows(self, relation: Relation) -> Relation | None:
+        """A child of the relation of which the app must not see everything."""
+        return self._hidden_children.get(relation.oid)
+
+    def reads_governed(self, relation: Relation) -> bool:
+        """Whether a view or a matview reads a governed relation, plain or not."""
+        return any(oid not in self._by_oid or self._by_oid[oid].key in self.app.tables for oid in relation.reads)
+
+    def _why_unreadable(self, relation: Relation) -> PgError | None:
+        denied = insufficient_privilege(
+            f"permission denied for {_KINDS.get(relation.kind, 'relation')} {relation.name}",
+            hint=f"The rules do not list {relation.schema}.{relation.name}.",
+        )
+        if relation.key in self.app.open_tables:
+            return None
+        if relation.kind not in ("r", "p", "v", "m", "f", "S"):
+            return denied
+        if any(oid in self._by_oid and self._by_oid[oid].key in self.app.tables for oid in relation.parents):
+            return denied
+        for oid in relation.reads:
+            read = self._by_oid.get(oid)
+            if read is None:
+                return denied
+            table = self.app.tables.get(read.key)
+            if table is not None:
+                if not self.is_plain(table, read):
+                    return denied
+            elif read.schema not in SYSTEM_SCHEMAS and read is not relation and self.readable(read) is not None:
+                return denied
+        if self.app.unlisted_tables == "open" or relation.kind == "v":
+            return None
+        return denied
+
+    def may_call(self, name: str, function: FunctionName) -> bool:
+        """Whether the rules let the app call these overloads."""
+        if (function.schema, name) in self.app.functions:
+            return True
+        if function.schema == _OWN_SCHEMA:
+            return False
+        if function.extension is not None:
+            return function.extension in HARMLESS_EXTENSIONS
+        if function.schema == "pg_catalog":
+            return name not in REFUSED_FUNCTIONS and not name.startswith(REFUSED_FUNCTION_PREFIXES)
+        return function.schema == "information_schema" and name.startswith("_pg_")
+
+
+_KINDS = {"r": "table", "p": "table", "v": "view", "m": "materialized view", "f": "foreign table", "S": "sequence"}
+
+
+class Names:
+    """Name resolution for one text in one session."""
+
+    def __init__(self, rights: Rights, path: SearchPath) -> None:
+        if "pg_catalog" not in path.schemas:
+            path = SearchPath(("pg_catalog", *path.schemas), path.temporary)
+        self.rights = rights
+        self.path = path
+        self._snapshot = rights.snapshot
+        self.created: set[str] = set()  # temp relations that an earlier statement of the text makes
+        self.unsure: set[str] = set()  # ... may make
+        self.path_changed = False  # an earlier statement of the text changes the search path
+        self.temporary_changed = False  # ... may take away temp relations
+        self._calls: dict[tuple[str, ...], str | None] = {}
+
+    # -- relations ------------------------------------------------------------------------------------------------
+
+    def source(self, name: Node) -> Named:
+        """What a RangeVar in FROM means, where no CTE has the name. Raises PgError where the app may not read it."""
+        relation_name, schema = self._parts(name)
+        if self.is_temporary(relation_name, schema):
+            return Named("temporary")
+        key = self._system_key(relation_name, schema)
+        if key is not None:
+            return self._system(key)
+        relation = self._relation(relation_name, schema)
+        rights = self.rights
+        table = rights.app.tables.get(relation.key)
+        if table is not None and not rights.is_plain(table, relation):
+            return Named("form", relation, table)
+        if name.get("inh") and rights.shows_hidden_rows(relation):
+            raise insufficient_privilege(f"permission denied for table {relation.name}: the rules govern a child of it")
+        if table is None:
+            why = rights.readable(relation)
+            if why is not None:
+                raise why
+        return Named("same", relation, table)
+
+    def target(self, name: Node) -> Named:
+        """What the target of a write means: no CTE, no system relation, no view of governed relations."""
+        relation_name, schema = self._parts(name)
+        if not self.is_temporary(relation_name, schema) and self._system_key(relation_name, schema) is not None:
+            raise insufficient_privilege(f"permission denied for table {relation_name}")
+        named = self.source(name)
+        relation = named.relation
+        if relation is None or named.table is not None:
+            return named
+        if relation.kind in ("S", "m") or (relation.kind == "v" and self.rights.reads_governed(relation)):
+            raise insufficient_privilege(f"permission denied for {_KINDS[relation.kind]} {relation.name}")
+        return named
+
+    def is_temporary(self, name: str, schema: str | None) -> bool:
+        """Whether a name means a temp relation, as it will be when the statement runs."""
+        if schema not in (None, "pg_temp"):
+            return False
+        if name in self.unsure:
+            raise _send_separately(name)
+        if name in self.created:
+            return True
+        known = self._snapshot.is_temporary(name, None, self.path)
+        if known and self.temporary_changed:
+            raise _send_separately(name)
+        if schema is not None and not known:
+            raise undefined_table(f"pg_temp.{name}")
+        return known
+
+    def missing(self, name: Node) -> bool:
+        """Whether nothing in the catalog has this name."""
+        relation_name, schema = self._parts(name)
+        if schema == "pg_temp" or self._system_key(relation_name, schema) is not None:
+            return False
+        return self._snapshot.resolve(relation_name, schema, self.path) is None
+
+    def _parts(self, name: Node) -> tuple[str, str | None]:
+        relation_name: str = name["relname"]
+        schema: str | None = name.get("schemaname")
+        database = name.get("catalogname")
+        if database is not None and database != self._snapshot.database:
+            full = f"{database}.{schema}.{relation_name}"
+            raise feature_not_supported(f"cross-database references are not implemented: {full}")
+        if schema is None:
+            if self.path_changed:
+                raise _send_separately(relation_name)
+        elif schema == _OWN_SCHEMA or _OTHER_TEMPORARY.match(schema):
+            raise insufficient_privilege(f"permission denied for schema {schema}")
+        return relation_name, schema
+
+    def _system_key(self, name: str, schema: str | None) -> tuple[str, str] | None:
+        """The key of the system relation that a name means; None where it means another."""
+        if schema is not None:
+            return (schema, name) if schema in SYSTEM_SCHEMAS else None
+        system = self.rights.system
+        for candidate in self.path.schemas:
+            key = (candidate, name)
+            if candidate in SYSTEM_SCHEMAS:
+                if key in system.forms or key in system.open or key in self._snapshot.relations:
+                    return key
+                if candidate == "pg_catalog" and name.startswith("pg_"):
+                    return key  # a system relation that the snapshot leaves out is not one of the user's
+            elif key in self._snapshot.relations:
+                return None
+        return None
+
+    def _system(self, key: tuple[str, str]) -> Named:
+        system = self.rights.system
+        if key in system.forms:
+            return Named("system", self._snapshot.relations.get(key), text=system.forms[key])
+        if key in system.open:
+            return Named("same", self._snapshot.relations.get(key))
+        raise insufficient_privilege(f"permission denied for relation {key[1]}")
+
+    def _relation(self, name: str, schema: str | None) -> Relation:
+        relation = self._snapshot.resolve(name, schema, self.path)
+        if relation is None:
+            raise undefined_table(name if schema is None else f"{schema}.{name}")
+        if relation.schema == _OWN_SCHEMA or _OTHER_TEMPORARY.match(relation.schema):
+            raise insufficient_privilege(f"permission denied for schema {relation.schema}")
+        return relation
+
+    # -- functions, operators, types --------------------------------------------------------------------------------
+
+    def call(self, name: list[Node]) -> str | None:
+        """Refuses a call that the app may not make. Its name where all that it can reach is PostgreSQL's own."""
+        parts = tuple(strings(name))
+        if parts not in self._calls:
+            self._calls[parts] = self._call(parts)
+        return self._calls[parts]
+
+    def _call(self, parts: tuple[str, ...]) -> str | None:
+        name = parts[-1]
+        schema = parts[-2] if len(parts) > 1 else None
+        shown = ".".join(parts)
+        if len(parts) > 3 or (len(parts) == 3 and parts[0] != self._snapshot.database):
+            raise feature_not_supported(f"cross-database references are not implemented: {shown}")
+        if schema is None and self.path_changed:
+            raise _send_separately(name)
+        candidates = self._snapshot.functions_named(name, schema, self.path)
+        if not candidates:
+            if name not in GRAMMAR_FUNCTIONS or schema not in (None, "pg_catalog"):
+                raise PgError(f"function {shown} does not exist", "42883")
+            if name == "system_user" and self._snapshot.server_version < 160000:
+                raise feature_not_supported("system_user is a name of PostgreSQL 16 and later")
+            return name
+        for function in candidates:
+            if not self.rights.may_call(name, function):
+                raise insufficient_privilege(
+                    f"permission denied for function {name}", hint="The rules do not allow this app to call it."
+                )
+        if all(function.schema == "pg_catalog" for function in candidates):
+            system = self.rights.system
+            if name in DEFINITION_FUNCTIONS and system.forms and name not in system.arguments:
+                raise insufficient_privilege(f"permission denied for function {name}")
+            return name
+        return None
+
+    def notation(self, word: str) -> None:
+        """Refuses `t.f` where `f` may be a function of the row that the app may not call."""
+        if word in self.rights.risky_notation:
+            for function in self._snapshot.functions_named(word, None, self.path):
+                if function.takes_row and not self.rights.may_call(word, function):
+                    raise insufficient_privilege(f"permission denied for function {word}")
+
+    def operator(self, name: list[Node]) -> None:
+        """Refuses operators behind which a function of the user's may stand."""
+        parts = strings(name)
+        if parts[:-1] == ["pg_catalog"]:
+            return
+        for operator in _SPECIAL.get(parts[-1], parts[-1:]):
+            self.operator_named(operator)
+
+    def operator_named(self, operator: str) -> None:
+        if operator in self._snapshot.foreign_operators:
+            raise insufficient_privilege(
+                f"permission denied for operator {operator}", hint="A user-defined operator has this name."
+            )
+
+    def json_call(self, kind: str) -> None:
+        """Refuses what this grammar takes for a call of SQL/JSON, and an older server for one of the user's
+        functions.
+        """
+        if self._snapshot.server_version < 170000:
+            for name in _JSON_CALLS:
+                for function in self._snapshot.functions.get(name, ()):
+                    if not self.rights.may_call(name, function):
+                        raise feature_not_supported(f"{kind} may be a call of function {function.schema}.{name}")
+
+
+def _send_separately(name: str) -> PgError:
+    return feature_not_supported(
+        f'what "{name}" means depends on an earlier statement of the same text', hint="Send the statements separately."
+    )

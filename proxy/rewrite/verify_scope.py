@@ -1,0 +1,165 @@
+"""Scopes: which source a column's name means, as far as the verifier must tell.
+
+Reads of governed relations show visible columns only, so their names need no care: a column that the app does not have
+is not there. Care is needed where the target of a write stays in place: there a name that might mean one of its hidden
+columns must have been replaced, and what cannot be told counts as "might".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from proxy.catalog.model import Column, Relation
+from proxy.policy.table import GovernedTable
+from proxy.rewrite.verify_form import SYSTEM_COLUMNS
+from proxy.rewrite.verify_tree import Node
+
+# Columns by name; the value is None where the type is not known.
+Columns = dict[str, Column | None]
+
+INNER, TARGET, UNSURE = "inner", "target", "unsure"
+
+
+@dataclass(slots=True, eq=False)
+class Source:
+    """One item of FROM. `columns`: those that names can mean, system columns left out; None where unknown."""
+
+    name: str
+    columns: Columns | None
+    relation: Relation | None = None
+    table: GovernedTable | None = None
+    form: bool = False  # a sub-query stands in its place
+    aliased: bool = False  # by the app: `schema.relation.column` does not mean it
+    system_columns: tuple[str, ...] = ()  # of a form: those that it shows
+    has_system_columns: bool = False  # a relation as it is
+
+
+@dataclass(slots=True, eq=False)
+class Target:
+    """The target of a write of which the app must not see or write everything."""
+
+    name: str
+    table: GovernedTable
+    relation: Relation
+    aliased: bool
+    expressions: Mapping[str, Node]
+    conjuncts: list[Node]
+    row_names: frozenset[str] = frozenset()  # in RETURNING: names of its old and new row
+
+    def has(self, column: str) -> bool:
+        return column in SYSTEM_COLUMNS or self.relation.column(column) is not None
+
+
+@dataclass(slots=True, eq=False)
+class Level:
+    """The names of one query. `loose`: what stands here may or may not be visible from inside."""
+
+    parent: Level | None
+    ctes: Mapping[str, Node]
+    sources: list[Source] = field(default_factory=list)
+    target: Target | None = None
+    where: Node | None = None  # the app's own
+    loose: bool = False
+    guarded: bool = False  # a guarded target is here or further out
+
+    def __post_init__(self) -> None:
+        self.guarded = self.target is not None or (self.parent is not None and self.parent.guarded)
+
+    def outward(self) -> Iterator[Level]:
+        level: Level | None = self
+        while level is not None:
+            yield level
+            level = level.parent
+
+    def meaning_of(self, column: str) -> tuple[str, Target | None]:
+        """What a name without qualifier means: INNER (not a guarded target), TARGET, or UNSURE, with the target."""
+        unsure = False
+        for level in self.outward():
+            hit = False
+            for source in level.sources:
+                if source.columns is None:
+                    unsure = True
+                elif column in source.columns or (source.has_system_columns and column in SYSTEM_COLUMNS):
+                    hit = True
+            if hit and not level.loose:
+                return INNER, None
+            unsure = unsure or hit
+            if level.target is not None and level.target.has(column):
+                return (UNSURE if unsure or level.loose else TARGET), level.target
+        return INNER, None
+
+    def named(self, name: str) -> Source | Target | None:
+        """The nearest source or target of this name or alias."""
+        for level in self.outward():
+            for source in level.sources:
+                if source.name == name:
+                    return source
+            target = level.target
+            if target is not None and (target.name == name or name in target.row_names):
+                return target
+        return None
+
+    def relation_named(self, schema: str, name: str) -> Source | Target | None:
+        """The nearest source or target that `schema.name` qualifies."""
+        for level in self.outward():
+            for source in level.sources:
+                if source.relation is not None and not source.aliased and source.relation.key == (schema, name):
+                    return source
+            target = level.target
+            if target is not None and not target.aliased and target.relation.key == (schema, name):
+                return target
+        return None
+
+
+def renamed(columns: Columns | None, alias: Node | None) -> Columns | None:
+    """The columns under an alias with a column list, which names the first ones anew."""
+    if columns is None or not alias or "colnames" not in alias:
+        return columns
+    names = [node["String"]["sval"] for node in alias["colnames"]]
+    if len(names) > len(columns):
+        return None  # an error of the server's
+    rest = list(columns.items())
+    result: Columns = {}
+    for position, (name, column) in enumerate(rest):
+        shown = names[position] if position < len(names) else name
+        if shown in result:
+            return None
+        result[shown] = column
+    return result
+
+
+def output_columns(query: Node, alias: Node | None) -> Columns | None:
+    """The names that a sub-query's output has, where each can be told; types are not."""
+    body = query.get("SelectStmt")
+    if body is None:
+        return None
+    while "larg" in body:
+        body = body["larg"]
+    if "valuesLists" in body:
+        count = len(body["valuesLists"][0]["List"]["items"])
+        return renamed({f"column{number}": None for number in range(1, count + 1)}, alias)
+    names = [_output_name(item["ResTarget"]) for item in body.get("targetList", ())]
+    known = [name for name in names if name is not None]
+    if len(known) != len(names):
+        return None
+    columns: Columns = dict.fromkeys(known)
+    return (
+        renamed(columns, alias) if len(columns) == len(names) else (None if alias and "colnames" in alias else columns)
+    )
+
+
+def _output_name(item: Node) -> str | None:
+    if "name" in item:
+        name: str = item["name"]
+        return name
+    if "indirection" in item:
+        return None
+    value = item["val"]
+    if "ColumnRef" in value:
+        last: Node = value["ColumnRef"]["fields"][-1]
+        return last["String"]["sval"] if "String" in last else None
+    if "FuncCall" in value:
+        word: str = value["FuncCall"]["funcname"][-1]["String"]["sval"]
+        return word
+    return "?column?" if "A_Const" in value or "ParamRef" in value else None

@@ -1,0 +1,136 @@
+"""SET, RESET and set_config: which settings a governed app may change, and to what."""
+
+from __future__ import annotations
+
+import re
+
+from proxy.errors import PgError, feature_not_supported, insufficient_privilege
+from proxy.rewrite.allowed import ENCODINGS, SETTABLE
+from proxy.rewrite.verify_tree import Node
+
+_CUSTOM = re.compile(r"[a-z_][\w$]*(\.[a-z_][\w$]*)+\Z", re.IGNORECASE)
+_MULTIPLE = {
+    "TRANSACTION": frozenset({"transaction_isolation", "transaction_read_only", "transaction_deferrable"}),
+    "SESSION CHARACTERISTICS": frozenset({"transaction_isolation", "transaction_read_only", "transaction_deferrable"}),
+}
+_NEEDS_VALUE = frozenset({"search_path", "client_encoding", "standard_conforming_strings"})
+_TRUE = frozenset({"on", "true", "t", "tr", "tru", "yes", "y", "ye", "1"})
+_OWN_SCHEMA = "consentry"
+_ENCODINGS = frozenset(re.sub(r"[^a-z0-9]", "", name.lower()) for name in ENCODINGS)
+
+
+def check_set(body: Node) -> str | None:
+    """Refuses a SET that the app may not send. The setting's name in lower case; None where it sets several."""
+    kind = body["kind"]
+    if kind == "VAR_RESET_ALL":
+        return None
+    name: str = body["name"]
+    if kind == "VAR_SET_MULTI":
+        settable = _MULTIPLE.get(name)
+        if settable is None:
+            raise refused(name)
+        for option in body.get("args", ()):
+            if option["DefElem"]["defname"] not in settable:
+                raise refused(option["DefElem"]["defname"])
+        return None
+    name = checked_name(name)
+    if kind in ("VAR_SET_VALUE", "VAR_SET_CURRENT"):
+        if name in _NEEDS_VALUE and kind != "VAR_SET_VALUE":
+            raise refused(name)
+        if kind == "VAR_SET_VALUE":
+            values = [_constant(value) for value in body.get("args", ())]
+            _check_value(name, values)
+    elif kind not in ("VAR_SET_DEFAULT", "VAR_RESET"):
+        raise refused(name)
+    return name
+
+
+def check_set_config(arguments: list[Node]) -> str:
+    """Refuses a call of set_config that is not a SET which the app may send. The setting's name in lower case."""
+    if len(arguments) != 3:
+        raise feature_not_supported("set_config takes three arguments, without names")
+    name = _string(arguments[0])
+    if name is None:
+        raise insufficient_privilege("the first argument of set_config must be a constant")
+    name = checked_name(name)
+    if name in _NEEDS_VALUE:
+        value = _string(arguments[1])
+        if value is None:
+            raise insufficient_privilege(f"set_config of {name} must be given a constant")
+        _check_value(name, _identifiers(value) if name == "search_path" else [value])
+    return name
+
+
+def checked_name(name: str) -> str:
+    lowered = name.lower()
+    if lowered in SETTABLE:
+        return lowered
+    if _CUSTOM.match(name) and not lowered.startswith(_OWN_SCHEMA):
+        return lowered
+    raise refused(name)
+
+
+def refused(name: str) -> PgError:
+    return insufficient_privilege(f'permission denied to set parameter "{name}"')
+
+
+def _check_value(name: str, values: list[str | None]) -> None:
+    if name == "search_path":
+        for position, schema in enumerate(values):
+            if schema is None or schema == _OWN_SCHEMA or schema.startswith(("pg_temp_", "pg_toast")):
+                raise refused(name)
+            if schema in ("pg_catalog", "pg_temp") and position != 0:
+                # Later ones would hide behind the user's schemas, and names would mean other things than they seem to.
+                raise insufficient_privilege(f"{schema} must be the first in search_path, or be left out")
+    elif name == "standard_conforming_strings":
+        if len(values) != 1 or values[0] is None or values[0].lower() not in _TRUE:
+            raise insufficient_privilege("standard_conforming_strings stays on")
+    elif name == "client_encoding":
+        given = values[0] if len(values) == 1 else None
+        if given is None or re.sub(r"[^a-z0-9]", "", given.lower()) not in _ENCODINGS:
+            raise insufficient_privilege(f"client_encoding {given or ''} is not supported")
+
+
+def _constant(value: Node) -> str | None:
+    """The text of a constant; None for NULL. Raises PgError for what is no constant."""
+    if "TypeCast" in value:
+        value = value["TypeCast"]["arg"]
+    constant = value.get("A_Const")
+    if constant is None:
+        raise feature_not_supported("SET takes constants")
+    for kind in ("sval", "fval", "bsval"):
+        if kind in constant:
+            text: str = constant[kind].get(kind, "")
+            return text
+    if "ival" in constant:
+        return str(constant["ival"].get("ival", 0))
+    if "boolval" in constant:
+        return "true" if constant["boolval"].get("boolval") else "false"
+    return None
+
+
+def _string(value: Node) -> str | None:
+    if "TypeCast" in value:
+        names = [part["String"]["sval"] for part in value["TypeCast"]["typeName"].get("names", ())]
+        if names not in (["text"], ["pg_catalog", "text"]):
+            return None
+        value = value["TypeCast"]["arg"]
+    constant = value.get("A_Const", {})
+    text: str | None = constant["sval"].get("sval", "") if "sval" in constant else None
+    return text
+
+
+def _identifiers(value: str) -> list[str | None]:
+    """The names of a list as PostgreSQL splits it; None for what is not plainly one name."""
+    if not value.strip():
+        return []
+    names: list[str | None] = []
+    for part in value.split(","):
+        word = part.strip()
+        if re.fullmatch(r'"[^"]+"', word):
+            names.append(word[1:-1])
+        elif re.fullmatch(r"[^\W\d][\w$]*", word, re.ASCII):
+            names.append(word.lower())
+        else:
+            names.append(None)
+    return names

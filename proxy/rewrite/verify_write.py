@@ -1,0 +1,52 @@
+"""What a statement writes, and whether the rules let the app write it."""
+
+from __future__ import annotations
+
+from proxy.errors import PgError, insufficient_privilege
+from proxy.policy.table import GovernedTable
+from proxy.rewrite.verify_tree import Node
+
+
+def implied_columns(table: GovernedTable, insert: Node) -> list[str] | None:
+    """The list that an INSERT without one must get, in the table's order; None where it needs none."""
+    if "cols" in insert or "selectStmt" not in insert or all(c.treatment.action != "drop" for c in table.columns):
+        return None
+    columns = [column.name for column in table.columns if column.treatment.action != "drop"]
+    count = _width(insert["selectStmt"]["SelectStmt"])
+    return columns if count is None else columns[:count]
+
+
+def check_assigned(table: GovernedTable, columns: list[Node] | None, insert: Node | None) -> None:
+    """Every column that is assigned may be written. Without `columns`, those that an INSERT means."""
+    if columns is None:
+        if insert is None or ("selectStmt" not in insert and "values" not in insert):
+            return
+        width = len(insert["values"]) if "values" in insert else _width(insert["selectStmt"]["SelectStmt"])
+        names = [column.name for column in table.columns if column.treatment.action != "drop"][:width]
+    else:
+        names = [item["ResTarget"]["name"] for item in columns if "name" in item["ResTarget"]]
+    for name in names:
+        column = table.column(name)
+        if column is None or column.treatment.action == "drop":
+            raise PgError(f'column "{name}" of relation "{table.name}" does not exist', "42703")
+        if not column.treatment.writable:
+            raise insufficient_privilege(f'permission denied to write column "{name}" of relation "{table.name}"')
+
+
+def check_deletable(table: GovernedTable) -> None:
+    for column in table.columns:
+        if column.treatment.write == "deny":
+            raise insufficient_privilege(f'permission denied to delete from relation "{table.name}"')
+
+
+def _width(query: Node) -> int | None:
+    """How many columns a query has, where that can be seen."""
+    while "larg" in query:
+        query = query["larg"]
+    if "valuesLists" in query:
+        return len(query["valuesLists"][0]["List"]["items"])
+    for item in query.get("targetList", ()):
+        fields = item["ResTarget"].get("val", {}).get("ColumnRef", {}).get("fields", [])
+        if fields and "A_Star" in fields[-1]:
+            return None
+    return len(query.get("targetList", ()))
