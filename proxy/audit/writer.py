@@ -77,13 +77,12 @@ class AuditWriter:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        batch = self._unwritten + "".join(self._lines).encode("utf-8", "replace")
+        self._unwritten += "".join(self._lines).encode("utf-8", "replace")
         self._lines.clear()
-        self._unwritten = b""
-        if not batch:
+        if not self._unwritten:
             return
         try:
-            self._write(batch)
+            self._write()
         except OSError as error:
             self._failed(error)
         else:
@@ -102,9 +101,8 @@ class AuditWriter:
             os.close(self._file)
             self._file = -1
 
-    def _write(self, batch: bytes) -> None:
-        """Writes all of `batch`; what is left of it stays in `_unwritten` when the file takes no more."""
-        self._unwritten = batch
+    def _write(self) -> None:
+        """Writes `_unwritten`; what the file does not take stays there."""
         day = datetime.now(UTC).strftime("%Y-%m-%d")
         if day != self._day or self._file < 0:
             self.directory.mkdir(parents=True, exist_ok=True, mode=0o750)

@@ -28,7 +28,6 @@ class Client:
 
 async def greet(sock: socket.socket, context: ssl.SSLContext | None) -> Client:
     """Reads up to the start-up packet. `context` None: no TLS. Raises PgError and OSError, the socket closed."""
-    loop = asyncio.get_running_loop()
     local = sock.family == socket.AF_UNIX
     mailbox: Mailbox | None = None
     try:
@@ -37,14 +36,14 @@ async def greet(sock: socket.socket, context: ssl.SSLContext | None) -> Client:
             raise ConnectionAbortedError("direct TLS, but TLS is off")
         head = b"" if direct else await _agree(sock, context if not local else None)
         if direct or not head:
-            _, mailbox = await loop.connect_accepted_socket(Mailbox, sock, ssl=context)
+            mailbox = await _take(sock, context)
             tls: ssl.SSLObject = mailbox.transport.get_extra_info("ssl_object")
             if direct and tls.selected_alpn_protocol() != startup.ALPN:
                 raise protocol_violation("direct SSL connection without ALPN protocol negotiation")
             head = await mailbox.exactly(8)
             version = tls.version()
         else:
-            _, mailbox = await loop.connect_accepted_socket(Mailbox, sock)
+            mailbox = await _take(sock, None)
             version = None
         length, code = startup.packet_head(head)
         if code in (startup.TLS_CODE, startup.GSS_CODE):
@@ -63,6 +62,12 @@ async def greet(sock: socket.socket, context: ssl.SSLContext | None) -> Client:
         else:
             sock.close()
         raise
+
+
+async def _take(sock: socket.socket, context: ssl.SSLContext | None) -> Mailbox:
+    mailbox = Mailbox()  # uvloop gives back its own protocol, not ours, where there is TLS
+    await asyncio.get_running_loop().connect_accepted_socket(lambda: mailbox, sock, ssl=context)
+    return mailbox
 
 
 async def _agree(sock: socket.socket, context: ssl.SSLContext | None) -> bytes:

@@ -13,6 +13,7 @@ from weakref import WeakValueDictionary
 from proxy.catalog.model import SearchPath, Snapshot
 from proxy.errors import PgError, protocol_violation
 from proxy.policy.table import AppPolicy, CompiledRules
+from proxy.rewrite.plan import Planner, describe
 from proxy.rewrite.result import REFUSED_TEXT, Plan, StatementInfo
 from proxy.wire import messages
 from proxy.wire.states import Awaiting, Expected
@@ -41,8 +42,6 @@ class Passing:
     def plan(
         self, query: bytes, path: SearchPath, parameter_types: tuple[int, ...] = (), encoding: str = "utf-8"
     ) -> Plan:
-        from proxy.rewrite.plan import describe
-
         infos = describe(query)
         effects = tuple(effect for info in infos for effect in info.effects)
         return Plan(text=query, original=query, rewritten=False, statements=infos, effects=effects)
@@ -221,16 +220,12 @@ class Generation:
     """The rules and the catalog of one database at one moment. `planner` is replaced in tests only."""
 
     def __init__(
-        self, database: str, rules: CompiledRules, snapshot: Snapshot, planner: PlannerFactory | None = None
+        self, database: str, rules: CompiledRules, snapshot: Snapshot, planner: PlannerFactory = Planner
     ) -> None:
         self.database = database
         self.rules = rules
         self.snapshot = snapshot
-        if planner is None:
-            from proxy.rewrite.plan import Planner
-
-            planner = Planner
-        self._make_planner: PlannerFactory = planner
+        self._make_planner = planner
         self._planners: dict[str, PlansText] = {}
         self._contexts: WeakValueDictionary[tuple[str, SearchPath, str], Context] = WeakValueDictionary()
         self._kept: dict[tuple[str, str], Context] = {}  # the first of each app: most sessions share it

@@ -42,12 +42,13 @@ async def _connect(upstream: Upstream) -> Mailbox:
             if upstream.sslmode != "prefer":
                 raise OSError(f"the server does not support TLS, but sslmode is {upstream.sslmode}")
             context = None
+        mailbox = Mailbox()
         if context is None:
-            _, mailbox = await loop.create_connection(Mailbox, sock=sock)
+            await loop.create_connection(lambda: mailbox, sock=sock)
         else:
             context.set_alpn_protocols([ALPN])
             host = upstream.host if context.check_hostname or not _is_address(upstream.host) else ""
-            _, mailbox = await loop.create_connection(Mailbox, sock=sock, ssl=context, server_hostname=host)
+            await loop.create_connection(lambda: mailbox, sock=sock, ssl=context, server_hostname=host)
     except BaseException:
         sock.close()
         raise

@@ -14,7 +14,8 @@ from tests.wire.gateway import Running
 @pytest.fixture(scope="session")
 def wire_server(pg_server: PgServer) -> PgServer:
     """The server, with the logins and the database of these tests."""
-    pg_server.create_database("wire", "CREATE TABLE numbers AS SELECT g AS n FROM generate_series(1, 1000) AS g")
+    pg_server.create_database("wire")
+    pg_server.run("wire", "CREATE TABLE numbers AS SELECT g AS n FROM generate_series(1, 1000) AS g")
     for name in ("app", "trusted", "app_other"):
         pg_server.create_login(name, group="auth_trust")
     pg_server.create_login("app_scram", "s3cret")
@@ -22,7 +23,8 @@ def wire_server(pg_server: PgServer) -> PgServer:
         connection.execute("SET password_encryption = md5")
         connection.execute("DROP ROLE IF EXISTS app_md5")
         connection.execute("CREATE ROLE app_md5 LOGIN PASSWORD 's3cret'")
-    pg_server.run("wire", "CREATE SCHEMA one; CREATE SCHEMA two; GRANT ALL ON SCHEMA public, one, two TO PUBLIC; GRANT ALL ON numbers TO PUBLIC")
+    pg_server.run("wire", "CREATE SCHEMA one; CREATE SCHEMA two; GRANT ALL ON SCHEMA public, one, two TO PUBLIC")
+    pg_server.run("wire", "GRANT ALL ON numbers TO PUBLIC")
     return pg_server
 
 
