@@ -1,0 +1,103 @@
+"""Finds markers in bytes that a frontend received: as they are, and in the encodings that are easy to ask for."""
+
+from __future__ import annotations
+
+import base64
+import re
+import struct
+from collections.abc import Iterator
+from datetime import date
+
+from tests.strength import world
+from tests.strength.client import Answer, row
+
+_MARKER = re.compile(rb"zqx7[0-9a-z]{3,10}")
+_HEX = re.compile(rb"(?:7a717837|5a515837)((?:[0-9a-f]{2}){3,10})")
+_NUMBER = re.compile(rb"471[123][0-9]{11}|17[0-9]{7}(?![0-9])")
+_DATE = re.compile(rb"1[45][0-9]{2}-[0-9]{2}-[0-9]{2}")
+_UUID = re.compile(rb"deadc0de-[0-9a-f]{4}-4[0-9a-f]{3}-8[0-9a-f]{3}-[0-9a-f]{12}")
+_COMMAS = re.compile(rb"(?<=[0-9]),(?=[0-9]{3})")
+
+
+def _base64_cores() -> list[tuple[int, bytes]]:
+    cores = []
+    for shift in range(3):
+        encoded = base64.b64encode(b"\0" * shift + b"zqx7aaa")
+        first = -(-shift * 8 // 6)
+        last = (shift + 4) * 8 // 6
+        cores.append((shift, encoded[first:last]))
+    return cores
+
+
+_BASE64 = _base64_cores()
+_EPOCH = date(2000, 1, 1).toordinal()
+
+
+class Detector:
+    """Knows what one app may see in one database."""
+
+    def __init__(self, app: str) -> None:
+        self.shown = world.shown_text(app)
+        self.secret_bytes = dict(_binary_values(app))
+
+    def leaks(self, answer: Answer, sent: str) -> list[str]:
+        """The markers in the answer that are neither the app's to see nor in what it sent."""
+        raw = answer.raw
+        found = set(_find(raw))
+        for kind, body in answer.messages:
+            if kind == b"D":
+                for value in row(body):
+                    if value is not None and len(value) in (4, 8, 16) and value in self.secret_bytes:
+                        found.add(self.secret_bytes[value])
+        known = self.shown + " " + sent.lower()
+        return sorted(marker for marker in found if marker not in known)
+
+
+def _binary_values(app: str) -> Iterator[tuple[bytes, str]]:
+    for table, columns in world.CELLS.items():
+        for column, kind in columns.items():
+            for number in range(1, world.ROWS[table] + 1):
+                if world.treatment(app, table, column, number) == "show":
+                    continue
+                value = world.value(table, column, number)
+                if kind == "number":
+                    yield struct.pack("!q", value), f"binary {value}"
+                elif kind == "small":
+                    yield struct.pack("!i", value), f"binary {value}"
+                elif kind.startswith("date"):
+                    yield struct.pack("!i", date.fromisoformat(value).toordinal() - _EPOCH), f"binary {value}"
+                elif kind == "uuid":
+                    yield bytes.fromhex(value.replace("-", "")), f"binary {value}"
+
+
+def _find(raw: bytes) -> Iterator[str]:
+    lower = raw.lower()
+    for pattern in (_MARKER, _UUID):
+        for text in pattern.findall(lower):
+            yield text.decode()
+    plain = _COMMAS.sub(b"", lower)
+    for pattern in (_NUMBER, _DATE):
+        for text in pattern.findall(plain):
+            yield text.decode()
+    backwards = lower[::-1]
+    if b"7xqz" in lower:
+        for text in _MARKER.findall(backwards):
+            yield text.decode()
+    for rest in _HEX.findall(lower):
+        text = bytes.fromhex(rest.decode()).lower()
+        if text.isalnum():
+            yield "zqx7" + text.decode()
+    for shift, core in _BASE64:
+        at = raw.find(core)
+        while at >= 0:
+            start = at - -(-shift * 8 // 6)
+            piece = raw[max(start, 0) : start + 24]
+            piece = piece[: len(piece) // 4 * 4]
+            try:
+                decoded = base64.b64decode(piece)[shift : shift + 14].lower()
+            except ValueError:
+                decoded = b""
+            match = _MARKER.match(decoded)
+            if match:
+                yield match[0].decode()
+            at = raw.find(core, at + 1)
