@@ -182,7 +182,7 @@ def _check_unlisted(work: _Work) -> None:
 
 def _find_subjects(work: _Work) -> None:
     """Resolves each table's subject to columns, and holds all subject keys to one family of types."""
-    families: dict[str, tuple[str, Path]] = {}
+    families: dict[str, str] = {}
     for key, target in work.targets.items():
         subject = _subject(work, target)
         if subject is None:
@@ -197,12 +197,11 @@ def _find_subjects(work: _Work) -> None:
         if family is None:
             work.say(path, f"subject: {label} cannot name a customer; an integer, uuid or text column can")
             continue
-        first, where = families.setdefault(family, (label, path))
-        if len(families) > 1:
-            other = next(known for name, (known, _) in families.items() if name != family)
+        other = next((known for name, known in families.items() if name != family), None)
+        if other is None:
+            families[family] = label
+        else:
             work.say(path, f"subject: {label} and {other} are of different kinds: one ledger holds one kind of key")
-            if where == path:
-                del families[family]
 
 
 def _subject(work: _Work, target: _Target) -> Subject | None:
@@ -278,7 +277,7 @@ def _check_functions(work: _Work, path: Path, text: str) -> None:
     for schema, name in sorted(called_functions(text)):
         known = {function.schema for function in work.snapshot.functions.get(name, ())}
         if work.snapshot.functions and schema not in known:
-            elsewhere = f"; write {sorted(known)[0]}.{name}" if known else ""
+            elsewhere = f"; write {min(known)}.{name}" if known else ""
             work.say(path, f"function {schema}.{name} is not in the database{elsewhere}")
 
 
@@ -308,10 +307,7 @@ def _app(work: _Work, decisions: Decisions, name: str, app: App) -> AppPolicy:
 def _table(work: _Work, decisions: Decisions, app: str, target: _Target) -> GovernedTable:
     base = split_relation(target.text)
     subject = work.subjects.get(target.relation.key)
-    columns = []
-    for column in target.relation.columns:
-        if column.number > 0:
-            columns.append(_column(work, decisions, app, target, base, column))
+    columns = [_column(work, decisions, app, target, base, c) for c in target.relation.columns if c.number > 0]
     rows = []
     for number in decisions.rows(app, base):
         policy = work.rules.policies[number]

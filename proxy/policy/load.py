@@ -105,7 +105,7 @@ def _validate(data: Any, place: Place, problems: list[Problem]) -> RulesFile | N
 
 
 def _leave_out(error: ValidationError, data: dict[str, Any]) -> bool:
-    """Takes the entries with errors out of `data`, so that the rest can be looked at; False where that does not help."""
+    """Takes the entries with errors out of `data`, to look at the rest; False where that does not help."""
     done = False
     for section, entry in {tuple(detail["loc"][:2]) + ("",) * (2 - len(detail["loc"])) for detail in error.errors()}:
         below = data.get(str(section))

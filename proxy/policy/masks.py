@@ -69,7 +69,7 @@ _SPELLED = {
 
 
 def mask_sql(mask: Mask, value: str, column: Column) -> str:
-    """The expression for `value` (the text of an expression of the column's type). Raises ValueError as `check_mask`."""
+    """The expression for `value` (SQL text of the column's type). Raises ValueError with what `check_mask` says."""
     why = check_mask(mask, column)
     if why is not None:
         raise ValueError(why)

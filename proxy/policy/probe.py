@@ -1,4 +1,4 @@
-"""What of the rules only the database can tell: SQL texts that `check` prepares (never executes) on a live connection."""
+"""What of the rules only the database can tell: SQL that `check` prepares and never executes."""
 
 from __future__ import annotations
 

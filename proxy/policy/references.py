@@ -222,9 +222,7 @@ def _together(rules: Rules, path: Path, policy: Policy) -> Iterator[Problem]:
     if policy.action == "mask" and policy.mask is None:
         yield rules.problem(path, f'`mask` is missing in policy "{policy.name}", whose action is mask')
     if policy.mask is not None and policy.action not in ("mask", None):
-        yield wrong(
-            "mask", f"belongs to `action: mask`, not to {policy.action} (for those who did not agree: otherwise)"
-        )
+        yield wrong("mask", f"belongs to `action: mask`, not to {policy.action} (those who did not agree: otherwise)")
     if policy.consent is not None and policy.action not in ("show", None):
         yield wrong("consent", f"belongs to `action: show`, not to {policy.action}")
     if policy.otherwise is not None and policy.consent is None:

@@ -41,6 +41,11 @@ class Planner:
         self._verifier = Verifier(app, snapshot, self._system)
         self._forms: dict[tuple[str, str], Form] = {}
 
+    def check_forms(self) -> None:
+        """Builds the governed form of every relation of the app's; PgError where one cannot be built."""
+        for table in self.app.tables.values():
+            self._form(table)
+
     def plan(
         self, query: bytes, path: SearchPath, parameter_types: tuple[int, ...] = (), encoding: str = "utf-8"
     ) -> Plan:

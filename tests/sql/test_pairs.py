@@ -10,10 +10,10 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-from proxy.policy.compile import compile_rules
 
 from proxy.catalog.introspect import take_snapshot
 from proxy.catalog.model import SearchPath, Snapshot
+from proxy.policy.compile import compile_rules
 from proxy.policy.load import load_rules
 from proxy.policy.table import CompiledRules
 from proxy.rewrite.forms import Form

@@ -74,9 +74,7 @@ def _read(path: Path, oids: dict[str, int]) -> list[Attack]:
                 body.append(line)
                 continue
             attack = _direct(attack, match[1], match[2].strip())
-        steps = tuple(
-            _fill(step, oids).strip() for step in re.split(r"(?m)^-- next$", "\n".join(body)) if step.strip()
-        )
+        steps = tuple(_fill(step, oids).strip() for step in re.split(r"(?m)^-- next$", "\n".join(body)) if step.strip())
         params = tuple(None if p is None else _fill(p, oids) for p in attack.params)
         if len(steps) > 1:
             attack = replace(attack, session=True)

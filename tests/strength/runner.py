@@ -198,9 +198,7 @@ def campaign(
     return total
 
 
-def _as_app(
-    port: int, attacks: Sequence[Attack], app: str, protocols: Sequence[str], login: str | None
-) -> Outcome:
+def _as_app(port: int, attacks: Sequence[Attack], app: str, protocols: Sequence[str], login: str | None) -> Outcome:
     outcome = Outcome()
     detector = Detector(app)
     sender, twin = Sender(port, login or app, world.BASE), Sender(port, login or app, f"canaries_{app}")

@@ -349,9 +349,13 @@ def checksum(server: PgServer, name: str) -> dict[str, str]:
     with server.connect(name) as connection:
         return {
             table: str(
-                connection.execute(f"SELECT md5(string_agg(t::text, '|' ORDER BY t.id)) FROM public.{table} t").fetchone()
+                connection.execute(
+                    f"SELECT md5(string_agg(t::text, '|' ORDER BY t.id)) FROM public.{table} t"
+                ).fetchone()
                 if table != "items"
-                else connection.execute("SELECT md5(string_agg(t::text, '|' ORDER BY order_id)) FROM items t").fetchone()
+                else connection.execute(
+                    "SELECT md5(string_agg(t::text, '|' ORDER BY order_id)) FROM items t"
+                ).fetchone()
             )
             for table in tables
         }

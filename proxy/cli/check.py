@@ -1,0 +1,86 @@
+"""`consentry check`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from proxy.cli.options import CONFIG
+
+if TYPE_CHECKING:
+    from proxy.cli.opening import Opened
+
+
+def check(
+    config: Path = CONFIG,
+    offline: bool = typer.Option(False, "--offline", help="Without a database: the format only."),
+    as_json: bool = typer.Option(False, "--json", help="Print what was found as JSON."),
+) -> None:
+    """Checks settings and rules, against the live databases unless --offline. Errors exit 1, warnings 0.
+
+    Example: consentry check --config consentry.yaml
+    """
+    from proxy.cli.opening import open_database
+    from proxy.config import load_settings
+    from proxy.errors import UnreachableError
+    from proxy.yaml_lines import ProblemsError
+
+    errors: list[str] = []
+    warnings: list[str] = []
+    try:
+        names = list(load_settings(config).settings.databases)
+    except ProblemsError as error:
+        names, errors = [], [str(problem) for problem in error.problems]
+    unreachable = False
+    for name in names:
+        try:
+            opened = open_database(config, name)
+            if not offline:
+                warnings += asyncio.run(_against_database(opened, errors))
+        except ProblemsError as error:
+            errors += [str(problem) for problem in error.problems]
+        except UnreachableError as error:
+            unreachable = True
+            errors.append(f"database {name}: {error}")
+    if as_json:
+        typer.echo(json.dumps({"errors": errors, "warnings": warnings}, indent=2))
+    else:
+        for warning in warnings:
+            typer.echo(f"warning: {warning}", err=True)
+        for message in errors:
+            typer.echo(f"error: {message}", err=True)
+        if not errors:
+            typer.echo(f"{config}: no errors, {len(warnings)} warning(s)")
+    if errors:
+        raise typer.Exit(3 if unreachable and len(errors) == 1 else 1)
+
+
+async def _against_database(opened: Opened, errors: list[str]) -> list[str]:
+    """Warnings; what the database does not take of the rules' SQL goes to `errors`."""
+    import asyncpg
+
+    from proxy.catalog.connect import connected
+    from proxy.policy.probe import probes
+    from proxy.rewrite.plan import Planner
+
+    async with connected(opened.control_dsn) as connection:
+        snapshot = await opened.snapshot(connection)
+        compiled = opened.compiled(snapshot)
+        for probe in probes(compiled, snapshot):
+            try:
+                statement = await connection.prepare(probe.sql)
+            except asyncpg.PostgresError as error:
+                errors.append(f"{probe.file}:{probe.line}: {probe.what}: {error}")
+                continue
+            attributes = statement.get_attributes()
+            wrong = probe.wrong_type(attributes[0].type.name) if attributes else None
+            if wrong is not None:
+                errors.append(f"{probe.file}:{probe.line}: {wrong}")
+        for app in compiled.apps.values():
+            if not app.trusted:
+                Planner(app, compiled, snapshot).check_forms()
+    return list(compiled.warnings)

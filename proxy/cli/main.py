@@ -1,0 +1,53 @@
+"""The command `consentry`. Commands import what they need when they run, so that `--help` stays quick."""
+
+from __future__ import annotations
+
+import sys
+from importlib import metadata
+
+import typer
+
+from proxy.cli.check import check
+from proxy.cli.consent import consent
+from proxy.cli.demo import demo
+from proxy.cli.explain import explain
+from proxy.cli.schema import schema
+from proxy.cli.serve import serve
+from proxy.errors import ConsentryError
+
+app = typer.Typer(
+    name="consentry",
+    help="A transparent privacy gateway for PostgreSQL.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(demo)
+app.command()(serve)
+app.command()(check)
+app.command()(explain)
+app.command()(schema)
+app.add_typer(consent, name="consent")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"consentry {metadata.version('consentry')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+) -> None:
+    """A transparent privacy gateway for PostgreSQL: apps receive what the rules and each customer's consent allow."""
+
+
+def main() -> None:
+    """Runs the command line and exits: 0 done, 1 found something wrong, 2 used wrongly, 3 could not reach something."""
+    try:
+        app()
+    except ConsentryError as error:
+        typer.echo(f"consentry: {error}", err=True)
+        sys.exit(error.exit_code)

@@ -1,0 +1,56 @@
+"""What commands begin with: the settings, one database of them, its rules."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncpg
+
+from proxy.catalog.introspect import take_snapshot
+from proxy.catalog.model import Snapshot
+from proxy.config import Configuration, load_settings
+from proxy.errors import ConsentryError
+from proxy.policy.compile import compile_rules
+from proxy.policy.load import load_rules
+from proxy.policy.rules import Rules
+from proxy.policy.table import CompiledRules
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """One database of the settings, with its rules read and checked against the format."""
+
+    configuration: Configuration
+    database: str
+    rules: Rules
+
+    @property
+    def control_dsn(self) -> str:
+        return self.configuration.control_dsn(self.database)
+
+    async def snapshot(self, connection: asyncpg.Connection) -> Snapshot:
+        return await take_snapshot(connection)
+
+    def compiled(self, snapshot: Snapshot) -> CompiledRules:
+        """The rules against the catalog. Raises RulesError."""
+        return compile_rules(self.rules, snapshot)
+
+
+def choose_database(configuration: Configuration, name: str | None) -> str:
+    """The database that a command is for: the only one, or the named one. Raises ConsentryError."""
+    known = list(configuration.settings.databases)
+    if name is None:
+        if len(known) > 1:
+            raise ConsentryError(f"the settings have several databases; choose with --database: {', '.join(known)}")
+        return known[0]
+    if name not in known:
+        raise ConsentryError(f'the settings have no database "{name}"; they have: {", ".join(known)}')
+    return name
+
+
+def open_database(config: Path, name: str | None = None) -> Opened:
+    """Reads settings and rules. Raises SettingsError, RulesError, UnreachableError."""
+    configuration = load_settings(config)
+    database = choose_database(configuration, name)
+    return Opened(configuration, database, load_rules(configuration.rules_files(database)))

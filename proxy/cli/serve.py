@@ -1,0 +1,40 @@
+"""`consentry serve`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from proxy.cli.options import CONFIG
+
+
+def serve(
+    config: Path = CONFIG,
+    verbose: bool = typer.Option(False, "--verbose", "-v", help="Log more."),
+) -> None:
+    """Runs the gateway until SIGTERM; SIGHUP takes the rules anew.
+
+    Example: consentry serve --config consentry.yaml
+    """
+    import asyncio
+    import logging
+
+    from proxy.errors import ConsentryError
+    from proxy.ops.lifecycle import run
+    from proxy.server.assemble import make_gateway
+
+    logging.basicConfig(
+        level=logging.DEBUG if verbose else logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    gateway = make_gateway(config)
+    try:
+        try:
+            import uvloop
+        except ImportError:  # on platforms without it
+            asyncio.run(run(gateway))
+        else:
+            uvloop.run(run(gateway))
+    except OSError as error:
+        raise ConsentryError(f"cannot listen: {error.strerror or error}") from error
