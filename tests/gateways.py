@@ -1,0 +1,184 @@
+"""A gateway as its users run it: the command `consentry serve` in a process of its own, on a free port."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.servers import PgServer
+
+log = logging.getLogger("consentry.serve")  # what the process logs, for pytest to show with a test that fails
+log.setLevel(logging.DEBUG)
+
+COMMAND = (sys.executable, "-c", "from proxy.cli.main import main; main()")
+SECONDS = 30
+
+
+class GatewayProcess:
+    """A gateway that runs. `folder` holds its settings, its rules (`rules/`) and its audit log (`audit/`)."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.rules = folder / "rules" / "rules.yaml"
+        self.port = 0
+        self.lines: list[str] = []
+        self._changed = threading.Condition()
+        self._process = subprocess.Popen(
+            [*COMMAND, "serve", "--config", str(folder / "consentry.yaml")],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=environment(),
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        try:
+            found = self.wait_for_line(r"listening on \('127\.0\.0\.1', (\d+)\)")
+        except BaseException:
+            self.kill()
+            raise
+        self.port = int(found[1])
+
+    def dsn(self, user: str, dbname: str) -> str:
+        """A URI; whoever connects is let in by the server without a password (group auth_trust)."""
+        return f"postgresql://{user}@127.0.0.1:{self.port}/{dbname}"
+
+    def reload(self, rules: str | None = None) -> bool:
+        """SIGHUP, after writing other rules where given. Returns when the audit log has it: whether it succeeded."""
+        if rules is not None:
+            self.rules.write_text(rules)
+        before = len(self.records("reload"))
+        self._process.send_signal(signal.SIGHUP)
+        self._until(lambda: len(self.records("reload")) > before, "reload")
+        return "message" not in self.records("reload")[before]
+
+    def records(self, event: str | None = None) -> list[dict[str, Any]]:
+        """What the audit log's files hold so far; records reach them within some milliseconds."""
+        found: list[dict[str, Any]] = []
+        for path in sorted((self.folder / "audit").glob("*.jsonl")):
+            whole = path.read_text().rpartition("\n")[0]
+            found += [json.loads(line) for line in whole.splitlines()]
+        return [record for record in found if event is None or record["event"] == event]
+
+    def wait_for_line(self, pattern: str) -> re.Match[str]:
+        """The first line of the log that matches. Raises AssertionError with the log where none comes."""
+
+        def search() -> re.Match[str] | None:
+            return next((found for line in self.lines if (found := re.search(pattern, line))), None)
+
+        with self._changed:
+            self._changed.wait_for(lambda: search() or self._process.poll() is not None, SECONDS)
+            found = search()
+        assert found, f"no line {pattern!r} in the log of consentry serve:\n{self.log}"
+        return found
+
+    @property
+    def log(self) -> str:
+        return "".join(self.lines)
+
+    def stop(self) -> int:
+        """SIGTERM; the exit code."""
+        if self._process.poll() is None:
+            self._process.terminate()
+        try:
+            return self._process.wait(SECONDS + 5)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"consentry serve does not stop:\n{self.log}") from None
+        finally:
+            self.kill()
+
+    def kill(self) -> None:
+        """Ends the process where it still runs."""
+        self._process.kill()
+        self._process.wait()
+        self._reader.join(SECONDS)
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            log.info("%s", line.rstrip())
+            with self._changed:
+                self.lines.append(line)
+                self._changed.notify_all()
+        self._process.wait()
+        with self._changed:
+            self._changed.notify_all()
+
+    def _until(self, condition: Callable[[], bool], what: str) -> None:
+        deadline = time.monotonic() + SECONDS
+        while not condition():
+            alive = self._process.poll() is None and time.monotonic() < deadline
+            assert alive, f"no {what} by consentry serve:\n{self.log}"
+            time.sleep(0.002)
+
+
+@contextmanager
+def running_gateway(
+    server: PgServer,
+    folder: Path,
+    rules: str,
+    databases: Mapping[str, str],
+    settings: Mapping[str, Any] | None = None,
+) -> Iterator[GatewayProcess]:
+    """A gateway before `databases` (the name that apps ask for: the server's name), stopped at the end.
+
+    `settings` are further sections of consentry.yaml.
+    """
+    write_settings(server, folder, rules, databases, settings)
+    gateway = GatewayProcess(folder)
+    try:
+        yield gateway
+    finally:
+        code = gateway.stop()
+    assert code == 0, f"consentry serve ended with status {code}:\n{gateway.log}"
+
+
+def write_settings(
+    server: PgServer, folder: Path, rules: str, databases: Mapping[str, str], settings: Mapping[str, Any] | None = None
+) -> None:
+    """Writes consentry.yaml and rules/rules.yaml; Consentry's own connection is the superuser's."""
+    (folder / "rules").mkdir(parents=True, exist_ok=True)
+    (folder / "rules" / "rules.yaml").write_text(rules)
+    content: dict[str, Any] = {
+        "listen": "127.0.0.1:0",
+        "databases": {
+            name: {"upstream": f"postgresql://{server.host}:{server.port}/{real}", "rules": "rules/"}
+            for name, real in databases.items()
+        },
+        "control": {"dsn": server.admin_dsn},
+    }
+    (folder / "consentry.yaml").write_text(yaml.safe_dump({**content, **(settings or {})}))
+
+
+def consentry(folder: Path, *arguments: str) -> str:
+    """Runs `consentry ARGUMENTS` with the settings in `folder`; standard output. Fails where the exit code is not 0."""
+    command = [*COMMAND, *arguments, "--config", str(folder / "consentry.yaml")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=environment())
+    assert done.returncode == 0, f"consentry {' '.join(arguments)}: {done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def set_up_consent(folder: Path, database: str) -> None:
+    """Makes the ledger and gives the apps' logins the rights that the rules need."""
+    consentry(folder, "consent", "setup", "--apply", "--database", database)
+
+
+def environment() -> dict[str, str]:
+    """The tests' own, without what would change where libpq and asyncpg connect to."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PG")}
