@@ -5,15 +5,16 @@ All errors are found at once, each with file and line. This is also where rule f
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import parse_qs, quote, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qs, quote, unquote, urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from proxy.errors import ConsentryError, UnreachableError
 from proxy.yaml_lines import Place, Problem, ProblemsError, nearest, read_yaml
@@ -22,27 +23,28 @@ _SIZES = {"b": 1, "kb": 1024, "mb": 1024**2, "gb": 1024**3}
 _TIMES = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _VARIABLE = re.compile(r"\$\{(?P<name>\w+)(?::-(?P<default>[^}]*))?\}")
 _LATER = {
-    "web": "the web side is not in this version",
-    "users": "auth mode terminate is not in this version",
-    "upstream_user": "auth mode terminate is not in this version",
-    "upstream_password": "auth mode terminate is not in this version",
-    "client_ca": "tls mode verify-client is not in this version",
-    "rotate": "rotation of the audit log is not in this version",
+    "web": "the web side",
+    "auth.users": "auth mode terminate",
+    "auth.upstream_user": "auth mode terminate",
+    "auth.upstream_password": "auth mode terminate",
+    "tls.client_ca": "tls mode verify-client",
+    "audit.rotate": "rotation of the audit log",
+    "audit.key": "signing of the audit log",
 }
 
 _LATER_WORDS = {"terminate": "auth mode terminate", "verify-client": "tls mode verify-client"}
 
 
 def _size(value: Any) -> int:
-    return int(_with_unit(value, _SIZES, "a size, such as 16MB"))
+    return int(_with_unit(value, _SIZES, "a size such as 16MB"))
 
 
 def _seconds(value: Any) -> float:
-    return _with_unit(value, _TIMES, "a time, such as 5s")
+    return _with_unit(value, _TIMES, "a time such as 5s")
 
 
 def _with_unit(value: Any, units: Mapping[str, float], what: str) -> float:
-    if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf:
         return value
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", str(value))
     unit = found[2].lower() if found else ""
@@ -53,6 +55,30 @@ def _with_unit(value: Any, units: Mapping[str, float], what: str) -> float:
 
 def _addresses(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
+
+
+def _address(value: str) -> str:
+    port = re.fullmatch(r".+:(\d{1,5})", value)
+    if not value.startswith("/") and (port is None or int(port[1]) > 65_535):
+        raise ValueError(f'"{value}" is neither host:port nor the folder of a unix socket')
+    return value
+
+
+def _upstream(value: str) -> str:
+    parse_upstream(value, "")
+    return value
+
+
+def _dsn(value: str) -> str:
+    # The value itself is not shown: a password may be in it.
+    if value and not _uri(value, "postgresql://user@host:port/name").hostname and "host=" not in value:
+        raise ValueError("the URI names no host: postgresql://user@host:port/name")
+    return value
+
+
+def _number(value: Any) -> Any:
+    """A number that came from the environment."""
+    return int(value) if isinstance(value, str) and value.isdecimal() else value
 
 
 def _word(value: Any) -> Any:
@@ -71,7 +97,7 @@ class _Section(BaseModel):
 class DatabaseSettings(_Section):
     """One database that apps may ask for."""
 
-    upstream: str = Field(
+    upstream: Annotated[str, AfterValidator(_upstream)] = Field(
         description="URI of the database: postgresql://host:port/name?sslmode=verify-full&sslrootcert=..."
     )
     rules: str = Field(description="A file of rules, or a folder of *.yaml files.")
@@ -90,6 +116,12 @@ class TlsSettings(_Section):
     certificate: Path | None = None
     key: Path | None = None
 
+    @model_validator(mode="after")
+    def _has_files(self) -> TlsSettings:
+        if self.mode != "off" and not (self.certificate and self.key):
+            raise ValueError(f"mode {self.mode} needs certificate and key")
+        return self
+
 
 class AuditSettings(_Section):
     directory: Path = Path("audit")
@@ -100,14 +132,15 @@ class AuditSettings(_Section):
 
 
 class ControlSettings(_Section):
-    dsn: str = Field(
+    dsn: Annotated[str, AfterValidator(_dsn)] = Field(
         default="", description="Consentry's own connection; the default is the upstream, as user consentry."
     )
+    password_file: Path | None = Field(default=None, description="A file with the password for this connection.")
 
 
 class LimitSettings(_Section):
     connections: int = Field(default=10_000, ge=1)
-    statement_bytes: Size = 16 * 1024**2
+    statement_bytes: Annotated[Size, Field(ge=1)] = 16 * 1024**2
     idle_timeout: Seconds = 0.0
     connect_timeout: Seconds = 5.0
 
@@ -115,10 +148,14 @@ class LimitSettings(_Section):
 class Settings(_Section):
     """The whole file."""
 
-    listen: Annotated[list[str], BeforeValidator(_addresses)] = Field(
-        default=["127.0.0.1:6432"], description="host:port, a list of them, or the folder of a unix socket."
+    listen: Annotated[list[Annotated[str, AfterValidator(_address)]], BeforeValidator(_addresses)] = Field(
+        default=["127.0.0.1:6432"],
+        min_length=1,
+        description="host:port, a list of them, or the folder of a unix socket.",
     )
-    workers: Literal["auto", 1] = Field(default="auto", description="One worker in this version.")
+    workers: Annotated[Literal["auto", 1], BeforeValidator(_number)] = Field(
+        default="auto", description="One worker in this version."
+    )
     databases: dict[str, DatabaseSettings] = Field(min_length=1)
     auth: AuthSettings = AuthSettings()
     tls: TlsSettings = TlsSettings()
@@ -161,20 +198,28 @@ class Configuration:
         return UpstreamAddress(address.host, address.port, address.dbname, address.user, address.sslmode, ca)
 
     def control_dsn(self, database: str) -> str:
-        """The URI of Consentry's own connection to a database."""
-        address = self.upstream(database)
-        if self.settings.control.dsn:
-            parts = urlsplit(self.settings.control.dsn)
-            same_server = parts._replace(path="/" + quote(address.dbname, safe=""))
-            return (same_server if parts.scheme else parts).geturl()
-        user = quote(address.user or "consentry", safe="")
+        """The URI of Consentry's own connection to a database. Raises UnreachableError: no file of the password."""
+        address, control = self.upstream(database), self.settings.control
+        name = quote(address.dbname, safe="")
+        secret = ""
+        if control.password_file is not None:
+            secret = ":" + quote(read_text(self.path(control.password_file)).rstrip("\r\n"), safe="")
+        if control.dsn:
+            parts = urlsplit(control.dsn)
+            login, _, where = parts.netloc.rpartition("@")
+            if secret:
+                login = login.partition(":")[0] + secret
+            at = f"{login}@{where}" if login else where
+            return f"{parts.scheme}://{at}/{name}" + (f"?{parts.query}" if parts.query else "")
+        user = quote(address.user or "consentry", safe="") + secret
         query = f"sslmode={address.sslmode}"
         if address.sslrootcert is not None:
             query += f"&sslrootcert={quote(str(address.sslrootcert))}"
         if address.host.startswith("/"):
             query += f"&host={quote(address.host, safe='')}&port={address.port}"
-            return f"postgresql://{user}@/{address.dbname}?{query}"
-        return f"postgresql://{user}@{address.host}:{address.port}/{address.dbname}?{query}"
+            return f"postgresql://{user}@/{name}?{query}"
+        host = f"[{address.host}]" if ":" in address.host else address.host
+        return f"postgresql://{user}@{host}:{address.port}/{name}?{query}"
 
     def rules_files(self, database: str) -> list[tuple[str, str]]:
         """(name, text) of each file of rules, by name. Raises UnreachableError where they cannot be read."""
@@ -209,32 +254,36 @@ def load_settings(file: Path, environment: Mapping[str, str] | None = None) -> C
     text = read_text(file)
     problems: list[Problem] = []
     data, place = read_yaml(str(file), text, problems, switches_are_words=True)
-    data = _expand(data, place, os.environ if environment is None else environment, problems)
+    if problems and data is None:
+        raise SettingsError(problems)
+    if isinstance(data, dict):  # `audit:` with everything below it commented out
+        data = {key: value for key, value in data.items() if value is not None or place.children[key].raw != ""}
+    data = _expand("", data, place, os.environ if environment is None else environment, problems)
     settings: Settings | None = None
     try:
         settings = Settings.model_validate(data)
     except ValidationError as error:
-        problems += [_problem(detail, place) for detail in error.errors(include_url=False)]
-    if settings is not None:
-        problems += _check(settings, place)
+        found = error.errors(include_url=False)
+        problems += [_problem(detail, place) for detail in found if not place.find(detail["loc"]).reported]
     if problems or settings is None:
         raise SettingsError(problems)
     return Configuration(settings, file.resolve().parent)
 
 
-def _expand(value: Any, place: Place, environment: Mapping[str, str], problems: list[Problem]) -> Any:
+def _expand(key: str, value: Any, place: Place, environment: Mapping[str, str], problems: list[Problem]) -> Any:
     """`${NAME}` and `${NAME:-default}` replaced, in every string."""
     if isinstance(value, dict):
-        return {k: _expand(v, place.children.get(k, place), environment, problems) for k, v in value.items()}
+        return {k: _expand(k, v, place.children.get(k, place), environment, problems) for k, v in value.items()}
     if isinstance(value, list):
-        return [_expand(v, place.children.get(i, place), environment, problems) for i, v in enumerate(value)]
+        return [_expand(key, v, place.children.get(i, place), environment, problems) for i, v in enumerate(value)]
     if not isinstance(value, str):
         return value
 
     def replace(found: re.Match[str]) -> str:
         given = environment.get(found["name"])
         if given is None and found["default"] is None:
-            problems.append(place.problem(f"the environment has no variable {found['name']}"))
+            problems.append(place.problem(f"{key}: the environment has no variable {found['name']}"))
+            place.reported = True
         return found["default"] or "" if given is None else given
 
     return _VARIABLE.sub(replace, value)
@@ -242,22 +291,46 @@ def _expand(value: Any, place: Place, environment: Mapping[str, str], problems: 
 
 def _problem(detail: Any, root: Place) -> Problem:
     loc = detail["loc"]
-    key = str(loc[-1]) if loc else "the file"
+    names = [step for step in loc if isinstance(step, str)]
+    key = names[-1] if names else "the file"
     file, line = root.key_line(loc) if loc else (root.file, root.line)
-    if detail["type"] == "extra_forbidden":
-        if key in _LATER:
-            return Problem(file, line, f"{key}: not in this version: {_LATER[key]}")
-        return Problem(file, line, f'unknown key "{key}"{nearest(key, _known(loc))}')
-    if detail["type"] == "missing":
-        return Problem(file, line, f"`{key}` is missing")
-    if detail["type"] == "literal_error":
+    return Problem(file, line, _message(detail, key, loc))
+
+
+def _message(detail: Any, key: str, loc: tuple[Any, ...]) -> str:
+    """What is wrong and what would be right."""
+    kind, given = detail["type"], detail["input"]
+    if kind == "extra_forbidden":
+        later = _LATER.get(".".join(str(step) for step in loc))
+        return f"{key}: not in this version: {later}" if later else f'unknown key "{key}"{nearest(key, _known(loc))}'
+    if kind == "missing":
+        return f"`{key}` is missing"
+    if kind == "literal_error":
         expected = str(detail["ctx"]["expected"]).replace("'", "")
-        later = _LATER_WORDS.get(str(detail["input"]))
+        later = _LATER_WORDS.get(str(given))
         if later is not None or key == "workers":
-            return Problem(file, line, f"{key}: not in this version: {later or 'several workers'}; write {expected}")
-        return Problem(file, line, f'{key}: "{detail["input"]}" is not {expected}')
-    message = str(detail["msg"]).removeprefix("Value error, ")
-    return Problem(file, line, f"{key}: {message}")
+            return f"{key}: not in this version: {later or 'several workers'}; write {expected}"
+        return f'{key}: "{given}" is not {expected}{nearest(str(given), re.split(", | or ", expected))}'
+    if kind in _EXPECTED:
+        shown = "" if given in (None, "") or isinstance(given, dict | list) else f', not "{given}"'
+        return f"{key}: {_EXPECTED[kind].format(**detail.get('ctx', {}))} is expected{shown}"
+    return f"{key}: {str(detail['msg']).removeprefix('Value error, ')}"
+
+
+_EXPECTED = {
+    "model_type": "a mapping (key: value)",
+    "dict_type": "a mapping (key: value)",
+    "list_type": "a word or a list",
+    "string_type": "a text",
+    "path_type": "the path of a file",
+    "bool_parsing": "true or false",
+    "bool_type": "true or false",
+    "int_parsing": "a whole number",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "greater_than_equal": "{ge} or more",
+    "too_short": "at least one",
+}
 
 
 def _known(loc: tuple[Any, ...]) -> list[str]:
@@ -274,27 +347,20 @@ def _known(loc: tuple[Any, ...]) -> list[str]:
     return list(model.model_fields)
 
 
-def _check(settings: Settings, place: Place) -> list[Problem]:
-    problems = []
-    for name, database in settings.databases.items():
-        try:
-            parse_upstream(database.upstream, name)
-        except ValueError as error:
-            problems.append(Problem(*place.key_line(("databases", name, "upstream")), f"upstream: {error}"))
-    if settings.tls.mode != "off" and not (settings.tls.certificate and settings.tls.key):
-        problems.append(Problem(*place.key_line(("tls",)), f"tls mode {settings.tls.mode} needs certificate and key"))
-    for number, address in enumerate(settings.listen):
-        if not address.startswith("/") and not re.fullmatch(r".+:\d{1,5}", address):
-            message = f'listen: "{address}" is neither host:port nor the folder of a unix socket'
-            problems.append(Problem(*place.key_line(("listen", number)), message))
-    return problems
+def _uri(uri: str, example: str) -> SplitResult:
+    parts = urlsplit(uri)
+    if parts.scheme not in ("postgresql", "postgres"):
+        raise ValueError(f"a URI is expected: {example}")
+    try:
+        _ = parts.port
+    except ValueError:
+        raise ValueError("the port is no number up to 65535") from None
+    return parts
 
 
 def parse_upstream(uri: str, database: str) -> UpstreamAddress:
     """Reads postgresql://[user@]host[:port]/dbname?sslmode=... Raises ValueError."""
-    parts = urlsplit(uri)
-    if parts.scheme not in ("postgresql", "postgres"):
-        raise ValueError("a URI is expected: postgresql://host:port/name")
+    parts = _uri(uri, "postgresql://host:port/name")
     if parts.password is not None:
         raise ValueError("no password belongs here: each app's own goes through (control.dsn is Consentry's own)")
     query = {key: values[-1] for key, values in parse_qs(parts.query).items()}
@@ -302,6 +368,8 @@ def parse_upstream(uri: str, database: str) -> UpstreamAddress:
     if unknown:
         known = ("sslmode", "sslrootcert", "host", "port")
         raise ValueError(f'unknown parameter "{unknown[0]}"{nearest(unknown[0], known)}')
+    if not re.fullmatch(r"\d{1,5}", query.get("port", "5432")):
+        raise ValueError("the port is no number up to 65535")
     modes = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
     mode = query.get("sslmode", "prefer")
     if mode not in modes:
