@@ -1,0 +1,248 @@
+"""Queries side by side: WITH, FROM and GROUP BY. Each read of a governed relation must be its governed form."""
+
+from __future__ import annotations
+
+from proxy.errors import insufficient_privilege
+from proxy.rewrite.verify_form import SYSTEM_COLUMNS
+from proxy.rewrite.verify_leak import LeakProof, is_copy
+from proxy.rewrite.verify_names import Named
+from proxy.rewrite.verify_nodes import Ctes, NodeWalk, differs
+from proxy.rewrite.verify_scope import Columns, Level, Source, output_columns, renamed
+from proxy.rewrite.verify_tree import Node, flattened, parse, strings
+
+_SAMPLING = frozenset({"system", "bernoulli"})
+_FENCE: Node = {key: parse("SELECT 1 OFFSET 0")[0]["SelectStmt"][key] for key in ("limitOffset", "limitOption")}
+
+
+class ReadWalk(NodeWalk):
+    """SELECT and what stands in FROM."""
+
+    def _with(self, b: Node, a: Node, parent: Level | None, ctes: Ctes) -> Ctes:
+        """The CTEs that the statement sees."""
+        if ("withClause" in b) != ("withClause" in a):
+            raise differs("WITH came or went")
+        if "withClause" not in b:
+            return ctes
+        known = dict(ctes)
+        bw, aw = b["withClause"], a["withClause"]
+        if bw.get("recursive") != aw.get("recursive") or len(bw["ctes"]) != len(aw["ctes"]):
+            raise differs("WITH changed")
+        items = [item["CommonTableExpr"] for item in bw["ctes"]]
+        if bw.get("recursive"):
+            known.update({item["ctename"]: item for item in items})
+        for bc, other in zip(items, aw["ctes"], strict=True):
+            ac = other["CommonTableExpr"]
+            self.query(bc["ctequery"], ac["ctequery"], parent, dict(known))
+            self._fields("CommonTableExpr", bc, ac, Level(parent, known), skip=("ctequery",))
+            known[bc["ctename"]] = bc
+        return known
+
+    def _select(self, b: Node, a: Node, parent: Level | None, ctes: Ctes) -> None:
+        ctes = self._with(b, a, parent, ctes)
+        level = Level(parent, ctes, where=b.get("whereClause"))
+        if "larg" in b:
+            self._select(b["larg"], a["larg"], parent, ctes)
+            self._select(b["rarg"], a["rarg"], parent, ctes)
+            level.sources.append(Source("", output_columns({"SelectStmt": b}, None)))
+        self._from(b.get("fromClause", []), a.get("fromClause", []), level)
+        for lock in b.get("lockingClause", ()):
+            if lock.keys() != {"LockingClause"}:
+                raise differs("a locking clause")
+        if b.get("lockingClause") != a.get("lockingClause"):
+            raise differs("the locking clause changed")
+        if "intoClause" in b:
+            relation = b["intoClause"]["rel"]
+            if relation.get("relpersistence") != "t" and relation.get("schemaname") != "pg_temp":
+                raise insufficient_privilege("SELECT INTO may make temp tables only")
+        if b.get("intoClause") != a.get("intoClause"):
+            raise differs("INTO changed")
+        a = self._without_added_groups(b, a, level)
+        skip = ("withClause", "larg", "rarg", "fromClause", "lockingClause", "intoClause")
+        self._fields("SelectStmt", b, a, level, skip=skip)
+
+    def _without_added_groups(self, b: Node, a: Node, level: Level) -> Node:
+        """GROUP BY may have columns of forms added at its front: they make groups no finer than their key does."""
+        more = len(a.get("groupClause", ())) - len(b.get("groupClause", ()))
+        if more <= 0 or "groupClause" not in b:
+            return a
+        for item in a["groupClause"][:more]:
+            words = strings(item["ColumnRef"]["fields"]) if "ColumnRef" in item else []
+            source = level.named(words[0]) if len(words) == 2 else None
+            if not (isinstance(source, Source) and source.form and source.columns and words[1] in source.columns):
+                raise differs("GROUP BY has other columns")
+        return {**a, "groupClause": a["groupClause"][more:]}
+
+    # -- FROM ---------------------------------------------------------------------------------------------------------
+
+    def _from(self, before: list[Node], after: list[Node], level: Level) -> None:
+        if len(before) != len(after):
+            raise differs("FROM has another number of items")
+        for b, a in zip(before, after, strict=True):
+            level.sources += self._item(b, a, level)
+
+    def _item(self, before: Node, after: Node, level: Level) -> list[Source]:
+        ((kind, b),) = before.items()
+        if kind == "RangeVar":
+            return [self._relation(b, after, level, None)]
+        if kind == "RangeTableSample":
+            method = strings(b["method"])[-1]
+            if method not in _SAMPLING:
+                raise insufficient_privilege(f"tablesample method {method} is not allowed")
+            self._nodes(b.get("args", []), b.get("args", []), Level(level.parent, level.ctes))
+            self._node(b.get("repeatable"), b.get("repeatable"), Level(level.parent, level.ctes))
+            return [self._relation(b["relation"]["RangeVar"], after, level, b)]
+        if list(after) != [kind]:
+            raise differs(f"{kind} in FROM became another thing")
+        a = after[kind]
+        if kind == "RangeSubselect":
+            if b.get("lateral") != a.get("lateral") or b.get("alias") != a.get("alias"):
+                raise differs("a sub-query's alias changed")
+            outer = Level(level.parent, level.ctes, list(level.sources)) if b.get("lateral") else level.parent
+            self.query(b["subquery"], a["subquery"], outer, level.ctes)
+            name = b.get("alias", {}).get("aliasname", "")
+            return [Source(name, output_columns(b["subquery"], b.get("alias")), aliased=True)]
+        if kind == "JoinExpr":
+            return self._join(b, a, level)
+        if kind in ("RangeFunction", "RangeTableFunc", "JsonTable"):
+            self._body(kind, b, a, Level(level.parent, level.ctes, list(level.sources)))
+            return [Source(b.get("alias", {}).get("aliasname", ""), None, aliased=True)]
+        raise differs(f"{kind} in FROM is not known")
+
+    def _join(self, b: Node, a: Node, level: Level) -> list[Source]:
+        left = self._item(b["larg"], a["larg"], level)
+        beside = Level(level.parent, level.ctes, [*level.sources, *left], where=level.where)
+        sides = [*left, *self._item(b["rarg"], a["rarg"], beside)]
+        on = Level(level.parent, level.ctes, sides)
+        self._fields("JoinExpr", b, a, on, skip=("larg", "rarg"))
+        if "alias" in b:
+            return [Source(b["alias"]["aliasname"], None, aliased=True)]
+        if "join_using_alias" in b:
+            sides.append(Source(b["join_using_alias"]["aliasname"], None, aliased=True))
+        return sides
+
+    def _relation(self, b: Node, after: Node, level: Level, sample: Node | None) -> Source:
+        """A name in FROM. `sample`: its TABLESAMPLE."""
+        alias = b.get("alias")
+        shown = alias["aliasname"] if alias else b["relname"]
+        same = {"RangeTableSample": sample} if sample is not None else {"RangeVar": b}
+        if "schemaname" not in b and b["relname"] in level.ctes:
+            if after != same:
+                raise differs(f"CTE {b['relname']} was replaced")
+            cte = level.ctes[b["relname"]]
+            names = {"aliasname": "", "colnames": cte["aliascolnames"]} if "aliascolnames" in cte else None
+            return Source(shown, renamed(output_columns(cte["ctequery"], names), alias), aliased=True)
+        named = self._names.source(b)
+        if named.meaning in ("same", "temporary"):
+            if after != same:
+                raise differs(f"{b['relname']} was replaced")
+            columns: Columns | None = None
+            if named.relation is not None:
+                columns = {column.name: column for column in named.relation.columns if column.number > 0}
+            if named.table is not None and named.table.rows:
+                self.row_policies = True
+            return Source(
+                shown,
+                renamed(columns, alias),
+                named.relation,
+                named.table,
+                aliased=bool(alias),
+                has_system_columns=True,
+            )
+        a = after.get("RangeSubselect")
+        if a is None or a.get("lateral") or a.get("alias") != (alias or {"aliasname": b["relname"]}):
+            raise differs(f"{b['relname']} is not inside of its governed form")
+        select: Node = a["subquery"]["SelectStmt"]
+        if named.meaning == "system":
+            if sample is not None:
+                raise differs("a catalog is not sampled")
+            self._check_catalog(named, select, b)
+            return Source(shown, None, named.relation, aliased=True)
+        system = self._check_form(named, select, b, level, shown, sample)
+        assert named.table is not None
+        assert named.relation is not None
+        visible: Columns = {
+            column.name: named.relation.column(column.name)
+            for column in named.table.columns
+            if column.treatment.visible
+        }
+        return Source(
+            shown,
+            renamed(visible, alias),
+            named.relation,
+            named.table,
+            form=True,
+            aliased=bool(alias),
+            system_columns=system,
+        )
+
+    def _check_catalog(self, named: Named, select: Node, b: Node) -> None:
+        expected = self._forms.subquery(named.text)["SelectStmt"]
+        targets = list(select["targetList"])
+        while len(targets) > len(expected["targetList"]):
+            words = strings(targets.pop()["ResTarget"]["val"]["ColumnRef"]["fields"])
+            if words[0] != "t" or words[1] not in SYSTEM_COLUMNS or len(words) != 2:
+                raise differs(f"catalog {b['relname']} shows another column")
+        if {**select, "targetList": targets} != expected:
+            raise differs(f"catalog {b['relname']} is not as the app has it")
+
+    def _check_form(
+        self, named: Named, select: Node, b: Node, level: Level, shown: str, sample: Node | None
+    ) -> tuple[str, ...]:
+        """That a sub-query is the governed form; gives the system columns that it shows."""
+        table, relation = named.table, named.relation
+        assert table is not None
+        assert relation is not None
+        visible = sum(column.treatment.visible for column in table.columns)
+        system = tuple(
+            strings(item["ResTarget"]["val"]["ColumnRef"]["fields"])[-1]
+            for item in select.get("targetList", [])[visible:]
+        )
+        if not SYSTEM_COLUMNS.issuperset(system):
+            raise differs(f"the form of {table.name} shows another column")
+        form = self._forms.read(table, relation, not b.get("inh", False), self._locking, system)
+        sources = select.get("fromClause")
+        if sample is not None and sources:
+            sources = [_unsampled(sources[0], sample), *sources[1:]]
+        if select.get("targetList", []) != form.targets or sources != form.sources:
+            raise differs(f"the form of {table.name} is not the app's")
+        if select.keys() - {"targetList", "fromClause", "whereClause", "limitOffset", "limitOption", "op"}:
+            raise differs(f"the form of {table.name} has more than it should")
+        if select["op"] != "SETOP_NONE":
+            raise differs("a set operation in a form")
+        conjuncts = flattened(select.get("whereClause"))
+        own, copied = conjuncts[: len(form.conjuncts)], conjuncts[len(form.conjuncts) :]
+        if own != form.conjuncts:
+            raise differs(f"the row policies of {table.name} are not there")
+        fenced = "limitOffset" in select
+        if fenced and {key: select.get(key) for key in _FENCE} != _FENCE:
+            raise differs("the fence is not OFFSET 0")
+        if table.rows:
+            self.row_policies = True
+            if not fenced and not self._leakproof():
+                raise differs(f"the form of {table.name} needs a fence")
+        elif fenced:
+            raise differs("a fence that nothing needs")
+        if copied:
+            columns: Columns = {c.name: relation.column(c.name) for c in table.columns if c.treatment.visible}
+            source = Source(shown, renamed(columns, b.get("alias")), relation, table)
+            for conjunct in copied:
+                if not fenced or not is_copy(conjunct, level.where, source, "_t", (shown,), self._parameters):
+                    raise differs(f"a comparison inside of the form of {table.name} is none of the app's")
+        return system
+
+    def _leakproof(self) -> bool:
+        if self._proof is None:
+            self._proof = LeakProof(self._names, self._parameters).proves(self._statement)
+        return self._proof
+
+
+def _unsampled(source: Node, sample: Node) -> Node:
+    """A form's source with its leftmost relation taken out of the sample, which must be the app's."""
+    if "JoinExpr" in source:
+        join = source["JoinExpr"]
+        return {"JoinExpr": {**join, "larg": _unsampled(join["larg"], sample)}}
+    inner = source.get("RangeTableSample", {})
+    if {**inner, "relation": None} != {**sample, "relation": None}:
+        raise differs("another sample")
+    relation: Node = inner["relation"]
+    return relation
