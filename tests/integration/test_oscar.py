@@ -1,24 +1,85 @@
-"""A real shop, django-oscar, through the gateway: its migrations, its data, its pages, what its partner gets."""
+"""A real shop, django-oscar, through the gateway: its migrations, its data, its pages, what its partner gets.
+
+Two databases are built by the same programs, one worked on directly, one through the gateway; what they render and what
+they hold must be equal.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
+from psycopg import sql
 
-from tests.integration.oscar.running import MIGRATIONS, Gateway, run
+from tests.integration.oscar.running import MIGRATIONS, ROOT, Gateway, Program, run
 from tests.servers import PgServer
 
 pytestmark = pytest.mark.timeout(240)
 
-TEMPLATE = "oscar_migrated"
+OSCAR = Path(__file__).parent / "oscar"
+TEMPLATE, DIRECT, GOVERNED = "oscar_migrated", "oscar_direct", "oscar_governed"
 LOGINS = ("deploy", "crm_app", "partner_app")
+# A column that the shop does not know, as databases have them, and the rights of the shop's logins.
+PREPARE = """
+ALTER TABLE auth_user ADD COLUMN national_id text DEFAULT 'secret number';
+GRANT ALL ON ALL TABLES IN SCHEMA public TO crm_app, partner_app;
+GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO crm_app, partner_app;
+DO $$ DECLARE t regclass; BEGIN  -- plans, and with them the order of rows, must not change by themselves
+  FOR t IN SELECT oid FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace LOOP
+    EXECUTE format('ALTER TABLE %s SET (autovacuum_enabled = off)', t);
+  END LOOP;
+END $$;
+"""
 
 
 @dataclass
-class Migrated:
-    records: list[dict[str, object]]
+class Shop:
+    """The two shops. `answers` by name of a program: what it printed, directly and through the gateway."""
+
+    server: PgServer
+    folder: Path
+    gateway: Gateway
+    answers: dict[str, tuple[list[Any], list[Any]]] = field(default_factory=dict)
+
+    def both(self, name: str, *arguments: str) -> tuple[list[Any], list[Any]]:
+        """Runs a program of tests/integration/oscar on both databases at once, as the shop's own login."""
+        if name not in self.answers:
+            module = f"tests.integration.oscar.{name}"
+            direct = Program(module, self.server.dsn(DIRECT, "crm_app"), self.folder / f"{name}.direct.out", *arguments)
+            governed = Program(
+                module, self.gateway.dsn("crm_app", GOVERNED), self.folder / f"{name}.governed.out", *arguments
+            )
+            self.answers[name] = direct.wait(), governed.wait()
+        return self.answers[name]
+
+    def differing_tables(self) -> dict[str, tuple[list[str], list[str]]]:
+        """By table: the rows that only the direct database has, those that only the governed one has."""
+        direct, governed = self._rows(DIRECT), self._rows(GOVERNED)
+        assert direct.keys() == governed.keys()
+        assert sum(map(len, direct.values())) > 1000
+        return {
+            name: (sorted(rows - governed[name]), sorted(governed[name] - rows))
+            for name, rows in direct.items()
+            if rows != governed[name]
+        }
+
+    def _rows(self, database: str) -> dict[str, set[str]]:
+        with self.server.connect(database) as connection:
+            names = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
+            return {
+                name: {
+                    row
+                    for (row,) in connection.execute(
+                        sql.SQL("SELECT t::text || '/' || count(*) FROM {} t GROUP BY t.*").format(sql.Identifier(name))
+                    )
+                }
+                for (name,) in names
+            }
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +88,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def migrated(pg_server: PgServer, folder: Path) -> Migrated:
-    """The shop's tables, made through the gateway from nothing, in a database that others are copied from."""
+def migrated(pg_server: PgServer, folder: Path) -> list[dict[str, Any]]:
+    """The shop's tables, made through the gateway from nothing, in a database that others are copied from.
+
+    The gateway's log of it.
+    """
     for login in LOGINS:
         pg_server.create_login(login, group="auth_trust")
     pg_server.create_database(TEMPLATE, "GRANT ALL ON SCHEMA public TO deploy")
@@ -39,16 +103,53 @@ def migrated(pg_server: PgServer, folder: Path) -> Migrated:
         run("django", gateway.dsn("deploy", TEMPLATE), folder / "again.out", "migrate", "--check", "-v", "0")
     finally:
         gateway.close()
-    return Migrated(gateway.records("migrations"))
+    pg_server.run(TEMPLATE, PREPARE)
+    return gateway.records("migrations")
 
 
-def test_migrations_run_through_the_gateway(migrated: Migrated, pg_server: PgServer) -> None:
+@pytest.fixture(scope="module")
+def shop(migrated: list[dict[str, Any]], pg_server: PgServer, folder: Path) -> Iterator[Shop]:
+    for name in (DIRECT, GOVERNED):
+        copy_database(pg_server, name)
+    gateway = Gateway(pg_server, folder / "gateway", {GOVERNED: (OSCAR / "rules.yaml").read_text()}, prepare=setup)
+    try:
+        yield Shop(pg_server, folder, gateway)
+    finally:
+        gateway.close()
+
+
+def copy_database(server: PgServer, name: str) -> None:
+    server.create_database(name)
+    with server.connect() as connection:
+        connection.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(name)))
+        copy = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
+        connection.execute(copy.format(sql.Identifier(name), sql.Identifier(TEMPLATE)))
+
+
+def setup(server: PgServer, settings: Path) -> None:
+    """`consentry consent setup` as the database's owner."""
+    command = [sys.executable, "-c", "from proxy.cli.main import main; main()", "consent", "setup", "--apply"]
+    done = subprocess.run(
+        [*command, "--config", str(settings), "--dsn", server.dsn(GOVERNED)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_migrations_run_through_the_gateway(migrated: list[dict[str, Any]], pg_server: PgServer) -> None:
     with pg_server.connect(TEMPLATE) as connection:
-        row = connection.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").fetchone()
-        done = connection.execute("SELECT count(*) FROM django_migrations").fetchone()
-    assert row is not None
-    assert row[0] > 80
-    assert done is not None
-    assert done[0] > 150
-    assert not [record for record in migrated.records if record["event"] == "refused"]
-    assert len(migrated.records) > 1000
+        tables = connection.execute("SELECT FROM pg_tables WHERE schemaname = 'public'").rowcount
+        done = connection.execute("SELECT FROM django_migrations").rowcount
+    assert tables > 80
+    assert done > 150
+    assert len(migrated) > 1000
+    assert not [record for record in migrated if record["event"] == "refused"]
+
+
+def test_the_shop_is_filled_as_directly(shop: Shop) -> None:
+    direct, governed = shop.both("shop")
+    assert direct == governed
+    assert shop.differing_tables() == {}

@@ -1,13 +1,14 @@
 """The clock and the dice of a run: two runs of the same requests write and render the same bytes.
 
-Imported by settings.py, before anything takes these functions by name.
+Imported by settings.py, before anything takes these functions by name. `begin` starts a step: what an earlier step did
+differently then makes no difference.
 """
 
 from __future__ import annotations
 
 import random
+import time
 from datetime import UTC, datetime, timedelta
-from itertools import count
 
 from django.contrib.auth.hashers import MD5PasswordHasher
 from django.contrib.auth.tokens import PasswordResetTokenGenerator
@@ -16,13 +17,23 @@ from oscar.core.thumbnails import AbstractThumbnailer
 
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 
-_ticks = count(1)
 _dice = random.Random(5)
+_step = START
+_ticks = 0
+
+
+def begin(step: int) -> None:
+    """The clock at so many minutes after its start, the dice as they fall in that minute."""
+    global _step, _ticks
+    _step, _ticks = START + timedelta(minutes=step), 0
+    _dice.seed(step)
 
 
 def now() -> datetime:
     """One millisecond later at each call."""
-    return START + timedelta(milliseconds=next(_ticks))
+    global _ticks
+    _ticks += 1
+    return _step + timedelta(milliseconds=_ticks)
 
 
 def get_random_string(length: int, allowed_chars: str = crypto.RANDOM_STRING_CHARS) -> str:
@@ -30,6 +41,7 @@ def get_random_string(length: int, allowed_chars: str = crypto.RANDOM_STRING_CHA
 
 
 timezone.now = now
+time.time = lambda: _step.timestamp()  # signatures with a time in them
 crypto.get_random_string = get_random_string
 PasswordResetTokenGenerator._now = lambda self: START.replace(tzinfo=None)  # type: ignore[attr-defined]
 

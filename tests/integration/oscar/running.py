@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +24,18 @@ apps:
 
 
 class Gateway:
-    """`consentry serve` over databases of one server; `rules` is the YAML text for each of them."""
+    """`consentry serve` over databases of one server; `rules` is the YAML text for each of them.
 
-    def __init__(self, server: PgServer, directory: Path, rules: Mapping[str, str]) -> None:
+    `prepare` gets the settings' file before the gateway starts.
+    """
+
+    def __init__(
+        self,
+        server: PgServer,
+        directory: Path,
+        rules: Mapping[str, str],
+        prepare: Callable[[PgServer, Path], None] | None = None,
+    ) -> None:
         self.directory = directory
         self.port = _free_port()
         directory.mkdir(parents=True, exist_ok=True)
@@ -44,6 +53,8 @@ class Gateway:
         }
         self.settings = directory / "consentry.yaml"
         self.settings.write_text(json.dumps(settings))  # JSON is YAML
+        if prepare is not None:
+            prepare(server, self.settings)
         self.log = directory / "gateway.log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
