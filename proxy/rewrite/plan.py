@@ -24,7 +24,7 @@ from proxy.rewrite.result import REFUSED_TEXT, Effect, Plan, StatementInfo
 from proxy.rewrite.scope import SYSTEM_SCHEMAS, Reference
 from proxy.rewrite.select import rewrite_reads
 from proxy.rewrite.splice import Edit, splice
-from proxy.rewrite.statements import check_explain, check_into, check_statement, effects_of
+from proxy.rewrite.statements import Names, check_explain, check_into, check_statement, effects_of
 from proxy.rewrite.verify import Verifier
 
 log = logging.getLogger(__name__)
@@ -110,7 +110,7 @@ class Planner:
         path: SearchPath,
         parameter_types: tuple[int, ...],
     ) -> Context:
-        check_statement(statement, self.app, path)
+        check_statement(statement, self.app, Names(path, self.snapshot))
         analysis = analyse(statement, self.snapshot, path, self.app)
         check_into(analysis.nodes, self.app)
         return Context(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
-from proxy.catalog.model import SearchPath
+from proxy.catalog.model import SearchPath, Snapshot
 from proxy.errors import feature_not_supported, insufficient_privilege
 from proxy.policy.table import AppPolicy
 from proxy.rewrite.allowed import STATEMENT_KINDS
@@ -27,7 +28,15 @@ _WORDS = {
 }
 
 
-def check_statement(node: Node, app: AppPolicy, path: SearchPath) -> None:
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What names mean where the statement runs."""
+
+    path: SearchPath
+    snapshot: Snapshot
+
+
+def check_statement(node: Node, app: AppPolicy, names: Names) -> None:
     """Raises the refusal of a statement that is not on the list, or of what a listed one must not hold."""
     ((kind, fields),) = node.items()
     if kind not in STATEMENT_KINDS:
@@ -40,27 +49,27 @@ def check_statement(node: Node, app: AppPolicy, path: SearchPath) -> None:
         )
     check = _CHECKS.get(kind)
     if check is not None:
-        check(fields, app, path)
+        check(fields, app, names)
 
 
-def _check_inner(fields: Node, app: AppPolicy, path: SearchPath) -> None:
-    check_statement(fields["query"], app, path)
+def _check_inner(fields: Node, app: AppPolicy, names: Names) -> None:
+    check_statement(fields["query"], app, names)
 
 
-def _check_copy(fields: Node, app: AppPolicy, path: SearchPath) -> None:
+def _check_copy(fields: Node, app: AppPolicy, names: Names) -> None:
     if fields.get("filename") or fields.get("is_program"):
         raise insufficient_privilege(
             "COPY to or from a file or program is not allowed", "Use COPY ... TO STDOUT or FROM STDIN."
         )
     if "query" in fields:
-        check_statement(fields["query"], app, path)
+        check_statement(fields["query"], app, names)
 
 
-def _check_create_as(fields: Node, app: AppPolicy, path: SearchPath) -> None:
+def _check_create_as(fields: Node, app: AppPolicy, names: Names) -> None:
     if fields.get("objtype") == "OBJECT_MATVIEW":
         raise insufficient_privilege(f"app {app.name} may not use CREATE MATERIALIZED VIEW")
     _only_temporary(fields["into"]["rel"], app)
-    check_statement(fields["query"], app, path)
+    check_statement(fields["query"], app, names)
 
 
 def check_into(nodes: list[tuple[str, Node]], app: AppPolicy) -> None:
@@ -70,7 +79,7 @@ def check_into(nodes: list[tuple[str, Node]], app: AppPolicy) -> None:
             _only_temporary(node["rel"], app)
 
 
-def _check_create(fields: Node, app: AppPolicy, path: SearchPath) -> None:
+def _check_create(fields: Node, app: AppPolicy, names: Names) -> None:
     _only_temporary(fields["relation"], app)
     if "inhRelations" in fields or "partbound" in fields:
         raise feature_not_supported("a temp table that inherits is not supported", "List its columns.")
@@ -89,33 +98,37 @@ def _only_temporary(relation: Node, app: AppPolicy) -> None:
         )
 
 
-def _check_temporary_names(names: list[tuple[str | None, str]], app: AppPolicy, path: SearchPath) -> None:
-    for schema, name in names:
-        if not (schema == "pg_temp" or (schema is None and name in path.temporary)):
+def _check_temporary_names(found: list[tuple[str | None, str]], app: AppPolicy, names: Names) -> None:
+    for schema, name in found:
+        if not (schema == "pg_temp" or (schema is None and name in names.path.temporary)):
             raise insufficient_privilege(
                 f'app {app.name} may change the definition of temp tables only, and "{name}" is none',
                 "Run migrations and administration as a trusted app.",
             )
 
 
-def _check_drop(fields: Node, app: AppPolicy, path: SearchPath) -> None:
+def _check_drop(fields: Node, app: AppPolicy, names: Names) -> None:
+    """IF EXISTS may name what is nowhere: the server says so in a notice, and nothing is dropped."""
     if fields.get("removeType") not in ("OBJECT_TABLE", "OBJECT_INDEX"):
         raise insufficient_privilege(f"app {app.name} may drop temp tables only")
-    names = [[part["String"]["sval"] for part in item["List"]["items"]] for item in fields["objects"]]
-    _check_temporary_names([(n[-2] if len(n) > 1 else None, n[-1]) for n in names], app, path)
+    words = [[part["String"]["sval"] for part in item["List"]["items"]] for item in fields["objects"]]
+    found = [(parts[-2] if len(parts) > 1 else None, parts[-1]) for parts in words]
+    if fields.get("missing_ok"):
+        found = [(schema, name) for schema, name in found if names.snapshot.resolve(name, schema, names.path)]
+    _check_temporary_names(found, app, names)
 
 
-def _check_truncate(fields: Node, app: AppPolicy, path: SearchPath) -> None:
+def _check_truncate(fields: Node, app: AppPolicy, names: Names) -> None:
     relations = [item["RangeVar"] for item in fields["relations"]]
-    _check_temporary_names([(r.get("schemaname"), r["relname"]) for r in relations], app, path)
+    _check_temporary_names([(r.get("schemaname"), r["relname"]) for r in relations], app, names)
 
 
-def _check_index(fields: Node, app: AppPolicy, path: SearchPath) -> None:
+def _check_index(fields: Node, app: AppPolicy, names: Names) -> None:
     relation = fields["relation"]
-    _check_temporary_names([(relation.get("schemaname"), relation["relname"])], app, path)
+    _check_temporary_names([(relation.get("schemaname"), relation["relname"])], app, names)
 
 
-def _check_set(fields: Node, app: AppPolicy, path: SearchPath) -> None:
+def _check_set(fields: Node, app: AppPolicy, names: Names) -> None:
     name = fields.get("name", "")
     kind = fields["kind"]
     if kind == "VAR_SET_MULTI":  # SET TRANSACTION and SESSION CHARACTERISTICS; SNAPSHOT needs pg_export_snapshot()
@@ -146,12 +159,12 @@ def _constant(node: Node) -> str | None:
     return None
 
 
-def _check_listen(fields: Node, app: AppPolicy, path: SearchPath) -> None:
+def _check_listen(fields: Node, app: AppPolicy, names: Names) -> None:
     if fields.get("conditionname", "").startswith("consentry"):
         raise insufficient_privilege(f"app {app.name} may not use channel {fields['conditionname']}")
 
 
-_CHECKS: dict[str, Callable[[Node, AppPolicy, SearchPath], None]] = {
+_CHECKS: dict[str, Callable[[Node, AppPolicy, Names], None]] = {
     "ExplainStmt": _check_inner,
     "PrepareStmt": _check_inner,
     "DeclareCursorStmt": _check_inner,

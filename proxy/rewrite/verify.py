@@ -1,10 +1,8 @@
 """The proof: a text that is about to be sent means what the app's text means, and discloses what the app may see.
 
 It shares no code with the rewriter, only data and docs/reference/governed-form.md. Both texts are parsed by
-PostgreSQL's own
-grammar (libpg_query), and both trees are walked side by side: all must be equal but for the edits that this module
-demands by
-its own reading of the app's text. What it does not know, it refuses.
+PostgreSQL's own grammar (libpg_query), and both trees are walked side by side: all must be equal but for the edits
+that this module demands by its own reading of the app's text. What it does not know, it refuses.
 """
 
 from __future__ import annotations
@@ -42,7 +40,10 @@ class Verifier:
     def verify(self, original: str, final: str, path: SearchPath, parameter_types: tuple[int, ...] = ()) -> None:
         """Raises PgError (42501, 0A000, 42P01 ...) naming what could not be proved of `final`, sent for `original`."""
         sent = parse(original)
-        got = sent if final == original else parse(final)
+        self.prove(sent, sent if final == original else parse(final), path, parameter_types)
+
+    def prove(self, sent: list[Node], got: list[Node], path: SearchPath, parameter_types: tuple[int, ...] = ()) -> None:
+        """`verify` of the texts' trees."""
         if len(sent) != len(got):
             raise feature_not_supported("the rewritten text has another number of statements")
         names = Names(self._rights, path)
@@ -115,6 +116,8 @@ def _check_definition(kind: str, body: Node, app: AppPolicy, names: Names) -> No
         words = [[part["String"]["sval"] for part in item["List"]["items"]] for item in body["objects"]]
         found = [(parts[-1], parts[-2] if len(parts) > 1 else None) for parts in words]
     for name, schema in found:
+        if kind == "DropStmt" and body.get("missing_ok") and names.nowhere(name, schema):
+            continue
         if not names.is_temporary(name, schema):
             raise insufficient_privilege(f'app {app.name} may change temp tables only, and "{name}" is none')
 

@@ -205,6 +205,12 @@ class Names:
             raise undefined_table(f"pg_temp.{name}")
         return known
 
+    def nowhere(self, name: str, schema: str | None) -> bool:
+        """Whether neither the catalog nor the session, as far as can be told before it runs, has the relation."""
+        if name in self.created | self.unsure or self._snapshot.is_temporary(name, None, self.path):
+            return False
+        return schema == "pg_temp" or self._snapshot.resolve(name, schema, self.path) is None
+
     def missing(self, name: Node) -> bool:
         """Whether nothing in the catalog has this name."""
         relation_name, schema = self._parts(name)

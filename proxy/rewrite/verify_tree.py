@@ -21,7 +21,7 @@ Node = dict[str, Any]
 # `"location":` cannot be inside of one.
 _PLACES: Final = re.compile(
     rb',"(?:location|rexpr_list_start|rexpr_list_end|list_start|list_end|name_location|stmt_location|stmt_len)":-?\d+'
-    rb'|(?<=\{)"(?:location|rexpr_list_start|rexpr_list_end|list_start|list_end|name_location)":-?\d+,?'
+    rb'|(?<=\{)(?:"(?:location|rexpr_list_start|rexpr_list_end|list_start|list_end|name_location)":-?\d+,?)+'
 )
 
 SCALAR: Final = "="

@@ -27,7 +27,7 @@ def _query(session: Session, data: bytes, start: int, end: int) -> Outcome:
         return HOLD
     _check_length(session, start, end)
     entry = session.context.query(data[start:end])
-    if _unknown_relation(session, entry):
+    if _unknown_name(session, entry):
         return session.await_catalog()
     if any(_uncertain(session, server_name(name.encode())) for name in entry.executes):
         return session.await_answers()
@@ -64,7 +64,7 @@ def _parse(session: Session, data: bytes, start: int, end: int) -> Outcome:
         name = server_name(name)
     _check_length(session, start, end)
     entry = session.context.parse(data[after:end])
-    if _unknown_relation(session, entry):
+    if _unknown_name(session, entry):
         return session.await_catalog()
     session.refreshed = False
     if session.concerns:
@@ -241,10 +241,10 @@ def _check_length(session: Session, start: int, end: int) -> None:
         raise statement_too_long(end - start - 6, session.framing.statement_bytes)
 
 
-def _unknown_relation(session: Session, entry: Entry) -> bool:
-    """Whether the catalog should be read again before the refusal is believed: the relation may be new."""
-    refusal = entry.plan.refusal
-    return refusal is not None and refusal.sqlstate == "42P01" and not session.refreshed
+def _unknown_name(session: Session, entry: Entry) -> bool:
+    """Whether the catalog should be looked at again before the refusal is believed: what it misses may be new."""
+    refusal = entry.plan.refusal or entry.plan.refused_as
+    return refusal is not None and refusal.sqlstate in _MISSING and not session.refreshed
 
 
 def _refused_now(session: Session) -> PgError | None:
@@ -351,6 +351,10 @@ _BY_ACTION: Final[dict[Action, Handler | None]] = {
     Action.TERMINATE: _terminate,
     Action.VIOLATION: _violation,
 }
+
+
+# What a missing relation, column, function and type are: a migration may have made them since the snapshot.
+_MISSING: Final = frozenset(("42P01", "42703", "42883", "42704"))
 
 
 def _places(actions: dict[int, Action]) -> list[Handler | None]:

@@ -62,3 +62,16 @@ listen consentry_consent
 
 selec 1
 -- refused 42601 syntax error at or near "selec"
+
+-- DROP IF EXISTS of what is nowhere: the server says so in a notice
+drop table if exists nothing, pg_temp.nothing;
+-- passes
+
+-- but not of what is there
+drop table if exists customers;
+-- refused 42501 temp tables only
+
+-- an empty array beside a governed relation
+select array[]::int[], name from customers;
+-- becomes
+select array[]::int[], name from <customers>;
