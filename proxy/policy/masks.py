@@ -373,7 +373,7 @@ def _numeric(value: str, column: Column, change: Callable[[str], str]) -> str:
     if base in INTEGERS:
         largest = _LARGEST[base]
         changed = f"LEAST(GREATEST({change(number)}, {_exact(-largest - 1)}), {_exact(largest)})"
-        return f"({changed})::{type_}"
+        return _keep_null(value, f"({changed})::{type_}")  # LEAST and GREATEST pass over NULL
     limit = {"float4": "1e37", "float8": "1e300", "numeric": "1e1000"}[base]
     changed = _call("trunc", change(number), "0")
     largest_numeric = _largest_numeric(column) if base == "numeric" else None
