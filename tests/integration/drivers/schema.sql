@@ -15,8 +15,13 @@ CREATE TABLE customers (
     parent_id bigint REFERENCES customers
 );
 COMMENT ON TABLE customers IS 'People who buy';
-COMMENT ON COLUMN customers.full_name IS 'as on the letter';
 CREATE INDEX customers_name ON customers (full_name);
+ALTER TABLE customers ADD CONSTRAINT secrets CHECK (length(secret) < 100);
+CREATE INDEX customers_secret ON customers (id, secret);
+CREATE INDEX customers_secret_length ON customers (length(secret), mood);
+CREATE INDEX customers_secret_some ON customers (mood) WHERE secret IS NOT NULL;
+CREATE STATISTICS customers_secret_stats ON secret, mood FROM customers;
+COMMENT ON COLUMN customers.secret IS 'hidden';
 
 CREATE TABLE orders (
     id serial PRIMARY KEY,
@@ -28,7 +33,7 @@ CREATE INDEX ON orders (customer_id, placed DESC);
 
 CREATE TABLE products (sku char(8) PRIMARY KEY, label text NOT NULL, price numeric(8,2), stock positive DEFAULT 1);
 CREATE TABLE numbers (n int PRIMARY KEY);
-CREATE TABLE payroll (id int PRIMARY KEY, salary numeric);
+CREATE TABLE payroll (id int, salary numeric);
 CREATE VIEW big_orders AS SELECT o.id, c.full_name, c.card_no, o.total
     FROM orders o JOIN customers c ON c.id = o.customer_id WHERE o.total > 50;
 
