@@ -86,8 +86,8 @@ def _word(value: Any) -> Any:
     return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
 
 
-Size = Annotated[int, BeforeValidator(_size)]
-Seconds = Annotated[float, BeforeValidator(_seconds)]
+_SIZE = BeforeValidator(_size, json_schema_input_type=int | str)
+Seconds = Annotated[float, BeforeValidator(_seconds, json_schema_input_type=float | str)]
 
 
 class _Section(BaseModel):
@@ -140,7 +140,7 @@ class ControlSettings(_Section):
 
 class LimitSettings(_Section):
     connections: int = Field(default=10_000, ge=1)
-    statement_bytes: Annotated[Size, Field(ge=1)] = 16 * 1024**2
+    statement_bytes: Annotated[int, Field(ge=1), _SIZE] = 16 * 1024**2
     idle_timeout: Seconds = 0.0
     connect_timeout: Seconds = 5.0
 
@@ -148,7 +148,10 @@ class LimitSettings(_Section):
 class Settings(_Section):
     """The whole file."""
 
-    listen: Annotated[list[Annotated[str, AfterValidator(_address)]], BeforeValidator(_addresses)] = Field(
+    listen: Annotated[
+        list[Annotated[str, AfterValidator(_address)]],
+        BeforeValidator(_addresses, json_schema_input_type=str | list[str]),
+    ] = Field(
         default=["127.0.0.1:6432"],
         min_length=1,
         description="host:port, a list of them, or the folder of a unix socket.",

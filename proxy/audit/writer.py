@@ -12,6 +12,7 @@ from time import time
 from typing import Final
 
 from proxy.audit.record import Clock, fragment
+from proxy.errors import UnreachableError
 
 log = logging.getLogger(__name__)
 
@@ -54,9 +55,12 @@ class AuditWriter:
         self._timer: asyncio.TimerHandle | None = None
 
     def open(self) -> None:
-        """Makes the directory and opens the file. Raises OSError."""
-        self.directory.mkdir(parents=True, exist_ok=True, mode=0o750)
-        self._open_day(datetime.now(UTC).strftime("%Y-%m-%d"))
+        """Makes the directory and opens the file. Raises UnreachableError."""
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True, mode=0o750)
+            self._open_day(datetime.now(UTC).strftime("%Y-%m-%d"))
+        except OSError as error:
+            raise UnreachableError(f"audit: {self.directory} cannot be written: {error.strerror}") from error
 
     def append(self, event: str, session: str, statement: str, tail: str) -> None:
         """One record of these parts (see audit.record); `session` and `statement` end in a comma or are empty."""

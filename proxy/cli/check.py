@@ -26,16 +26,24 @@ def check(
     """
     from proxy.cli.opening import open_database
     from proxy.config import load_settings
-    from proxy.errors import UnreachableError
+    from proxy.errors import ConsentryError, UnreachableError
+    from proxy.server.assemble import make_gateway
     from proxy.yaml_lines import ProblemsError
 
     errors: list[str] = []
     warnings: list[str] = []
+    unreachable = 0
+    names: list[str] = []
     try:
-        names = list(load_settings(config).settings.databases)
+        names += load_settings(config).settings.databases
+        make_gateway(config)  # not started: finds certificates that do not fit
     except ProblemsError as error:
-        names, errors = [], [str(problem) for problem in error.problems]
-    unreachable = False
+        errors += [str(problem) for problem in error.problems]
+    except UnreachableError as error:
+        unreachable += 1
+        errors.append(str(error))
+    except ConsentryError as error:
+        errors.append(str(error))
     for name in names:
         try:
             opened = open_database(config, name)
@@ -44,7 +52,7 @@ def check(
         except ProblemsError as error:
             errors += [str(problem) for problem in error.problems]
         except UnreachableError as error:
-            unreachable = True
+            unreachable += 1
             errors.append(f"database {name}: {error}")
     if as_json:
         typer.echo(json.dumps({"errors": errors, "warnings": warnings}, indent=2))
@@ -56,7 +64,7 @@ def check(
         if not errors:
             typer.echo(f"{config}: no errors, {len(warnings)} warning(s)")
     if errors:
-        raise typer.Exit(3 if unreachable and len(errors) == 1 else 1)
+        raise typer.Exit(3 if unreachable == len(errors) else 1)
 
 
 async def _against_database(opened: Opened, errors: list[str]) -> list[str]:
@@ -64,6 +72,7 @@ async def _against_database(opened: Opened, errors: list[str]) -> list[str]:
     import asyncpg
 
     from proxy.catalog.connect import connected
+    from proxy.consent import ledger, needs
     from proxy.policy.probe import probes
     from proxy.rewrite.plan import Planner
 
@@ -74,7 +83,8 @@ async def _against_database(opened: Opened, errors: list[str]) -> list[str]:
             try:
                 statement = await connection.prepare(probe.sql)
             except asyncpg.PostgresError as error:
-                errors.append(f"{probe.file}:{probe.line}: {probe.what}: {error}")
+                hint = f" ({error.hint})" if error.hint else ""
+                errors.append(f"{probe.file}:{probe.line}: {probe.what}: {error.message}{hint}")
                 continue
             attributes = statement.get_attributes()
             wrong = probe.wrong_type(attributes[0].type.name) if attributes else None
@@ -83,4 +93,7 @@ async def _against_database(opened: Opened, errors: list[str]) -> list[str]:
         for app in compiled.apps.values():
             if not app.trusted:
                 Planner(app, compiled, snapshot).check_forms()
-    return list(compiled.warnings)
+        warnings = list(compiled.warnings)
+        if len(needs.grants(compiled)) > 1 and await ledger.installed_subject_type(connection) is None:
+            warnings.append(f"database {opened.database}: no consent ledger is in it: run `consentry consent setup`")
+    return warnings

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,8 @@ import typer
 from proxy.cli.options import CONFIG
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from proxy.catalog.model import Snapshot
     from proxy.policy.table import AppPolicy, CompiledRules
 
@@ -52,40 +55,61 @@ async def _compiled(config: Path, database: str | None) -> tuple[CompiledRules, 
 
 
 def _columns(app: AppPolicy, as_json: bool) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     from proxy.policy.explain import explain_app
 
     lines = explain_app(app)
     if as_json:
-        typer.echo(json.dumps([asdict(line) for line in lines], indent=2))
+        facts = {"app": app.name, "passes": _passes(app), "columns": [asdict(line) for line in lines]}
+        typer.echo(json.dumps(facts, indent=2))
         return
-    console = Console()
+    if _passes(app):
+        typer.echo(f"{app.name} is {_passes(app)}: its statements pass as they are.")
     if app.trusted:
-        console.print(f"{app.name} is trusted: its statements pass as they are.")
         return
-    table = Table("table", "column", "attribute", "treatment", "write", "because of")
-    for line in lines:
-        table.add_row(line.table, line.column, line.attribute or "open", line.treatment, line.write, line.because)
-    console.print(table)
+    console = _console()
+    for name in dict.fromkeys(line.table for line in lines):
+        table = Table(title=name, title_justify="left")
+        for heading in ("column", "attribute", "treatment", "write", "because of"):
+            table.add_column(heading, overflow="fold")
+        for line in lines:
+            if line.table == name:
+                attribute = (line.attribute or "open") if line.column else ""
+                table.add_row(line.column or "(rows)", attribute, line.treatment, line.write, line.because)
+        console.print(table)
+
+
+def _passes(app: AppPolicy) -> str | None:
+    """Why statements of the app pass as they are, or None."""
+    return "trusted" if app.trusted else "in mode monitor" if app.monitor else None
+
+
+def _console() -> Console:
+    """Where it is no terminal, lines are long enough for grep."""
+    from rich.console import Console
+
+    return Console() if sys.stdout.isatty() else Console(width=240)
 
 
 def _statement(app: AppPolicy, compiled: CompiledRules, snapshot: Snapshot, sql: str, as_json: bool) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     from proxy.catalog.model import SearchPath
     from proxy.rewrite.plan import Planner
+    from proxy.server.generation import Passing
 
-    plan = Planner(app, compiled, snapshot).plan(sql.encode(), SearchPath())
-    if app.trusted:
+    planner = Passing() if app.trusted else Planner(app, compiled, snapshot)
+    plan = planner.plan(sql.encode(), SearchPath())
+    if app.trusted and not as_json:
         typer.echo(f"{app.name} is trusted: the statement passes as it is.")
         return
     refusal = plan.refusal or plan.refused_as
     disclosed = [asdict(item) for info in plan.statements for item in info.disclosed]
     if as_json:
         facts: dict[str, Any] = {
+            "app": app.name,
+            "passes": _passes(app),
             "rewritten": plan.text.decode() if plan.rewritten else None,
             "refused": None
             if refusal is None
@@ -95,7 +119,8 @@ def _statement(app: AppPolicy, compiled: CompiledRules, snapshot: Snapshot, sql:
         }
         typer.echo(json.dumps(facts, indent=2))
     elif refusal is not None:
-        typer.echo(f"refused: {refusal.message} ({refusal.sqlstate})")
+        would = "refused" if plan.refusal is not None else "would be refused"
+        typer.echo(f"{would}: {refusal.message} ({refusal.sqlstate})")
         if refusal.hint:
             typer.echo(f"hint: {refusal.hint}")
     else:
@@ -104,6 +129,6 @@ def _statement(app: AppPolicy, compiled: CompiledRules, snapshot: Snapshot, sql:
             table = Table("relation", "column", "attribute", "treatment")
             for item in disclosed:
                 table.add_row(item["relation"], item["column"], item["attribute"] or "open", item["treatment"])
-            Console().print(table)
+            _console().print(table)
     if refusal is not None:
         raise typer.Exit(1)

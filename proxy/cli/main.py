@@ -47,7 +47,7 @@ def _options(
 def main() -> None:
     """Runs the command line and exits: 0 done, 1 found something wrong, 2 used wrongly, 3 could not reach something."""
     try:
-        app()
+        app(prog_name="consentry")
     except ConsentryError as error:
         typer.echo(f"consentry: {error}", err=True)
         sys.exit(error.exit_code)

@@ -15,6 +15,7 @@ from proxy.policy.compile import compile_rules
 from proxy.policy.load import load_rules
 from proxy.policy.rules import Rules
 from proxy.policy.table import CompiledRules
+from proxy.yaml_lines import nearest
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,8 @@ def choose_database(configuration: Configuration, name: str | None) -> str:
             raise ConsentryError(f"the settings have several databases; choose with --database: {', '.join(known)}")
         return known[0]
     if name not in known:
-        raise ConsentryError(f'the settings have no database "{name}"; they have: {", ".join(known)}')
+        near = nearest(name, known) or f"; they have: {', '.join(known)}"
+        raise ConsentryError(f'the settings have no database "{name}"{near}')
     return name
 
 

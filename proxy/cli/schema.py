@@ -16,4 +16,4 @@ def schema(settings: bool = typer.Option(False, "--settings", help="Of the setti
     from proxy.policy.model import RulesFile
 
     document = settings_schema() if settings else RulesFile.model_json_schema()
-    typer.echo(json.dumps(document, indent=2))
+    typer.echo(json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **document}, indent=2))

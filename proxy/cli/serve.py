@@ -37,4 +37,5 @@ def serve(
         else:
             uvloop.run(run(gateway))
     except OSError as error:
-        raise ConsentryError(f"cannot listen: {error.strerror or error}") from error
+        where = ", ".join(gateway.options.listen)
+        raise ConsentryError(f"cannot listen on {where}: {error.strerror or error}") from error

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -53,17 +54,22 @@ def statement(console: Console, sql: str) -> None:
     console.print()
 
 
+def _wide() -> Table:
+    """Without lines between columns: nearly everything fits into 80 characters."""
+    return Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
+
+
 def columns_side_by_side(
     key: str, truth: Sequence[Row], answers: Mapping[str, Sequence[Row]], columns_of: Mapping[str, Sequence[str]]
 ) -> Table:
     """One line a column of each of the truth's rows, one column an app. `columns_of`: the names that each app's
     answer has.
     """
-    table = Table(show_edge=False, pad_edge=False)
+    table = _wide()
     table.add_column("column", style="dim")
-    table.add_column("in the database")
+    table.add_column("in the database", overflow="fold")
     for app in answers:
-        table.add_column(f"as {app}")
+        table.add_column(f"as {app}", overflow="fold")
     for row in truth:
         for name, value in row.items():
             cells = [_cell(_row(rows, key, row[key]), name, value, columns_of[app]) for app, rows in answers.items()]
@@ -74,11 +80,11 @@ def columns_side_by_side(
 
 def rows_side_by_side(key: str, truth: Sequence[Row], answers: Mapping[str, Sequence[Row]]) -> Table:
     """One line a row of the truth, one column an app, with all of a row's values in a cell."""
-    table = Table(show_edge=False, pad_edge=False)
+    table = _wide()
     table.add_column(key, style="dim")
-    table.add_column("in the database")
+    table.add_column("in the database", overflow="fold")
     for app in answers:
-        table.add_column(f"as {app}")
+        table.add_column(f"as {app}", overflow="fold")
     for row in truth:
         cells = []
         for rows in answers.values():
@@ -92,7 +98,7 @@ def before_and_after(key: str, before: Sequence[Row], after: Sequence[Row], head
     """Two answers to one statement, by key; a row that is in one only is marked."""
     table = Table(show_edge=False, pad_edge=False)
     for heading in (key, *headings):
-        table.add_column(heading)
+        table.add_column(heading, overflow="fold")
     for row in before:
         seen = _row(after, key, row[key])
         table.add_row(str(row[key]), _together(key, row, row), _NO_ROW if seen is None else _together(key, seen, row))
