@@ -13,8 +13,8 @@ from tests.strength.client import Answer, row
 
 _MARKER = re.compile(rb"zqx7[0-9a-z]{3,10}")
 _HEX = re.compile(rb"(?:7a717837|5a515837)((?:[0-9a-f]{2}){3,10})")
-_NUMBER = re.compile(rb"471[123][0-9]{11}|17[0-9]{7}(?![0-9])")
-_DATE = re.compile(rb"1[45][0-9]{2}-[0-9]{2}-[0-9]{2}")
+_NUMBER = re.compile(rb"(?=(471[123][0-9]{11}|17[0-9]{7}))")
+_DATE = re.compile(rb"(?=(1[45][0-9]{2}-[0-9]{2}-[0-9]{2}))")
 _UUID = re.compile(rb"deadc0de-[0-9a-f]{4}-4[0-9a-f]{3}-8[0-9a-f]{3}-[0-9a-f]{12}")
 _COMMAS = re.compile(rb"(?<=[0-9]),(?=[0-9]{3})")
 
@@ -39,6 +39,7 @@ class Detector:
     def __init__(self, app: str) -> None:
         self.shown = world.shown_text(app)
         self.secret_bytes = dict(_binary_values(app))
+        self.secret_numbers = set(_numbers(app))
 
     def leaks(self, answer: Answer, sent: str) -> list[str]:
         """The markers in the answer that are neither the app's to see nor in what it sent."""
@@ -50,7 +51,30 @@ class Detector:
                     if value is not None and len(value) in (4, 8, 16) and value in self.secret_bytes:
                         found.add(self.secret_bytes[value])
         known = self.shown + " " + sent.lower()
-        return sorted(marker for marker in found if marker not in known)
+        return sorted(
+            marker
+            for marker in found
+            if marker not in known and (marker in self.secret_numbers or not _is_number(marker))
+        )
+
+
+def _is_number(marker: str) -> bool:
+    return marker[:2] in ("47", "17", "14", "15")
+
+
+def _numbers(app: str) -> Iterator[str]:
+    """The hidden numbers and dates: others that look like them are masks' or computed, and the twins tell of those."""
+    yield from (str(number) for number in world.OTHER_NUMBERS)
+    for table, columns in world.CELLS.items():
+        for column, kind in columns.items():
+            for number in range(1, world.ROWS[table] + 1):
+                if world.treatment(app, table, column, number) == "show":
+                    continue
+                content = str(world.value(table, column, number))
+                if kind in ("number", "small") or (kind.startswith("date") and not content.endswith("-01-01")):
+                    yield content
+                elif kind in ("rating", "json"):
+                    yield from (found.decode() for found in _NUMBER.findall(content.encode()))
 
 
 def _binary_values(app: str) -> Iterator[tuple[bytes, str]]:

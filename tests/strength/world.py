@@ -1,15 +1,15 @@
 """The canaries' databases: what each cell holds, and, said by hand, which app may see it.
 
 Every value that some app may not see is a marker: `zqx7` and ten characters that depend on its table, column and row (in
-numbers 4711... and 17..., in dates years from 1401 on). The *twin* of an app's database differs in exactly the cells that
-the app may not see, so the answers to any statement of that app must be the same byte for byte.
+numbers 4711... and 17..., in dates years from 1401 on). Each app has a database of its own, and a *twin* of it that differs
+in exactly the cells that the app may not see, so the answers to any statement of that app must be the same byte for byte.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,6 @@ from tests.servers import PgServer
 HERE = Path(__file__).parent
 PEOPLE = 12
 APPS = ("dropper", "masker", "consenter", "rower", "rowconsent", "denier", "mixer")
-BASE = "canaries"
 TEMPLATE = "canaries_template"
 _ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
 
@@ -214,9 +213,13 @@ def markers_of(content: Any) -> Iterator[str]:
         yield text
 
 
+# Literals of schema.sql that belong to a column which some apps see, maybe masked: its definition is theirs to see too.
+DEFINITIONS = {"zqx7cardcheck1": ("dropper", "rowconsent", "mixer")}  # hidden from these
+
+
 def shown_text(app: str, salt: str = "") -> str:
     """Everything that the app may see, in one text: a marker that is in it is no leak."""
-    parts: list[str] = []
+    parts = [literal for literal, hidden in DEFINITIONS.items() if app not in hidden]
     for table, columns in CELLS.items():
         for column in columns:
             for row in range(1, ROWS[table] + 1):
@@ -251,11 +254,13 @@ def inserts(app: str | None = None) -> Iterator[tuple[str, list[tuple[Any, ...]]
         yield text, rows
 
 
-_AFTER = """
+OTHER_NUMBERS = (471199999999999,)
+
+_AFTER = f"""
 INSERT INTO public.products SELECT n, 'product ' || n, n * 10 FROM generate_series(1, 5) n;
 INSERT INTO public.inbox SELECT n, 'letter ' || n, n FROM generate_series(1, 3) n;
 REFRESH MATERIALIZED VIEW public.mv_people;
-SELECT setval('public.counter', 471199999999999);
+SELECT setval('public.counter', {OTHER_NUMBERS[0]});
 SELECT setval('public.orders_id_seq', 1000);
 SELECT pg_catalog.lo_from_bytea(424242, convert_to('zqx7largeobj01', 'UTF8'));
 GRANT SELECT, UPDATE ON LARGE OBJECT 424242 TO PUBLIC;
@@ -264,14 +269,21 @@ GRANT SELECT, UPDATE ON LARGE OBJECT 424242 TO PUBLIC;
 
 @dataclass
 class World:
-    """The databases that `build` made. `dsn`s are the server's own."""
+    """What `build` made. `last_oid`: relations with higher ones were made by attacks."""
 
     server: PgServer
     rules: Path
+    last_oid: int = 0
     databases: tuple[str, ...] = field(default=())
 
-    def twin(self, app: str) -> str:
-        return f"canaries_{app}"
+
+def base(app: str) -> str:
+    """The name of the app's database; that of its twin is as long, so that answers can be compared."""
+    return f"canaries_a_{app}"
+
+
+def twin(app: str) -> str:
+    return f"canaries_b_{app}"
 
 
 def login(app: str) -> str:
@@ -301,8 +313,8 @@ async def _ledger(dsn: str, grants: bool) -> None:
         await connection.close()
 
 
-def build(server: PgServer, twins: bool = True) -> World:
-    """Makes roles and databases: the base, and one twin an app."""
+def build(server: PgServer, apps: Sequence[str] = APPS) -> World:
+    """Makes roles and databases: for each app its own and the twin."""
     server.create_login("consentry", group="auth_trust")
     for app in (*APPS, "deploy"):
         server.create_login(login(app), group="auth_trust", options="SUPERUSER" if app == "mixer" else "")
@@ -323,18 +335,25 @@ def build(server: PgServer, twins: bool = True) -> World:
         f"GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO {everyone};"
         f"GRANT TEMP, CREATE ON DATABASE {TEMPLATE} TO {everyone}; GRANT SELECT ON ALL TABLES IN SCHEMA public TO consentry",
     )
+    with server.connect(TEMPLATE) as connection:
+        # It would move rows at times of its own, and the order of rows would differ between twins.
+        for (table,) in connection.execute(
+            "SELECT oid::regclass::text FROM pg_class WHERE relkind IN ('r', 'm') AND relnamespace = 'public'::regnamespace"
+        ).fetchall():
+            connection.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = off)")
     asyncio.run(_ledger(server.dsn(TEMPLATE), grants=True))
-    world = World(server, HERE / "rules.yaml", (BASE, *(f"canaries_{app}" for app in (APPS if twins else ()))))
-    for name in world.databases:
+    with server.connect(TEMPLATE) as connection:
+        last = connection.execute("SELECT max(oid)::bigint FROM pg_class").fetchone()
+    world = World(server, HERE / "rules.yaml", last[0], tuple(name(app) for app in apps for name in (base, twin)))
+    for app, name in ((app, name(app)) for app in apps for name in (base, twin)):
         with server.connect() as connection:
             connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
             connection.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
             connection.execute(f"GRANT TEMP, CREATE ON DATABASE {name} TO {everyone}")
         server._databases.append(name)
-        app = None if name == BASE else name.removeprefix("canaries_")
         with server.connect(name) as connection:
             with connection.transaction():
-                for text, rows in inserts(app):
+                for text, rows in inserts(app if name == twin(app) else None):
                     connection.cursor().executemany(text, rows)
                 connection.execute(_AFTER)
             connection.execute("VACUUM ANALYZE")

@@ -250,6 +250,7 @@ set search_path = public, pg_catalog
 -- next
 select lower(card), count(*) from people group by 1
 -- # a relation shadows pg_catalog's
+-- nodiff: where the temp table is refused, pg_class has transaction ids
 -- session
 create temp table pg_class as select * from people
 -- next

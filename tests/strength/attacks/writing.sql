@@ -236,6 +236,7 @@ update people set note = 'x' where id = 3; select line from people_log
 -- # a rule that reads
 delete from inbox where id = 99
 -- # RETURNING a system column
+-- nodiff: ctid may be read; where the new version lies depends on how many rows there are
 update people set note = 'x' where id = 3 returning ctid, tableoid::regclass, card
 -- # RETURNING a window or aggregate is an error
 update people set note = 'x' returning max(card)
