@@ -25,7 +25,7 @@ REFUSED_FUNCTIONS = frozenset(
     brin_minmax_opcinfo brin_page_items brin_page_type brin_revmap_data brin_summarize_new_values
     brin_summarize_range bt_index_check bt_index_parent_check bt_metap bt_multi_page_stats bt_page_items
     bt_page_stats check_foreign_key check_primary_key connectby crosstab crosstab2 crosstab3 crosstab4 currtid
-    currtid2 cursor_to_xml cursor_to_xmlschema database_to_xml database_to_xml_and_xmlschema
+    currtid2 current_query cursor_to_xml cursor_to_xmlschema database_to_xml database_to_xml_and_xmlschema
     database_to_xmlschema dblink dblink_build_sql_delete dblink_build_sql_insert dblink_build_sql_update
     dblink_cancel_query dblink_close dblink_connect dblink_connect_u dblink_current_query dblink_disconnect
     dblink_error_message dblink_exec dblink_fdw_validator dblink_fetch dblink_get_connections dblink_get_notify

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from proxy.catalog.model import SearchPath, Snapshot
-from proxy.errors import feature_not_supported
+from proxy.errors import PgError, feature_not_supported
 from proxy.policy.table import AppPolicy
 from proxy.rewrite.lex import Node
 from proxy.rewrite.scope import (
@@ -325,6 +325,12 @@ class _Walker:
                 columns = tuple(c.name for c in table.columns if c.treatment.action != "drop")
             else:
                 columns = tuple(c.name for c in reference.relation.columns)
+            if len(renames) > len(columns):
+                raise PgError(
+                    f'table "{reference.alias}" has {len(columns)} columns available '
+                    f"but {len(renames)} columns specified",
+                    "42P10",
+                )
         return Source(reference.alias, _renamed(columns, renames), reference, columns if renames else None, system=True)
 
     def reference(self, node: Node, role: Role) -> Reference:

@@ -85,13 +85,35 @@ class _Hidden:
         """The hidden columns as rows for IN; never empty, for no relation has the oid 0."""
         return ", ".join(f"({relation.oid}, {number})" for relation, _, number in self.columns) or "(0, 0)"
 
+    @property
+    def with_hidden_columns(self) -> str:
+        return _oids([relation for relation, _, _ in self.columns])
+
     def depends(self, catalog: str, oid: str) -> str:
         """True where the object `oid` of `catalog` depends on a hidden column."""
+        return self._depends(
+            f"d.classid = 'pg_catalog.{catalog}'::pg_catalog.regclass AND d.objid = {oid}",
+            f"(d.refobjid, d.refobjsubid) IN ({self.pairs})",
+        )
+
+    def described(self, which: str) -> str:
+        """True where what a comment is on (`which`: its condition on pg_depend) depends on anything hidden."""
+        found = f"((d.refobjid, d.refobjsubid) IN ({self.pairs}) OR d.refobjid = ANY ({self.oids}))"
+        return self._depends(which, found)
+
+    def constraint(self, oid: str) -> str:
+        """True where a constraint is of a hidden column, or of a domain that a hidden column has."""
+        domains = (
+            "EXISTS (SELECT 1 FROM pg_catalog.pg_constraint AS k JOIN pg_catalog.pg_attribute AS a "
+            f"ON a.atttypid = k.contypid WHERE k.oid = {oid} AND (a.attrelid, a.attnum) IN ({self.pairs}))"
+        )
+        return f"({self.depends('pg_constraint', oid)} OR {domains})"
+
+    @staticmethod
+    def _depends(which: str, on: str) -> str:
         return (
-            f"EXISTS (SELECT 1 FROM pg_catalog.pg_depend AS d WHERE d.classid = "
-            f"'pg_catalog.{catalog}'::pg_catalog.regclass "
-            f"AND d.objid = {oid} AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass "
-            f"AND (d.refobjid, d.refobjsubid) IN ({self.pairs}))"
+            f"EXISTS (SELECT 1 FROM pg_catalog.pg_depend AS d WHERE {which} "
+            f"AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND {on})"
         )
 
 
@@ -163,11 +185,12 @@ def _conditions(hidden: _Hidden) -> Mapping[str, list[str]]:
         ],
         "pg_attrdef": [f"t.adrelid {unseen}", f"NOT {hidden.depends('pg_attrdef', 't.oid')}"],
         "pg_class": [f"t.oid {unseen}", f"NOT {index % 'oid'}", f"t.oid NOT IN {of_hidden}"],
-        "pg_constraint": [f"t.conrelid {unseen}", f"NOT {hidden.depends('pg_constraint', 't.oid')}"],
+        "pg_constraint": [f"t.conrelid {unseen}", f"NOT {hidden.constraint('t.oid')}"],
         "pg_description": [
             f"(t.classoid <> 'pg_catalog.pg_class'::pg_catalog.regclass OR ((t.objoid, t.objsubid) NOT IN "
             f"({hidden.pairs}) "
-            f"AND t.objoid {unseen}))"
+            f"AND t.objoid {unseen}))",
+            f"NOT {hidden.described('d.classid = t.classoid AND d.objid = t.objoid AND d.objsubid = t.objsubid')}",
         ],
         "pg_index": [f"t.indrelid {unseen}", f"NOT {index % 'indexrelid'}"],
         "pg_indexes": [named("schemaname", "tablename"), f"(t.schemaname, t.indexname) NOT IN ({hidden_indexes})"],
@@ -180,7 +203,7 @@ def _conditions(hidden: _Hidden) -> Mapping[str, list[str]]:
         "pg_sequences": [],
         "pg_statistic_ext": [f"t.stxrelid {unseen}", f"NOT {hidden.depends('pg_statistic_ext', 't.oid')}"],
         "pg_tables": [named("schemaname", "tablename")],
-        "pg_trigger": [f"t.tgrelid {unseen}", f"NOT {hidden.depends('pg_trigger', 't.oid')}"],
+        "pg_trigger": [f"t.tgrelid {unseen}", f"t.tgrelid <> ALL ({hidden.with_hidden_columns})"],
         "pg_views": [named("schemaname", "viewname")],
     }
 
@@ -207,7 +230,7 @@ def _information_condition(relation: Relation, hidden: _Hidden) -> list[str]:
         dependent = (
             "SELECT n.nspname::pg_catalog.text, k.conname::pg_catalog.text FROM pg_catalog.pg_constraint AS k "
             "JOIN pg_catalog.pg_namespace AS n ON n.oid = k.connamespace "
-            f"WHERE {hidden.depends('pg_constraint', 'k.oid')}"
+            f"WHERE {hidden.constraint('k.oid')}"
         )
         conditions.append(
             f"(t.constraint_schema::pg_catalog.text, t.constraint_name::pg_catalog.text) NOT IN ({dependent})"
@@ -267,24 +290,27 @@ def _arguments(hidden: _Hidden) -> dict[str, str]:
     sized = guarded("relation", f"w.o = ANY ({_oids(hidden.shown)})").replace(
         "SELECT w.o FROM", "SELECT w.o::pg_catalog.regclass FROM", 1
     )
-    with_hidden_columns = _oids([relation for relation, _, _ in hidden.columns])
+    hidden_triggers = (
+        "SELECT g.oid FROM pg_catalog.pg_trigger AS g "
+        f"WHERE g.tgrelid = ANY ({hidden.oids}) OR g.tgrelid = ANY ({hidden.with_hidden_columns})"
+    )
     statistics = guarded("oid", f"NOT {hidden.depends('pg_statistic_ext', 'w.o')}")
     return {
         **dict.fromkeys(sorted(SIZE_FUNCTIONS), sized),
         "pg_get_indexdef": guarded("relation", unseen, indexed),
-        "pg_get_constraintdef": guarded("oid", f"NOT {hidden.depends('pg_constraint', 'w.o')}"),
-        "pg_get_triggerdef": guarded("oid", f"NOT {hidden.depends('pg_trigger', 'w.o')}"),
+        "pg_get_constraintdef": guarded("oid", f"NOT {hidden.constraint('w.o')}"),
+        "pg_get_triggerdef": guarded("oid", f"w.o NOT IN ({hidden_triggers})"),
         "pg_get_viewdef": guarded("relation", unseen, views),
         "pg_get_ruledef": guarded("oid", f"NOT {hidden.depends('pg_rewrite', 'w.o')}"),
         "pg_get_statisticsobjdef": statistics,
         "pg_get_statisticsobjdef_columns": statistics,
         "pg_get_statisticsobjdef_expressions": statistics,
-        "pg_get_partkeydef": guarded("relation", unseen, f"w.o <> ALL ({with_hidden_columns})"),
-        "pg_get_partition_constraintdef": guarded("relation", unseen, f"w.o <> ALL ({with_hidden_columns})"),
+        "pg_get_partkeydef": guarded("relation", unseen, f"w.o <> ALL ({hidden.with_hidden_columns})"),
+        "pg_get_partition_constraintdef": guarded("relation", unseen, f"w.o <> ALL ({hidden.with_hidden_columns})"),
         "pg_get_functiondef": guarded("oid", builtin),
         "pg_get_function_sqlbody": guarded("oid", builtin),
-        "obj_description": guarded("oid", unseen, indexed, f"NOT {hidden.depends('pg_constraint', 'w.o')}"),
-        "col_description": guarded("relation", unseen, f"w.o <> ALL ({with_hidden_columns})"),
+        "obj_description": guarded("oid", unseen, f"NOT {hidden.described('d.objid = w.o AND d.objsubid = 0')}"),
+        "col_description": guarded("relation", unseen, f"w.o <> ALL ({hidden.with_hidden_columns})"),
     }
 
 

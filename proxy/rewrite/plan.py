@@ -74,6 +74,7 @@ class Planner:
         raw = text.encode()
         edits: list[Edit] = []
         contexts = []
+        begun = path
         for number, statement in enumerate(statements):
             context = self._context(text, raw, found, statement["stmt"], path, parameter_types)
             self._pass_over(context)
@@ -83,7 +84,7 @@ class Planner:
                 check_agreement(text, found, context.statement, context.analysis.nodes, begin, end)
             edits += context.edits
             contexts.append(context)
-            path = self._path_after(context.statement, path, last=number == len(statements) - 1)
+            path = self._path_after(context.statement, path, begun, last=number == len(statements) - 1)
         spliced = splice(text, edits)
         self._verifier.verify(text, spliced.text, contexts[0].path if contexts else path, parameter_types)
         rewritten = bool(edits)
@@ -179,11 +180,16 @@ class Planner:
             form = self._forms[table.key] = Form(self.app, table, self.snapshot.relations[table.key], self.snapshot)
         return form
 
-    def _path_after(self, statement: Node, path: SearchPath, *, last: bool) -> SearchPath:
-        """What names mean for the next statement of the same text."""
+    def _path_after(self, statement: Node, path: SearchPath, begun: SearchPath, *, last: bool) -> SearchPath:
+        """What names mean for the next statement of the same text. `begun`: what they meant before the text."""
         if last:
             return path
         ((kind, fields),) = statement.items()
+        if kind == "TransactionStmt" and path is not begun and fields["kind"] not in _OPENING:
+            raise feature_not_supported(
+                "a statement that ends a transaction in which temp tables changed must be the last of its query",
+                "Send the next statements separately.",
+            )
         if any(effect.kind in ("search_path", "discard") for effect in effects_of(statement)):
             raise feature_not_supported(
                 "a statement that changes search_path must be the last of its query",
@@ -221,6 +227,10 @@ class Planner:
         return Plan(REFUSED_TEXT, query, False, (info,), refusal=error)
 
 
+# They take nothing back that was done before.
+_OPENING = frozenset(("TRANS_STMT_BEGIN", "TRANS_STMT_START", "TRANS_STMT_SAVEPOINT", "TRANS_STMT_RELEASE"))
+
+
 def _monitored_effects(text: str) -> tuple[Effect, ...]:
     """In monitor mode what is refused runs all the same: its effects count."""
     try:
@@ -249,18 +259,25 @@ def _whole_targets(context: Context) -> list[tuple[str, str]]:
 
 
 def _describe(text: str, statement: Node, context: Context | None = None) -> StatementInfo:
-    ((kind, fields),) = statement.items()
     modes = _modes(context) if context else set()
     return StatementInfo(
         text=normalised(text),
         fingerprint=fingerprint(text),
-        tag=kind,
+        tag=next(iter(statement)),
         disclosed=tuple(context.disclosed) if context else (),
         policies=tuple(context.policies) if context else (),
         consent="opt_in" if "opt_in" in modes else "opt_out" if "opt_out" in modes else "none",
         effects=effects_of(statement),
-        executes=fields["name"] if kind == "ExecuteStmt" else None,
+        executes=_executed(statement),
     )
+
+
+def _executed(statement: Node) -> str | None:
+    """The prepared statement that a statement runs: EXECUTE s, EXPLAIN EXECUTE s, CREATE TABLE t AS EXECUTE s."""
+    ((kind, fields),) = statement.items()
+    if kind in ("ExplainStmt", "CreateTableAsStmt"):
+        return _executed(fields["query"])
+    return fields["name"] if kind == "ExecuteStmt" else None
 
 
 def _modes(context: Context) -> set[str]:

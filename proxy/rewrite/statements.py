@@ -184,6 +184,11 @@ def check_explain(node: Node, analysis: Analysis, app: AppPolicy) -> None:
     """A plan's row estimates and counts are of the table before its row policies."""
     if "ExplainStmt" not in node or app.explain:
         return
+    if "ExecuteStmt" in node["ExplainStmt"]["query"] and any(table.rows for table in app.tables.values()):
+        raise insufficient_privilege(
+            f"EXPLAIN EXECUTE would count rows that app {app.name} may not see",
+            f"Use EXPLAIN of the statement itself. The rules can allow both: explain: allow at app {app.name}.",
+        )
     for reference in analysis.references:
         if reference.table is not None and reference.table.rows:
             raise insufficient_privilege(

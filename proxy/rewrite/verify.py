@@ -73,7 +73,8 @@ class Verifier:
             if next(iter(inner)) not in _QUERIES | {"ExecuteStmt"}:
                 raise insufficient_privilege(f"app {app.name} may not use {kind} of that statement")
             walk.wrapper(kind, body, after[kind])
-            if kind == "ExplainStmt" and walk.row_policies and not app.explain:
+            counted = walk.row_policies or ("ExecuteStmt" in inner and any(table.rows for table in app.tables.values()))
+            if kind == "ExplainStmt" and counted and not app.explain:
                 raise insufficient_privilege("EXPLAIN would count rows that the app may not see")
         elif kind == "CopyStmt":
             walk.copy(body, after[kind])
@@ -122,6 +123,10 @@ def _check_definition(kind: str, body: Node, app: AppPolicy, names: Names) -> No
             raise insufficient_privilege(f'app {app.name} may change temp tables only, and "{name}" is none')
 
 
+# These take back nothing that was done before them.
+_OPENING = frozenset(("TRANS_STMT_BEGIN", "TRANS_STMT_START", "TRANS_STMT_SAVEPOINT", "TRANS_STMT_RELEASE"))
+
+
 def _only_temporary(relation: Node, app: AppPolicy) -> None:
     if relation.get("relpersistence") != "t" and relation.get("schemaname") != "pg_temp":
         raise insufficient_privilege(f"app {app.name} may create temp tables only")
@@ -142,6 +147,10 @@ def _note_effects(statement: Node, names: Names) -> None:
     elif kind == "VariableSetStmt" and body.get("name") == "search_path":
         names.path_changed = True
     elif kind in ("DropStmt", "DiscardStmt"):
+        names.temporary_changed = True
+    elif kind == "TransactionStmt" and body["kind"] not in _OPENING and names.created:
+        names.unsure |= names.created
+        names.created.clear()
         names.temporary_changed = True
     if made is not None:
         (names.unsure if body.get("if_not_exists") else names.created).add(made["relname"])

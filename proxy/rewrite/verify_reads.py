@@ -11,7 +11,8 @@ from proxy.rewrite.verify_scope import Columns, Level, Source, output_columns, r
 from proxy.rewrite.verify_tree import Node, flattened, parse, strings
 
 _SAMPLING = frozenset({"system", "bernoulli"})
-_FENCE: Node = {key: parse("SELECT 1 OFFSET 0")[0]["SelectStmt"][key] for key in ("limitOffset", "limitOption")}
+_PLAIN_TAIL: Node = {key: parse("SELECT 1")[0]["SelectStmt"][key] for key in ("limitOption", "op")}
+_FENCE: Node = {key: parse("SELECT 1 OFFSET 0")[0]["SelectStmt"][key] for key in ("limitOption", "op", "limitOffset")}
 
 
 class ReadWalk(NodeWalk):
@@ -40,6 +41,8 @@ class ReadWalk(NodeWalk):
     def _select(self, b: Node, a: Node, parent: Level | None, ctes: Ctes) -> None:
         ctes = self._with(b, a, parent, ctes)
         level = Level(parent, ctes, where=b.get("whereClause"))
+        if ("larg" in b, "rarg" in b) != ("larg" in a, "rarg" in a):
+            raise differs("an arm of a set operation came or went")
         if "larg" in b:
             self._select(b["larg"], a["larg"], parent, ctes)
             self._select(b["rarg"], a["rarg"], parent, ctes)
@@ -207,15 +210,13 @@ class ReadWalk(NodeWalk):
             raise differs(f"the form of {table.name} is not the app's")
         if select.keys() - {"targetList", "fromClause", "whereClause", "limitOffset", "limitOption", "op"}:
             raise differs(f"the form of {table.name} has more than it should")
-        if select["op"] != "SETOP_NONE":
-            raise differs("a set operation in a form")
         conjuncts = flattened(select.get("whereClause"))
         own, copied = conjuncts[: len(form.conjuncts)], conjuncts[len(form.conjuncts) :]
         if own != form.conjuncts:
             raise differs(f"the row policies of {table.name} are not there")
         fenced = "limitOffset" in select
-        if fenced and {key: select.get(key) for key in _FENCE} != _FENCE:
-            raise differs("the fence is not OFFSET 0")
+        if {key: select[key] for key in select.keys() & _FENCE.keys()} != (_FENCE if fenced else _PLAIN_TAIL):
+            raise differs(f"the form of {table.name} ends in another way")
         if table.rows:
             self.row_policies = True
             if not fenced and not self._leakproof():

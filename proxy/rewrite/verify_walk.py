@@ -7,9 +7,10 @@ from proxy.rewrite.verify_dml import WriteWalk
 from proxy.rewrite.verify_names import Named
 from proxy.rewrite.verify_nodes import QUERIES, Ctes, differs
 from proxy.rewrite.verify_scope import Level
-from proxy.rewrite.verify_tree import Node, strings
+from proxy.rewrite.verify_tree import Node, parse, strings
 from proxy.rewrite.verify_write import check_assigned
 
+_NOTHING_MORE: Node = parse("SELECT")[0]["SelectStmt"]
 _STAR: Node = {"ColumnRef": {"fields": [{"A_Star": {}}]}}
 
 
@@ -90,7 +91,7 @@ class Walk(WriteWalk):
         expected = [{"ResTarget": {"val": {"ColumnRef": {"fields": [{"String": {"sval": n}}]}}}} for n in names]
         if select["targetList"] != (expected or [{"ResTarget": {"val": _STAR}}]):
             raise differs("COPY has other columns")
-        if select.keys() != {"targetList", "fromClause", "limitOption", "op"}:
+        if {key: select[key] for key in select if key not in ("targetList", "fromClause")} != _NOTHING_MORE:
             raise differs("COPY's query has more than it should")
         for column in table.columns:
             if column.treatment.action == "deny" and (column.name in names or not names):

@@ -138,6 +138,8 @@ class Answers:
 
     def notice(self, item: Expected | None, body: bytes) -> bytes | None:
         entry: Entry | None = item.owner if item is not None else None
+        if self.session.context.scrubs and errors.field(errors.split(body), "V").startswith(_OF_THE_SERVER):
+            return b""
         scrub = self.session.context.scrubs if entry is None else entry.plan.scrub
         if not scrub and (entry is None or not entry.plan.splices):
             return None
@@ -182,6 +184,10 @@ class Answers:
         log.warning(
             "session %s: a question of the gateway's failed: %s", self.session.name, errors.decode(body).message
         )
+
+
+# Severities of notices (client_min_messages) that hold what the gateway sent, and not what the app did.
+_OF_THE_SERVER = (b"DEBUG", b"LOG")
 
 
 def names(fields: errors.Fields, code: str) -> str:

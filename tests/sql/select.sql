@@ -167,3 +167,7 @@ select * from wrongdb.public.customers
 select $1||$q$ x $q$, card_no from customers where name<>$1||$q$ , 1 as a -- $q$
 -- becomes
 select $1||$q$ x $q$, card_no from <customers> where name<>$1||$q$ , 1 as a -- $q$
+
+-- more names than columns: as PostgreSQL says it, of the columns that the app has
+select x.a from customers as x(a, b, c, d, e, f, g, h, i)
+-- refused 42P10 columns available but 9 columns specified

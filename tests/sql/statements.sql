@@ -75,3 +75,20 @@ drop table if exists customers;
 select array[]::int[], name from customers;
 -- becomes
 select array[]::int[], name from <customers>;
+
+-- what a rollback in the same text takes back cannot shadow afterwards
+begin; create temp table customers (card_no text); rollback; select card_no from customers
+-- refused 0A000 must be the last of its query
+
+-- nor what a commit drops
+begin; create temp table customers (card_no text) on commit drop; commit; select card_no from customers
+-- refused 0A000 must be the last of its query
+
+-- the text that the gateway sent is not the app's to read
+select current_query()
+-- refused 42501 current_query
+
+-- EXPLAIN of what was prepared
+-- as agent
+explain execute s1
+-- refused 42501 EXPLAIN EXECUTE
