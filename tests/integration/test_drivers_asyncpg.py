@@ -133,7 +133,8 @@ async def test_cursors_executemany_copy_and_transactions(pair: Pair, tmp_path: A
     async def session(dsn: str) -> list[Any]:
         found: list[Any] = []
         async with connect(dsn) as connection:
-            await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+            outer = connection.transaction(isolation="repeatable_read")
+            await outer.start()  # closing the connection ends it
             text = "SELECT n, c.card_no, c.home FROM numbers, customers c WHERE n > $1 ORDER BY n, c.id"
             async for record in connection.cursor(text, 990, prefetch=5):
                 found.append(tuple(record))
