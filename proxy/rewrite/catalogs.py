@@ -96,6 +96,14 @@ class _Hidden:
             f"(d.refobjid, d.refobjsubid) IN ({self.pairs})",
         )
 
+    def index(self, oid: str) -> str:
+        """True where an index has a hidden column, by itself or by the key that it is for."""
+        keys = (
+            f"EXISTS (SELECT 1 FROM pg_catalog.pg_index AS x, pg_catalog.unnest(x.indkey) AS k (number) "
+            f"WHERE x.indexrelid = {oid} AND (x.indrelid, k.number) IN ({self.pairs}))"
+        )
+        return f"({self.depends('pg_class', oid)} OR {keys})"
+
     def described(self, which: str) -> str:
         """True where what a comment is on (`which`: its condition on pg_depend) depends on anything hidden."""
         found = f"((d.refobjid, d.refobjsubid) IN ({self.pairs}) OR d.refobjid = ANY ({self.oids}))"
@@ -165,7 +173,6 @@ def system_catalog(app: AppPolicy, snapshot: Snapshot) -> SystemCatalog:
 def _conditions(hidden: _Hidden) -> Mapping[str, list[str]]:
     """Of each catalog that is filtered: the conditions under which a row `t` is shown."""
     unseen = f"<> ALL ({hidden.oids})"
-    index = hidden.depends("pg_class", "t.%s")
     names = ", ".join(f"({quote_literal(r.schema)}, {quote_literal(r.name)})" for r in hidden.relations) or "('', '')"
 
     def named(schema: str, name: str) -> str:
@@ -174,25 +181,26 @@ def _conditions(hidden: _Hidden) -> Mapping[str, list[str]]:
     hidden_indexes = (
         "SELECT n.nspname, i.relname FROM pg_catalog.pg_class AS i JOIN pg_catalog.pg_namespace AS n ON n.oid = "
         "i.relnamespace "
-        f"WHERE i.relkind IN ('i', 'I') AND {hidden.depends('pg_class', 'i.oid')}"
+        f"WHERE i.relkind IN ('i', 'I') AND {hidden.index('i.oid')}"
     )
     of_hidden = f"(SELECT x.indexrelid FROM pg_catalog.pg_index AS x WHERE x.indrelid = ANY ({hidden.oids}))"
     return {
         "pg_attribute": [
             f"(t.attrelid, t.attnum) NOT IN ({hidden.pairs})",
             f"t.attrelid {unseen}",
-            f"NOT {index % 'attrelid'}",
+            f"NOT {hidden.index('t.attrelid')}",
         ],
         "pg_attrdef": [f"t.adrelid {unseen}", f"NOT {hidden.depends('pg_attrdef', 't.oid')}"],
-        "pg_class": [f"t.oid {unseen}", f"NOT {index % 'oid'}", f"t.oid NOT IN {of_hidden}"],
+        "pg_class": [f"t.oid {unseen}", f"NOT {hidden.index('t.oid')}", f"t.oid NOT IN {of_hidden}"],
         "pg_constraint": [f"t.conrelid {unseen}", f"NOT {hidden.constraint('t.oid')}"],
         "pg_description": [
             f"(t.classoid <> 'pg_catalog.pg_class'::pg_catalog.regclass OR ((t.objoid, t.objsubid) NOT IN "
             f"({hidden.pairs}) "
             f"AND t.objoid {unseen}))",
             f"NOT {hidden.described('d.classid = t.classoid AND d.objid = t.objoid AND d.objsubid = t.objsubid')}",
+            f"NOT (t.classoid = 'pg_catalog.pg_class'::pg_catalog.regclass AND {hidden.index('t.objoid')})",
         ],
-        "pg_index": [f"t.indrelid {unseen}", f"NOT {index % 'indexrelid'}"],
+        "pg_index": [f"t.indrelid {unseen}", f"NOT {hidden.index('t.indexrelid')}"],
         "pg_indexes": [named("schemaname", "tablename"), f"(t.schemaname, t.indexname) NOT IN ({hidden_indexes})"],
         "pg_matviews": [named("schemaname", "matviewname")],
         "pg_policy": ["false"],
@@ -272,7 +280,7 @@ def _form(relation: Relation, conditions: list[str], replacements: Mapping[str, 
 def _arguments(hidden: _Hidden) -> dict[str, str]:
     """The first argument of functions that print a definition: NULL where the app has no such thing."""
     unseen = f"w.o <> ALL ({hidden.oids})"
-    indexed = f"NOT {hidden.depends('pg_class', 'w.o')}"
+    indexed = f"NOT {hidden.index('w.o')}"
 
     def guarded(kind: str, *conditions: str) -> str:
         cast = "pg_catalog.regclass::pg_catalog.oid" if kind == "relation" else "pg_catalog.oid"
@@ -309,7 +317,9 @@ def _arguments(hidden: _Hidden) -> dict[str, str]:
         "pg_get_partition_constraintdef": guarded("relation", unseen, f"w.o <> ALL ({hidden.with_hidden_columns})"),
         "pg_get_functiondef": guarded("oid", builtin),
         "pg_get_function_sqlbody": guarded("oid", builtin),
-        "obj_description": guarded("oid", unseen, f"NOT {hidden.described('d.objid = w.o AND d.objsubid = 0')}"),
+        "obj_description": guarded(
+            "oid", unseen, indexed, f"NOT {hidden.described('d.objid = w.o AND d.objsubid = 0')}"
+        ),
         "col_description": guarded("relation", unseen, f"w.o <> ALL ({hidden.with_hidden_columns})"),
     }
 

@@ -7,7 +7,7 @@ from proxy.rewrite.allowed import GRAMMAR_FUNCTIONS, HARMLESS_EXTENSIONS, REFUSE
 from proxy.rewrite.context import Context
 from proxy.rewrite.lex import Node
 from proxy.rewrite.scope import column_fields
-from proxy.rewrite.settings import check_setting
+from proxy.rewrite.settings import CHECKED, check_setting
 
 _OPERATOR_FIELDS = {"A_Expr": "name", "SubLink": "operName", "SortBy": "useOp"}
 
@@ -54,16 +54,16 @@ def check_function(context: Context, names: list[str], start: int) -> None:
 
 
 def _check_set_config(context: Context, call: Node, start: int) -> None:
-    arguments = [a.get("A_Const", {}).get("sval", {}) for a in call.get("args", ())]
-    if len(arguments) < 2 or "sval" not in arguments[0] or "sval" not in arguments[1]:
-        raise context.refuse(
-            "set_config() must be called with constants",
-            "Use SET, or write the parameter's name and value as constants.",
-            start,
-        )
-    if arguments[0]["sval"].lower() in ("search_path", "client_encoding", "role", "session_authorization"):
-        raise context.refuse(f"set_config() cannot set {arguments[0]['sval']}", "Use SET.", start)
-    error = check_setting(arguments[0]["sval"], arguments[1]["sval"])
+    """The name must be a constant; the value too, where the name's values are checked."""
+    arguments = [a.get("A_Const", {}).get("sval", {}).get("sval") for a in call.get("args", ())]
+    if len(arguments) != 3 or arguments[0] is None:
+        raise context.refuse("set_config() must be called with the parameter's name as a constant", "Use SET.", start)
+    name, value = arguments[0], arguments[1]
+    if name.lower() in ("search_path", "client_encoding", "role", "session_authorization"):
+        raise context.refuse(f"set_config() cannot set {name}", "Use SET.", start)
+    if value is None and name.lower() in CHECKED:
+        raise context.refuse(f"set_config() can set {name} to a constant only", "Use SET.", start)
+    error = check_setting(name, value)
     if error is not None:
         error.position = context.position(start)
         raise error

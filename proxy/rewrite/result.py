@@ -10,6 +10,7 @@ from proxy.errors import PgError
 
 EffectKind = Literal[
     "search_path",  # the statement sets or resets search_path (or all settings): ask the server at the next boundary
+    "encoding",  # client_encoding: ask likewise, its ParameterStatus comes before the answer
     "temporary",  # creates, drops or renames temp relations: ask likewise
     "prepare",  # SQL-level PREPARE: `name` now stands for the inner statement
     "deallocate",  # `name`, or all where it is None

@@ -192,7 +192,7 @@ def _complete_group_by(context: Context, reads: list[Reference]) -> None:
                 continue
             columns = source.columns if whole_row and source.columns else (use.fields[-1],)
             for column in columns or ():
-                if source.base_column(column) not in names:
+                if source.base_column(column) not in names and column in (source.columns or ()):
                     wanted[column] = None
         if wanted:
             _insert_into_group_by(context, node, reference.alias, list(wanted))

@@ -9,6 +9,8 @@ _PINNED = {
     "standard_conforming_strings": frozenset({"on", "true", "yes", "1", "t", "y"}),
 }
 
+CHECKED = frozenset(_PINNED) | {"search_path", "client_encoding"}  # settings that may not have any value
+
 
 def check_setting(name: str, value: str | None) -> PgError | None:
     """Why setting `name` to `value` (None: to its default) is refused, or None where it may be set."""

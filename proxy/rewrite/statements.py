@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from proxy.catalog.model import SearchPath, Snapshot
-from proxy.errors import feature_not_supported, insufficient_privilege
+from proxy.errors import feature_not_supported, insufficient_privilege, undefined_table
 from proxy.policy.table import AppPolicy
 from proxy.rewrite.allowed import STATEMENT_KINDS
+from proxy.rewrite.catalogs import readable_view
 from proxy.rewrite.lex import Node
 from proxy.rewrite.result import Effect
 from proxy.rewrite.scope import Analysis
@@ -81,13 +82,33 @@ def check_into(nodes: list[tuple[str, Node]], app: AppPolicy) -> None:
 
 def _check_create(fields: Node, app: AppPolicy, names: Names) -> None:
     _only_temporary(fields["relation"], app)
-    if "inhRelations" in fields or "partbound" in fields:
-        raise feature_not_supported("a temp table that inherits is not supported", "List its columns.")
+    if not {"inhRelations", "partbound", "ofTypename"}.isdisjoint(fields):
+        raise feature_not_supported(
+            "a temp table that inherits, or is of a type, is not supported", "List its columns."
+        )
     for element in fields.get("tableElts", ()):
-        if "TableLikeClause" in element:
-            raise feature_not_supported(
-                "CREATE TABLE (LIKE ...) is not supported", "List the columns, or use CREATE TEMP TABLE AS."
-            )
+        like = element.get("TableLikeClause")
+        if like is not None:
+            _check_like(like["relation"], app, names)
+        constraints = [element, *element.get("ColumnDef", {}).get("constraints", ())]
+        if any("pktable" in constraint.get("Constraint", {}) for constraint in constraints):
+            raise feature_not_supported("a temp table with a foreign key is not supported", "Leave the key out.")
+
+
+def _check_like(relation: Node, app: AppPolicy, names: Names) -> None:
+    """LIKE copies definitions: of relations that the app has whole."""
+    schema, name = relation.get("schemaname"), relation["relname"]
+    if names.snapshot.is_temporary(name, schema, names.path):
+        return
+    found = names.snapshot.resolve(name, schema, names.path)
+    if found is None:
+        raise undefined_table(f"{schema}.{name}" if schema else name)
+    table = app.tables.get(found.key)
+    if not (table.plain if table is not None else readable_view(found, app, names.snapshot)):
+        raise feature_not_supported(
+            f'CREATE TABLE (LIKE {name}) is not supported where the rules hide a part of "{name}" from app {app.name}',
+            "List the columns, or use CREATE TEMP TABLE ... AS SELECT ... WITH NO DATA.",
+        )
 
 
 def _only_temporary(relation: Node, app: AppPolicy) -> None:
@@ -133,8 +154,8 @@ def _check_set(fields: Node, app: AppPolicy, names: Names) -> None:
     kind = fields["kind"]
     if kind == "VAR_SET_MULTI":  # SET TRANSACTION and SESSION CHARACTERISTICS; SNAPSHOT needs pg_export_snapshot()
         return
-    if kind == "VAR_RESET_ALL":
-        raise feature_not_supported("RESET ALL is not supported", "RESET the parameters by name.")
+    if kind == "VAR_RESET_ALL":  # back to what the session began with, where the gateway's pins are
+        return
     if kind in ("VAR_SET_DEFAULT", "VAR_RESET", "VAR_SET_CURRENT"):
         error = check_setting(name, None)
     else:
@@ -209,8 +230,10 @@ def effects_of(node: Node) -> tuple[Effect, ...]:
     ((kind, fields),) = node.items()
     match kind:
         case "VariableSetStmt":
-            if fields.get("name") in ("search_path", None) or fields["kind"] == "VAR_RESET_ALL":
+            if fields["kind"] == "VAR_RESET_ALL" or fields.get("name") == "search_path":
                 return (Effect("search_path"),)
+            if fields.get("name") == "client_encoding":
+                return (Effect("encoding"),)
         case "CreateTableAsStmt" | "CreateStmt" | "DropStmt":
             return (Effect("temporary"),)
         case "SelectStmt":

@@ -81,8 +81,6 @@ class Verifier:
         elif kind in _PLAIN_KINDS:
             walk.alike(kind, body, after[kind])
         elif kind == "VariableSetStmt":
-            if body["kind"] == "VAR_RESET_ALL":
-                raise feature_not_supported("RESET ALL is not supported")
             check_set(body)
             walk.alike(kind, body, after[kind])
         elif kind in ("ListenStmt", "NotifyStmt"):
@@ -100,8 +98,8 @@ def _check_definition(kind: str, body: Node, app: AppPolicy, names: Names) -> No
     """Definitions of temp tables only."""
     if kind == "CreateStmt":
         _only_temporary(body["relation"], app)
-        if "inhRelations" in body or any("TableLikeClause" in item for item in body.get("tableElts", ())):
-            raise feature_not_supported("a temp table made like another is not supported")
+        if "inhRelations" in body or "partbound" in body:
+            raise feature_not_supported("a temp table that inherits is not supported")
         if body["relation"]["relname"] in names.rights.reserved:
             raise insufficient_privilege(f"a temp table must not be called {body['relation']['relname']}")
         return
@@ -144,7 +142,7 @@ def _note_effects(statement: Node, names: Names) -> None:
         while "larg" in body:
             body = body["larg"]
         made = body.get("intoClause", {}).get("rel")
-    elif kind == "VariableSetStmt" and body.get("name") == "search_path":
+    elif kind == "VariableSetStmt" and (body["kind"] == "VAR_RESET_ALL" or body.get("name") == "search_path"):
         names.path_changed = True
     elif kind in ("DropStmt", "DiscardStmt"):
         names.temporary_changed = True

@@ -54,9 +54,14 @@ def constant_fits(node: Node, column: Column) -> bool:
     constant = node.get("A_Const")
     if constant is None:
         return False
-    if "ival" in constant:
+    if "ival" in constant or _is_bigint(constant.get("fval", {}).get("fval", "")):
         return column.base_type in _INTEGERS
     return "sval" in constant or ("boolval" in constant and column.base_type == "bool")
+
+
+def _is_bigint(number: str) -> bool:
+    """Whether the number, which is too long for an integer, is one of type bigint (make_const in parse_node.c)."""
+    return number.isdecimal() and int(number) < 2**63
 
 
 def is_copy(

@@ -107,6 +107,13 @@ class NodeWalk(ABC):
             case "CurrentOfExpr":
                 if level.guarded:
                     raise feature_not_supported("WHERE CURRENT OF on a relation of which a part is hidden")
+            case "TableLikeClause":
+                if self._names.target(b["relation"]).meaning not in ("same", "temporary"):
+                    raise insufficient_privilege("LIKE would copy definitions of what the app does not have")
+                if b["relation"] != a["relation"]:
+                    raise differs("LIKE of something else")
+                self._fields(kind, b, a, level, skip=("relation",))
+                return
             case "TypeName":
                 if a != b:
                     raise differs("a type changed")

@@ -21,7 +21,7 @@ from proxy.wire.states import Awaiting, Expected
 CACHE_BYTES: Final = 64 * 1024 * 1024
 SMALL_CACHE_BYTES: Final = 2 * 1024 * 1024  # for a path with temp relations, which few sessions share
 
-_PATH_EFFECTS: Final = frozenset(("search_path", "temporary", "discard"))
+_PATH_EFFECTS: Final = frozenset(("search_path", "encoding", "temporary", "discard"))
 _NAME_EFFECTS: Final = frozenset(("prepare", "deallocate", "discard"))
 
 

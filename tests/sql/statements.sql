@@ -92,3 +92,21 @@ select current_query()
 -- as agent
 explain execute s1
 -- refused 42501 EXPLAIN EXECUTE
+
+-- what pools send when a connection comes back (asyncpg)
+select pg_advisory_unlock_all(); close all; unlisten *; reset all;
+-- passes
+
+-- a setting that may have any value may have one that is no constant
+select set_config('jit', $1, false)
+-- passes
+
+select set_config('standard_conforming_strings', $1, false)
+-- refused 42501 constant only
+
+-- LIKE of a relation that the app has whole, and of one that it has not
+create temp table copy_of_products (like products including all)
+-- passes
+
+create temp table copy_of_customers (like customers)
+-- refused 0A000 hide a part of "customers"
