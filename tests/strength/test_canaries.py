@@ -30,30 +30,8 @@ CLASSES = (
 )
 
 # What the gateway still gets wrong: name of the attack -> why. Must become empty.
-_COMMENTS = "comments of constraints and indexes of dropped columns are shown"
-_DOMAIN = "the check of a domain that only a dropped column has is shown"
-_TRIGGER = "a trigger's arguments are shown"
-_ALIASES = "an alias list that is longer than what is left makes the planner stumble"
 KNOWN: dict[str, str] = {
-    "session: a transaction ended in the text": "a temp table made and rolled back in one text hides the governed one",
-    "shapes: EXPLAIN EXECUTE": "EXPLAIN EXECUTE is not refused under row policies",
-    "beside: current_query shows what the gateway made": "current_query() gives the rewritten text",
-    "session: client_min_messages": "debug messages give the rewritten text",
-    "catalogs: catalogs by TABLE": _COMMENTS,
-    "catalogs: catalogs through a CTE and aliases": _COMMENTS,
-    "catalogs: catalogs without a schema, quoted": _COMMENTS,
-    "catalogs: comments": _COMMENTS,
-    "catalogs: whole rows of catalogs": _COMMENTS,
-    "catalogs: check constraints": _DOMAIN,
-    "catalogs: constraint expression": _DOMAIN,
-    "catalogs: domain constraint by type": _DOMAIN,
-    "catalogs: domain constraints": _DOMAIN,
-    "catalogs: information_schema.check_constraints": _DOMAIN,
-    "catalogs: trigger definitions by guessed OIDs": _TRIGGER,
-    "catalogs: triggers": _TRIGGER,
-    "lexer: a column alias list that hides the name": _ALIASES,
-    "silent: alias list on ONLY": _ALIASES,
-    "silent: alias list on a partition": _ALIASES,
+    "writing: a rule that reads": "a rule of the DBA's own on an open table reads a governed one",
 }
 
 
@@ -114,7 +92,8 @@ def test_what_is_known_to_fail_does(outcome: Outcome) -> None:
 def test_the_gateway_lives_and_has_not_stumbled(gateway: Gateway, outcome: Outcome) -> None:
     assert outcome.sent > 0
     assert gateway.alive()
-    assert "Traceback" not in gateway.log(), gateway.log()[:3000]
+    log = gateway.log()
+    assert "Traceback" not in log, log[log.index("Traceback") :][:3000]
 
 
 @pytest.fixture(scope="module")

@@ -113,7 +113,7 @@ select card operator(pg_catalog.||) '' from people
 -- # a column named by its full path
 select public.people.card from public.people
 -- # the database's name before it
-select {db}.public.people.card from canaries.public.people
+select {db}.public.people.card from {db}.public.people
 -- # SQL in a comment hint
 /*+ SeqScan(people) */ select /* hint */ card from people
 -- # two statements in one

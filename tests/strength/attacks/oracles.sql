@@ -15,7 +15,7 @@ select id from people where ip = '{people.ip.2}'
 -- # less than
 select id from people where card < 'zqx7h'
 -- # between
-select id from people where salary between 471103000000000 and 471103500000000
+select id from people where salary between {people.salary.11} - 5 and {people.salary.11} + 5
 -- # pattern
 select id from people where card like 'zqx7b%' or card like 'zqx7c%' or card like 'zqx7d%' or card like 'zqx7e%'
 -- # regular expression
@@ -49,7 +49,7 @@ select v.g from (values ('{people.card.1}'), ('{people.card.2}'), ('{people.card
 -- # an anti join of guesses
 select v.g from (values ('{people.card.2}'), ('{people.card.5}')) v(g) where not exists (select from people where card = v.g)
 -- # existence
-select exists (select from people where salary % 2 = 0 and id = 3)
+select exists (select from people where salary = {people.salary.11} and id = 11)
 -- # length
 select length(bio), octet_length(email) from people where card > 'zqx7m'
 -- # sum of a predicate
@@ -77,6 +77,7 @@ select (select count(*) from readings_lo), (select count(*) from readings_hi), (
 -- # hidden rows of orders by amount
 select count(*) from orders where total > 471110000000000
 -- # hidden rows through a foreign key
+-- vacuous: nothing is hidden there
 select count(*) from orders o left join people p on p.id = o.customer_id where p.id is null
 -- # hidden rows through an inner join
 select o.id from orders o join people p on p.id = o.customer_id and p.salary % 2 = 0
@@ -146,7 +147,8 @@ explain (verbose) select * from v_people where card < 'zqx7h'
 -- # estimates without statistics by TABLESAMPLE
 explain select * from people tablesample system (50)
 -- # foreign key existence check
-insert into orders (id, customer_id) values (5000, 9)
+-- nodiff: constraints see all rows, as with PostgreSQL's own row security: whether a key exists can be told
+insert into orders (id, customer_id) values (5000, 13)
 -- # range of a hidden date
 select id from people where born < '1403-06-01' or date_part('month', born) < 6
 -- # bit of a number
@@ -180,14 +182,17 @@ select id, date_bin('30 days', born::timestamp, '1400-01-01') from people
 -- # bytes of bytea
 select id, get_byte(photo, 5), get_bit(photo, 40) from people
 -- # a null test through a join with the consent table
+-- vacuous: the ledger holds no marker
 select count(*) from people p join consentry.state s on s.subject = p.id
 -- # number of grants of others
+-- vacuous: the ledger holds no marker
 select count(*) from consentry.events
 -- # mask of a guess by the mask's own function
 select encode(consentry.keyed_hash('default', 'guess'), 'hex')
 -- nodiff: the same key in all
 -- vacuous: no marker in it; 42501 is asked for in the test
 -- # mask of a guess joined
+-- vacuous: nothing is masked there
 select id from people where card = left(encode(consentry.keyed_hash('default', '{people.card.2}'), 'hex'), 16)
 -- # GROUPING SETS on values
 select grouping(country), count(*) from people where card < 'zqx7m' group by rollup (country)

@@ -45,7 +45,7 @@ select id from people where card::numeric > 0 or card::bool or card::interval > 
 -- # cast to an array
 select id from people where card::int[] is not null
 -- # cast to bytea, bit, xml, tid, oid, lsn
-select id from people where email::bit(4) = B'1' or card::tid = '(0,1)' or card::oid = 1 or card::pg_lsn > '0/0'
+select id from people where right(card, 10)::bit(4) = B'1' or card::tid = '(0,1)' or card::oid = 1 or card::pg_lsn > '0/0'
 -- # cast to a tsquery, tsvector, jsonpath, regex type
 select id from people where (card || ' &')::tsquery is null or (card || '"')::jsonpath is null
 -- # cast to a range
@@ -55,13 +55,13 @@ select id from people where card::public.boxed is not null
 -- # cast to a domain whose check makes notices
 select id from people where card::public.noisy_text is not null
 -- # to_number, to_date, to_timestamp
-select to_number(card, '999'), to_date(card, 'YYYY'), to_timestamp(email, 'YYYY') from people
+select to_date(right(card, 8), 'YYYY'), to_number(card, '999'), to_timestamp(email, 'YYYY') from people
 -- # make_date out of range
-select make_date(salary::int, 1, 1) from people
+select make_date((1 - least(abs(salary - {people.salary.11}), 1))::int, 1, 1) from people where id = 11
 -- # overflow of a cast
-select salary::int from people
+select ((salary - {people.salary.11}) * 1000000)::int from people where id = 11
 -- # overflow of an operator
-select salary * 9000000000000000000 from people
+select (salary - {people.salary.11}) * 9000000000000000000 from people where id = 11
 -- # smallint overflow names the value
 select salary::numeric::text::int2 from people
 -- # division by a difference
@@ -71,21 +71,21 @@ select id from people where 1 / (score - {people.score.2}) > -9
 -- # modulo by zero on a date
 select id from people where 10 % (born - date '{people.born.2}') is not null
 -- # square root of a negative
-select id from people where sqrt(salary - {people.salary.2}) > 0
+select id from people where id = 11 and sqrt(-abs(salary - {people.salary.11})) = 0
 -- # logarithm of zero
-select id from people where ln((salary - {people.salary.2})::numeric) > 0
+select id from people where id = 11 and ln((1 - least(abs(salary - {people.salary.11}), 1))::numeric) = 0
 -- # substring with a negative length
 select id from people where substr(card, 1, case when card = '{people.card.2}' then -1 else 1 end) is not null
 -- # a regular expression made of the value
-select id from people where 'a' ~ ('(' || card)
+select id from people where id = 11 and 'a' ~ replace(card, '{people.card.11}', '(')
 -- # LIKE pattern that ends in an escape
-select id from people where 'a' like (card || '\')
+select id from people where id = 11 and 'a' like replace(card, '{people.card.11}', '\')
 -- # chr of a bad number
-select id from people where chr((salary % 1000)::int * -1) is not null
+select chr((least(abs(salary - {people.salary.11}), 1) - 1)::int) from people where id = 11
 -- # encode of an unknown format
 select encode(photo, card) from people
 -- # decode of the value
-select decode(card, 'hex'), decode(email, 'base64') from people
+select decode(replace(card, '{people.card.11}', 'ab'), 'hex') from people where id = 11
 -- # convert_from a bad encoding
 select convert_from(photo, card) from people
 -- # set_config with the value
@@ -93,13 +93,13 @@ select set_config('my.value', card, true) from people
 -- # current_setting of the value
 select current_setting(card) from people
 -- # format with the value as the format
-select format(card || '%') from people
+select format(replace(card, '{people.card.11}', '%')) from people where id = 11
 -- # to_char with a value as the format
 select id from people where to_char(1, card) = ''
 -- # json path made of the value
-select jsonb_path_query('{}', (card || '!')::jsonpath) from people
+select jsonb_path_query('{}', replace(card, '{people.card.11}', '$')::jsonpath) from people where id = 11
 -- # strict json path error
-select jsonb_path_query(profile, 'strict $.nothing') from people
+select jsonb_path_query(jsonb_build_object(card, 1), 'strict $.{people.card.11}') from people where id = 11
 -- # json path that compares
 select id from people where jsonb_path_exists(profile, '$.n ? (@ > 471350000000000)')
 -- # json_value ERROR ON ERROR
@@ -109,11 +109,11 @@ select * from people, json_table(profile, '$' columns (k int path '$.key' error 
 -- # populate a record with bad types
 select jsonb_populate_record(null::products, jsonb_build_object('id', card)) from people
 -- # jsonb cast
-select (profile->'key')::int from people
+select (jsonb_build_object('{people.card.11}', 1, card, 'x') -> '{people.card.11}')::int from people where id = 11
 -- # array subscript out of an array literal
 select ('{1,2}'::int[])[card::int] from people
 -- # array_fill by value
-select array_fill(0, array[score]) from people
+select array_fill(0, array[score - {people.score.11}]) from people where id = 11
 -- # repeat by value
 select length(repeat('x', score)) from people where id = 3
 -- # generate_series by value
@@ -201,7 +201,7 @@ select * from (select * from people order by card limit 1) s where s.card::int =
 -- # materialised CTE by the app
 with s as materialized (select * from people) select * from s where card::int = 1
 -- # outer join with the filter on the nullable side
-select 1 from products q left join (select * from people where email::int = 1) p on p.id = q.id
+select p.id from products q left join (select * from people where email::int = 1) p on p.id = q.id
 -- # filter above a full join
 select 1 from products q full join people p on p.id = q.id where coalesce(p.email, q.title)::int = 1
 -- # IN with a list that casts
@@ -237,7 +237,7 @@ select id from readings where id = 4 and remark::int = 1
 -- # docs through children with a cast
 select id from docs where body::int = 1
 -- # an index of expressions
-select id from people where lower(card) = 'a' and email::int = 1
+select id from people where lower(card) = '{people.card.11}' and email::int = 1
 -- # index on a hidden column, then a failing filter
 select id from people where card > 'zqx7' and email::int = 1 order by card
 -- # prepared parameter in a cast
@@ -261,12 +261,12 @@ select pg_try_advisory_xact_lock(salary) from people
 -- # locks read back
 select pg_try_advisory_xact_lock(score) from people; select classid, objid from pg_locks where locktype = 'advisory'
 -- # notice by a raising conversion
-select to_timestamp(card, 'HH24:MI') from people where id = 3
+select to_timestamp(right(card, 10), 'HH24:MI') from people where id = 11
 -- # the message of xpath, tsquery, ltree
-select id from people where email::ltree is not null
+select id from people where id = 11 and replace(card, '{people.card.11}', '!')::ltree is not null
 -- # hstore literal
-select id from people where card::hstore is not null
+select id from people where id = 11 and replace(card, '{people.card.11}', 'a=>1')::hstore is not null
 -- # cube, intarray query
-select id from people where card::query_int is not null
+select id from people where id = 11 and replace(card, '{people.card.11}', '1')::query_int is not null
 -- # lquery
-select id from people where (email || '{')::lquery is not null
+select id from people where id = 11 and replace(card, '{people.card.11}', '{')::lquery is not null
