@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import random
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 
 from django.contrib.auth.hashers import MD5PasswordHasher
 from django.contrib.auth.tokens import PasswordResetTokenGenerator
+from django.template import defaulttags
 from django.utils import crypto, timezone
 from oscar.core.thumbnails import AbstractThumbnailer
 
@@ -22,11 +23,11 @@ _step = START
 _ticks = 0
 
 
-def begin(step: int) -> None:
-    """The clock at so many minutes after its start, the dice as they fall in that minute."""
+def begin(step: int, dice: int | None = None) -> None:
+    """The clock at so many minutes after its start, the dice as they fall then, or as `dice` says."""
     global _step, _ticks
     _step, _ticks = START + timedelta(minutes=step), 0
-    _dice.seed(step)
+    _dice.seed(step if dice is None else dice)
 
 
 def now() -> datetime:
@@ -40,7 +41,16 @@ def get_random_string(length: int, allowed_chars: str = crypto.RANDOM_STRING_CHA
     return "".join(_dice.choice(allowed_chars) for _ in range(length))
 
 
+class Clock(datetime):
+    """For `{% now %}`."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+        return now().astimezone(tz)
+
+
 timezone.now = now
+defaulttags.datetime = Clock
 time.time = lambda: _step.timestamp()  # signatures with a time in them
 crypto.get_random_string = get_random_string
 PasswordResetTokenGenerator._now = lambda self: START.replace(tzinfo=None)  # type: ignore[attr-defined]
