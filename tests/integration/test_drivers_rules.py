@@ -91,7 +91,6 @@ def test_drop_if_exists(pairs: dict[str, Pair], name: str) -> None:
     pairs["full"].same(session)
 
 
-@pytest.mark.xfail(strict=True, reason="finding 8: CREATE TEMP TABLE (LIKE ...) is refused")
 def test_temp_table_like(pairs: dict[str, Pair]) -> None:
     def session(dsn: str) -> Any:
         with psycopg.connect(dsn, autocommit=True) as connection:
