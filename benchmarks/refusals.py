@@ -28,6 +28,7 @@ from proxy.catalog.introspect import fingerprint, take_snapshot
 from proxy.catalog.model import Relation, Snapshot
 from proxy.policy.compile import compile_rules
 from proxy.policy.load import load_rules
+from proxy.rewrite.lex import quote_identifier
 from proxy.server.generation import Generation
 from tests.servers import PgServer, find_server
 from tests.wire.gateway import Running
@@ -64,7 +65,7 @@ def rules_of(snapshot: Snapshot) -> str:
             continue
         hidden = hidden_column(relation)
         columns = {c.name: "hidden" if c.name == hidden else "shown" for c in relation.columns}
-        tables[f"{relation.schema}.{relation.name}"] = {"columns": columns}
+        tables[f"{quote_identifier(relation.schema)}.{quote_identifier(relation.name)}"] = {"columns": columns}
     everything = {"name": "all", "apps": "all", "attributes": "all", "action": "show", "write": "allow"}
     masked = {"name": "mask", "apps": "all", "attributes": ["hidden"], "action": "mask", "mask": "null"}
     rules = {

@@ -371,6 +371,8 @@ class _Walker:
                         names = None
                         break
                     names += source.columns
+            elif value and "A_Star" in value.get("A_Indirection", {}).get("indirection", [{}])[-1]:
+                names = None  # (row).*: as many as the row's type has
             else:
                 names.append(target.get("name") or figure_column_name(value))
         return None if names is None else tuple(names)

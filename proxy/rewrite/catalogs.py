@@ -17,7 +17,7 @@ from proxy.rewrite.context import Context
 from proxy.rewrite.lex import quote_identifier, quote_literal
 from proxy.rewrite.result import SystemCatalog
 from proxy.rewrite.scope import SYSTEM_SCHEMAS
-from proxy.rewrite.select import place, system_columns
+from proxy.rewrite.select import place, shorten_names, system_columns
 
 # Catalogs without anything of the relations' own: they pass as they are.
 _OPEN = frozenset(
@@ -250,7 +250,12 @@ def _replacements(relation: Relation, hidden: _Hidden) -> dict[str, str]:
     """Columns whose value is not the catalog's own."""
     out: dict[str, str] = {}
     if relation.name == "pg_class" and hidden.unsized:
-        unsized = f"t.oid = ANY ({_oids(hidden.unsized)})"
+        relations = _oids(hidden.unsized)
+        toasts = f"SELECT r.reltoastrelid FROM pg_catalog.pg_class AS r WHERE r.oid = ANY ({relations})"
+        unsized = (
+            f"t.oid = ANY ({relations}) OR t.oid IN ({toasts}) OR EXISTS (SELECT 1 FROM pg_catalog.pg_index AS x "
+            f"WHERE x.indexrelid = t.oid AND (x.indrelid = ANY ({relations}) OR x.indrelid IN ({toasts})))"
+        )
         out["reltuples"] = f"CASE WHEN {unsized} THEN (-1)::pg_catalog.float4 ELSE t.reltuples END"
         for name in ("relpages", "relallvisible", "relallfrozen"):
             out[name] = f"CASE WHEN {unsized} THEN 0 ELSE t.{name} END"
@@ -326,6 +331,7 @@ def _arguments(hidden: _Hidden) -> dict[str, str]:
 
 def rewrite_catalogs(context: Context) -> None:
     """Puts the app's own view of each system catalog in its place, and guards the functions that print definitions."""
+    placed = []
     for reference in context.analysis.references:
         relation = reference.relation
         if relation is None or relation.schema not in SYSTEM_SCHEMAS:
@@ -340,6 +346,8 @@ def rewrite_catalogs(context: Context) -> None:
                 reference.start,
             )
         place(context, reference, form)
+        placed.append(reference)
+    shorten_names(context, placed)
     for call in context.analysis.functions:
         names = [part["String"]["sval"] for part in call["funcname"]]
         template = context.system.arguments.get(names[-1])

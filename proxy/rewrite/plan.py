@@ -76,6 +76,11 @@ class Planner:
         contexts = []
         begun = path
         for number, statement in enumerate(statements):
+            if "PrepareStmt" in statement["stmt"] and path is not begun:
+                raise feature_not_supported(
+                    "PREPARE must not come after a statement of the same query that makes a temp table",
+                    "Send it separately.",
+                )
             context = self._context(text, raw, found, statement["stmt"], path, parameter_types)
             self._pass_over(context)
             if context.edits:

@@ -31,7 +31,7 @@ def rewrite_reads(context: Context) -> None:
         _check_renamed_columns(context, reference)
         _replace(context, reference, calm)
     _check_natural_joins(context)
-    _shorten_names(context, reads)
+    shorten_names(context, reads)
     _complete_group_by(context, reads)
 
 
@@ -158,7 +158,7 @@ def _may_have(source: Source, name: str) -> bool:
     return name in source.columns or (relation is not None and relation.column(name) is not None)
 
 
-def _shorten_names(context: Context, reads: list[Reference]) -> None:
+def shorten_names(context: Context, reads: list[Reference]) -> None:
     """`schema.t.c` becomes `t.c`: a sub-query has an alias and no schema."""
     for use in context.analysis.uses:
         if len(use.fields) < 3 or use.start < 0:

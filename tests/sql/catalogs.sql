@@ -23,3 +23,8 @@ update pg_settings set setting = 'x'
 
 select pg_describe_object(1259, 1, 1)
 -- refused 42501 permission denied for function pg_describe_object
+
+-- names with their schema, as SQLAlchemy's reflection has them
+select pg_catalog.pg_namespace.nspname from pg_catalog.pg_namespace join pg_catalog.pg_class on pg_catalog.pg_namespace.oid = pg_catalog.pg_class.relnamespace
+-- becomes
+select pg_catalog.pg_namespace.nspname from pg_catalog.pg_namespace join <pg_class> on pg_catalog.pg_namespace.oid = pg_class.relnamespace

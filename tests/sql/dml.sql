@@ -101,3 +101,7 @@ merge into customers c using products p on p.id = c.id when matched then delete
 update customers set (name, email) = (select name, email from customers where id = 2) where id = 1
 -- becomes
 update customers set (name, email) = (select name, email from <customers> where id = 2) where id = 1
+
+-- a row that is taken apart has no width that is known
+insert into orders select (t).* from (select 1 a, 2 b, current_date c, 'x'::text d, 5.0 e) t
+-- refused 0A000 from a query whose columns are not known

@@ -110,3 +110,7 @@ create temp table copy_of_products (like products including all)
 
 create temp table copy_of_customers (like customers)
 -- refused 0A000 hide a part of "customers"
+
+-- what PREPARE reads must not depend on a temp table that may be taken back
+begin; create temp table customers (card_no text); prepare p as select card_no from customers
+-- refused 0A000 PREPARE must not come after

@@ -16,6 +16,7 @@ from proxy.catalog.model import SearchPath, Snapshot
 from proxy.policy.compile import compile_rules
 from proxy.policy.load import load_rules
 from proxy.policy.table import CompiledRules
+from proxy.rewrite.catalogs import system_catalog
 from proxy.rewrite.forms import Form
 from proxy.rewrite.plan import Planner
 from tests.servers import PgServer
@@ -112,6 +113,9 @@ def expand(text: str, app: str, rules: CompiledRules, snapshot: Snapshot) -> str
 
     def form(match: re.Match[str]) -> str:
         words, name = match["words"].split(), match["name"]
+        if name.startswith("pg_"):
+            catalog = system_catalog(rules.apps[app], snapshot).form(("pg_catalog", name), ())
+            return f'{catalog} AS "{name}"'
         table = rules.apps[app].tables["public", name]
         made = Form(rules.apps[app], table, snapshot.relations["public", name], snapshot).read(
             only="only" in words,
@@ -126,7 +130,7 @@ def expand(text: str, app: str, rules: CompiledRules, snapshot: Snapshot) -> str
         return f'{made} AS "{name}"' if not match["alias"] else f"{made} {match['alias']}"
 
     pattern = (
-        r"<(?P<name>customers|orders|items)(?P<words>(?: (?:only|locking|fenced|form|\+\w+))*)"
+        r"<(?P<name>customers|orders|items|pg_class)(?P<words>(?: (?:only|locking|fenced|form|\+\w+))*)"
         r"(?P<rest>(?: \[.*?\](?=[ >]))*)"
         r"(?: \{(?P<sample>.*?)\})?(?: (?P<alias>(?:AS )?\w+))?>"
     )
