@@ -24,7 +24,8 @@ from tests.strength.client import (
 )
 from tests.strength.leaks import Detector
 
-STUMBLED = "the statement could not be rewritten"  # what the gateway says where its planner fails
+# What the gateway says where its planner or its verifier fails.
+_STUMBLED = ("the statement could not be rewritten", "the statement's tree is not as expected")
 PROTOCOLS = ("simple", "unnamed", "named")
 _NAME = re.compile(rb"canaries_[ab]_")
 _NEEDS_NEW = re.compile(r"(?i)\b(prepare|commit|deallocate|discard|end)\b")
@@ -121,7 +122,7 @@ def judge(answer: Answer, attack: Attack, app: str, protocol: str, detector: Det
     if leaks:
         yield finding("leak", ", ".join(leaks[:5]) + _where(answer, leaks))
     for error in answer.errors():
-        if error.get("C", "").startswith("XX") or error.get("M") == STUMBLED:
+        if error.get("C", "").startswith("XX") or error.get("M", "").startswith(_STUMBLED):
             yield finding("internal", f"{error.get('C')} {error.get('M')}")
     if answer.hung:
         yield finding("hung", "no answer in time")

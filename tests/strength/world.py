@@ -254,13 +254,13 @@ def inserts(app: str | None = None) -> Iterator[tuple[str, list[tuple[Any, ...]]
         yield text, rows
 
 
-OTHER_NUMBERS = (471199999999999,)
+COUNTER = 471199999999999  # where the sequence begins
 
 _AFTER = f"""
 INSERT INTO public.products SELECT n, 'product ' || n, n * 10 FROM generate_series(1, 5) n;
 INSERT INTO public.inbox SELECT n, 'letter ' || n, n FROM generate_series(1, 3) n;
 REFRESH MATERIALIZED VIEW public.mv_people;
-SELECT setval('public.counter', {OTHER_NUMBERS[0]});
+SELECT setval('public.counter', {COUNTER});
 SELECT setval('public.orders_id_seq', 1000);
 SELECT pg_catalog.lo_from_bytea(424242, convert_to('zqx7largeobj01', 'UTF8'));
 GRANT SELECT, UPDATE ON LARGE OBJECT 424242 TO PUBLIC;
