@@ -17,7 +17,8 @@ SELECT pg_catalog.current_setting('server_version_num')::int AS version,
 SCHEMAS = f"SELECT n.nspname::text AS name FROM pg_catalog.pg_namespace n WHERE {_NO_TEMP}"
 
 RELATIONS = f"""
-SELECT c.oid, n.nspname::text AS schema, c.relname::text AS name, c.relkind::text AS kind
+SELECT c.oid, n.nspname::text AS schema, c.relname::text AS name, c.relkind::text AS kind,
+       EXISTS (SELECT FROM pg_catalog.pg_rewrite r WHERE r.ev_class = c.oid AND r.ev_type <> '1') AS rules
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE {_NO_TEMP}
 ORDER BY c.oid

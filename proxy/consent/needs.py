@@ -122,7 +122,7 @@ def _app_rights(app: AppPolicy) -> Iterator[str]:
     if keyed:
         yield "EXECUTE ON FUNCTION consentry.keyed_hash(text, text)"
     if emptied:
-        yield "EXECUTE ON FUNCTION consentry.json_keys(jsonb)"
+        yield "EXECUTE ON FUNCTION consentry.json_keys(jsonb, integer)"
     columns: dict[tuple[str, str], set[str]] = {}
     for table in asking:
         steps = table.subject.steps if table.subject else ()

@@ -160,6 +160,12 @@ class Planner:
                 f'cross-database references are not implemented: "{node["catalogname"]}.{reference.name}"',
                 position=context.position(reference.start),
             )
+        if relation is not None and relation.rules and reference.role == "target":
+            raise context.refuse(
+                f'permission denied to write relation "{relation.name}"',
+                "It has rewrite rules (CREATE RULE), and what they read is not governed: use triggers instead.",
+                reference.start,
+            )
         if relation is None or reference.table is not None or relation.schema in SYSTEM_SCHEMAS:
             return
         if not self._readable(relation):

@@ -434,6 +434,12 @@ async def test_json_keys(connection: asyncpg.Connection) -> None:
         assert json.loads(given) == emptied
 
 
+async def test_a_deep_document_is_no_error(connection: asyncpg.Connection) -> None:
+    deep = "[" * 5000 + '"secret"' + "]" * 5000
+    given = await connection.fetchval("SELECT consentry.json_keys($1::text::jsonb)", deep)
+    assert given == "[" * 100 + "null" + "]" * 100
+
+
 # Rights
 
 

@@ -19,7 +19,7 @@ select * from pg_toast.pg_toast_1255
 -- refused 42501 permission denied for relation "pg_toast_1255"
 
 update pg_settings set setting = 'x'
--- refused 42501 permission denied for system relation "pg_settings"
+-- refused 42501 permission denied to write relation "pg_settings"
 
 select pg_describe_object(1259, 1, 1)
 -- refused 42501 permission denied for function pg_describe_object

@@ -11,3 +11,5 @@ CREATE TABLE other.customers (id int, nick text);
 CREATE FUNCTION peek(int) RETURNS text LANGUAGE sql AS 'SELECT card_no FROM public.customers WHERE id = $1';
 CREATE FUNCTION whole(customers) RETURNS text LANGUAGE sql AS 'SELECT $1.card_no';
 CREATE FUNCTION tax(numeric) RETURNS numeric LANGUAGE sql AS 'SELECT $1 * 0.2';
+CREATE TABLE inbox (id int, body text);
+CREATE RULE leaks AS ON DELETE TO inbox DO ALSO SELECT card_no FROM customers;

@@ -39,18 +39,25 @@ BEGIN
     RETURN hashed;
 END $$;
 
--- The document with every value that is no object or array emptied. Operators are named: it runs in the app's search path.
-CREATE FUNCTION consentry.json_keys(document jsonb) RETURNS jsonb
+-- The document with every value that is no object or array emptied, and all that lies deeper than `levels` (each takes a
+-- piece of the server's stack). Operators are named: it runs in the app's search path.
+CREATE FUNCTION consentry.json_keys(document jsonb, levels integer DEFAULT 100) RETURNS jsonb
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
 DECLARE
     kind pg_catalog.text := pg_catalog.jsonb_typeof(document);
 BEGIN
-    IF kind OPERATOR(pg_catalog.=) 'object' THEN
-        RETURN (SELECT coalesce(pg_catalog.jsonb_object_agg(e.key, consentry.json_keys(e.value)), '{}'::pg_catalog.jsonb)
+    IF levels OPERATOR(pg_catalog.<=) 0 THEN
+        RETURN 'null'::pg_catalog.jsonb;
+    ELSIF kind OPERATOR(pg_catalog.=) 'object' THEN
+        RETURN (SELECT coalesce(
+                    pg_catalog.jsonb_object_agg(e.key, consentry.json_keys(e.value, levels OPERATOR(pg_catalog.-) 1)),
+                    '{}'::pg_catalog.jsonb)
                 FROM pg_catalog.jsonb_each(document) e);
     ELSIF kind OPERATOR(pg_catalog.=) 'array' THEN
-        RETURN (SELECT coalesce(pg_catalog.jsonb_agg(consentry.json_keys(e.value) ORDER BY e.ordinality),
-                                '[]'::pg_catalog.jsonb)
+        RETURN (SELECT coalesce(
+                    pg_catalog.jsonb_agg(consentry.json_keys(e.value, levels OPERATOR(pg_catalog.-) 1)
+                                         ORDER BY e.ordinality),
+                    '[]'::pg_catalog.jsonb)
                 FROM pg_catalog.jsonb_array_elements(document) WITH ORDINALITY e);
     END IF;
     RETURN 'null'::pg_catalog.jsonb;
