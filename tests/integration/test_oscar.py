@@ -206,3 +206,13 @@ def differing_pages(direct: list[Any], governed: list[Any], out: Path) -> list[s
 
 def key(page: dict[str, Any]) -> str:
     return f"{page['visitor']} {page['method']} {page['url']} #{page['number']}"
+
+
+def test_what_visitors_and_staff_change_is_changed_as_directly(filled: Shop) -> None:
+    direct, governed = filled.both("flows")
+    report = differing_pages(direct, governed, filled.folder / "flows.differ")
+    cards = [line for line in report if " /admin/payment/bankcard/" in line]
+    assert report == cards, "\n".join(report[:50])
+    assert len([page for page in direct if page["method"] == "post" and page["status"] == 302]) > 150
+    differing = filled.differing_tables()
+    assert differing == {}

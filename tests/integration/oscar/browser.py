@@ -21,6 +21,7 @@ from tests.integration.oscar import repeatable
 from tests.integration.oscar.shop import PASSWORD
 
 HOST = "http://testserver"
+OFFERED_EVERYWHERE = ("/i18n/", "/accounts/logout", "/dashboard/logout", "/admin/logout")
 _TOKENS = re.compile(r'(name="csrfmiddlewaretoken" value=|data-csrftoken=|csrf_token["\']?\s*[:=]\s*)["\'][^"\']*["\']')
 
 
@@ -114,6 +115,7 @@ class Visitor:
         self.client = Client(raise_request_exception=False)
         self.url = "/"
         self.text = ""
+        self.location = ""
         self.status = 0
         self._requests: Counter[tuple[str, str]] = Counter()
 
@@ -129,20 +131,29 @@ class Visitor:
     def post(self, url: str, data: dict[str, Any] | None = None) -> Page:
         return self._request("post", url, data or {})
 
-    def submit(self, page: str, changes: dict[str, Any] | None = None, having: str = "", button: str = "") -> Page:
-        """Opens the page and sends its form that has the field (or button) `having`, with changes to what it says."""
-        self.get(page)
-        for form in Page(self.text).forms:
-            names = [name for name, _ in (*form.fields, *form.buttons)] + form.files + [form.action]
-            if form.method == "post" and (having in names if having else "locale" not in form.action):
+    def submit(
+        self, page: str, changes: dict[str, Any] | None = None, having: str = "", button: str = "", sent: bool = False
+    ) -> Page:
+        """Opens the page and sends its form that has the field, button or action `having`, with changes to its fields.
+
+        `sent`: fails unless the answer leads to another page, as after a form without mistakes.
+        """
+        for form in self.get(page).forms:
+            names = [name for name, _ in (*form.fields, *form.buttons)] + form.files
+            if form.method != "post" or form.action.startswith(OFFERED_EVERYWHERE):
+                continue
+            if not having or having in names or ("/" in having and having in form.action):
                 break
         else:
             raise AssertionError(f"{self.name}: no form with {having!r} in {page} ({self.status})")
+        answer = self.send(page, form, changes, button)
+        assert not sent or self.status == 302, f"{self.name}: {page} {self.status} {_mistakes(self.text)}"
+        return answer
+
+    def send(self, page: str, form: Form, changes: dict[str, Any] | None = None, button: str = "") -> Page:
         data = form.data(changes or {})
-        for name, value in form.buttons:
-            if name == button:
-                data[name] = value
-        return self.post(urljoin(self.url, form.action), data)
+        data.update({name: value for name, value in form.buttons if name == button})
+        return self.post(urljoin(HOST + page, form.action), data)
 
     def _request(self, method: str, url: str, data: dict[str, Any]) -> Page:
         parts = urlsplit(urljoin(HOST + self.url, url))
@@ -165,6 +176,7 @@ class Visitor:
             response = getattr(self.client, method)(path, data)
         body = b"".join(response.streaming_content) if response.streaming else response.content
         self.url, self.status = path, response.status_code
+        self.location = response.headers.get("Location", "")
         self.text = _TOKENS.sub(r"\1''", body.decode(errors="replace"))
         line = {
             "visitor": self.name,
@@ -172,7 +184,7 @@ class Visitor:
             "method": method,
             "url": path,
             "status": response.status_code,
-            "location": response.headers.get("Location", ""),
+            "location": self.location,
             "type": response.headers.get("Content-Type", ""),
             "body": self.text,
             "mail": [f"{message.to} {message.subject}\n{message.body}" for message in mail.outbox],
@@ -190,3 +202,7 @@ def inside(page: Page, base: str) -> Iterator[str]:
         parts = urlsplit(urljoin(HOST + base, link))
         if parts.netloc == "testserver" and parts.scheme == "http":
             yield parts.path + (f"?{parts.query}" if parts.query else "")
+
+
+def _mistakes(text: str) -> list[str]:
+    return [" ".join(found.split()) for found in re.findall(r"(?s)(?:error|alert-danger)[^>]*>(.{1,200}?)</", text)]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter, deque
+from collections.abc import Callable, Iterable
 from urllib.parse import parse_qs, urlsplit
 
 from django.urls import Resolver404, resolve
 
-from tests.integration.oscar.browser import Visitor, inside
+from tests.integration.oscar.browser import Page, Visitor, inside
 
 STARTS = (
     "/ /catalogue/ /search/?q=product /offers/ /basket/ /accounts/ /about/ /dashboard/ /admin/ "
@@ -41,14 +42,19 @@ def kind(url: str) -> str:
     return f"{found.view_name or parts.path} {asked}"
 
 
-def walk(visitor: Visitor) -> None:
-    waiting, known = deque(STARTS), set(STARTS)
+def walk(
+    visitor: Visitor,
+    starts: Iterable[str] = STARTS,
+    most: int = MOST,
+    look: Callable[[str, Page], None] = lambda *_: None,
+) -> None:
+    """Breadth first; `look` gets each page, and may send what it finds there."""
+    waiting, known = deque(starts), set(starts)
     seen: Counter[str] = Counter()
     while waiting:
         url = waiting.popleft()
         name = kind(url)
-        most = 1 if "?" in url or url.startswith("/admin/") else MOST
-        if seen[name] >= most or SKIPPED.match(url):
+        if seen[name] >= (1 if "?" in url or url.startswith("/admin/") else most) or SKIPPED.match(url):
             continue
         seen[name] += 1
         page = visitor.get(url)
@@ -56,6 +62,7 @@ def walk(visitor: Visitor) -> None:
             if link not in known:
                 known.add(link)
                 waiting.append(link)
+        look(url, page)
 
 
 if __name__ == "__main__":
