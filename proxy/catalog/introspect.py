@@ -65,6 +65,7 @@ async def take_snapshot(connection: asyncpg.Connection) -> Snapshot:
             reads=reads.get(r["oid"], ()),
             definition=definitions.get(r["oid"]),
             rules=r["rules"],
+            owner=r["owner"],
         )
         for r in classes
     ]

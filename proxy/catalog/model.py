@@ -39,6 +39,7 @@ class Relation:
     reads: tuple[int, ...] = ()  # views: oids of all relations read, transitively through views
     definition: str | None = None  # views, materialised views: pg_get_viewdef under an empty search_path
     rules: bool = False  # writes to it fire rewrite rules (CREATE RULE), which may read anything
+    owner: int | None = None  # sequences: oid of the table whose column owns it (serial, identity)
 
     @property
     def key(self) -> tuple[str, str]:

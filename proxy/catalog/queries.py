@@ -18,7 +18,11 @@ SCHEMAS = f"SELECT n.nspname::text AS name FROM pg_catalog.pg_namespace n WHERE 
 
 RELATIONS = f"""
 SELECT c.oid, n.nspname::text AS schema, c.relname::text AS name, c.relkind::text AS kind,
-       EXISTS (SELECT FROM pg_catalog.pg_rewrite r WHERE r.ev_class = c.oid AND r.ev_type <> '1') AS rules
+       EXISTS (SELECT FROM pg_catalog.pg_rewrite r WHERE r.ev_class = c.oid AND r.ev_type <> '1') AS rules,
+       CASE WHEN c.relkind = 'S' THEN
+            (SELECT d.refobjid FROM pg_catalog.pg_depend d
+             WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid
+               AND d.refclassid = d.classid AND d.deptype IN ('a', 'i')) END AS owner
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE {_NO_TEMP}
 ORDER BY c.oid

@@ -106,8 +106,10 @@ def _find_relations(work: _Work) -> None:
             known = {join_dotted(*k): k for k, r in work.snapshot.relations.items() if r.kind in _GOVERNABLE}
             hint = nearest(text, known) or _same_name(key[1], known)
             work.say(("tables", text), f'relation "{text}" is not in database {work.snapshot.database}{hint}', key=True)
+        elif relation.kind == "S" and key not in governed:
+            work.opened.add(key)
         elif relation.kind not in _GOVERNABLE:
-            work.say(("tables", text), f"{text} is no table, view or foreign table", key=True)
+            work.say(("tables", text), f"{text} is no table, view, foreign table or sequence", key=True)
         elif key in governed:
             work.targets[key] = _Target(relation, text, governed[key][1])
         else:
@@ -115,6 +117,10 @@ def _find_relations(work: _Work) -> None:
     for relation in work.snapshot.relations.values():
         if relation.parents and relation.kind in _GOVERNABLE:
             _place_child(work, relation, governed, opened)
+    for relation in work.snapshot.relations.values():
+        owner = work.snapshot.by_oid.get(relation.owner or 0)
+        if owner is not None and (owner.key in work.targets or owner.key in work.opened):
+            work.opened.add(relation.key)  # a listed table's own sequence: what it gives is in the rows
 
 
 def _same_name(name: str, known: Mapping[str, Key]) -> str:

@@ -7,7 +7,7 @@ from proxy.rewrite.allowed import GRAMMAR_FUNCTIONS, HARMLESS_EXTENSIONS, REFUSE
 from proxy.rewrite.context import Context
 from proxy.rewrite.lex import Node
 from proxy.rewrite.scope import column_fields
-from proxy.rewrite.settings import CHECKED, check_setting
+from proxy.rewrite.settings import CHECKED, check_setting, split_identifiers
 
 _OPERATOR_FIELDS = {"A_Expr": "name", "SubLink": "operName", "SortBy": "useOp"}
 
@@ -20,6 +20,8 @@ def check_functions(context: Context) -> None:
         check_function(context, names, start)
         if names[-1] == "set_config":
             _check_set_config(context, call, start)
+        elif names[-1] == "nextval":
+            _check_sequence(context, call, start)
     if context.snapshot.foreign_operators:
         _check_operators(context)
     _check_attributes(context)
@@ -51,6 +53,29 @@ def check_function(context: Context, names: list[str], start: int) -> None:
         )
     if not candidates and not (schema in (None, "pg_catalog") and name in GRAMMAR_FUNCTIONS):
         raise PgError(f"function {shown} does not exist", "42883", position=context.position(start))
+
+
+def _check_sequence(context: Context, call: Node, start: int) -> None:
+    """nextval of sequences that the rules list, or that a listed table owns: others count what the app may not see."""
+    app, snapshot = context.app, context.snapshot
+    if app.unlisted_tables == "open":
+        return
+    (argument, *_) = call.get("args") or [{}]
+    while "TypeCast" in argument:
+        argument = argument["TypeCast"]["arg"]
+    text = argument.get("A_Const", {}).get("sval", {}).get("sval")
+    if text is None:
+        raise context.refuse("nextval() must be called with the sequence's name as a constant", start=start)
+    *schemas, name = split_identifiers(text, ".") or [""]
+    if snapshot.is_temporary(name, schemas[-1] if schemas else None, context.path):
+        return
+    found = snapshot.resolve(name, schemas[-1] if schemas else None, context.path)
+    if found is not None and found.key not in app.open_tables:
+        raise context.refuse(
+            f"permission denied for sequence {name}",
+            f"The rules list neither it nor a table that owns it: list {found.schema}.{found.name}: open.",
+            start,
+        )
 
 
 def _check_set_config(context: Context, call: Node, start: int) -> None:

@@ -32,7 +32,7 @@ def check_setting(name: str, value: str | None) -> PgError | None:
             f"Use UTF8, or one of {', '.join(sorted(set(ENCODINGS) - {'UTF8', 'UNICODE'}))}.",
         )
     if key == "search_path" and value is not None:
-        return check_search_path(split_search_path(value))
+        return check_search_path(split_identifiers(value))
     return None
 
 
@@ -49,12 +49,15 @@ def check_search_path(schemas: list[str]) -> PgError | None:
     return None
 
 
-def split_search_path(value: str) -> list[str]:
-    """The schemas of a search_path's text: identifiers, folded unless quoted."""
+_SPACE = " \t\n\r\f"
+
+
+def split_identifiers(value: str, separator: str = ",") -> list[str]:
+    """The names of a list in a text (a search_path; with "." a qualified name), folded unless quoted."""
     out: list[str] = []
     at = 0
     while at < len(value):
-        if value[at] in " ,\t\n\r\f":
+        if value[at] in separator + _SPACE:
             at += 1
         elif value[at] == '"':
             end = at + 1
@@ -70,7 +73,7 @@ def split_search_path(value: str) -> list[str]:
             at = end + 1
         else:
             end = at
-            while end < len(value) and value[end] not in " ,\t\n\r\f":
+            while end < len(value) and value[end] not in separator + _SPACE:
                 end += 1
             out.append(value[at:end].lower())
             at = end

@@ -34,3 +34,16 @@ select set_config('app.tenant', '7', true)
 
 select no_such_function(1)
 -- refused 42883 function no_such_function does not exist
+
+-- the sequence of a listed table counts for it; others count what the app may not see
+select nextval('tickets_id_seq'::regclass), nextval('public."tickets_id_seq"')
+-- passes
+
+select nextval('counter')
+-- refused 42501 permission denied for sequence counter
+
+select nextval('prizes_id_seq')
+-- refused 42501 permission denied for sequence prizes_id_seq
+
+select nextval($1)
+-- refused 42501 as a constant

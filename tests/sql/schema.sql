@@ -13,3 +13,6 @@ CREATE FUNCTION whole(customers) RETURNS text LANGUAGE sql AS 'SELECT $1.card_no
 CREATE FUNCTION tax(numeric) RETURNS numeric LANGUAGE sql AS 'SELECT $1 * 0.2';
 CREATE TABLE inbox (id int, body text);
 CREATE RULE leaks AS ON DELETE TO inbox DO ALSO SELECT card_no FROM customers;
+CREATE SEQUENCE counter;
+CREATE TABLE tickets (id serial, holder text);
+CREATE TABLE prizes (id serial, holder text);
