@@ -18,8 +18,8 @@ log = logging.getLogger(__name__)
 
 BATCH_SECONDS: Final = 0.01
 RETRY_SECONDS: Final = 1.0
-# How much is kept in memory while the file cannot be written. Where records are required, nothing new is let in then:
-# only what was under way.
+# How much is kept in memory while the file cannot be written; what comes later is given up. Where records are required
+# that is no more than connections and refusals: nothing is let in then but what was under way.
 KEPT_BYTES: Final = 64 * 1024 * 1024
 
 
@@ -44,7 +44,7 @@ class AuditWriter:
         self.required = required
         self.full_text = full_text  # statements with their constants
         self.failing = False
-        self.lost = 0  # records that were given up; only where they are not required, or at a stop
+        self.lost = 0  # records that were given up
         self.on_change = on_change
         self._lines: list[str] = []
         self._unwritten = b""  # the rest of a batch after a write that failed
@@ -81,7 +81,11 @@ class AuditWriter:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._unwritten += "".join(self._lines).encode("utf-8", "replace")
+        if len(self._unwritten) > KEPT_BYTES:
+            self.lost += len(self._lines)
+            log.error("audit: gave up %d records (%d so far): too many are unwritten", len(self._lines), self.lost)
+        else:
+            self._unwritten += "".join(self._lines).encode("utf-8", "replace")
         self._lines.clear()
         if not self._unwritten:
             return
@@ -108,7 +112,7 @@ class AuditWriter:
     def _write(self) -> None:
         """Writes `_unwritten`; what the file does not take stays there."""
         day = datetime.now(UTC).strftime("%Y-%m-%d")
-        if day != self._day or self._file < 0:
+        if day != self._day or self._file < 0 or not os.fstat(self._file).st_nlink:  # no name: it was deleted
             self.directory.mkdir(parents=True, exist_ok=True, mode=0o750)
             self._open_day(day)
         while self._unwritten:
@@ -117,7 +121,9 @@ class AuditWriter:
 
     def _open_day(self, day: str) -> None:
         path = self.directory / f"{self.worker}-{day}.jsonl"
-        file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        if self._file < 0:
+            _set_torn_line_aside(path, file)
         if self._file >= 0:
             os.close(self._file)
         self._file = file
@@ -126,11 +132,6 @@ class AuditWriter:
     def _failed(self, error: OSError) -> None:
         if not self.failing:
             log.error("audit: %s cannot be written: %s", self.directory, error.strerror)
-        if not self.required and len(self._unwritten) > KEPT_BYTES:
-            gone = self._unwritten.count(b"\n")
-            self.lost += gone
-            self._unwritten = b""
-            log.error("audit: gave up %d records (%d so far), since audit.required is false", gone, self.lost)
         self._timer = asyncio.get_running_loop().call_later(RETRY_SECONDS, self.flush)
         self._change(True)
 
@@ -142,3 +143,22 @@ class AuditWriter:
             log.warning("audit: %s can be written again", self.directory)
         if self.on_change is not None:
             self.on_change(failing)
+
+
+def _set_torn_line_aside(path: Path, file: int) -> None:
+    """Moves half a line at the file's end, which a crash left, into `<path>.torn`."""
+    size = os.fstat(file).st_size
+    torn = b""
+    while size and not torn.startswith(b"\n"):
+        start = max(0, size - 65_536)
+        block = os.pread(file, size - start, start)
+        cut = block.rfind(b"\n")
+        torn = block[max(cut, 0) :] + torn
+        size = start
+    torn = torn.removeprefix(b"\n")
+    if not torn:
+        return
+    with path.with_name(path.name + ".torn").open("ab") as aside:
+        aside.write(torn + b"\n")
+    os.ftruncate(file, os.fstat(file).st_size - len(torn))
+    log.warning("audit: %s ended in half a line, which is now in %s.torn", path, path.name)
