@@ -9,8 +9,7 @@ import psycopg
 import pytest
 
 from tests.gateways import running_gateway
-from tests.integration.drivers.fixtures import RULES
-from tests.integration.drivers.world import Pair
+from tests.integration.drivers.world import RULES, Pair
 from tests.integration.test_drivers_psycopg import attempt, seen
 from tests.servers import PgServer
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.gateways import consentry, running_gateway, set_up_consent, write_settings
-from tests.integration.drivers.world import Pair, copy_database
+from tests.integration.drivers.world import FOLDER, RULES, Pair, copy_database
 from tests.servers import PgServer
 
-FOLDER = Path(__file__).parent
-RULES = (FOLDER / "rules.yaml").read_text()
 APPS = ("full", "sales")
 
 

@@ -9,10 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tests.gateways import GatewayProcess
 from tests.servers import PgServer
+
+FOLDER = Path(__file__).parent
+RULES = (FOLDER / "rules.yaml").read_text()
 
 
 @dataclass(frozen=True)

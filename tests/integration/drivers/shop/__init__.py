@@ -1,0 +1,1 @@
+"""A Django app: its tables are made by django_session.py."""
