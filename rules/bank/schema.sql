@@ -130,7 +130,7 @@ INSERT INTO core.loans VALUES
     (2, 'K-10002',   4200.00, 6.900, '2025-04-15', 31);
 
 INSERT INTO core.suspicions VALUES
-    (1, 'K-10003', '2026-02-03 08:30+00', 'two large transfers at night');
+    (1, 'K-10003', '2026-02-03 08:30+00', 'two large payments at night');
 
 INSERT INTO core.branches VALUES ('HH1', 'Hamburg', '20457'), ('HB1', 'Bremen', '28195');
 
