@@ -67,13 +67,17 @@ class Verifier:
             walk.query(before, after, None, {})
         elif kind in _WRAPPERS:
             if kind == "CreateTableAsStmt":
-                _only_temporary(body["into"]["rel"], app)
+                names.rights.check_made(body["into"]["rel"])
                 if body.get("objtype") != "OBJECT_TABLE":
                     raise insufficient_privilege(f"app {app.name} may not create a materialized view")
+            if kind == "PrepareStmt" and (names.created or names.unsure):
+                raise feature_not_supported(
+                    "PREPARE behind a statement that makes a temp table", "Send the statements separately."
+                )
             if next(iter(inner)) not in _QUERIES | {"ExecuteStmt"}:
                 raise insufficient_privilege(f"app {app.name} may not use {kind} of that statement")
             walk.wrapper(kind, body, after[kind])
-            counted = walk.row_policies or ("ExecuteStmt" in inner and any(table.rows for table in app.tables.values()))
+            counted = walk.row_policies or ("ExecuteStmt" in inner and self._rights.has_row_policies)
             if kind == "ExplainStmt" and counted and not app.explain:
                 raise insufficient_privilege("EXPLAIN would count rows that the app may not see")
         elif kind == "CopyStmt":
@@ -97,11 +101,9 @@ class Verifier:
 def _check_definition(kind: str, body: Node, app: AppPolicy, names: Names) -> None:
     """Definitions of temp tables only."""
     if kind == "CreateStmt":
-        _only_temporary(body["relation"], app)
+        names.rights.check_made(body["relation"])
         if "inhRelations" in body or "partbound" in body:
             raise feature_not_supported("a temp table that inherits is not supported")
-        if body["relation"]["relname"] in names.rights.reserved:
-            raise insufficient_privilege(f"a temp table must not be called {body['relation']['relname']}")
         return
     found: list[tuple[str, str | None]]
     if kind == "IndexStmt":
@@ -123,11 +125,6 @@ def _check_definition(kind: str, body: Node, app: AppPolicy, names: Names) -> No
 
 # These take back nothing that was done before them.
 _OPENING = frozenset(("TRANS_STMT_BEGIN", "TRANS_STMT_START", "TRANS_STMT_SAVEPOINT", "TRANS_STMT_RELEASE"))
-
-
-def _only_temporary(relation: Node, app: AppPolicy) -> None:
-    if relation.get("relpersistence") != "t" and relation.get("schemaname") != "pg_temp":
-        raise insufficient_privilege(f"app {app.name} may create temp tables only")
 
 
 def _note_effects(statement: Node, names: Names) -> None:

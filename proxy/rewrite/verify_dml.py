@@ -8,7 +8,7 @@ from proxy.rewrite.verify_names import Named
 from proxy.rewrite.verify_nodes import Ctes, differs
 from proxy.rewrite.verify_reads import ReadWalk
 from proxy.rewrite.verify_scope import Columns, Level, Source, Target
-from proxy.rewrite.verify_tree import Node, flattened, parse, strings
+from proxy.rewrite.verify_tree import Node, column_of, flattened, parse, strings
 from proxy.rewrite.verify_write import check_assigned, check_deletable, implied_columns
 
 _FALSE = parse("SELECT false")[0]["SelectStmt"]["targetList"][0]["ResTarget"]["val"]
@@ -202,10 +202,11 @@ class WriteWalk(ReadWalk):
                 self._expanded(words[-1], rest, target)
                 return [], []
         after = rest.pop(0)["ResTarget"]
-        if item.get("name") != after.get("name"):
-            column = strings(fields)[-1] if fields else ""
-            if "name" in item or after.get("name") != column or column not in target.expressions:
-                raise differs("an item of RETURNING has another name")
+        wanted = item.get("name")
+        if wanted is None and fields and after["val"] != item["val"]:
+            wanted = strings(fields)[-1]  # what stands in the column's place would have another name
+        if after.get("name") != wanted or after.keys() - {"val", "name"}:
+            raise differs("an item of RETURNING has another name")
         return [item["val"]], [after["val"]]
 
     def _expanded(self, alias: str, rest: list[Node], target: Target) -> None:
@@ -216,8 +217,7 @@ class WriteWalk(ReadWalk):
             if not column.treatment.visible:
                 continue
             if column.treatment.plain:
-                names = [{"String": {"sval": alias}}, {"String": {"sval": column.name}}]
-                expected: Node = {"val": {"ColumnRef": {"fields": names}}}
+                expected: Node = {"val": column_of(alias, column.name)}
             else:
                 expected = {"name": column.name, "val": form.expressions[column.name]}
             if not rest or rest.pop(0)["ResTarget"] != expected:

@@ -14,7 +14,7 @@ from proxy.policy.masks import mask_sql
 from proxy.policy.table import AppPolicy, GovernedColumn, GovernedTable, Mask
 from proxy.rewrite.verify_tree import Node, flattened, parse, strings
 
-SYSTEM_COLUMNS = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"})
+SYSTEM_COLUMNS = ("ctid", "xmin", "xmax", "cmin", "cmax", "tableoid")
 _NULL = Mask("null")
 _HOLE = "consentry_argument_of_the_app"
 # What is skipped in a DBA's text when `:app` and `:login` are looked for: strings, quoted names, comments, casts.
@@ -264,7 +264,7 @@ class _Owner:
         self._snapshot = snapshot
         self._relation = relation
         self._alias = alias
-        self._own = {column.name for column in relation.columns} | SYSTEM_COLUMNS
+        self._own = {column.name for column in relation.columns} | set(SYSTEM_COLUMNS)
 
     def qualified(self, node: Node, inner: tuple[Node, ...]) -> Node:
         """A copy of the tree. `inner`: FROM items of the sub-queries around, whose columns come first."""

@@ -22,6 +22,7 @@ from proxy.rewrite.allowed import (
 )
 from proxy.rewrite.result import SystemCatalog
 from proxy.rewrite.verify_tree import Node, strings
+from proxy.rewrite.verify_views import is_harmless
 
 SYSTEM_SCHEMAS = frozenset({"pg_catalog", "information_schema"})
 _OWN_SCHEMA = "consentry"
@@ -55,7 +56,6 @@ class Rights:
         self.app = app
         self.snapshot = snapshot
         self.system = system
-        self.views: dict[int, PgError | None] = {}  # view -> why it may not be read; filled by the verifier
         self._by_oid = snapshot.by_oid or {relation.oid: relation for relation in snapshot.relations.values()}
         self._readable: dict[int, PgError | None] = {}
         # A parent shows the rows of its children: those of which the app must not see everything.
@@ -68,8 +68,11 @@ class Rights:
         # Names that a temp relation must not take: our own casts and the form's sources would mean it.
         self.reserved = {name for schema, name in snapshot.relations if schema in SYSTEM_SCHEMAS}
         self.reserved |= {name for schema, name in (*system.open, *system.forms) if schema in SYSTEM_SCHEMAS}
+        self.builtin_types: set[str] = set()  # some that have names of their own in pg_catalog
         for relation in snapshot.relations.values():
             for column in relation.columns:
+                if "." not in column.type_name:
+                    self.builtin_types.add(column.base_type)
                 self.reserved.add(column.base_type)
                 self.reserved.update(re.findall(r"\w+", column.type_name))
         self.risky_notation = {
@@ -119,9 +122,18 @@ class Rights:
                     return denied
             elif read.schema not in SYSTEM_SCHEMAS and read is not relation and self.readable(read) is not None:
                 return denied
+        if relation.kind in ("v", "m") and not is_harmless(relation, self.snapshot, self.system, self.may_call):
+            return denied
         if self.app.unlisted_tables == "open" or relation.kind == "v":
             return None
         return denied
+
+    def check_made(self, relation: Node) -> None:
+        """Refuses what CREATE TABLE, CREATE TABLE AS or SELECT INTO makes, unless it is a temp table of a free name."""
+        if relation.get("relpersistence") != "t" and relation.get("schemaname") != "pg_temp":
+            raise insufficient_privilege(f"app {self.app.name} may create temp tables only")
+        if relation["relname"] in self.reserved:
+            raise insufficient_privilege(f"a temp table must not be called {relation['relname']}")
 
     def may_call(self, name: str, function: FunctionName) -> bool:
         """Whether the rules let the app call these overloads."""
@@ -184,6 +196,8 @@ class Names:
             raise insufficient_privilege(f"permission denied for table {relation_name}")
         named = self.source(name)
         relation = named.relation
+        if relation is not None and relation.rules:
+            raise insufficient_privilege(f"permission denied for table {relation_name}: it has rewrite rules")
         if relation is None or named.table is not None:
             return named
         if relation.kind in ("S", "m") or (relation.kind == "v" and self.rights.reads_governed(relation)):
@@ -299,6 +313,21 @@ class Names:
                 raise insufficient_privilege(f"permission denied for function {name}")
             return name
         return None
+
+    def row_type(self, name: list[str]) -> None:
+        """Refuses a type that is the row of a relation which the app does not have whole: its columns would show."""
+        if not name or len(name) > 2 or name[0] == "pg_catalog" or name[0] in self.rights.builtin_types:
+            return
+        schema = name[0] if len(name) == 2 else None
+        for word in {name[-1], name[-1].removeprefix("_")}:  # `_t` is the type of arrays of `t`
+            if schema is None and word in self.path.temporary | self.created | self.unsure:
+                continue
+            relation = self._snapshot.resolve(word, schema, self.path)
+            if relation is None or relation.schema in SYSTEM_SCHEMAS or relation.kind not in "rvmpf":
+                continue
+            table = self.rights.app.tables.get(relation.key)
+            if not self.rights.is_plain(table, relation) if table else self.rights.readable(relation):
+                raise insufficient_privilege(f"permission denied for type {word}")
 
     def notation(self, word: str) -> None:
         """Refuses `t.f` where `f` may be a function of the row that the app may not call."""

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
 from proxy.errors import PgError, feature_not_supported, insufficient_privilege
-from proxy.rewrite.verify_form import Forms, is_hole
+from proxy.rewrite.verify_form import SYSTEM_COLUMNS, Forms, is_hole
 from proxy.rewrite.verify_leak import Parameters
 from proxy.rewrite.verify_names import Names, Rights
 from proxy.rewrite.verify_scope import TARGET, UNSURE, Level, Source, Target
@@ -117,7 +117,15 @@ class NodeWalk(ABC):
             case "TypeName":
                 if a != b:
                     raise differs("a type changed")
+                self._names.row_type(strings(b.get("names", [])))
                 return
+            case "CaseExpr":
+                if "arg" in b:
+                    self._names.operator_named("=")
+            case "IndexElem":
+                if "name" in b and level.guarded:
+                    column: Node = {"ColumnRef": {"fields": [{"String": {"sval": b["name"]}}]}}
+                    self._column(column, column, level)
             case _ if kind.startswith("Json"):
                 self._names.json_call(kind)
         self._fields(kind, b, a, level)
@@ -169,18 +177,37 @@ class NodeWalk(ABC):
         if len(words) > (1 if not star else 0):
             qualifier = words if star else words[:-1]
             found = level.named(qualifier[0]) if len(qualifier) == 1 else level.relation_named(*qualifier[-2:])
+        self._check_system_columns(words, star, found, level)
         if level.guarded and not isinstance(found, Source):
             expected = self._of_target(words, star, found, level)
             if expected is not None:
                 if after != expected:
                     raise differs(f'"{words[-1]}" is not governed')
                 return
-        if after == before:
-            return
-        names = after.get("ColumnRef", {}).get("fields", [])
-        shortened = isinstance(found, Source) and found.form and len(fields) > 2 and names == fields[-2:]
-        if not shortened:
+        # A form has no schema: with one, the name would mean another relation further out.
+        short = isinstance(found, Source) and found.form and len(fields) > 2
+        if after != ({"ColumnRef": {"fields": fields[-2:]}} if short else before):
             raise differs(f"the name {'.'.join(words)} changed")
+
+    @staticmethod
+    def _check_system_columns(words: list[str], star: bool, found: Source | Target | None, level: Level) -> None:
+        """A form shows a system column where a name asks for it; `*` and the row must not have it."""
+        shown: list[Source] = []
+        if star and not words:
+            shown = level.sources
+        elif star:
+            shown = [found] if isinstance(found, Source) else []
+        elif len(words) == 1 and not any(source.columns and words[0] in source.columns for source in level.sources):
+            row = level.named(words[0])
+            shown = [row] if isinstance(row, Source) else []
+        if any(source.system_columns for source in shown):
+            raise differs("the row of a form has a system column")
+        if not star and words[-1] in SYSTEM_COLUMNS:
+            asked = [found] if isinstance(found, Source) else []
+            if len(words) == 1:
+                asked = next((one.sources for one in level.outward() if any(s.relation for s in one.sources)), [])
+            if any(source.form and words[-1] not in source.system_columns for source in asked):
+                raise differs(f"a form does not show {words[-1]}")
 
     def _of_target(self, words: list[str], star: bool, found: Source | Target | None, level: Level) -> Node | None:
         """What must stand for a name that means a column of a guarded target; None where the name may stay."""
@@ -205,8 +232,13 @@ class NodeWalk(ABC):
         else:
             return None
         governed = target.table.column(column)
-        if governed is None or governed.treatment.plain:
-            return None  # a system column, or nothing is hidden
+        if governed is None:
+            if column in SYSTEM_COLUMNS:
+                return None
+            # `t.f` is f(t): the function would get the whole row.
+            raise PgError(f'column "{column}" does not exist', "42703")
+        if governed.treatment.plain:
+            return None
         if not governed.treatment.visible:
             if governed.treatment.action == "deny":
                 raise insufficient_privilege(f'permission denied for column "{column}"')

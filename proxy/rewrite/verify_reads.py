@@ -8,7 +8,7 @@ from proxy.rewrite.verify_leak import LeakProof, is_copy
 from proxy.rewrite.verify_names import Named
 from proxy.rewrite.verify_nodes import Ctes, NodeWalk, differs
 from proxy.rewrite.verify_scope import Columns, Level, Source, output_columns, renamed
-from proxy.rewrite.verify_tree import Node, flattened, parse, strings
+from proxy.rewrite.verify_tree import Node, column_of, flattened, named_in, parse, strings
 
 _SAMPLING = frozenset({"system", "bernoulli"})
 _PLAIN_TAIL: Node = {key: parse("SELECT 1")[0]["SelectStmt"][key] for key in ("limitOption", "op")}
@@ -54,9 +54,7 @@ class ReadWalk(NodeWalk):
         if b.get("lockingClause") != a.get("lockingClause"):
             raise differs("the locking clause changed")
         if "intoClause" in b:
-            relation = b["intoClause"]["rel"]
-            if relation.get("relpersistence") != "t" and relation.get("schemaname") != "pg_temp":
-                raise insufficient_privilege("SELECT INTO may make temp tables only")
+            self._rights.check_made(b["intoClause"]["rel"])
         if b.get("intoClause") != a.get("intoClause"):
             raise differs("INTO changed")
         a = self._without_added_groups(b, a, level)
@@ -64,16 +62,19 @@ class ReadWalk(NodeWalk):
         self._fields("SelectStmt", b, a, level, skip=skip)
 
     def _without_added_groups(self, b: Node, a: Node, level: Level) -> Node:
-        """GROUP BY may have columns of forms added at its front: they make groups no finer than their key does."""
-        more = len(a.get("groupClause", ())) - len(b.get("groupClause", ()))
-        if more <= 0 or "groupClause" not in b:
+        """GROUP BY may have columns of forms added at its front, where the form's key is grouped: the groups stay."""
+        own, groups = b.get("groupClause", []), a.get("groupClause", [])
+        more = len(groups) - len(own)
+        if more <= 0 or not own:
             return a
-        for item in a["groupClause"][:more]:
+        for item in groups[:more]:
             words = strings(item["ColumnRef"]["fields"]) if "ColumnRef" in item else []
-            source = level.named(words[0]) if len(words) == 2 else None
-            if not (isinstance(source, Source) and source.form and source.columns and words[1] in source.columns):
+            source = next((s for s in level.sources if s.name == words[0]), None) if len(words) == 2 else None
+            if source is None or not source.form or not source.columns or words[1] not in source.columns:
                 raise differs("GROUP BY has other columns")
-        return {**a, "groupClause": a["groupClause"][more:]}
+            if any("GroupingSet" in one for one in own) or not _groups_by_key(own, b.get("targetList", []), source):
+                raise differs("GROUP BY has other columns beside no key")
+        return {**a, "groupClause": groups[more:]}
 
     # -- FROM ---------------------------------------------------------------------------------------------------------
 
@@ -112,13 +113,19 @@ class ReadWalk(NodeWalk):
         raise differs(f"{kind} in FROM is not known")
 
     def _join(self, b: Node, a: Node, level: Level) -> list[Source]:
-        left = self._item(b["larg"], a["larg"], level)
-        beside = Level(level.parent, level.ctes, [*level.sources, *left], where=level.where)
+        where = level.where if "alias" not in b else None  # an alias hides the names that WHERE could have
+        left = self._item(b["larg"], a["larg"], Level(level.parent, level.ctes, level.sources, where=where))
+        beside = Level(level.parent, level.ctes, [*level.sources, *left], where=where)
         sides = [*left, *self._item(b["rarg"], a["rarg"], beside)]
         on = Level(level.parent, level.ctes, sides)
+        if b.get("isNatural") or "usingClause" in b:
+            self._names.operator_named("=")
+        system = tuple(name for source in sides for name in source.system_columns)
+        if b.get("isNatural") and system:
+            raise differs("NATURAL JOIN of a form that shows a system column")
         self._fields("JoinExpr", b, a, on, skip=("larg", "rarg"))
         if "alias" in b:
-            return [Source(b["alias"]["aliasname"], None, aliased=True)]
+            return [Source(b["alias"]["aliasname"], None, aliased=True, system_columns=system)]
         if "join_using_alias" in b:
             sides.append(Source(b["join_using_alias"]["aliasname"], None, aliased=True))
         return sides
@@ -158,8 +165,8 @@ class ReadWalk(NodeWalk):
         if named.meaning == "system":
             if sample is not None:
                 raise differs("a catalog is not sampled")
-            self._check_catalog(named, select, b)
-            return Source(shown, None, named.relation, aliased=True)
+            system = self._check_catalog(named, select, b)
+            return Source(shown, None, named.relation, form=True, aliased=bool(alias), system_columns=system)
         system = self._check_form(named, select, b, level, shown, sample)
         assert named.table is not None
         assert named.relation is not None
@@ -178,15 +185,22 @@ class ReadWalk(NodeWalk):
             system_columns=system,
         )
 
-    def _check_catalog(self, named: Named, select: Node, b: Node) -> None:
+    def _check_catalog(self, named: Named, select: Node, b: Node) -> tuple[str, ...]:
         expected = self._forms.subquery(named.text)["SelectStmt"]
-        targets = list(select["targetList"])
-        while len(targets) > len(expected["targetList"]):
-            words = strings(targets.pop()["ResTarget"]["val"]["ColumnRef"]["fields"])
-            if words[0] != "t" or words[1] not in SYSTEM_COLUMNS or len(words) != 2:
-                raise differs(f"catalog {b['relname']} shows another column")
-        if {**select, "targetList": targets} != expected:
+        system = self._system_columns(select["targetList"][len(expected["targetList"]) :])
+        added = [{"ResTarget": {"val": column_of("t", name)}} for name in system]
+        if select != {**expected, "targetList": [*expected["targetList"], *added]}:
             raise differs(f"catalog {b['relname']} is not as the app has it")
+        return system
+
+    def _system_columns(self, items: list[Node]) -> tuple[str, ...]:
+        """The system columns at the end of a form: some that the statement names, in their order."""
+        system = tuple(strings(item["ResTarget"]["val"]["ColumnRef"]["fields"])[-1] for item in items)
+        if system != tuple(name for name in SYSTEM_COLUMNS if name in system):
+            raise differs("a form shows another column")
+        if not all(named_in(self._statement, name) for name in system):
+            raise differs("a form shows a system column that is not named")
+        return system
 
     def _check_form(
         self, named: Named, select: Node, b: Node, level: Level, shown: str, sample: Node | None
@@ -196,12 +210,7 @@ class ReadWalk(NodeWalk):
         assert table is not None
         assert relation is not None
         visible = sum(column.treatment.visible for column in table.columns)
-        system = tuple(
-            strings(item["ResTarget"]["val"]["ColumnRef"]["fields"])[-1]
-            for item in select.get("targetList", [])[visible:]
-        )
-        if not SYSTEM_COLUMNS.issuperset(system):
-            raise differs(f"the form of {table.name} shows another column")
+        system = self._system_columns(select.get("targetList", [])[visible:])
         form = self._forms.read(table, relation, not b.get("inh", False), self._locking, system)
         sources = select.get("fromClause")
         if sample is not None and sources:
@@ -235,6 +244,20 @@ class ReadWalk(NodeWalk):
         if self._proof is None:
             self._proof = LeakProof(self._names, self._parameters).proves(self._statement)
         return self._proof
+
+
+def _groups_by_key(groups: list[Node], targets: list[Node], source: Source) -> bool:
+    """Whether the app's GROUP BY has the source's whole primary key, by name or by number in the output list."""
+    found: set[str] = set()
+    for item in groups:
+        number = item.get("A_Const", {}).get("ival", {}).get("ival", 0)
+        expression = targets[number - 1]["ResTarget"]["val"] if 0 < number <= len(targets) else item
+        words = [part.get("String", {}).get("sval", "") for part in expression.get("ColumnRef", {}).get("fields", ())]
+        column = source.columns.get(words[-1]) if words and source.columns else None
+        if column is not None and (len(words) == 1 or words[-2] == source.name):
+            found.add(column.name)
+    key = source.relation.primary_key if source.relation else ()
+    return bool(key) and found.issuperset(key)
 
 
 def _unsampled(source: Node, sample: Node) -> Node:

@@ -103,7 +103,7 @@ List items*
 ListenStmt conditionname
 LockingClause lockedRels* strength waitPolicy
 MergeStmt relation:RangeVar sourceRelation. joinCondition. mergeWhenClauses* returningClause:ReturningClause withClause:WithClause
-MergeSupportFunc
+MergeSupportFunc msftype
 MergeWhenClause matchKind commandType override condition. targetList* values*
 MinMaxExpr op args*
 MultiAssignRef source. colno ncolumns
@@ -207,6 +207,18 @@ def strings(nodes: list[Node]) -> list[str]:
         return [node["String"]["sval"] for node in nodes]
     except (KeyError, TypeError):
         raise feature_not_supported("a name in the statement is not made of words") from None
+
+
+def column_of(relation: str, column: str) -> Node:
+    """The tree of `relation.column`."""
+    return {"ColumnRef": {"fields": [{"String": {"sval": relation}}, {"String": {"sval": column}}]}}
+
+
+def named_in(node: Any, name: str) -> bool:
+    """Whether a word of the tree is this name."""
+    if isinstance(node, dict):
+        return node.get("sval") == name or any(named_in(value, name) for value in node.values())
+    return isinstance(node, list) and any(named_in(value, name) for value in node)
 
 
 def holds(node: Any, kind: str) -> bool:

@@ -55,6 +55,8 @@ class Walk(WriteWalk):
         level = Level(None, {})
         skip = ("query", "relation", "attlist", "whereClause")
         self._fields("CopyStmt", b, a, level, skip=skip)
+        if ("query" if b.get("is_from") else "whereClause") in a:
+            raise differs("COPY of something else")
         if "query" in b:
             if "relation" in a or "attlist" in a or next(iter(b["query"])) not in QUERIES:
                 raise differs("COPY of something else")

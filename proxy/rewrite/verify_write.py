@@ -46,7 +46,8 @@ def _width(query: Node) -> int | None:
     if "valuesLists" in query:
         return len(query["valuesLists"][0]["List"]["items"])
     for item in query.get("targetList", ()):
-        fields = item["ResTarget"].get("val", {}).get("ColumnRef", {}).get("fields", [])
-        if fields and "A_Star" in fields[-1]:
+        value = item["ResTarget"].get("val", {})
+        parts = value.get("ColumnRef", {}).get("fields") or value.get("A_Indirection", {}).get("indirection")
+        if parts and "A_Star" in parts[-1]:
             return None
     return len(query.get("targetList", ()))
