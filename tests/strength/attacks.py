@@ -127,7 +127,7 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "text": ("'people'", "'select card from public.people'", "'public.people_card'"),
     "cstring": ("'people'",),
     "name": ("'people'",),
-    "regclass": ("'public.people'::regclass", "'public.people_card'::regclass"),
+    "regclass": ("'public.people'::regclass", "'public.people_card'::regclass", "'public.orders_id_seq'::regclass"),
     "oid": ("'public.people'::regclass::oid", "424242"),
     "int4": ("0", "1"),
     "int8": ("0", "100"),

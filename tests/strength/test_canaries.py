@@ -32,10 +32,7 @@ CLASSES = (
 )
 
 # What the gateway still gets wrong: name of the attack -> why. Must become empty.
-KNOWN: dict[str, str] = {
-    "beside: nextval and currval": "sequences that no listed table has give their numbers",
-    "writing: a rule that reads": "a rule of the DBA's own on an open table reads a governed one",
-}
+KNOWN: dict[str, str] = {}
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +103,7 @@ def dangers(databases: world.World) -> list[Attack]:
 
 @pytest.fixture(scope="module")
 def dangerous(databases: world.World, gateway: Gateway, dangers: list[Attack]) -> Outcome:
-    return campaign(gateway.port, dangers, world.APPS, ("simple",), databases.last_oid)
+    return campaign(gateway.port, dangers, world.APPS, ("simple",), databases.last_oid, twin_of_refused=False)
 
 
 @pytest.mark.parametrize("kind", ["function", "relation", "statement"])
@@ -155,7 +152,7 @@ def test_dangerous_statements_are_refused_or_governed(dangerous: Outcome, danger
 
 def test_sizes_of_governed_relations_are_null(gateway: Gateway) -> None:
     sizes = (
-        "pg_relation_size('people'), pg_table_size('docs'), pg_indexes_size('people'), pg_total_relation_size('items')"
+        "pg_relation_size('people'), pg_table_size('docs'), pg_indexes_size('people'), pg_total_relation_size('docs')"
     )
     for app in world.APPS:
         wire = Wire(gateway.port, world.login(app), world.base(app))

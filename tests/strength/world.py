@@ -343,8 +343,8 @@ def build(server: PgServer, apps: Sequence[str] = APPS) -> World:
             connection.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = off)")
     asyncio.run(_ledger(server.dsn(TEMPLATE), grants=True))
     with server.connect(TEMPLATE) as connection:
-        last = connection.execute("SELECT max(oid)::bigint FROM pg_class").fetchone()
-    world = World(server, HERE / "rules.yaml", last[0], tuple(name(app) for app in apps for name in (base, twin)))
+        ((last,),) = connection.execute("SELECT max(oid)::bigint FROM pg_class").fetchall()
+    world = World(server, HERE / "rules.yaml", last, tuple(name(app) for app in apps for name in (base, twin)))
     for app, name in ((app, name(app)) for app in apps for name in (base, twin)):
         with server.connect() as connection:
             connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
