@@ -60,7 +60,7 @@ SEES = {
         public.invoices 2: id encounter_id
         public.ward_board 1: encounter_id patient_id full_name ward_id admitted_at
         public.staff 3: id full_name job
-        public.wards 2: id name floor login""",
+        public.wards 2: id name floor""",
     "ward_children": """
         public.patients 4: id full_name birth_date sex phone email street postcode insurance_no next_of_kin created_at
         public.encounters 1: id patient_id ward_id admitted_at discharged_at reason
@@ -79,7 +79,7 @@ SEES = {
         public.invoices 1: id encounter_id payer amount issued_on
         public.ward_board 2: encounter_id patient_id full_name ward_id admitted_at
         public.staff 3: id full_name job
-        public.wards 2: id name floor login""",
+        public.wards 2: id name floor""",
     "research_app": """
         public.patients 0: id birth_date sex postcode created_at
         public.encounters 0: id patient_id ward_id admitted_at discharged_at reason
@@ -91,7 +91,7 @@ SEES = {
         public.invoices 0: id encounter_id
         public.ward_board 0: encounter_id patient_id ward_id admitted_at
         public.staff 3: id job
-        public.wards 2: id name floor login""",
+        public.wards 2: id name floor""",
     "reminders_app": """
         public.patients 0: id full_name phone email created_at
         public.encounters 0: id patient_id ward_id
@@ -103,7 +103,7 @@ SEES = {
         public.invoices 0: id encounter_id
         public.ward_board 0: encounter_id patient_id ward_id
         public.staff 3: id job
-        public.wards 2: id name floor login""",
+        public.wards 2: id name floor""",
     "clinic_deploy": """
         public.clinical_notes 2: id encounter_id author_id body
         public.staff 3: id full_name job licence_no salary""",
@@ -390,6 +390,7 @@ def test_clinic_wards_write(clinic: Example) -> None:
     add = "INSERT INTO prescriptions (encounter_id, drug, dose_mg, prescribed_by) VALUES (3, 'Cetirizine', 5, 2)"
     assert clinic.changed("ward_children", add) == 1
     assert clinic.error("ward_surgery", "SELECT amount FROM invoices") == "42703"
+    assert clinic.error("ward_children", "UPDATE wards SET login = 'ward_children' WHERE id = 1") == "42703"
 
 
 def test_clinic_billing_bills_insurers(clinic: Example) -> None:
