@@ -16,21 +16,43 @@ class Runs(Protocol):
 
 
 async def run(gateway: Runs) -> None:
-    """Starts, waits for a signal to end, stops. Raises what `start` raises."""
+    """Starts, waits for a signal to end, stops; a second signal does not wait for transactions.
+
+    Raises what `start` raises.
+    """
     loop = asyncio.get_running_loop()
-    ended = asyncio.Event()
+    ended, hurried = asyncio.Event(), asyncio.Event()
     reloads: set[asyncio.Task[bool]] = set()
+    starting = loop.create_task(gateway.start())
 
     def reload() -> None:
-        task = loop.create_task(gateway.reload())
-        reloads.add(task)
-        task.add_done_callback(reloads.discard)
+        if starting.done() and not ended.is_set():
+            task = loop.create_task(gateway.reload())
+            reloads.add(task)
+            task.add_done_callback(reloads.discard)
 
-    await gateway.start()
+    def end() -> None:
+        (hurried if ended.is_set() else ended).set()
+
+    # The handlers stay until the end: without them the signals would kill the process at once.
     loop.add_signal_handler(signal.SIGHUP, reload)
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, ended.set)
+        loop.add_signal_handler(number, end)
+    if not await _first(starting, ended):
+        starting.cancel()
+        return
     await ended.wait()
-    for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT):
-        loop.remove_signal_handler(number)
-    await gateway.stop()
+    stopping = loop.create_task(gateway.stop())
+    if not await _first(stopping, hurried):
+        await gateway.stop(0)
+        await stopping
+
+
+async def _first(task: asyncio.Task[None], event: asyncio.Event) -> bool:
+    """Whether the task is done (it raises what the task raised) before the event is set."""
+    waiting = asyncio.create_task(event.wait())
+    await asyncio.wait((task, waiting), return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    if task.done():
+        task.result()
+    return task.done()

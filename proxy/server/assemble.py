@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import cast
+from typing import Final, TypeVar, cast
 
 import asyncpg
 
 from proxy.catalog.connect import connect
 from proxy.catalog.introspect import fingerprint, take_snapshot
+from proxy.catalog.model import Snapshot
 from proxy.config import Configuration, load_settings
+from proxy.errors import UnreachableError
 from proxy.policy.compile import compile_rules
 from proxy.policy.load import load_rules
 from proxy.server.database import Database
@@ -17,23 +21,49 @@ from proxy.server.generation import Generation
 from proxy.server.listener import Gateway
 from proxy.server.options import Options, SslMode, Upstream
 
+ANSWER_SECONDS: Final = 10.0  # a snapshot of 10,000 columns takes less than one
+
+T = TypeVar("T")
+
 
 class Control:
-    """Consentry's own connection to one database, opened again when it was lost."""
+    """Consentry's own connection to one database, opened again when it was lost or did not answer in time."""
 
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
         self._connection: asyncpg.Connection | None = None
-
-    async def connection(self) -> asyncpg.Connection:
-        """Raises UnreachableError."""
-        if self._connection is None or self._connection.is_closed():
-            self._connection = await connect(self._dsn)
-        return self._connection
+        self._asking = asyncio.Lock()  # a connection takes one question at a time
 
     async def fingerprint(self) -> str:
-        """The catalog's version as it is now."""
-        return await fingerprint(await self.connection())
+        """The catalog's version as it is now. Raises UnreachableError."""
+        return await self.ask(fingerprint)
+
+    async def snapshot(self) -> Snapshot:
+        """The catalog as it is now. Raises UnreachableError."""
+        return await self.ask(take_snapshot)
+
+    async def ask(self, question: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
+        """Asks the database, one question after another. Raises UnreachableError."""
+        async with self._asking:
+            return await self._ask(question)
+
+    async def _ask(self, question: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
+        if self._connection is None or self._connection.is_closed():
+            self._connection = await connect(self._dsn)
+        connection = self._connection
+        asking = asyncio.ensure_future(question(connection))
+        try:
+            # Not asyncio.timeout: what the question does when it is cancelled would wait for the server again.
+            await asyncio.wait((asking,), timeout=ANSWER_SECONDS)
+            if asking.done():
+                return asking.result()
+        except (OSError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError) as error:
+            connection.terminate()
+            raise UnreachableError(f"the control connection was lost: {error}") from error
+        finally:
+            asking.cancel()
+        connection.terminate()
+        raise UnreachableError(f"the database did not answer the control connection within {ANSWER_SECONDS:g} s")
 
 
 def make_gateway(file: Path) -> Gateway:
@@ -79,7 +109,7 @@ def _database(configuration: Configuration, name: str) -> Database:
 
     async def load() -> Generation:
         rules = load_rules(configuration.rules_files(name))
-        snapshot = await take_snapshot(await control.connection())
+        snapshot = await control.snapshot()
         return Generation(name, compile_rules(rules, snapshot), snapshot)
 
     return Database(name, _upstream(configuration, name), load, control.fingerprint)

@@ -262,8 +262,11 @@ def _listen(address: str) -> socket.socket:
     if address.startswith("/"):
         folder, _, port = address.rpartition(":")
         path = Path(folder or address) / f".s.PGSQL.{port or 6432}" if folder else Path(address) / ".s.PGSQL.6432"
-        path.unlink(missing_ok=True)
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        if path.exists():
+            if sock.connect_ex(str(path)) == 0:
+                raise OSError(errno.EADDRINUSE, f"another process listens on {path}")
+            path.unlink()  # left by one that died
         sock.bind(str(path))
     else:
         host, _, port = address.rpartition(":")
@@ -271,7 +274,8 @@ def _listen(address: str) -> socket.socket:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         sock = socket.socket(family, socket.SOCK_STREAM)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        # Several workers will share the port by SO_REUSEPORT; one alone must not, or a forgotten gateway gets half of
+        # the connections.
         sock.bind((socket.gethostbyname(host) if family == socket.AF_INET else host, int(port)))
     sock.listen(BACKLOG)
     sock.setblocking(False)

@@ -336,7 +336,6 @@ def test_what_the_server_says_at_a_login_goes_through(serve: Serve, own_server: 
     connect(gateway).close()
 
 
-@pytest.mark.xfail(strict=True, reason="finding 2: questions on the control connection have no time limit")
 def test_a_control_connection_that_does_not_answer_holds_nobody_up(serve: Serve, own_server: PgServer) -> None:
     gateway = serve(own_server)
     with own_server.connect() as administrator:
@@ -534,7 +533,6 @@ def test_connections_wait_while_there_are_no_files_left(serve: Serve) -> None:
             assert kinds(client.start("crm_app", "shop")).endswith("Z")
 
 
-@pytest.mark.xfail(strict=True, reason="finding 3: SO_REUSEPORT lets two gateways share a port")
 def test_two_gateways_on_one_port(serve: Serve, server: PgServer, tmp_path: Path) -> None:
     """Else half of the apps would silently get the rules of a gateway that somebody forgot."""
     gateway = serve()
@@ -717,7 +715,6 @@ def test_a_stop_lets_a_statement_finish(serve: Serve) -> None:
     assert gateway.records("statement")[0]["rows"] == 1
 
 
-@pytest.mark.xfail(strict=True, reason="finding 1: signals during a stop kill the process")
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM, signal.SIGINT])
 def test_further_signals_during_a_stop_do_no_harm(server: PgServer, tmp_path: Path, number: signal.Signals) -> None:
     """A SIGHUP changes nothing; a second SIGTERM or SIGINT may end the stop early, in good order."""
