@@ -65,11 +65,11 @@ def test_a_masked_null_stays_null(sales: Pair) -> None:
 
 @pytest.mark.xfail(strict=True, reason="finding 2: views that are not listed are refused, not expanded")
 def test_views(sales: Pair) -> None:
-    def session(dsn: str) -> list[Any]:
-        with psycopg.connect(dsn) as connection:
-            return [seen(connection.execute("SELECT *, (SELECT max(total) FROM orders) FROM big_orders ORDER BY id"))]
-
-    sales.same(session)
+    with psycopg.connect(sales.through) as connection:
+        cursor = connection.execute(
+            "SELECT id, card_no, (SELECT max(total)::int FROM orders) FROM big_orders ORDER BY id"
+        )
+        assert cursor.fetchall() == [(2, "************1111", 100), (3, "************5559", 100)]
 
 
 @pytest.mark.xfail(strict=True, reason="finding 3: an unknown function is not refused in PostgreSQL's own words")
