@@ -9,6 +9,7 @@ import asyncpg
 from proxy.catalog.model import Snapshot
 from proxy.consent.ledger import DEFAULT_KEY
 from proxy.errors import ConsentryError
+from proxy.policy.expressions import named_relations
 from proxy.policy.table import AppPolicy, CompiledRules, GovernedTable, Mask
 from proxy.rewrite.lex import quote_identifier
 
@@ -57,7 +58,8 @@ def grants(rules: CompiledRules) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """The rights that the rules need: (role, statements without a final semicolon), the control role first.
 
     An app's logins get no more than its own governed forms use: its own consent state, the functions of its masks,
-    the key columns of tables that a subject is reached through. Rights on the governed tables are the DBA's own affair.
+    the key columns of tables that a subject is reached through, the tables that a row policy's `where` reads. Rights on
+    the governed tables are the DBA's own affair.
     """
     control = quote_identifier(CONTROL_ROLE)
     given: list[tuple[str, tuple[str, ...]]] = [
@@ -132,6 +134,9 @@ def _app_rights(app: AppPolicy) -> Iterator[str]:
     for (schema, name), used in sorted(columns.items()):
         listed = ", ".join(quote_identifier(column) for column in sorted(used))
         yield f"SELECT ({listed}) ON {quote_identifier(schema)}.{quote_identifier(name)}"
+    conditions = [row.where for table in tables for row in table.rows if row.where is not None]
+    for schema, name in sorted({key for where in conditions for key in named_relations(where)}):
+        yield f"SELECT ON {quote_identifier(schema)}.{quote_identifier(name)}"
 
 
 def _asks_consent(table: GovernedTable) -> bool:

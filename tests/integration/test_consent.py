@@ -23,6 +23,8 @@ from proxy.policy.table import (
     GovernedColumn,
     GovernedTable,
     Mask,
+    PolicyRef,
+    RowPolicy,
     Subject,
     SubjectStep,
     Treatment,
@@ -452,6 +454,16 @@ def rules(subject: Subject | None = None, tables: dict[tuple[str, str], Governed
     )
     deploy = AppPolicy("deploy", "Deploy", "internal", "", ("ledger_deploy",), trusted=True)
     return CompiledRules("v", {"mailco": mailco, "deploy": deploy}, {"ledger_mailco": "mailco"})
+
+
+def test_what_a_row_policy_reads_is_granted() -> None:
+    where = "EXISTS (SELECT 1 FROM core.loans AS l WHERE l.customer = id)"
+    table = GovernedTable(
+        "core", "customers", None, (), (RowPolicy(PolicyRef("borrowers", "bank.yaml", 1), (), where),)
+    )
+    app = AppPolicy("lender", "Lender", "partner", "", ("lender_app",), tables={table.key: table})
+    (_, statements) = needs.grants(CompiledRules("v", {"lender": app}, {"lender_app": "lender"}))[1]
+    assert statements == ('GRANT SELECT ON "core"."loans" TO "lender_app"',)
 
 
 async def test_an_app_reaches_its_own_state_and_nothing_else(server: PgServer) -> None:
