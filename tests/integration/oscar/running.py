@@ -130,7 +130,7 @@ class Program:
                 },
             )
 
-    def wait(self, timeout: float = 200) -> list[Any]:
+    def wait(self, timeout: float = 400) -> list[Any]:
         """What it printed, once it has ended well; fails with the end of its errors otherwise."""
         try:
             code = self.process.wait(timeout)

@@ -22,6 +22,8 @@ DATABASES = {
         "ATOMIC_REQUESTS": True,
         "CONN_MAX_AGE": None,
         "DISABLE_SERVER_SIDE_CURSORS": False,
+        # With it, statements go by the extended protocol, their values apart; without it by the simple one.
+        "OPTIONS": {"server_side_binding": os.environ.get("OSCAR_BINDING") == "server"},
     }
 }
 SECRET_KEY = "a shop for tests"
