@@ -36,6 +36,9 @@ _JSON_CALLS = (
     " json_value merge_action"
 ).split()
 
+# A qualified name in a text, as regclass reads it, where that is plain.
+_REGCLASS = re.compile(r"""(?:([A-Za-z_][A-Za-z0-9_$]*|"[^"]+")\.)?([A-Za-z_][A-Za-z0-9_$]*|"[^"]+")""")
+
 Meaning = Literal["cte", "temporary", "same", "form", "system"]
 
 
@@ -313,6 +316,28 @@ class Names:
                 raise insufficient_privilege(f"permission denied for function {name}")
             return name
         return None
+
+    def sequence(self, arguments: list[Node]) -> None:
+        """Refuses nextval of a sequence that the app does not have: it counts what others do."""
+        value = arguments[0] if len(arguments) == 1 else {}
+        while "TypeCast" in value:
+            value = value["TypeCast"]["arg"]
+        text = value.get("A_Const", {}).get("sval", {}).get("sval", "")
+        parts = _REGCLASS.fullmatch(text)
+        open_to_all = self.rights.app.unlisted_tables == "open"
+        if parts is None:  # an oid, or no constant
+            if open_to_all:
+                return
+            raise insufficient_privilege("nextval must be called with a sequence's name as a constant")
+        words = [word[1:-1] if word.startswith('"') else word.lower() for word in parts.group(1, 2) if word]
+        name, schema = words[-1], words[0] if len(words) == 2 else None
+        if self.path_changed and schema is None:
+            raise _send_separately(name)
+        if self.is_temporary(name, schema) or open_to_all:
+            return
+        found = self._relation(name, schema)
+        if found.key not in self.rights.app.open_tables:
+            raise insufficient_privilege(f"permission denied for sequence {name}")
 
     def row_type(self, name: list[str]) -> None:
         """Refuses a type that is the row of a relation which the app does not have whole: its columns would show."""

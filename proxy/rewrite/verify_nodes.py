@@ -154,6 +154,8 @@ class NodeWalk(ABC):
         name = self._names.call(b["funcname"])
         if strings(b["funcname"])[-1] == "set_config":
             check_set_config(b.get("args", []))
+        elif strings(b["funcname"])[-1] == "nextval":
+            self._names.sequence(b.get("args", []))
         template = self._rights.system.arguments.get(name) if name is not None else None
         if template is None or "args" not in b:
             self._fields("FuncCall", b, a, level)
