@@ -105,6 +105,7 @@ class Planner:
             whole=frozenset(key for context in contexts for key in _whole_targets(context)),
             shape="" if shown else self._shape(contexts),
             effects=tuple(effect for info in infos for effect in info.effects),
+            edits=() if shown else tuple(edits),
         )
 
     def _context(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from proxy.errors import PgError
+from proxy.rewrite.splice import Edit
 
 EffectKind = Literal[
     "search_path",  # the statement sets or resets search_path (or all settings): ask the server at the next boundary
@@ -72,6 +73,7 @@ class Plan:
     shape: str = ""
     effects: tuple[Effect, ...] = ()
     refused_as: PgError | None = None  # monitor mode: what would have been refused
+    edits: tuple[Edit, ...] = ()  # what makes `text` of `original`
 
     def original_position(self, position: int) -> int:
         """A 1-based character position in `text`, as one in `original` (the start of a replaced stretch inside it)."""

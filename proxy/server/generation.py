@@ -7,7 +7,7 @@ statement.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final
 from weakref import WeakValueDictionary
 
 from proxy.catalog.model import SearchPath, Snapshot
@@ -15,6 +15,7 @@ from proxy.errors import PgError, protocol_violation
 from proxy.policy.table import AppPolicy, CompiledRules
 from proxy.rewrite.plan import Planner, describe
 from proxy.rewrite.result import REFUSED_TEXT, Plan, StatementInfo
+from proxy.rewrite.templates import PlansText, Templates
 from proxy.wire import messages
 from proxy.wire.states import Awaiting, Expected
 
@@ -23,14 +24,6 @@ SMALL_CACHE_BYTES: Final = 2 * 1024 * 1024  # for a path with temp relations, wh
 
 _PATH_EFFECTS: Final = frozenset(("search_path", "encoding", "temporary", "discard"))
 _NAME_EFFECTS: Final = frozenset(("prepare", "deallocate", "discard"))
-
-
-class PlansText(Protocol):
-    """What makes plans: `rewrite.plan.Planner`, or `Passing` for trusted apps."""
-
-    def plan(
-        self, query: bytes, path: SearchPath, parameter_types: tuple[int, ...] = (), encoding: str = "utf-8"
-    ) -> Plan: ...
 
 
 PlannerFactory = Callable[[AppPolicy, CompiledRules, Snapshot], PlansText]
@@ -142,6 +135,7 @@ class Context:
         "_parses",
         "_plain",
         "_queries",
+        "_templates",
         "app",
         "encoding",
         "generation",
@@ -164,6 +158,7 @@ class Context:
         self._plain = EntryCache(limit)
         self._queries = EntryCache(limit)
         self._parses = EntryCache(limit)
+        self._templates = Templates(planner, path, encoding)
         self.plain = self._plain.get
         # Whether errors that belong to no known statement may hold what the app may not see.
         self.scrubs = app.hides_anything and not app.trusted and not app.monitor
@@ -182,8 +177,9 @@ class Context:
             text, _, rest = message[5:].partition(b"\0")
             if rest or message[-1] != 0:
                 raise protocol_violation("invalid message format")
-            entry = self._entry(text, text, b"\0\0", ())
-            (self._plain if entry.plain else self._queries).put(message, entry)
+            entry, is_new = self._entry(text, text, b"\0\0", ())
+            if is_new:
+                (self._plain if entry.plain else self._queries).put(message, entry)
         return entry
 
     def parse(self, rest: bytes) -> Entry:
@@ -194,8 +190,9 @@ class Context:
             if len(types) != 2 + 4 * int.from_bytes(types[:2], "big"):
                 raise protocol_violation("invalid message format")
             oids = tuple(int.from_bytes(types[at : at + 4], "big") for at in range(2, len(types), 4))
-            entry = self._entry(rest, text, types, oids)
-            self._parses.put(rest, entry)
+            entry, is_new = self._entry(rest, text, types, oids)
+            if is_new:
+                self._parses.put(rest, entry)
         return entry
 
     def refused(self, error: PgError, entry: Entry | None = None) -> Entry:
@@ -211,9 +208,13 @@ class Context:
             return self.parse(entry.key)
         return self.query(messages.query(entry.key)).as_prepared()
 
-    def _entry(self, key: bytes, text: bytes, types: bytes, oids: tuple[int, ...]) -> Entry:
-        plan = self.planner.plan(text, self.path, oids, self.encoding)
-        return Entry(plan, key, self, types)
+    def _entry(self, key: bytes, text: bytes, types: bytes, oids: tuple[int, ...]) -> tuple[Entry, bool]:
+        """The entry, and whether it is worth keeping: texts that differ in constants only would drive out the rest."""
+        plan, template = self._templates.plan(text, oids)
+        entry = Entry(plan, key, self, types)
+        if template is not None:
+            entry.fragments = template.fragments
+        return entry, template is None
 
 
 class Generation:

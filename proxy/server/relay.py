@@ -199,7 +199,11 @@ def make_fragments(entry: Entry, full_text: bool) -> list[str]:
     """The constant parts of the text's audit records, kept with the entry."""
     context = entry.context
     text = entry.plan.original.decode(context.encoding, "replace") if full_text else None
-    entry.fragments = statement_fragments(
+    made = statement_fragments(
         entry.plan.statements, entry.plan.rewritten, context.generation.rules.version, text, entry.plan.refused_as
     )
+    if full_text:
+        entry.fragments = made
+    else:
+        entry.fragments += made  # in place: entries of one template share them
     return entry.fragments

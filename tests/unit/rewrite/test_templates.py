@@ -62,7 +62,8 @@ def planners(pg_server: PgServer) -> dict[str, Planner]:
 
 
 def same(one: Plan, other: Plan) -> None:
-    assert replace(one, edits=()) == replace(other, edits=())
+    assert str(one.refusal) == str(other.refusal)
+    assert replace(one, edits=(), refusal=None) == replace(other, edits=(), refusal=None)
 
 
 def filled(templates: Templates, text: str, others: list[str]) -> list[tuple[Plan, bool]]:
@@ -95,9 +96,9 @@ def test_filled_in_is_as_planned(planners: dict[str, Planner], text: str, app: s
 @pytest.mark.parametrize("text", MORE)
 @pytest.mark.parametrize("app", APPS)
 def test_ordinary_statements_have_templates(planners: dict[str, Planner], app: str, text: str) -> None:
-    assume_planned = planners[app].plan(text.encode(), PATH)
-    if assume_planned.refusal is not None:
-        pytest.skip(f"refused to {app}")
+    if planners[app].plan(text.encode(), PATH).refusal is not None:
+        assert app != "full"
+        return
     constants = take_apart(text)
     assert constants is not None
     other = text.replace("3", "8").replace("'x'", "'y'")
@@ -159,7 +160,7 @@ def test_another_kind_is_another_template(planners: dict[str, Planner]) -> None:
 
 def test_parameter_types_are_part_of_it(planners: dict[str, Planner]) -> None:
     templates = Templates(planners["agent"], PATH, "utf-8")
-    text = b"select id from orders where id = $1 and total > 5.5"
+    text = b"select id from orders where id = $1 and customer_id > 5"
     for types in ((23,), (25,), (0,)):
         for _ in range(3):
             plan, _template = templates.plan(text, types)
