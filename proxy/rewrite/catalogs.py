@@ -132,7 +132,11 @@ def readable_view(relation: Relation, app: AppPolicy, snapshot: Snapshot) -> boo
     if relation.kind == "v":
         for oid in relation.reads:
             read = snapshot.by_oid.get(oid)
-            if read is None or read.kind == "v" or read.schema in SYSTEM_SCHEMAS:
+            if read is None or read.kind == "v":
+                continue
+            if read.schema in SYSTEM_SCHEMAS:
+                if read.name not in _OPEN:
+                    return False
                 continue
             table = app.tables.get(read.key)
             if not (table.plain if table is not None else _unlisted_open(read, app)):

@@ -68,13 +68,14 @@ class Fences:
             if "SelectStmt" not in query or not self._select(query["SelectStmt"]):
                 return False
         for arm in ("larg", "rarg"):
-            if arm in node and not self._select(node[arm], outermost=outermost):
+            if arm in node and not self._select(node[arm]):
                 return False
         if not all(self._from_item(item) for item in node.get("fromClause", ())):
             return False
-        free = [
-            node.get(name) for name in ("targetList", "groupClause", "sortClause", "distinctClause", "windowClause")
-        ]
+        # What the outermost level puts out or sorts by is evaluated for the rows that its WHERE has left.
+        free = [node.get(name) for name in ("targetList", "groupClause", "sortClause")]
+        if not all(self._bare(node.get(name)) for name in ("distinctClause", "windowClause")):
+            return False
         if outermost:
             if any(_has(part, "SubLink") for part in free):
                 return False
@@ -191,7 +192,7 @@ class Fences:
         if "A_Const" not in node:
             return False
         constant = node["A_Const"]
-        if "sval" in constant or constant.get("isnull"):
+        if "sval" in constant:
             return True
         if "boolval" in constant:
             return column.base_type == "bool"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from proxy.errors import PgError
+from proxy.errors import PgError, undefined_table
 from proxy.rewrite.allowed import GRAMMAR_FUNCTIONS, HARMLESS_EXTENSIONS, REFUSED_FUNCTION_PREFIXES, REFUSED_FUNCTIONS
 from proxy.rewrite.context import Context
 from proxy.rewrite.lex import Node
@@ -70,7 +70,9 @@ def _check_sequence(context: Context, call: Node, start: int) -> None:
     if snapshot.is_temporary(name, schemas[-1] if schemas else None, context.path):
         return
     found = snapshot.resolve(name, schemas[-1] if schemas else None, context.path)
-    if found is not None and found.key not in app.open_tables:
+    if found is None:
+        raise undefined_table(text, context.position(start))
+    if found.key not in app.open_tables:
         raise context.refuse(
             f"permission denied for sequence {name}",
             f"The rules list neither it nor a table that owns it: list {found.schema}.{found.name}: open.",

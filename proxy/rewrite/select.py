@@ -111,7 +111,7 @@ def system_columns(context: Context, reference: Reference) -> list[str]:
             named.add(use.fields[-1])
     if named and star:
         raise context.unsupported(
-            f'system column "{min(named)}" cannot be read beside all columns of governed relatio{reference.name}"',
+            f'system column "{min(named)}" cannot be read beside all columns of governed relation "{reference.name}"',
             "Name the columns instead of using *.",
             reference.start,
         )

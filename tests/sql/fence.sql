@@ -66,3 +66,15 @@ select id from <customers> where phone::int = 1
 -- as agent
 explain select id from orders
 -- refused 42501 EXPLAIN would count rows of relation "orders"
+
+-- NULL has no type of its own
+-- as agent
+select id from orders where id = null
+-- becomes
+select id from <orders fenced> where id = null
+
+-- the arms of a set operation
+-- as agent
+select upper(note) from orders union all select 'x'
+-- becomes
+select upper(note) from <orders fenced> union all select 'x'

@@ -47,3 +47,6 @@ select nextval('prizes_id_seq')
 
 select nextval($1)
 -- refused 42501 as a constant
+
+select nextval('16423')
+-- refused 42P01 relation "16423" does not exist
