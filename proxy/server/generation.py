@@ -104,23 +104,42 @@ class Entry:
 
 
 class EntryCache:
-    """Entries by exact bytes; forgets the oldest beyond `limit` bytes."""
+    """Entries by exact bytes; forgets the oldest beyond `limit` bytes.
 
-    __slots__ = ("_limit", "_size", "entries", "get")
+    Those that a template made cost little to make again, and may be new with every text: they get a quarter of it.
+    """
+
+    __slots__ = ("_filled", "_filled_size", "_limit", "_size", "entries", "get")
 
     def __init__(self, limit: int) -> None:
         self.entries: dict[bytes, Entry] = {}
         self.get = self.entries.get  # the hot path: one dict look-up
         self._limit = limit
         self._size = 0
+        self._filled: dict[bytes, None] = {}
+        self._filled_size = 0
 
-    def put(self, key: bytes, entry: Entry) -> None:
-        if entry.cost > self._limit // 8:
+    def put(self, key: bytes, entry: Entry, filled: bool) -> None:
+        """`filled`: a template made it."""
+        cost = entry.cost
+        if cost > self._limit // 8:
             return
-        self._size += entry.cost
         self.entries[key] = entry
+        self._size += cost
+        if filled:
+            self._filled[key] = None
+            self._filled_size += cost
+            while self._filled_size > self._limit // 4:
+                self._forget(next(iter(self._filled)))
         while self._size > self._limit:
-            self._size -= self.entries.pop(next(iter(self.entries))).cost
+            self._forget(next(iter(self.entries)))
+
+    def _forget(self, key: bytes) -> None:
+        cost = self.entries.pop(key).cost
+        self._size -= cost
+        if key in self._filled:
+            del self._filled[key]
+            self._filled_size -= cost
 
 
 class Context:
@@ -177,9 +196,8 @@ class Context:
             text, _, rest = message[5:].partition(b"\0")
             if rest or message[-1] != 0:
                 raise protocol_violation("invalid message format")
-            entry, is_new = self._entry(text, text, b"\0\0", ())
-            if is_new:
-                (self._plain if entry.plain else self._queries).put(message, entry)
+            entry, filled = self._entry(text, text, b"\0\0", ())
+            (self._plain if entry.plain else self._queries).put(message, entry, filled)
         return entry
 
     def parse(self, rest: bytes) -> Entry:
@@ -190,9 +208,8 @@ class Context:
             if len(types) != 2 + 4 * int.from_bytes(types[:2], "big"):
                 raise protocol_violation("invalid message format")
             oids = tuple(int.from_bytes(types[at : at + 4], "big") for at in range(2, len(types), 4))
-            entry, is_new = self._entry(rest, text, types, oids)
-            if is_new:
-                self._parses.put(rest, entry)
+            entry, filled = self._entry(rest, text, types, oids)
+            self._parses.put(rest, entry, filled)
         return entry
 
     def refused(self, error: PgError, entry: Entry | None = None) -> Entry:
@@ -209,12 +226,12 @@ class Context:
         return self.query(messages.query(entry.key)).as_prepared()
 
     def _entry(self, key: bytes, text: bytes, types: bytes, oids: tuple[int, ...]) -> tuple[Entry, bool]:
-        """The entry, and whether it is worth keeping: texts that differ in constants only would drive out the rest."""
+        """The entry, and whether a template made it."""
         plan, template = self._templates.plan(text, oids)
         entry = Entry(plan, key, self, types)
         if template is not None:
             entry.fragments = template.fragments
-        return entry, template is None
+        return entry, template is not None
 
 
 class Generation:
