@@ -62,6 +62,10 @@ class Verifier:
         inner = body["query"] if kind in _WRAPPERS or (kind == "CopyStmt" and "query" in body) else before
         if kind == "PrepareStmt" and "argtypes" in body:
             types = (-1,) * len(body["argtypes"])
+        if "ExecuteStmt" in inner and (names.path_changed or names.temporary_changed or names.unsure):
+            raise feature_not_supported(
+                "EXECUTE behind a statement that changes what names mean", "Send the statements separately."
+            )
         walk = Walk(self._rights, self._forms, names, inner, Parameters(types, inner), holds(before, "lockingClause"))
         if kind in _QUERIES:
             walk.query(before, after, None, {})
@@ -141,9 +145,9 @@ def _note_effects(statement: Node, names: Names) -> None:
         made = body.get("intoClause", {}).get("rel")
     elif kind == "VariableSetStmt" and (body["kind"] == "VAR_RESET_ALL" or body.get("name") == "search_path"):
         names.path_changed = True
-    elif kind in ("DropStmt", "DiscardStmt"):
-        names.temporary_changed = True
-    elif kind == "TransactionStmt" and body["kind"] not in _OPENING and names.created:
+    elif kind in ("DropStmt", "DiscardStmt") or (
+        kind == "TransactionStmt" and body["kind"] not in _OPENING and names.created
+    ):
         names.unsure |= names.created
         names.created.clear()
         names.temporary_changed = True

@@ -134,7 +134,7 @@ class NodeWalk(ABC):
         known = KNOWN_NODES.get(kind)
         if known is None:
             raise feature_not_supported(f"the verifier does not know {kind}")
-        for field in b.keys() | a.keys():
+        for field in {**b, **a}:
             if field in skip:
                 continue
             how = known.get(field)

@@ -1,0 +1,609 @@
+"""The verifier alone: texts of an app's, and what might be sent for them, both written by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from proxy.catalog.model import SearchPath
+from proxy.errors import PgError
+from proxy.rewrite.verify import Verifier
+from tests.unit.rewrite.world import APP, PEOPLE, SNAPSHOT, VISITS, verifier
+
+PATH = SearchPath(("pg_catalog", "public"))
+WEB = verifier()
+OPEN = VISITS.format("")
+FENCED = VISITS.format(" OFFSET 0")
+
+
+def proved(sent: str, final: str | None = None, path: SearchPath = PATH, types: tuple[int, ...] = ()) -> None:
+    WEB.verify(sent, sent if final is None else final, path, types)
+
+
+def refused(sent: str, final: str | None = None, path: SearchPath = PATH, by: Verifier = WEB) -> str:
+    """The refusal's SQLSTATE."""
+    with pytest.raises(PgError) as caught:
+        by.verify(sent, sent if final is None else final, path)
+    return caught.value.sqlstate
+
+
+# -- what touches nothing governed ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        "",
+        ";",
+        "select 1",
+        "select t.*, lower(label) from things t where id = $1 order by 1",
+        "select whole.*, whole from whole",
+        "select id from v_things",
+        "select x from v_types",
+        "select * from other.people",
+        "select typname from pg_type",
+        "select nick from shop.other.people",
+        "update things set label = 'x' where id = 1 returning *",
+        "insert into whole select * from things on conflict (id) do update set label = excluded.label",
+        "merge into things t using whole w on w.id = t.id when matched then delete",
+        "copy things to stdout",
+        "copy things from stdin where id > 1",
+        "begin; select 1 from things; commit",
+        "declare c cursor for select * from things; fetch 5 from c; close c",
+        "prepare p as select id from things; execute p",
+        "explain analyze select * from things",
+        "select tax(1), public.tax(2), digest('x')",
+        "select nextval('things_id_seq'), nextval('Public.\"things_id_seq\"'::regclass)",
+        "select set_config('work_mem', $1, true), set_config('app.tenant', '7', false)",
+        "set work_mem = '1MB'; reset timezone; show search_path",
+        "listen news; notify news, 'x'",
+        "create temp table t (id int default 1); drop table t",
+        "values (1, 'x'), (2, default)",
+    ],
+)
+def test_what_touches_nothing_governed_passes_as_it_is(sent: str) -> None:
+    proved(sent)
+
+
+def test_another_text_for_the_same_tree_is_the_same() -> None:
+    proved("select ID from THINGS", 'SELECT "id" /* x */ FROM things;')
+
+
+@pytest.mark.parametrize(
+    ("sent", "final"),
+    [
+        ("select 1", "select 2"),
+        ("select 1", "select 1, 2"),
+        ("select 1", "select 1; select 2"),
+        ("select 1; select 2", "select 1"),
+        ("select 1", ""),
+        ("select 1", "begin"),
+        ("select id from things", "select id from only things"),
+        ("select id from things", "select id from public.things"),
+        ("select id from things", "select id from whole"),
+        ("select id from things where id = 1", "select id from things"),
+        ("select id from things", "select id from things limit 1"),
+        ("select id from things", "select id from things for update"),
+        ("select id from things union all select 1", "select id from things union select 1"),
+        ("delete from things where id = 1", "delete from things"),
+        ("begin", "begin read only"),
+        ("set work_mem = '1MB'", "set work_mem = '2MB'"),
+        ("set work_mem = '1MB'", "set local work_mem = '1MB'"),
+        ("create temp table t as select 1", "create temp table u as select 1"),
+        ("create temp table t as select 1", "create table t as select 1"),
+    ],
+)
+def test_the_rest_of_the_tree_is_the_apps(sent: str, final: str) -> None:
+    refused(sent, final)
+
+
+@pytest.mark.parametrize(
+    ("text", "sqlstate"), [("selec 1", "42601"), ("select 1\0", "0A000"), ("select '\ud800'", "0A000")]
+)
+def test_what_is_no_text_of_postgresqls(text: str, sqlstate: str) -> None:
+    assert refused(text) == sqlstate
+    assert refused("select 1", text) == sqlstate
+
+
+# -- reads ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("sent", "final"),
+    [
+        ("select * from people", f"select * from {PEOPLE} as people"),
+        ("select * from only people p", f"select * from {PEOPLE.replace('FROM', 'FROM ONLY')} as p"),
+        ("table people", f"select * from {PEOPLE} people"),
+        ("select ssn from people p (a, b)", f"select ssn from {PEOPLE} p (a, b)"),
+        ("select public.people.id, public.people.* from people", f"select people.id, people.* from {PEOPLE} people"),
+        ("select 1 where exists (table people)", f"select 1 where exists (select * from {PEOPLE} people)"),
+        ("select * from people, lateral (select people.id) x", f"select * from {PEOPLE} people, lateral (select people.id) x"),
+        ("select * from people tablesample system (9)", f"select * from {PEOPLE.replace('_t)', '_t tablesample system (9))')} people"),
+        ("select ctid, xmin from people", f"select ctid, xmin from {PEOPLE.replace(' FROM', ', _t.ctid, _t.xmin FROM')} people"),
+        ("with people as (select 1 as secret) select secret from people", None),
+        ("with p as (select * from people) select * from p", f"with p as (select * from {PEOPLE} people) select * from p"),
+        ("with people as (select * from people) table people", f"with people as (select * from {PEOPLE} people) table people"),
+        ("with recursive people as (select 1 union all table people) table people", None),
+        ("with recursive a as (table people), people as (select 1) table a", None),
+        ("select relname from pg_class c", "select relname from (SELECT t.oid, t.relname FROM pg_catalog.pg_class AS t WHERE t.oid <> 100) c"),
+        ("select pg_get_viewdef(1)", "select pg_get_viewdef((SELECT (1)::pg_catalog.oid OFFSET 0))"),
+        ("explain select id from people", f"explain select id from {PEOPLE} people"),
+        ("copy people (id) to stdout", f"copy (select id from {PEOPLE.replace('FROM', 'FROM ONLY')} people) to stdout"),
+        ("select id, name from people group by id", f"select id, name from {PEOPLE} people group by people.name, id"),
+        ("select id, name from people group by 1", f"select id, name from {PEOPLE} people group by people.name, 1"),
+    ],
+)  # fmt: skip
+def test_reads_of_the_governed(sent: str, final: str | None) -> None:
+    proved(sent, final)
+    if final is not None:
+        refused(sent)
+
+
+@pytest.mark.parametrize(
+    ("sent", "final"),
+    [
+        ("select * from people", f"select * from {PEOPLE} as p"),
+        ("select * from people", f"select * from lateral {PEOPLE} as people"),
+        ("select * from people", f"select * from {PEOPLE.replace('NULL', '_t.ssn')} as people"),
+        ("select * from people", f"select * from {PEOPLE.replace(' FROM', ', _t.secret FROM')} as people"),
+        ("select * from people", f"select * from {PEOPLE.replace(' FROM', ', _t.ctid FROM')} as people"),
+        ("select * from people", f"select * from {PEOPLE.replace('people', 'visits')} as people"),
+        ("select * from people", f"select * from {PEOPLE.replace(')', ' OFFSET 0)')} as people"),
+        ("select * from people", f"select * from {FENCED} as people"),
+        ("select ctid, * from people", f"select ctid, * from {PEOPLE.replace(' FROM', ', _t.ctid FROM')} as people"),
+        ("select ctid, p from people p", f"select ctid, p from {PEOPLE.replace(' FROM', ', _t.ctid FROM')} as p"),
+        ("select j.*, ctid from (people p cross join things) j", f"select j.*, ctid from ({PEOPLE.replace(' FROM', ', _t.ctid FROM')} as p cross join things) j"),
+        ("select ctid from people p natural join things", f"select ctid from {PEOPLE.replace(' FROM', ', _t.ctid FROM')} as p natural join things"),
+        ("select ctid from people", f"select ctid from {PEOPLE} as people"),
+        ("select public.people.id from people", f"select public.people.id from {PEOPLE} people"),
+        ("select things.id from things", "select id from things"),
+        ("with p as (table people) table p", f"with p as (table people) select * from {PEOPLE} p"),
+        ("with people as (select 1) table people", f"with people as (select 1) select * from {PEOPLE} people"),
+        ("with people as (table people) table people", None),
+        ("with a as (table people), people as (select 1) table a", None),
+        ("select 1 from (with people as (select 1) table people) x, people", None),
+        ("select relname from pg_class", None),
+        ("select relname from pg_class", "select relname from (SELECT t.oid, t.relname FROM pg_catalog.pg_class AS t) pg_class"),
+        ("select pg_get_viewdef(1)", None),
+        ("select pg_get_viewdef(1)", "select pg_get_viewdef((SELECT (2)::pg_catalog.oid OFFSET 0))"),
+        ("copy people (id) to stdout", f"copy (select id, ssn from {PEOPLE} people) to stdout"),
+        ("select name from people group by name", f"select name from {PEOPLE} people group by people.id, name"),
+        ("select id from people group by rollup (id)", f"select id from {PEOPLE} people group by people.name, rollup (id)"),
+        ("select id from people group by id", f"select id from {PEOPLE} people group by things.label, id"),
+    ],
+)  # fmt: skip
+def test_what_is_almost_the_form(sent: str, final: str | None) -> None:
+    refused(sent, final)
+
+
+@pytest.mark.parametrize(
+    ("sent", "sqlstate"),
+    [
+        ("select * from nowhere", "42P01"),
+        ("select * from public.nowhere", "42P01"),
+        ("select * from pg_temp.nowhere", "42P01"),
+        ("select * from hidden", "42501"),
+        ("select * from v_people", "42501"),
+        ("select * from v_calls", "42501"),
+        ("select * from v_nested", "42501"),
+        ("select * from v_stats", "42501"),
+        ("select * from v_lost", "42501"),
+        ("select * from parent", "42501"),
+        ("select * from consentry.state_web", "42501"),
+        ("select * from pg_toast.pg_toast_100", "42501"),
+        ("select * from pg_stats", "42501"),
+        ("select * from pg_catalog.pg_statistic", "42501"),
+        ("select * from pg_shadow", "42501"),
+        ("select * from hidden_id_seq", "42501"),
+        ("select * from elsewhere.public.things", "0A000"),
+        ("select * from things tablesample spy (1)", "42501"),
+        ("delete from pg_type", "42501"),
+        ("delete from v_people", "42501"),
+    ],
+)
+def test_relations_that_the_app_does_not_have(sent: str, sqlstate: str) -> None:
+    assert refused(sent) == sqlstate
+
+
+def test_a_parent_alone_is_read_without_its_children() -> None:
+    proved("select * from only parent")
+
+
+# -- what names mean ------------------------------------------------------------------------------------------------
+
+
+def test_the_search_path_decides() -> None:
+    there = SearchPath(("pg_catalog", "other", "public"))
+    proved("select nick from people", path=there)
+    refused("select nick from people")
+    refused("select * from people", f"select * from {PEOPLE} people", path=there)
+    assert refused("select * from things", path=SearchPath(("pg_catalog", "other"))) == "42P01"
+    proved("select * from other.people", path=SearchPath(()))
+
+
+def test_temp_tables_come_first() -> None:
+    here = SearchPath(("pg_catalog", "public"), frozenset({"people", "pg_class"}))
+    proved("select secret from people; select secret from pg_temp.people; table pg_class", path=here)
+    refused("select * from people", f"select * from {PEOPLE} people", path=here)
+    proved("select * from public.people", f"select * from {PEOPLE} people", path=here)
+    proved("truncate people; create index on people (id); drop table people", path=here)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        "create temp table people (secret text); select secret from people",
+        "create temp table people as select 1 as secret; select secret from people",
+        "select 1 as secret into temp people; select secret from people",
+        "create temp table people (secret text); drop table people",
+        "begin; create temp table people (secret text); select secret from people; commit",
+    ],
+)
+def test_temp_tables_that_the_text_makes(sent: str) -> None:
+    proved(sent)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        "create temp table if not exists people (secret text); select secret from people",
+        "create temp table people (secret text); drop table people; select secret from people",
+        "begin; create temp table people (secret text); rollback; select secret from people",
+        "savepoint a; create temp table people (secret text); rollback to a; select secret from people",
+        "create temp table people (secret text) on commit drop; commit; select secret from people",
+        "create temp table people (secret text); prepare p as select secret from people",
+        "create temp table people (secret text); discard temp; select secret from people",
+        "select secret from people; create temp table people (secret text)",
+        "set search_path = other; select nick from people",
+        "set search_path = other; select tax(1)",
+        "reset all; select id from things",
+        "create temp table t (id int); rollback; select id from t",
+        "set search_path = other; execute p",
+        "create temp table people (secret text); rollback; execute p",
+        "create temp table t (id int); drop table t; create temp table u as execute p",
+    ],
+)
+def test_names_that_may_mean_something_else_by_then(sent: str) -> None:
+    refused(sent)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        "create table t (id int)",
+        "create table t as select 1",
+        "select 1 into t",
+        "create temp table text (id int)",
+        "create temp table text as select 1",
+        "select 1 into temp pg_class",
+        "create temp table t () inherits (things)",
+        "create temp table t (like people)",
+        "create temp table t (id int references things)",
+        "create temp table t (id int check (spy(id) > 1))",
+        "create temp table t (p people)",
+        "create temp table t partition of parent default",
+        "create materialized view m as select 1",
+        "drop table things",
+        "drop view v_things",
+        "truncate things",
+        "create index on people (secret)",
+    ],
+)
+def test_definitions(sent: str) -> None:
+    refused(sent)
+
+
+# -- functions, operators, types ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("sent", "sqlstate"),
+    [
+        ("select spy(1)", "42501"),
+        ("select public.spy(1)", "42501"),
+        ("select * from spy(1)", "42501"),
+        ("select 1 from things order by spy(1)", "42501"),
+        ("select pg_read_file('x')", "42501"),
+        ("select pg_catalog.pg_read_file('x')", "42501"),
+        ("select dblink('x')", "42501"),
+        ("select nosuch(1)", "42883"),
+        ("select other.tax(1)", "42883"),
+        ("select elsewhere.public.tax(1)", "0A000"),
+        ("select t.peek from things t", "42501"),
+        ("select (t).peek from things t", "42501"),
+        ("execute p (spy(1))", "42501"),
+        ("values (spy(1))", "42501"),
+        ("prepare p as select spy(1)", "42501"),
+        ("select nextval('hidden_id_seq')", "42501"),
+        ("select nextval('131')", "42501"),
+        ("select nextval($1)", "42501"),
+        ("select nextval('consentry.x')", "42P01"),
+        ("select set_config('role', 'x', true)", "42501"),
+        ("select set_config('search_path', 'other', true)", "42501"),
+        ("select set_config($1, 'x', true)", "42501"),
+        ("select null::people", "42501"),
+        ("select '{}'::public.people[]", "42501"),
+        ("select null::_people", "42501"),
+        ("prepare p (people) as select 1", "42501"),
+        ("select * from json_to_record('{}') as x (a people)", "42501"),
+    ],
+)
+def test_functions_and_types(sent: str, sqlstate: str) -> None:
+    assert refused(sent) == sqlstate
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        "select 1 = 2",
+        "select 1 === 2",
+        "select 1 operator(public.===) 2",
+        "select 1 in (select id from things)",
+        "select id = any (array[1]) from things",
+        "select case id when 1 then 2 end from things",
+        "select 1 from things join whole using (id)",
+        "select 1 from things natural join whole",
+        "select nullif(1, 2)",
+        "select 1 order by 1 using ===",
+    ],
+)
+def test_operators_of_the_users(sent: str) -> None:
+    assert refused(sent, by=verifier(snapshot=SNAPSHOT)) == "42501"
+    if "===" not in sent:
+        proved(sent)
+
+
+def test_operators_of_pg_catalog() -> None:
+    verifier(snapshot=SNAPSHOT).verify("select 1 operator(pg_catalog.=) 2", "select 1 operator(pg_catalog.=) 2", PATH)
+
+
+# -- statements -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        "do 'begin end'",
+        "call spy(1)",
+        "create view v as select 1",
+        "create function f() returns int return 1",
+        "alter table things add x int",
+        "lock table things",
+        "vacuum things",
+        "grant all on things to public",
+        "set role postgres",
+        "set session authorization postgres",
+        "set standard_conforming_strings = off",
+        "set client_encoding = 'SJIS'",
+        "set search_path = public, pg_catalog",
+        "set search_path = consentry",
+        "set transaction snapshot 'x'",
+        "set row_security = off",
+        "set session_replication_role = replica",
+        "listen consentry_consent",
+        "notify consentry_consent",
+        "copy things to '/tmp/x'",
+        "copy things from program 'ls'",
+        "copy pg_class to stdout",
+        "copy people from stdin",
+        "explain create table t as select 1",
+        "load 'x'",
+        "checkpoint",
+        "alter system set work_mem = 1",
+    ],
+)
+def test_statements_that_are_not_listed(sent: str) -> None:
+    refused(sent)
+
+
+def test_explain_counts_hidden_rows() -> None:
+    sent, final = "explain select id from visits", f"explain select id from {OPEN} visits"
+    assert refused(sent, final) == "42501"
+    assert refused("explain execute p") == "42501"
+    assert refused("explain delete from visits", "explain delete from visits where (visits.person > 0)") == "42501"
+    explains = verifier(replace(APP, explain=True))
+    explains.verify(sent, final, PATH)
+    explains.verify("explain execute p", "explain execute p", PATH)
+
+
+# -- row policies and fences ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "",
+        "where id = 3",
+        "where 3 = id and person between 1 and 2 or not note is null",
+        "where id in (1, 2) and note > 'x'",
+        "where id = person",
+        "where id = $1",
+        "join things t on t.id = visits.id",
+        "where exists (select from things t where t.id = visits.id)",
+        "order by lower(note)",
+    ],
+)
+def test_what_needs_no_fence(rest: str) -> None:
+    proved(f"select lower(note) from visits {rest}", f"select lower(note) from {OPEN} visits {rest}")
+    proved(f"select lower(note) from visits {rest}", f"select lower(note) from {FENCED} visits {rest}")
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "where lower(note) = 'x'",
+        "where note::int = 1",
+        "where note like 'x%'",
+        "where id = 1.5",
+        "where id = $1 and person = $1",
+        "where id + 1 = 2",
+        "where id = (select 1)",
+        "where case when id = 1 then true end",
+        "group by id having count(*) > 1",
+        "limit 1 + 1",
+        "join things t on lower(t.label) = 'x'",
+        "natural join things",
+        ", generate_series(1, 2)",
+        ", lateral (select lower(visits.note)) x",
+        "where (id, person) = (1, 2)",
+        "where visits.row_to_json is null",
+    ],
+)
+def test_what_needs_a_fence(rest: str) -> None:
+    refused(f"select 1 from visits {rest}", f"select 1 from {OPEN} visits {rest}")
+    proved(f"select 1 from visits {rest}", f"select 1 from {FENCED} visits {rest}")
+
+
+def test_a_fence_in_every_level() -> None:
+    sent = "select * from (select id, lower(note) from visits) x"
+    refused(sent, f"select * from (select id, lower(note) from {OPEN} visits) x")
+    proved(sent, f"select * from (select id, lower(note) from {FENCED} visits) x")
+    sent = "with x as (select lower(label) from things) select id from visits"
+    refused(sent, f"with x as (select lower(label) from things) select id from {OPEN} visits")
+
+
+@pytest.mark.parametrize(
+    ("where", "copied"),
+    [
+        ("id = 3", "_t.id operator(pg_catalog.=) 3"),
+        ("v.id = 3", "_t.id operator(pg_catalog.=) 3"),
+        ("3 > id", "_t.id operator(pg_catalog.<) 3"),
+        ("id in (1, 2)", "_t.id operator(pg_catalog.=) any (array[1, 2])"),
+        ("id between 1 and 2", "_t.id operator(pg_catalog.>=) 1"),
+        ("note = 'x'", "_t.note operator(pg_catalog.=) 'x'"),
+        ("id = $1", "_t.id operator(pg_catalog.=) $1"),
+    ],
+)
+def test_comparisons_inside_of_the_fence(where: str, copied: str) -> None:
+    sent = f"select 1 from visits v where {where} and lower(note) = 'x'"
+    inside = VISITS.format(f" and ({copied}) offset 0")
+    proved(sent, f"select 1 from {inside} v where {where} and lower(note) = 'x'")
+    refused(sent, f"select 1 from {inside.replace(' offset 0', '')} v where {where} and lower(note) = 'x'")
+
+
+@pytest.mark.parametrize(
+    ("where", "copied"),
+    [
+        ("id = 3", "_t.id operator(pg_catalog.=) 4"),
+        ("id = 3", "_t.person operator(pg_catalog.=) 3"),
+        ("id = 3", "_t.id = 3"),
+        ("id = 3 or id = 4", "_t.id operator(pg_catalog.=) 3"),
+        ("not id = 3", "_t.id operator(pg_catalog.=) 3"),
+        ("id <> 3", "_t.id operator(pg_catalog.<>) 3"),
+        ("id = 3.5", "_t.id operator(pg_catalog.=) 3.5"),
+        ("id = person", "_t.id operator(pg_catalog.=) _t.person"),
+        ("w.id = 3", "_t.id operator(pg_catalog.=) 3"),
+        ("id = $1 and person = $1", "_t.id operator(pg_catalog.=) $1"),
+        ("cost = '3'", "_t.cost operator(pg_catalog.=) '3'"),
+        ("lower(note) = 'x'", "pg_catalog.lower(_t.note) operator(pg_catalog.=) 'x'"),
+    ],
+)
+def test_what_is_no_copy_of_the_apps(where: str, copied: str) -> None:
+    sent = f"select 1 from whole w, visits v where {where} and lower(note) = 'x'"
+    inside = VISITS.format(f" and ({copied}) offset 0")
+    refused(sent, f"select 1 from whole w, {inside} v where {where} and lower(note) = 'x'")
+
+
+def test_no_copies_where_an_alias_hides_the_names() -> None:
+    sent = "select 1 from (visits v cross join things) j (id) where id = 3 and lower(note) = 'x'"
+    inside = VISITS.format(" and (_t.id operator(pg_catalog.=) 3) offset 0")
+    refused(sent, sent.replace("visits v", f"{inside} v"))
+    proved(sent, sent.replace("visits v", f"{FENCED} v"))
+
+
+def test_parameters_of_another_type_are_compared_by_another_operator() -> None:
+    sent = "select 1 from visits where id = $1 and lower(note) = 'x'"
+    inside = VISITS.format(" and (_t.id operator(pg_catalog.=) $1) offset 0")
+    for types in ((), (0,), (23,), (20,), (705,)):
+        proved(sent, sent.replace("visits", f"{inside} visits"), types=types)
+    for types in ((1700,), (25,)):
+        with pytest.raises(PgError):
+            proved(sent, sent.replace("visits", f"{inside} visits"), types=types)
+    prepared = "prepare p (numeric) as select 1 from visits where id = $1"
+    refused(prepared, prepared.replace("visits", f"{OPEN} visits"))
+
+
+# -- writes ---------------------------------------------------------------------------------------------------------
+
+_SSN = "((NULL)::text)"
+
+
+@pytest.mark.parametrize(
+    ("sent", "final"),
+    [
+        ("update people set name = 'x' where id = 1", None),
+        ("update people p set name = p.ssn where ssn = '1' returning ssn, p.ssn x, id", f"update people p set name = {_SSN} where {_SSN} = '1' returning {_SSN} as ssn, {_SSN} x, id"),
+        ("delete from people returning *", f"delete from people returning people.id, people.name, {_SSN} as ssn"),
+        ("delete from people p returning p.*, 1", f"delete from people p returning p.id, p.name, {_SSN} as ssn, 1"),
+        ("update people set name = 'x' returning old.ssn, new.id", f"update people set name = 'x' returning {_SSN} as ssn, new.id"),
+        ("update people set name = 'x' from people p where p.id = people.id", f"update people set name = 'x' from {PEOPLE} p where p.id = people.id"),
+        ("delete from people where exists (select from things where ssn = label)", f"delete from people where exists (select from things where {_SSN} = label)"),
+        ("delete from people where exists (select from people where ssn = 'x')", f"delete from people where exists (select from {PEOPLE} people where ssn = 'x')"),
+        ("insert into people (id, name) values (1, 'x') returning ssn", f"insert into people (id, name) values (1, 'x') returning {_SSN} as ssn"),
+        ("insert into people values (1, 'x')", "insert into people (id, name) values (1, 'x')"),
+        ("insert into people default values", None),
+        ("insert into people (id) values (1) on conflict (id) do nothing", None),
+        ("with d as (delete from people returning id) table d", None),
+        ("delete from visits", "delete from visits where (visits.person > 0)"),
+        ("delete from visits v where id = 1", "delete from visits v where (v.person > 0) and (id = 1)"),
+        ("delete from visits v where lower(note) = 'x'", "delete from visits v where (v.person > 0) and case when (v.person > 0) then lower(note) = 'x' else false end"),
+        ("delete from visits where id = 3 and lower(note) = 'x'", "delete from visits where (visits.id operator(pg_catalog.=) 3) and (visits.person > 0) and case when (visits.person > 0) then id = 3 and lower(note) = 'x' else false end"),
+        ("copy people (id, name) from stdin", None),
+        ("merge into whole w using people p on p.id = w.id when matched then do nothing", f"merge into whole w using {PEOPLE} p on p.id = w.id when matched then do nothing"),
+    ],
+)  # fmt: skip
+def test_writes(sent: str, final: str | None) -> None:
+    proved(sent, final)
+    if final is not None:
+        refused(sent)
+
+
+@pytest.mark.parametrize(
+    ("sent", "final"),
+    [
+        ("update people set name = 'x'", "update other.people set name = 'x'"),
+        ("update people set ssn = 'x'", None),
+        ("update people set secret = 'x'", None),
+        ("update people set name = secret", None),
+        ("update people set name = 'x' returning secret", None),
+        ("update people set name = 'x' returning *", None),
+        ("update people set name = 'x' returning people", None),
+        ("update people set name = 'x' returning row_to_json(people)", None),
+        ("update people set name = 'x' returning people.row_to_json", None),
+        ("update people set name = 'x' returning new.to_jsonb", None),
+        ("update people set name = 'x' returning (people).secret", None),
+        ("update people set name = 'x' returning old.secret", None),
+        ("update people set name = 'x' returning with (old as o) o.secret", None),
+        ("update people set name = 'x' returning ssn", f"update people set name = 'x' returning {_SSN}"),
+        ("update people set name = 'x' returning id", "update people set name = 'x' returning id as x"),
+        ("update people set name = 'x' returning id", "update people set name = 'x' returning id, ssn"),
+        ("update people set name = 'x' where current of c", None),
+        ("delete from people where public.people.secret = 'x'", None),
+        ("delete from people where exists (select from things where secret = 'x')", None),
+        ("delete from people where exists (select from people where public.people.ssn = 'x')", f"delete from people where exists (select from {PEOPLE} people where public.people.ssn = 'x')"),
+        ("delete from people where exists (select from generate_series(1, 2) where ssn = 'x')", None),
+        ("insert into people values (1, 'x', 'y')", None),
+        ("insert into people values (1, 'x')", "insert into people (name, id) values (1, 'x')"),
+        ("insert into people select * from whole", None),
+        ("insert into visits select (w).* from whole w", None),
+        ("insert into people (id, secret) values (1, 'x')", None),
+        ("insert into people (id) values (1) on conflict (secret) do nothing", None),
+        ("insert into people (id) values (1) on conflict (id) do update set name = 'x'", None),
+        ("insert into people (id) values (1) on conflict (id) where secret = 'x' do nothing", None),
+        ("merge into people p using things t on t.id = p.id when matched then delete", None),
+        ("delete from visits", "delete from visits where (visits.person > 1)"),
+        ("delete from visits where id = 1", "delete from visits where id = 1 and (visits.person > 0)"),
+        ("delete from visits where id = 1", "delete from visits where (visits.person > 0) or id = 1"),
+        ("delete from visits where lower(note) = 'x'", "delete from visits where (visits.person > 0) and lower(note) = 'x'"),
+        ("delete from visits where lower(note) = 'x'", "delete from visits where (visits.person > 0) and case when (visits.person > 0) then lower(note) = 'x' else true end"),
+        ("delete from visits where lower(note) = 'x'", "delete from visits where (visits.person > 0) and case when true then lower(note) = 'x' else false end"),
+        ("delete from visits where lower(note) = 'x'", "delete from visits where case when (visits.person > 0) then lower(note) = 'x' else false end"),
+        ("delete from visits where id = 3 and lower(note) = 'x'", "delete from visits where (visits.id operator(pg_catalog.=) 4) and (visits.person > 0) and case when (visits.person > 0) then id = 3 and lower(note) = 'x' else false end"),
+        ("delete from visits returning cost", "delete from visits where (visits.person > 0) returning cost"),
+        ("copy people (id, secret) from stdin", None),
+        ("copy people (id) from stdin where ssn = 'x'", None),
+    ],
+)  # fmt: skip
+def test_writes_that_show_or_change_too_much(sent: str, final: str | None) -> None:
+    refused(sent, final)
