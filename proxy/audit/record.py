@@ -7,12 +7,15 @@ numbers. Field names as on the page audit.md.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
 from proxy.errors import PgError
 from proxy.rewrite.result import StatementInfo
 
+_MARKS = '["\\u00ab\\u00bb\\u201e\\u201c\\u201d]'
+_QUOTED = re.compile(f"{_MARKS}.*{_MARKS}", re.DOTALL)
 _dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
@@ -80,15 +83,18 @@ def statement_fragments(
     would_refuse: PgError | None = None,
 ) -> list[str]:
     """One fragment a statement of a text; at least one (an empty text is a statement too)."""
-    made = [statement_fragment(info, rewritten, rules_version, _may_show(info, text), would_refuse) for info in infos]
+    known = tuple(infos)
+    if any(_may_hold_a_password(info, text or "") for info in known):
+        text = None  # it is the text of all of them
+    made = [statement_fragment(info, rewritten, rules_version, text, would_refuse) for info in known]
     return made or [statement_fragment(StatementInfo("", "", ""), rewritten, rules_version, text)]
 
 
-def _may_show(info: StatementInfo, text: str | None) -> str | None:
-    """Full text never of statements that may hold a password."""
-    return None if info.tag in _SECRETIVE else text
+def _may_hold_a_password(info: StatementInfo, text: str) -> bool:
+    return info.tag in _SECRETIVE or (info.tag in _CODE and "password" in text.casefold())
 
 
+_CODE = frozenset(("DoStmt", "CreateFunctionStmt"))
 _SECRETIVE = frozenset(
     (
         "",
@@ -100,6 +106,7 @@ _SECRETIVE = frozenset(
         "AlterSubscriptionStmt",
         "CreateForeignServerStmt",
         "AlterForeignServerStmt",
+        "AlterSystemStmt",
     )
 )
 
@@ -130,6 +137,10 @@ def statement_tail(rows: int | None, duration_us: int) -> str:
 
 
 def error_tail(sqlstate: str, message: str, duration_us: int | None = None) -> str:
-    """The end of the record of a statement that failed or was refused. `message` without values."""
+    """The end of the record of a statement that failed or was refused. `message` without values of data exceptions."""
+    if sqlstate == "42601":
+        message = _QUOTED.sub('"?"', message)  # what it quotes may be a constant, or a password
+    elif sqlstate == "P0001":
+        message = "(raised by a function)"  # whoever wrote it may have put values in
     duration = "" if duration_us is None else f'"duration_us":{duration_us},'
     return f'{duration}"sqlstate":{_dumps(sqlstate)},"message":{_dumps(message)}'
