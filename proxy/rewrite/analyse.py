@@ -166,7 +166,7 @@ class _Walker:
         inner.sources = [target]
         conflict = node.get("onConflictClause")
         if conflict:
-            excluded = Source("excluded", target.columns, target.reference)
+            excluded = Source("excluded", target.columns, target.reference, proposed=True)
             self.expression(conflict.get("infer"), inner, "conflict", ctes)
             both = self.level(parent, node)
             both.sources = [target, excluded]

@@ -7,6 +7,8 @@ replaced, expression by expression; row policies go into WHERE; columns are writ
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from proxy.errors import PgError
 from proxy.policy.table import GovernedColumn, GovernedTable
 from proxy.rewrite.context import Context
@@ -35,10 +37,11 @@ def _target(context: Context, reference: Reference, table: GovernedTable) -> Non
     assert node is not None
     kind = next(kind for kind, statement in context.analysis.statements if statement is node)
     conflict = node.get("onConflictClause", {})
-    updates = conflict.get("action") == "ONCONFLICT_UPDATE"
+    inserted: list[str] = []
     match kind:
         case "InsertStmt":
-            _check_written(context, table, _inserted_columns(context, reference, table))
+            inserted = _inserted_columns(context, reference, table)
+            _check_written(context, table, inserted)
             _check_written(context, table, _assigned(conflict))
         case "UpdateStmt":
             _check_written(context, table, _assigned(node))
@@ -59,17 +62,18 @@ def _target(context: Context, reference: Reference, table: GovernedTable) -> Non
         raise context.unsupported(
             f'alias "{reference.alias}" is one that the gateway uses itself', "Choose another alias.", reference.start
         )
-    if kind == "MergeStmt" or updates:
-        what = "MERGE into" if kind == "MergeStmt" else "ON CONFLICT DO UPDATE on"
+    if kind == "MergeStmt":
         raise context.unsupported(
-            f'{what} relation "{table.name}" is not supported where the rules hide a part of it '
+            f'MERGE into relation "{table.name}" is not supported where the rules hide a part of it '
             f"from app {context.app.name}",
-            "Use UPDATE and INSERT ... ON CONFLICT DO NOTHING.",
+            "Use INSERT ... ON CONFLICT, or UPDATE and INSERT.",
             reference.start,
         )
-    _replace_uses(context, reference, table)
+    _replace_uses(context, reference, table, inserted)
     if kind in ("UpdateStmt", "DeleteStmt"):
         _restrict_rows(context, reference, table, node)
+    elif conflict.get("action") == "ONCONFLICT_UPDATE":
+        _restrict_conflict(context, reference, table, conflict)
 
 
 # -- what is written ------------------------------------------------------------------------------------------------
@@ -157,10 +161,14 @@ def _insert_list(context: Context, reference: Reference, columns: list[str]) -> 
 # -- what is read of the written relation ---------------------------------------------------------------------------
 
 
-def _replace_uses(context: Context, reference: Reference, table: GovernedTable) -> None:
+def _replace_uses(context: Context, reference: Reference, table: GovernedTable, inserted: Collection[str] = ()) -> None:
+    """`inserted`: the columns that an INSERT gives values for."""
     form = context.form_of(table)
     stars = _returned_stars(reference)
     for use, source, whole_row in context.uses_of(reference):
+        if source.proposed and not whole_row:
+            _check_proposed(context, table, use, inserted)
+            continue
         alias = quote_identifier(source.name or reference.name)
         if whole_row:
             if id(use.node) not in stars:
@@ -199,6 +207,22 @@ def _replace_uses(context: Context, reference: Reference, table: GovernedTable) 
         end = context.tokens[context.name_end(index) - 1].end
         named = f" AS {quote_identifier(name)}" if id(use.node) in _returned_columns(reference) else ""
         context.edit(use.start, end, form.column(name, alias) + named)
+
+
+def _check_proposed(context: Context, table: GovernedTable, use: ColumnUse, inserted: Collection[str]) -> None:
+    """`excluded.c` is the app's own value, where it gave one; else it may be what a trigger or a default made."""
+    name = use.fields[-1]
+    column = table.column(name)
+    if len(use.fields) == 1:
+        raise PgError(f'column reference "{name}" is ambiguous', "42702", position=context.position(use.start))
+    if column is None or column.treatment.action == "drop":
+        raise PgError(f"column {_printed(use)} does not exist", "42703", position=context.position(use.start))
+    if not column.treatment.plain and name not in inserted:
+        raise context.unsupported(
+            f'excluded."{name}" cannot be used here: app {context.app.name} has the column as {column.treatment}, '
+            "and the INSERT does not give it",
+            start=use.start,
+        )
 
 
 def _shadowed(use: ColumnUse, source: Source) -> bool:
@@ -301,11 +325,39 @@ def _restrict_rows(context: Context, reference: Reference, table: GovernedTable,
     context.edit(end, end, ") ELSE FALSE END")
 
 
-def _condition(context: Context, reference: Reference) -> tuple[int | None, int]:
-    """(index of the token WHERE or None, index of the last token before RETURNING or the statement's end)."""
+def _restrict_conflict(context: Context, reference: Reference, table: GovernedTable, conflict: Node) -> None:
+    """Row policies into DO UPDATE's WHERE: a row that the app does not have stays as it is."""
+    if not table.rows:
+        return
+    for row in table.rows:
+        context.policies[row.policy.name] = None
+    rows = " AND ".join(context.form_of(table).rows(quote_identifier(reference.alias)))
+    first, last = _condition(context, reference, after="do")
+    end = context.tokens[last].end
+    if first is None:
+        context.edit(end, end, f" WHERE {rows}")
+        return
+    begin = context.tokens[first].end
+    proposed = any(source.proposed for _, source, _ in context.uses_of(reference))
+    if not proposed and context.fences.leakproof_condition(conflict["whereClause"]):
+        context.edit(begin, begin, f" {rows} AND (")
+        context.edit(end, end, ")")
+        return
+    context.edit(begin, begin, f" {rows} AND CASE WHEN {rows} THEN (")
+    context.edit(end, end, ") ELSE FALSE END")
+
+
+def _condition(context: Context, reference: Reference, after: str = "") -> tuple[int | None, int]:
+    """(index of the token WHERE or None, index of the last token before RETURNING or the statement's end).
+
+    `after`: the keyword behind which it stands (DO of ON CONFLICT).
+    """
     tokens = context.tokens
     index = context.token_at(reference.start)
     depth = 0
+    while after and not (depth == 0 and tokens[index].word == after):
+        depth += (tokens[index].text == b"(") - (tokens[index].text == b")")
+        index += 1
     where = None
     while index < len(tokens):
         token = tokens[index]

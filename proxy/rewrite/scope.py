@@ -69,6 +69,7 @@ class Source:
     hidden: bool = False  # inside a join that has an alias: not to be named by itself
     system: bool = False  # has ctid and the others
     members: tuple[Source, ...] = ()  # of a join that has an alias
+    proposed: bool = False  # ON CONFLICT's `excluded`: the row that was to be inserted
 
     def has(self, column: str) -> bool:
         if self.columns is None:

@@ -8,7 +8,7 @@ from proxy.rewrite.verify_names import Named
 from proxy.rewrite.verify_nodes import Ctes, differs
 from proxy.rewrite.verify_reads import ReadWalk
 from proxy.rewrite.verify_scope import Columns, Level, Source, Target
-from proxy.rewrite.verify_tree import Node, column_of, flattened, parse, strings
+from proxy.rewrite.verify_tree import Node, column_of, column_references, flattened, parse, strings
 from proxy.rewrite.verify_write import check_assigned, check_deletable, implied_columns
 
 _FALSE = parse("SELECT false")[0]["SelectStmt"]["targetList"][0]["ResTarget"]["val"]
@@ -16,6 +16,17 @@ _HANDLED_WRITES = (
     *("withClause", "relation", "cols", "selectStmt", "onConflictClause", "returningClause"),
     *("whereClause", "targetList"),
 )
+
+
+def _excluded(target: Target, b: Node, a: Node) -> Source:
+    """The row that was to be inserted: what the app gave, and the columns that it is shown anyway."""
+    given = {item["ResTarget"]["name"] for item in a.get("cols") or b.get("cols") or ()}
+    columns: Columns = {
+        column.name: target.relation.column(column.name)
+        for column in target.table.columns
+        if column.treatment.plain or (column.treatment.visible and column.name in given)
+    }
+    return Source("excluded", columns, aliased=True)
 
 
 class WriteWalk(ReadWalk):
@@ -59,17 +70,35 @@ class WriteWalk(ReadWalk):
             check_assigned(named.table, conflict.get("targetList", []), None)
         elif b.get("cols") != a.get("cols"):
             raise differs("INSERT writes other columns")
-        level = Level(parent, ctes)
         if named.meaning == "form":
-            level = Level(parent, ctes, target=self._guard(b["relation"], named))
+            target = self._guard(b["relation"], named)
+            level = Level(parent, ctes, target=target)
             if conflict.get("action") == "ONCONFLICT_UPDATE":
-                raise feature_not_supported("ON CONFLICT DO UPDATE of a relation of which a part is hidden")
+                self._conflict(b, a, Level(parent, ctes, [_excluded(target, b, a)], target=target), target)
+            else:
+                self._body_field("OnConflictClause", "onConflictClause", b, a, level)
         else:
-            target = self._open_target(b["relation"], named)
-            level.sources = [target, Source("excluded", target.columns, aliased=True)]
-        self._body_field("OnConflictClause", "onConflictClause", b, a, level)
+            source = self._open_target(b["relation"], named)
+            level = Level(parent, ctes, [source, Source("excluded", source.columns, aliased=True)])
+            self._body_field("OnConflictClause", "onConflictClause", b, a, level)
         self._returning(b, a, level)
         self._fields("InsertStmt", b, a, level, skip=_HANDLED_WRITES)
+
+    def _conflict(self, b: Node, a: Node, level: Level, target: Target) -> None:
+        """DO UPDATE of a relation of which a part is hidden: an UPDATE of the row that was there."""
+        if "onConflictClause" not in a:
+            raise differs("ON CONFLICT went")
+        bc, ac = b["onConflictClause"], a["onConflictClause"]
+        shown = level.sources[0].columns or {}
+        for fields, inner in column_references([bc.get("targetList"), bc.get("whereClause")]):
+            words = [field.get("String", {}).get("sval", "*") for field in fields]
+            if len(words) == 1 and (not inner or words == ["excluded"]):
+                raise feature_not_supported("a name in DO UPDATE that is not qualified, or a whole row")
+            if words[0] == "excluded" and (len(words) != 2 or words[1] not in shown):
+                raise feature_not_supported(f"excluded.{words[1]} may hold what the app did not send")
+        self._targets(bc.get("targetList", []), ac.get("targetList", []), level)
+        self._where(bc, ac, level, target)
+        self._fields("OnConflictClause", bc, ac, level, skip=("targetList", "whereClause"))
 
     def _update(self, kind: str, b: Node, a: Node, parent: Level | None, ctes: Ctes) -> None:
         ctes = self._with(b, a, parent, ctes)

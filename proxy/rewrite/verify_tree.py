@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any, Final
 
 from postgast.native import lib
@@ -226,3 +227,16 @@ def holds(node: Any, kind: str) -> bool:
     if isinstance(node, dict):
         return kind in node or any(holds(value, kind) for value in node.values())
     return isinstance(node, list) and any(holds(value, kind) for value in node)
+
+
+def column_references(node: Any, inner: bool = False) -> Iterator[tuple[list[Node], bool]]:
+    """The fields of each ColumnRef in the tree, and whether it stands inside of a query of its own."""
+    if isinstance(node, dict):
+        for kind, value in node.items():
+            if kind == "ColumnRef":
+                yield value["fields"], inner
+            else:
+                yield from column_references(value, inner or kind == "subselect")
+    elif isinstance(node, list):
+        for value in node:
+            yield from column_references(value, inner)

@@ -134,6 +134,22 @@ def test_rows_that_are_hidden_are_not_written(gateway: Enforcing) -> None:
         assert connection.execute("DELETE FROM orders WHERE id = 2").rowcount == 0
 
 
+def test_upserts_change_rows_that_are_shown_and_read_what_is_governed(gateway: Enforcing) -> None:
+    upsert = "INSERT INTO orders (id, customer_id) VALUES (%s, 1) ON CONFLICT (id) DO UPDATE SET customer_id = 2 "
+    with gateway.connect("agent") as connection:
+        assert connection.execute(upsert + "RETURNING id", [1]).fetchall() == [(1,)]
+        assert connection.execute(upsert + "RETURNING id", [2]).fetchall() == []  # hidden: of 2010
+        assert connection.execute(upsert + "WHERE orders.id / 0 = 1 RETURNING id", [2]).fetchall() == []
+    with gateway.connect("partner") as connection:
+        connection.execute(
+            "INSERT INTO customers (id, name) VALUES (1, 'x') "
+            "ON CONFLICT (id) DO UPDATE SET name = excluded.name || customers.phone"
+        )
+        assert connection.execute("SELECT name FROM customers WHERE id = 1").fetchone() == ("x51",)
+    with gateway.connect("full") as connection:
+        assert connection.execute("SELECT id, customer_id FROM orders ORDER BY id").fetchall() == [(1, 2), (2, 2)]
+
+
 def test_a_refusal_fails_the_transaction_as_an_error_would(gateway: Enforcing) -> None:
     with gateway.connect("partner") as connection, pytest.raises(errors.InFailedSqlTransaction):  # noqa: PT012
         connection.execute("BEGIN")

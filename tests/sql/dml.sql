@@ -86,9 +86,9 @@ with gone as (delete from orders WHERE ("orders"."placed" OPERATOR(pg_catalog.>)
 delete from customers _c where id = 1
 -- refused 0A000 alias "_c"
 
--- not in this version where a part is hidden
+-- columns that are plainly shown
 insert into customers (id, name) values (1, 'x') on conflict (id) do update set name = excluded.name
--- refused 0A000 ON CONFLICT DO UPDATE
+-- passes
 
 -- as full
 insert into customers (id, name) values (1, 'x') on conflict (id) do update set name = excluded.name where customers.card_no is null returning *
@@ -109,3 +109,39 @@ insert into orders select (t).* from (select 1 a, 2 b, current_date c, 'x'::text
 -- a rewrite rule of the DBA's own may read anything
 delete from inbox where id = 1
 -- refused 42501 permission denied to write relation "inbox"
+
+-- ON CONFLICT DO UPDATE: what is read of the row that is there is governed, what the app proposes is its own
+insert into customers (id, name, seen) values (1, 'a', now()) on conflict (id) do update set name = excluded.name || customers.name where customers.phone = '12' returning id, phone
+-- becomes
+insert into customers (id, name, seen) values (1, 'a', now()) on conflict (id) do update set name = excluded.name || customers.name where (((pg_catalog."right"(("customers"."phone"), 2)))::text COLLATE pg_catalog."C") = '12' returning id, (((pg_catalog."right"(("customers"."phone"), 2)))::text COLLATE pg_catalog."C") AS "phone"
+
+-- a row that is hidden stays as it is
+-- as agent
+insert into orders as o (id, placed) values (1, '2024-01-01') on conflict (id) do update set placed = excluded.placed where o.id / 2 > 3
+-- becomes
+insert into orders as o (id, placed) values (1, '2024-01-01') on conflict (id) do update set placed = excluded.placed where ("o"."placed" OPERATOR(pg_catalog.>) '2020-01-01'::pg_catalog.date) AND CASE WHEN ("o"."placed" OPERATOR(pg_catalog.>) '2020-01-01'::pg_catalog.date) THEN ( o.id / 2 > 3) ELSE FALSE END
+
+-- as agent
+insert into orders (id) select id from products where id > 5 on conflict (id) do update set id = excluded.id returning id
+-- becomes
+insert into orders (id) select id from products where id > 5 on conflict (id) do update set id = excluded.id WHERE ("orders"."placed" OPERATOR(pg_catalog.>) '2020-01-01'::pg_catalog.date) returning id
+
+insert into customers (id) values (1) on conflict (id) do update set name = excluded.phone
+-- refused 0A000 the INSERT does not give it
+
+insert into customers (id) values (1) on conflict (id) do update set name = excluded.card_no
+-- refused 42703 column excluded.card_no does not exist
+
+insert into customers (id) values (1) on conflict (id) do update set name = name || 'x'
+-- refused 42702 column reference "name" is ambiguous
+
+insert into customers (id) values (1) on conflict (id) do update set card_no = 'x'
+-- refused 42703 column "card_no" of relation "customers" does not exist
+
+insert into customers (id) values (1) on conflict (id) do update set name = customers::text
+-- refused 0A000 whole row
+
+-- as agent
+insert into orders as o (id) values (1) on conflict (id) do update set id = 2 where o.id > 3
+-- becomes
+insert into orders as o (id) values (1) on conflict (id) do update set id = 2 where ("o"."placed" OPERATOR(pg_catalog.>) '2020-01-01'::pg_catalog.date) AND ( o.id > 3)
