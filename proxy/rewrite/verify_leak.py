@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from proxy.catalog.model import Column
 from proxy.errors import PgError
+from proxy.policy.table import GovernedTable
 from proxy.rewrite.verify_names import Names
 from proxy.rewrite.verify_scope import Columns, Level, Source, renamed
 from proxy.rewrite.verify_tree import Node, flattened, holds
@@ -391,10 +392,8 @@ def _comparable(first: Column | None, second: Column | None) -> bool:
     )
 
 
-def _is_visible(table: object, name: str) -> bool:
-    from proxy.policy.table import GovernedTable
-
-    column = table.column(name) if isinstance(table, GovernedTable) else None
+def _is_visible(table: GovernedTable | None, name: str) -> bool:
+    column = table.column(name) if table is not None else None
     return column is not None and column.treatment.visible
 
 
