@@ -169,6 +169,10 @@ def _relation(connection: Any, name: str) -> Iterator[str]:
         yield f'select "{column}" from {name}'
 
 
+# Their answers may differ between twins: protocols and apps before have moved the sequence on.
+_COUNTING = ("nextval", "currval", "lastval", "setval")
+
+
 def name_of(attack: Attack) -> str:
     """The line of dangerous.txt that it is of."""
     return attack.idea.rpartition(" #")[0]
@@ -188,5 +192,6 @@ def make_attacks(server: PgServer, dangers: Sequence[Dangerous]) -> list[Attack]
             for number, text in enumerate(texts, 1):
                 few = number > 3 and danger.kind != "statement"
                 apps = ("mixer", "dropper") if few else world.APPS
-                found.append(Attack(danger.kind, f"{danger.name} #{number}", (text,), apps=apps))
+                nodiff = "the state of a sequence" if danger.name in _COUNTING else ""
+                found.append(Attack(danger.kind, f"{danger.name} #{number}", (text,), apps=apps, nodiff=nodiff))
     return found

@@ -10,9 +10,11 @@ import pytest
 from tests.servers import PgServer
 from tests.strength import runner, world
 from tests.strength.attacks import Attack, read_attacks, read_dangerous, wanted_oids
-from tests.strength.client import SYNC, Wire, packet
+from tests.strength.client import SYNC, Answer, Wire, packet
 from tests.strength.dangers import ANSWERED, ELSEWHERE, GOVERNED, REFUSED, SHOWN, make_attacks, name_of
 from tests.strength.leaks import Detector
+from tests.strength.pipelines import PIPELINES
+from tests.strength.pipelines import send as send_pipeline
 from tests.strength.runner import Finding, Outcome, campaign
 from tests.strength.starter import Gateway
 
@@ -22,6 +24,7 @@ CLASSES = (
     "beside",
     "catalogs",
     "lexer",
+    "mixed",
     "oracles",
     "order",
     "session",
@@ -94,6 +97,28 @@ def test_the_gateway_lives_and_has_not_stumbled(gateway: Gateway, outcome: Outco
     assert gateway.alive()
     log = gateway.log()
     assert "Traceback" not in log, log[log.index("Traceback") :][:3000]
+
+
+def pipelined(port: int, name: str, app: str, login: str, last_oid: int) -> list[Finding]:
+    """What the pipeline gives away, sent as `login`, of what `app` must not see."""
+
+    def send(database: str) -> Answer:
+        wire = Wire(port, world.login(login), database)
+        answer = send_pipeline(wire, PIPELINES[name])
+        wire.close()
+        return answer
+
+    answer, other = send(world.base(app)), send(world.twin(app))
+    attack = Attack("pipelines", name, (name,))
+    found = list(runner.judge(answer, attack, app, "pipeline", Detector(app)))
+    how = runner.difference(answer, other, last_oid)
+    return found + ([Finding("differs", attack.name, app, "pipeline", how, name)] if how else [])
+
+
+@pytest.mark.parametrize("app", world.APPS)
+def test_no_order_of_messages_outwits_the_gateway(databases: world.World, gateway: Gateway, app: str) -> None:
+    findings = [f for name in PIPELINES for f in pipelined(gateway.port, name, app, app, databases.last_oid)]
+    assert not findings, report(findings)
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +207,7 @@ def direct(databases: world.World, attacks: list[Attack], outcome: Outcome, dang
             answer, other = (sender[app].send(attack, protocol) for sender in (base, twin))
             if any(f.what == "leak" for f in runner.judge(answer, attack, app, protocol, detectors[app])):
                 return True
-            if runner.difference(answer, other, databases.last_oid) is not None:
+            if runner.difference(answer, other, databases.last_oid, " ".join(attack.steps)) is not None:
                 return True
         return False
 
@@ -196,3 +221,9 @@ def test_each_attack_works_without_the_gateway(attacks: list[Attack], direct: di
     """A corpus that cannot fail proves nothing."""
     harmless = [attack.name for attack in attacks if not attack.vacuous and not direct[attack.name]]
     assert not harmless, "\n".join(harmless)
+
+
+def test_each_pipeline_works_without_the_gateway(databases: world.World) -> None:
+    port = databases.server.port
+    harmless = [n for n in PIPELINES if not pipelined(port, n, "dropper", "mixer", databases.last_oid)]
+    assert not harmless
