@@ -23,6 +23,9 @@ _UIDENT = TokenKind.Value("UIDENT")
 _HARMLESS_AS_NAME = frozenset(
     TokenKind.Value(name) for name in ("SCONST", "USCONST", "BCONST", "XCONST", "PARAM", "IDENT", "UIDENT")
 )
+_STRINGS = frozenset(TokenKind.Value(name) for name in ("SCONST", "USCONST", "BCONST", "XCONST"))
+_CONSTANTS = _STRINGS | {TokenKind.Value("ICONST"), TokenKind.Value("FCONST")}
+_QUERIES = frozenset((b"select", b"insert", b"update", b"delete", b"merge", b"with", b"values", b"table", b"("))
 _COMMENTS = frozenset(TokenKind.Value(name) for name in ("SQL_COMMENT", "C_COMMENT"))
 
 
@@ -74,6 +77,26 @@ def _scan(text: str) -> Any:
         return scan(text).tokens
     except PgQueryError as error:
         raise PgError(str(error), "42601") from error
+
+
+def without_constants(text: str) -> str:
+    """`text`, which libpg_query has normalized, without comments and with `?` for constants of utility statements.
+
+    In a query it leaves numbers that are no values: ORDER BY 1, varchar(80). Raises PgError where the scanner refuses
+    the text.
+    """
+    raw = text.encode()
+    out, at = [], 0
+    found = _scan(text)
+    first = next((t for t in found if t.token not in _COMMENTS), None)
+    values = _STRINGS if first is not None and raw[first.start : first.end].lower() in _QUERIES else _CONSTANTS
+    for token in found:
+        if token.token in values or token.token in _COMMENTS:
+            out += [raw[at : token.start], b" " if token.token in _COMMENTS else b"?"]
+            at = token.end
+    if not out:
+        return text
+    return b"".join([*out, raw[at:]]).decode().strip()
 
 
 def harmless_copy(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 from postgast import PgQueryError
 from postgast import fingerprint as pg_fingerprint
@@ -18,7 +19,7 @@ from proxy.rewrite.dml import rewrite_writes
 from proxy.rewrite.fence import Fences
 from proxy.rewrite.forms import Form
 from proxy.rewrite.functions import check_functions
-from proxy.rewrite.lex import Node, Token, parse, tokens
+from proxy.rewrite.lex import Node, Token, parse, tokens, without_constants
 from proxy.rewrite.locate import check_agreement
 from proxy.rewrite.result import REFUSED_TEXT, Effect, Plan, StatementInfo
 from proxy.rewrite.scope import SYSTEM_SCHEMAS, Reference
@@ -233,10 +234,17 @@ class Planner:
         return ";".join(sorted(parts))
 
     def _refused(self, query: bytes, text: str, error: PgError) -> Plan:
-        info = StatementInfo(normalised(text), "", "", ()) if text else StatementInfo("", "", "")
+        infos = _refused_infos(text)
         if self.app.monitor:
-            return Plan(query, query, False, (info,), refused_as=error, effects=_monitored_effects(text))
-        return Plan(REFUSED_TEXT, query, False, (info,), refusal=error)
+            return Plan(query, query, False, infos, refused_as=error, effects=_monitored_effects(text))
+        return Plan(REFUSED_TEXT, query, False, infos, refusal=error)
+
+
+def _refused_infos(text: str) -> tuple[StatementInfo, ...]:
+    """A statement each, the first with the whole text: it is refused as one."""
+    first, *rest = describe(text.encode()) or (StatementInfo("", "", ""),)
+    infos = (replace(first, text=normalised(text), fingerprint=fingerprint(text)), *rest)
+    return tuple(replace(info, effects=(), executes=None) for info in infos)
 
 
 # They take nothing back that was done before.
@@ -323,12 +331,12 @@ def describe(query: bytes) -> tuple[StatementInfo, ...]:
 
 
 def normalised(text: str) -> str:
-    """`text` with its constants out; of a text that does not parse, nothing (its constants cannot be told from the
-    rest).
+    """`text` with its constants and comments out; of a text that does not parse, nothing (its constants cannot be told
+    from the rest).
     """
     try:
-        return str(pg_normalize(text.strip()))
-    except PgQueryError:
+        return without_constants(str(pg_normalize(text.strip())))
+    except (PgQueryError, PgError):
         return "(not understood)"
 
 

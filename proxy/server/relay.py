@@ -29,7 +29,8 @@ class Backend(asyncio.Protocol):
     def __init__(self, session: Session, transport: asyncio.Transport, status: int) -> None:
         self.session = session
         self.transport = transport
-        self.framing = BackendFraming(Answers(session), status)
+        self.sink = Answers(session)
+        self.framing = BackendFraming(self.sink, status)
         self.feed = self.framing.feed
         self.write = session.transport.write
 
@@ -125,6 +126,18 @@ class Answers:
             return None
         scrub = plan.scrub and (names(fields, "s"), names(fields, "t")) not in plan.whole
         return errors.rewrite(fields, scrub, plan.original_position if plan.splices else None)
+
+    def abandoned(self) -> None:
+        """The connection has ended: what was not answered is recorded. The server may have done it, or send it yet."""
+        session = self.session
+        lost = PgError("the connection ended before the answer did", "08006")
+        for number, item in enumerate(session.pending):
+            if item.owner is None or item.swallow or item.awaiting not in (Awaiting.QUERY, Awaiting.EXECUTE):
+                continue
+            entry: Entry = item.owner
+            if number == 0 and session.answers.told and item.done in (0, len(entry.plan.statements)):
+                continue
+            self._record_failure(item, entry, lost, "statement")
 
     def _record_failure(self, item: Expected | None, entry: Entry, error: PgError, event: str) -> None:
         session = self.session

@@ -320,6 +320,7 @@ class Session(asyncio.Protocol):
             return
         self.ended = True
         self.hot = False
+        self.backend.sink.abandoned()
         self.audit.event("disconnect", self.fragment, message=reason, sqlstate=sqlstate)
         for transport in (self.transport, self.backend.transport):
             if not transport.is_closing():

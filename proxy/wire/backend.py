@@ -73,13 +73,25 @@ SUSPENDED: Final = b"SUSPENDED"
 class BackendFraming:
     """Finds messages from the backend, after start-up."""
 
-    __slots__ = ("_dropping", "_need", "_partial", "_stream", "attention", "injected", "pending", "sink", "status")
+    __slots__ = (
+        "_dropping",
+        "_need",
+        "_partial",
+        "_stream",
+        "attention",
+        "injected",
+        "pending",
+        "sink",
+        "status",
+        "told",
+    )
 
     def __init__(self, sink: Sink, status: int = messages.IDLE) -> None:
         self.sink = sink
         self.pending: Pending = deque()
         self.injected = 0  # how many of `pending` Consentry sent itself
         self.status = status  # of the transaction, by the last ReadyForQuery
+        self.told = False  # the Query at the head of `pending` has ended, or failed; its ReadyForQuery is to come
         self.attention = False  # the sink hears every ReadyForQuery, not only those that change the status
         self._partial = bytearray()
         self._need = 0
@@ -137,6 +149,8 @@ class BackendFraming:
                     pending.popleft()
                 elif item.awaiting is not _QUERY:
                     self._nobody(kind)
+                else:
+                    self.told = True
                 if not swallow:
                     self.sink.completed(item, data[start + 5 : end - 1])
                 else:
@@ -145,6 +159,7 @@ class BackendFraming:
                         self.sink.parsed(item)
             elif kind == READY:
                 answered = self._pop_ready()
+                self.told = False
                 status = data[start + 5]
                 if answered is not None and answered.name is not None:
                     self.sink.closed(answered)
@@ -237,6 +252,7 @@ class BackendFraming:
                 if item.name is not None:
                     sink.closed(item)
             elif kind == messages.EMPTY_QUERY and not item.swallow:
+                self.told = True
                 sink.completed(item, b"")
             elif kind == messages.PORTAL_SUSPENDED and not item.swallow:
                 sink.completed(item, SUSPENDED)
@@ -288,6 +304,7 @@ class BackendFraming:
         if item is None or item.awaiting is _SYNC:
             return self.sink.failed(item, body, dropped, False)
         if item.awaiting is _QUERY:
+            self.told = True
             return self.sink.failed(item, body, [item], False)
         while pending and pending[0].awaiting is not _SYNC:
             dropped.append(pending.popleft())

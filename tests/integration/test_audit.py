@@ -332,7 +332,6 @@ def test_what_executions_of_sql_disclose_is_in_their_records(serve: Serve) -> No
     assert columns["FETCH"] == columns["DECLARE"] == ["phone"]
 
 
-@pytest.mark.xfail(strict=True, reason="finding 5: what is unanswered when a connection ends has no record")
 def test_rows_that_went_out_before_a_client_hung_up_are_recorded(serve: Serve) -> None:
     """Else an app reads all but the end of a result and leaves no trace."""
     gateway = serve()
@@ -344,7 +343,6 @@ def test_rows_that_went_out_before_a_client_hung_up_are_recorded(serve: Serve) -
     assert {item["column"] for item in record["disclosed"]} == {"email"}
 
 
-@pytest.mark.xfail(strict=True, reason="finding 5: what is unanswered when a connection ends has no record")
 def test_a_statement_whose_answer_nobody_waits_for_is_recorded(serve: Serve, server: PgServer) -> None:
     """The server runs it to its end, and commits."""
     gateway = serve()
@@ -462,7 +460,6 @@ UTILITY = (
 )
 
 
-@pytest.mark.xfail(strict=True, reason="finding 6: constants of some utility statements stay in the text")
 @pytest.mark.parametrize("text", UTILITY)
 def test_constants_of_utility_statements_are_in_no_record(serve: Serve, text: str) -> None:
     gateway = serve()
@@ -552,9 +549,6 @@ def test_with_text_full_constants_are_there(serve: Serve) -> None:
     ]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="finding 7: records of refused statements have no fingerprint, tag and full text"
-)
 def test_with_text_full_refused_statements_are_whole_too(serve: Serve) -> None:
     gateway = serve(audit={"text": "full"})
     with connect(gateway, "mailco_app") as connection, pytest.raises(errors.InsufficientPrivilege):
