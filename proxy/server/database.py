@@ -42,6 +42,7 @@ class Database:
         self._wanted = asyncio.Event()
         self._waiting: list[Callable[[], None]] = []
         self._loading = asyncio.Lock()
+        self._unfit: str | None = None  # the catalog's version that the rules do not fit: said once
 
     async def start(self) -> None:
         """Makes the first generation. Raises ConsentryError where rules are wrong or the database is not there."""
@@ -92,8 +93,9 @@ class Database:
             self._wanted.clear()
             waiting, self._waiting = self._waiting, []
             try:
-                if await self._fingerprint() != self.generation.snapshot.version:
-                    await self.reload()
+                version = await self._fingerprint()
+                if version not in (self.generation.snapshot.version, self._unfit):
+                    self._unfit = None if await self.reload() else version
             except Exception as error:
                 if self.problem is None:
                     log.warning("database %s: the catalog cannot be read: %s", self.name, error)
