@@ -195,7 +195,7 @@ def test_the_fast_path_function_call_is_refused(gateway: Gateway) -> None:
 
 @pytest.fixture(scope="module")
 def direct(databases: world.World, attacks: list[Attack], outcome: Outcome, dangerous: Outcome) -> dict[str, bool]:
-    """Attack -> whether it leaks where no gateway stands between; after the campaign, since it may leave traces."""
+    """Attack (but vacuous ones) -> whether it leaks where no gateway stands between; last, since it may leave traces."""
     port = databases.server.port
     detectors = {app: Detector(app) for app in world.APPS}
     base = {app: runner.Sender(port, "mixer", world.base(app)) for app in world.APPS}
@@ -211,15 +211,15 @@ def direct(databases: world.World, attacks: list[Attack], outcome: Outcome, dang
                 return True
         return False
 
-    found = {attack.name: leaks(attack) for attack in attacks}
+    found = {attack.name: leaks(attack) for attack in attacks if not attack.vacuous}
     for sender in (*base.values(), *twin.values()):
         sender.close()
     return found
 
 
-def test_each_attack_works_without_the_gateway(attacks: list[Attack], direct: dict[str, bool]) -> None:
+def test_each_attack_works_without_the_gateway(direct: dict[str, bool]) -> None:
     """A corpus that cannot fail proves nothing."""
-    harmless = [attack.name for attack in attacks if not attack.vacuous and not direct[attack.name]]
+    harmless = [name for name, leaks in direct.items() if not leaks]
     assert not harmless, "\n".join(harmless)
 
 

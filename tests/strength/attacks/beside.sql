@@ -149,10 +149,13 @@ select pg_read_binary_file(pg_relation_filepath('people'))
 -- # pg_read_binary_file of a file that the catalog tells
 select pg_read_binary_file(pg_relation_filepath({oid:public.people}::regclass), 0, 8192)
 -- # pg_stat_activity
+-- vacuous: what others have just sent, by chance
 select query from pg_stat_activity
 -- # pg_stat_get_activity
+-- vacuous: what others have just sent, by chance
 select query from pg_stat_get_activity(null)
 -- # pg_stat_get_backend_activity
+-- vacuous: what others have just sent, by chance
 select pg_stat_get_backend_activity(b) from pg_stat_get_backend_idset() b
 -- # pg_stat_statements
 -- vacuous: it is not loaded

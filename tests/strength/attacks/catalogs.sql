@@ -165,9 +165,12 @@ select * from pg_publication, pg_subscription
 -- # pg_seclabel and pg_init_privs
 -- vacuous: none
 select * from pg_seclabels
--- # element types and usage of information_schema
+-- # column_domain_usage of information_schema
 -- vacuous: names
-select * from information_schema.column_domain_usage, information_schema.constraint_column_usage
+select * from information_schema.column_domain_usage
+-- # constraint_column_usage of information_schema
+-- vacuous: names
+select * from information_schema.constraint_column_usage
 -- # key column usage
 -- vacuous: names
 select * from information_schema.key_column_usage where table_schema = 'public'

@@ -30,7 +30,7 @@ select id from people order by id limit (select salary % 5 from people where id 
 -- # offset by hidden number
 select id from people order by id offset (select score % 5 from people where id = 11)
 -- # generate_series oracle
-select count(*) from generate_series(1, (select (salary - {people.salary.11} + 3)::int from people where id = 11))
+select count(*) from generate_series(1, (select least(abs(salary - {people.salary.11}), 1)::int from people where id = 11))
 -- # frames by hidden values
 select id, count(*) over (order by salary range between 5 preceding and 5 following) from people
 -- # frames by hidden dates
@@ -118,6 +118,7 @@ update people set note = (1/(id - 13))::text returning id
 -- # error by hidden row in delete
 delete from items where 1/(order_id - 25) = 5
 -- # error by hidden row in on conflict
+-- nodiff: constraints see all rows, as with PostgreSQL's own row security: whether a key exists can be told
 insert into people (id, card, name) values (13, 'a', 'b') on conflict (id) do update set name = (1/(people.id - 13))::text
 -- # casts of open columns on hidden rows
 select id from people where id > 12 and country::int = 1
@@ -140,3 +141,24 @@ insert into people (id, card, email, name) values (950, 'x', '{people.email.11}'
 -- # unique oracle by update
 -- nodiff: constraints see all rows, as with PostgreSQL's own row security: whether a key exists can be told
 update people set email = '{people.email.11}' where id = 3 returning id
+-- # a conflict with a hidden row divides by it
+insert into orders as o (id, customer_id) values (11, 3) on conflict (id) do update set customer_id = (1/(o.total - {orders.total.11}))::int
+-- # a conflict with a hidden row casts it
+insert into orders as o (id, customer_id) values (11, 3) on conflict (id) do update set customer_id = o.customer_id where o.memo::int = 1 returning o.id
+-- # a conflict copies hidden columns into shown ones
+insert into people as p (id, card, name) values (3, 'a', 'b') on conflict (id) do update set name = p.card || coalesce(p.extra, '') returning p.*
+-- # a conflict reads other rows
+insert into people as p (id, card, name) values (3, 'a', 'b') on conflict (id) do update set (note, name) = (select q.card, p.card from people q where q.id = 11) returning *
+-- # a conflict returns the old row
+insert into orders (id, customer_id) values (3, 3) on conflict (id) do update set customer_id = orders.customer_id returning *, old.*, new.*
+-- # a conflict's index predicate
+insert into docs as d (id, person_id) values (3, 3), (2, 3) on conflict (id) where d.body > 'zqx7' do update set person_id = 3 returning *
+-- # hidden rows adopted by a conflict
+-- session
+begin
+-- next
+insert into orders (id, customer_id) values (11, 3), (12, 3), (2, 3) on conflict (id) do update set customer_id = excluded.customer_id
+-- next
+select * from orders
+-- next
+rollback
