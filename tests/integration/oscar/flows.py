@@ -457,6 +457,47 @@ def staff_keeps_the_rest() -> None:
     staff.submit(f"/dashboard/users/alerts/{alert}/delete/", sent=True)
 
 
+@flow
+def staff_changes_many_at_once() -> None:
+    staff = Visitor("staff on many")
+    staff.submit("/dashboard/login/", {"username": "staff@example.org", "password": PASSWORD}, "username", sent=True)
+    products = model("catalogue.Product").objects.filter(upc__in=["upc0008", "upc0009", "parent"]).order_by("id")
+    ids = [str(one.id) for one in products]
+    for action, data in (
+        ("set_product_price", {"increase_by_amount": "1.25"}),
+        ("set_product_price", {"new_price": "9.75"}),
+        ("make_products_non_public", {}),
+        ("make_products_public", {}),
+    ):
+        staff.post("/dashboard/catalogue/", {"action": action, "selected_product": ids, "select_across": "0"})
+        page = staff.location
+        assert "bulk-action" in page, page
+        staff.get(page)
+        staff.post(page, {"selected_products": ids, **data})
+    categories = [str(one) for one in model("catalogue.Category").objects.values_list("id", flat=True)[:2]]
+    for action in ("make_non_public", "make_public"):
+        data = {"action": action, "selected_category": categories, "select_across": "0"}
+        staff.post("/dashboard/catalogue/categories/", data)
+    staff.post("/dashboard/logout/")
+    staff.get("/dashboard/")
+
+
+@flow
+def the_remaining_doors() -> None:
+    visitor = Visitor("by other doors")
+    data = {"email": "other.door@example.org", "password1": "a long 1 word", "password2": "a long 1 word"}
+    visitor.submit("/accounts/register/", data, "password1", sent=True)
+    visitor.post("/i18n/setlang/", {"language": "de", "next": "/catalogue/"})
+    visitor.get("/catalogue/")
+    visitor.get("/password-reset/done/")
+    order = model("order.Order").objects.exclude(guest_email="").order_by("id").first()
+    guest = Visitor("asking for an order")
+    url = f"/accounts/order-status-form/{order.number}/{order.verification_hash()}/"
+    guest.submit(url, {"email": "somebody@example.org"}, "email")
+    guest.submit(url, {"email": order.guest_email}, "email", sent=True)
+    guest.get(guest.location)
+
+
 def send_every_form() -> None:
     """What the walk through dashboard and admin shows is sent as it stands, each kind of page once."""
     staff = Visitor("sending everything")

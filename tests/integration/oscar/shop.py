@@ -319,7 +319,7 @@ def make_opinions(users: list[Any], products: list[Any]) -> None:
     model("customer.ProductAlert").objects.create(
         product=products[3], email="nobody@example.org", key="abc", status=model("customer.ProductAlert").UNCONFIRMED
     )
-    reviews.create(product=products[0], name="Anon", email="anon@example.org", score=3, title="Hm", body="No account")
+    reviews.create(product=products[2], name="Anon", email="anon@example.org", score=3, title="Hm", body="No account")
 
 
 def make_rest(users: list[Any]) -> None:

@@ -1,4 +1,4 @@
-"""The shop at the root, Django's admin beside it."""
+"""The shop at the root, Django's admin and the partner's pages beside it."""
 
 from __future__ import annotations
 
@@ -9,5 +9,6 @@ from django.urls import include, path
 urlpatterns = [
     path("i18n/", include("django.conf.urls.i18n")),
     path("admin/", admin.site.urls),
+    path("mailing/", include("tests.integration.oscar.mailing")),
     path("", include(apps.get_app_config("oscar").urls[0])),
 ]
