@@ -40,6 +40,12 @@ def _target(context: Context, reference: Reference, table: GovernedTable) -> Non
     inserted: list[str] = []
     match kind:
         case "InsertStmt":
+            if not any(column.treatment.visible or column.treatment.writable for column in table.columns):
+                raise context.refuse(
+                    f'permission denied to insert into relation "{table.name}"',
+                    f"App {context.app.name} is shown no column of it.",
+                    reference.start,
+                )
             inserted = _inserted_columns(context, reference, table)
             _check_written(context, table, inserted)
             _check_written(context, table, _assigned(conflict))
@@ -103,6 +109,7 @@ def _not_writable(context: Context, table: GovernedTable, column: GovernedColumn
 
 
 def _check_deletable(context: Context, table: GovernedTable, reference: Reference) -> None:
+    """A row goes with all of its columns: not where the app must not write one, or is shown none."""
     for column in table.columns:
         if column.treatment.write == "deny":
             raise context.refuse(
@@ -110,6 +117,12 @@ def _check_deletable(context: Context, table: GovernedTable, reference: Referenc
                 f'{column.treatment.policy} denies writing its column "{column.name}" to app {context.app.name}.',
                 reference.start,
             )
+    if not any(column.treatment.visible for column in table.columns):
+        raise context.refuse(
+            f'permission denied to delete from relation "{table.name}"',
+            f"App {context.app.name} is shown no column of it.",
+            reference.start,
+        )
 
 
 def _inserted_columns(context: Context, reference: Reference, table: GovernedTable) -> list[str]:

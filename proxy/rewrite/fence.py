@@ -129,7 +129,10 @@ class Fences:
         assert isinstance(value, dict)
         ((kind, node),) = value.items()
         match kind:
-            case "ColumnRef" | "A_Const" | "ParamRef":
+            case "ColumnRef":
+                found = owners(self.uses[id(node)])
+                return found.certain and not found.whole_row and all(s.has(found.column) for s in found.sources)
+            case "A_Const" | "ParamRef":
                 return True
             case "BoolExpr":
                 return self._expression(node["args"])

@@ -34,9 +34,9 @@ def check_assigned(table: GovernedTable, columns: list[Node] | None, insert: Nod
 
 
 def check_deletable(table: GovernedTable) -> None:
-    for column in table.columns:
-        if column.treatment.write == "deny":
-            raise insufficient_privilege(f'permission denied to delete from relation "{table.name}"')
+    denied = any(column.treatment.write == "deny" for column in table.columns)
+    if denied or not any(column.treatment.visible for column in table.columns):
+        raise insufficient_privilege(f'permission denied to delete from relation "{table.name}"')
 
 
 def _width(query: Node) -> int | None:

@@ -78,3 +78,9 @@ select id from <orders fenced> where id = null
 select upper(note) from orders union all select 'x'
 -- becomes
 select upper(note) from <orders fenced> union all select 'x'
+
+-- a column that is not there, as a condition of its own: PostgreSQL says so
+-- as agent
+select o.id from orders o where o.nothing
+-- becomes
+select o.id from <orders fenced o> where o.nothing
