@@ -89,39 +89,45 @@ class _Hidden:
     def with_hidden_columns(self) -> str:
         return _oids([relation for relation, _, _ in self.columns])
 
+    # The conditions below are sub-queries that refer to nothing outside: PostgreSQL runs each once, and does not plan
+    # it as one more join.
+
     def depends(self, catalog: str, oid: str) -> str:
         """True where the object `oid` of `catalog` depends on a hidden column."""
-        return self._depends(
-            f"d.classid = 'pg_catalog.{catalog}'::pg_catalog.regclass AND d.objid = {oid}",
-            f"(d.refobjid, d.refobjsubid) IN ({self.pairs})",
+        return (
+            f"{oid} IN (SELECT d.objid FROM pg_catalog.pg_depend AS d WHERE d.classid = "
+            f"'pg_catalog.{catalog}'::pg_catalog.regclass AND {self._on_columns})"
         )
 
     def index(self, oid: str) -> str:
         """True where an index has a hidden column, by itself or by the key that it is for."""
         keys = (
-            f"EXISTS (SELECT 1 FROM pg_catalog.pg_index AS x, pg_catalog.unnest(x.indkey) AS k (number) "
-            f"WHERE x.indexrelid = {oid} AND (x.indrelid, k.number) IN ({self.pairs}))"
+            f"{oid} IN (SELECT x.indexrelid FROM pg_catalog.pg_index AS x, pg_catalog.unnest(x.indkey) AS k (number) "
+            f"WHERE x.indrelid = ANY ({self.with_hidden_columns}) AND (x.indrelid, k.number) IN ({self.pairs}))"
         )
         return f"({self.depends('pg_class', oid)} OR {keys})"
-
-    def described(self, which: str) -> str:
-        """True where what a comment is on (`which`: its condition on pg_depend) depends on anything hidden."""
-        found = f"((d.refobjid, d.refobjsubid) IN ({self.pairs}) OR d.refobjid = ANY ({self.oids}))"
-        return self._depends(which, found)
 
     def constraint(self, oid: str) -> str:
         """True where a constraint is of a hidden column, or of a domain that a hidden column has."""
         domains = (
-            "EXISTS (SELECT 1 FROM pg_catalog.pg_constraint AS k JOIN pg_catalog.pg_attribute AS a "
-            f"ON a.atttypid = k.contypid WHERE k.oid = {oid} AND (a.attrelid, a.attnum) IN ({self.pairs}))"
+            f"{oid} IN (SELECT k.oid FROM pg_catalog.pg_constraint AS k JOIN pg_catalog.pg_attribute AS a "
+            f"ON a.atttypid = k.contypid WHERE (a.attrelid, a.attnum) IN ({self.pairs}))"
         )
         return f"({self.depends('pg_constraint', oid)} OR {domains})"
 
-    @staticmethod
-    def _depends(which: str, on: str) -> str:
+    @property
+    def described(self) -> str:
+        """The objects that depend on anything hidden: what comments must not be on, FROM and WHERE."""
         return (
-            f"EXISTS (SELECT 1 FROM pg_catalog.pg_depend AS d WHERE {which} "
-            f"AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND {on})"
+            "FROM pg_catalog.pg_depend AS d WHERE d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass "
+            f"AND ((d.refobjid, d.refobjsubid) IN ({self.pairs}) OR d.refobjid = ANY ({self.oids}))"
+        )
+
+    @property
+    def _on_columns(self) -> str:
+        return (
+            "d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass "
+            f"AND (d.refobjid, d.refobjsubid) IN ({self.pairs})"
         )
 
 
@@ -192,19 +198,19 @@ def _conditions(hidden: _Hidden) -> Mapping[str, list[str]]:
         "pg_attribute": [
             f"(t.attrelid, t.attnum) NOT IN ({hidden.pairs})",
             f"t.attrelid {unseen}",
-            f"NOT {hidden.index('t.attrelid')}",
+            f"NOT ({hidden.index('t.attrelid')})",
         ],
-        "pg_attrdef": [f"t.adrelid {unseen}", f"NOT {hidden.depends('pg_attrdef', 't.oid')}"],
-        "pg_class": [f"t.oid {unseen}", f"NOT {hidden.index('t.oid')}", f"t.oid NOT IN {of_hidden}"],
-        "pg_constraint": [f"t.conrelid {unseen}", f"NOT {hidden.constraint('t.oid')}"],
+        "pg_attrdef": [f"t.adrelid {unseen}", f"NOT ({hidden.depends('pg_attrdef', 't.oid')})"],
+        "pg_class": [f"t.oid {unseen}", f"NOT ({hidden.index('t.oid')})", f"t.oid NOT IN {of_hidden}"],
+        "pg_constraint": [f"t.conrelid {unseen}", f"NOT ({hidden.constraint('t.oid')})"],
         "pg_description": [
             f"(t.classoid <> 'pg_catalog.pg_class'::pg_catalog.regclass OR ((t.objoid, t.objsubid) NOT IN "
             f"({hidden.pairs}) "
             f"AND t.objoid {unseen}))",
-            f"NOT {hidden.described('d.classid = t.classoid AND d.objid = t.objoid AND d.objsubid = t.objsubid')}",
+            f"(t.classoid, t.objoid, t.objsubid) NOT IN (SELECT d.classid, d.objid, d.objsubid {hidden.described})",
             f"NOT (t.classoid = 'pg_catalog.pg_class'::pg_catalog.regclass AND {hidden.index('t.objoid')})",
         ],
-        "pg_index": [f"t.indrelid {unseen}", f"NOT {hidden.index('t.indexrelid')}"],
+        "pg_index": [f"t.indrelid {unseen}", f"NOT ({hidden.index('t.indexrelid')})"],
         "pg_indexes": [named("schemaname", "tablename"), f"(t.schemaname, t.indexname) NOT IN ({hidden_indexes})"],
         "pg_matviews": [named("schemaname", "matviewname")],
         "pg_policy": ["false"],
@@ -213,7 +219,7 @@ def _conditions(hidden: _Hidden) -> Mapping[str, list[str]]:
         "pg_rewrite": [f"t.ev_class {unseen}"],
         "pg_rules": [named("schemaname", "tablename")],
         "pg_sequences": [],
-        "pg_statistic_ext": [f"t.stxrelid {unseen}", f"NOT {hidden.depends('pg_statistic_ext', 't.oid')}"],
+        "pg_statistic_ext": [f"t.stxrelid {unseen}", f"NOT ({hidden.depends('pg_statistic_ext', 't.oid')})"],
         "pg_tables": [named("schemaname", "tablename")],
         "pg_trigger": [f"t.tgrelid {unseen}", f"t.tgrelid <> ALL ({hidden.with_hidden_columns})"],
         "pg_views": [named("schemaname", "viewname")],
@@ -289,7 +295,7 @@ def _form(relation: Relation, conditions: list[str], replacements: Mapping[str, 
 def _arguments(hidden: _Hidden) -> dict[str, str]:
     """The first argument of functions that print a definition: NULL where the app has no such thing."""
     unseen = f"w.o <> ALL ({hidden.oids})"
-    indexed = f"NOT {hidden.index('w.o')}"
+    indexed = f"NOT ({hidden.index('w.o')})"
 
     def guarded(kind: str, *conditions: str) -> str:
         cast = "pg_catalog.regclass::pg_catalog.oid" if kind == "relation" else "pg_catalog.oid"
@@ -311,14 +317,14 @@ def _arguments(hidden: _Hidden) -> dict[str, str]:
         "SELECT g.oid FROM pg_catalog.pg_trigger AS g "
         f"WHERE g.tgrelid = ANY ({hidden.oids}) OR g.tgrelid = ANY ({hidden.with_hidden_columns})"
     )
-    statistics = guarded("oid", f"NOT {hidden.depends('pg_statistic_ext', 'w.o')}")
+    statistics = guarded("oid", f"NOT ({hidden.depends('pg_statistic_ext', 'w.o')})")
     return {
         **dict.fromkeys(sorted(SIZE_FUNCTIONS), sized),
         "pg_get_indexdef": guarded("relation", unseen, indexed),
-        "pg_get_constraintdef": guarded("oid", f"NOT {hidden.constraint('w.o')}"),
+        "pg_get_constraintdef": guarded("oid", f"NOT ({hidden.constraint('w.o')})"),
         "pg_get_triggerdef": guarded("oid", f"w.o NOT IN ({hidden_triggers})"),
         "pg_get_viewdef": guarded("relation", unseen, views),
-        "pg_get_ruledef": guarded("oid", f"NOT {hidden.depends('pg_rewrite', 'w.o')}"),
+        "pg_get_ruledef": guarded("oid", f"NOT ({hidden.depends('pg_rewrite', 'w.o')})"),
         "pg_get_statisticsobjdef": statistics,
         "pg_get_statisticsobjdef_columns": statistics,
         "pg_get_statisticsobjdef_expressions": statistics,
@@ -327,7 +333,7 @@ def _arguments(hidden: _Hidden) -> dict[str, str]:
         "pg_get_functiondef": guarded("oid", builtin),
         "pg_get_function_sqlbody": guarded("oid", builtin),
         "obj_description": guarded(
-            "oid", unseen, indexed, f"NOT {hidden.described('d.objid = w.o AND d.objsubid = 0')}"
+            "oid", unseen, indexed, f"w.o NOT IN (SELECT d.objid {hidden.described} AND d.objsubid = 0)"
         ),
         "col_description": guarded("relation", unseen, f"w.o <> ALL ({hidden.with_hidden_columns})"),
     }
