@@ -43,6 +43,9 @@ def queries() -> dict[str, object]:
         "count": lambda: users.count(),
         "existing": lambda: users.filter(email__contains="@").exists(),
         "write an email": lambda: users.filter(id=3).update(email="mine@example.org"),
+        "delete payments": lambda: _sql("DELETE FROM payment_transaction"),
+        "delete no payments": lambda: _sql("DELETE FROM payment_source WHERE false"),
+        "make a payment": lambda: _sql("INSERT INTO payment_transaction DEFAULT VALUES"),
         "put an address": lambda: model("address.UserAddress").objects.create(user_id=3, country_id="GB"),
     }
     for name in FORBIDDEN:
