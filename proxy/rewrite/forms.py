@@ -48,6 +48,7 @@ class Form:
         self._predicates = [
             compile_predicate(row.where, relation, app, snapshot) if row.where else None for row in table.rows
         ]
+        self._outputs: dict[bool, str] = {}  # by `locking`: the same for every statement
         self.visible = tuple(c for c in table.columns if c.treatment.visible)
         self.asks_consent = any(c.treatment.consent for c in self.visible) or any(row.consent for row in table.rows)
 
@@ -69,8 +70,11 @@ class Form:
         `comparisons` go inside the fence.
         """
         consent = self._consent_by_exists if locking else self._consent_by_join
-        outputs = [self._output(c, "_t", consent) for c in self.visible] + [f"_t.{name}" for name in system]
-        parts = [f"SELECT {', '.join(outputs)} FROM {'ONLY ' if only else ''}{self._base} AS _t"]
+        outputs = self._outputs.get(locking)
+        if outputs is None:
+            outputs = self._outputs[locking] = ", ".join(self._output(c, "_t", consent) for c in self.visible)
+        more = "".join(f", _t.{name}" for name in system)
+        parts = [f"SELECT {outputs}{more if outputs else more[2:]} FROM {'ONLY ' if only else ''}{self._base} AS _t"]
         if sample:
             parts.append(sample)
         if self.asks_consent and not locking:
