@@ -123,7 +123,8 @@ class Session(asyncio.Protocol):
             self.end("client ended")
             return
         self.settle()
-        self.pause_client(2, self.framing.held and self.framing.buffered > HELD_BYTES)
+        if self.framing.held or self._unread:
+            self.pause_client(2, self.framing.held and self.framing.buffered > HELD_BYTES)
 
     def settle(self) -> None:
         """Says whether the next bytes may take the hot path."""

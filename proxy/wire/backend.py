@@ -29,6 +29,13 @@ _STREAMED: Final = frozenset(
 _QUERY: Final = Awaiting.QUERY
 _EXECUTE: Final = Awaiting.EXECUTE
 _SYNC: Final = Awaiting.SYNC
+# What ends an item of the extended protocol, and asks for nothing more (a ParseComplete is told).
+_ENDED_PLAINLY_BY: Final = {
+    messages.PARSE_COMPLETE: Awaiting.PARSE,
+    messages.BIND_COMPLETE: Awaiting.BIND,
+    messages.ROW_DESCRIPTION: Awaiting.DESCRIBE,
+    messages.NO_DATA: Awaiting.DESCRIBE,
+}
 
 _header = HEADER.unpack_from
 
@@ -166,8 +173,13 @@ class BackendFraming:
                 if status != self.status or self.attention or swallow:
                     self.status = status
                     self.sink.ready(status, answered)
+            elif swallow or not pending or pending[0].awaiting is not _ENDED_PLAINLY_BY.get(kind):
+                if kind != messages.ROW_DESCRIPTION or not pending or pending[0].awaiting is not _QUERY:
+                    replacement = self._other(kind, data, start, end, swallow)
             else:
-                replacement = self._other(kind, data, start, end, swallow)
+                item = pending.popleft()
+                if kind == messages.PARSE_COMPLETE and item.name is not None:
+                    self.sink.parsed(item)
             if swallow and kind not in _UNASKED:
                 replacement = b"" if replacement is None else replacement
             if replacement is not None:
@@ -175,7 +187,7 @@ class BackendFraming:
                     out.append(data[sent:start])
                 out.append(replacement)
                 sent = min(end, size)
-            start = min(size, end)
+            start = end if end <= size else size  # noqa: FURB136  # no call: hot
         if start < size:
             self._keep(data, start)
         if not out and sent == 0 and start == size:
