@@ -27,8 +27,8 @@ from proxy.rewrite.splice import Edit, splice
 
 log = logging.getLogger(__name__)
 
-TEMPLATES: Final = 2000  # how many are kept, and how many texts are remembered that were seen once
-LONGEST: Final = 20_000  # characters of a text that is worth it
+TEMPLATES: Final = 500  # how many are kept, and how many texts are remembered that were seen once
+LONGEST: Final = 8_000  # characters of a text that is worth it
 _SCONST: Final = TokenKind.Value("SCONST")
 _NUMBERS: Final = frozenset((TokenKind.Value("ICONST"), TokenKind.Value("FCONST")))
 _TAGS: Final = frozenset(("SelectStmt", "InsertStmt", "UpdateStmt", "DeleteStmt"))

@@ -100,7 +100,7 @@ class Entry:
     @property
     def cost(self) -> int:
         """Bytes of memory, roughly."""
-        return 3000 + 4 * len(self.key) + 3 * len(self.plan.text)
+        return 3000 + 4 * len(self.key) + 4 * len(self.plan.text)
 
 
 class EntryCache:
