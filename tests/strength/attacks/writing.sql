@@ -290,3 +290,28 @@ update people set name = card where id = $1::int returning name
 -- # params in ON CONFLICT
 -- params: 3 | x
 insert into people (id, card) values ($1::int, $2) on conflict (id) do update set note = $2 || people.card returning note
+-- # DO UPDATE from a sub-query on the same table
+insert into people (id, name) values (1, 'x') on conflict (id) do update set name = (select card from people p where p.id = 1) returning name
+-- # DO UPDATE of two columns from a sub-query
+insert into people (id, name) values (1, 'x') on conflict (id) do update set (name, phone) = (select p.card, p.email from people p where p.id = 1) returning name, phone
+-- # DO UPDATE with the hidden column of the row that is there
+insert into people (id, name) values (1, 'x') on conflict on constraint people_pkey do update set name = people.card returning name
+-- # DO UPDATE with a cast in WHERE
+insert into people (id, name) values (2, 'x') on conflict (id) do update set name = 'y' where people.card::int = 1
+-- # DO UPDATE with a division in WHERE
+insert into people (id, name) values (2, 'x') on conflict (id) do update set name = 'y' where 1 / (length(people.card) - length(people.card)) = 1
+-- # DO UPDATE with excluded in a sub-query
+insert into people (id, name) values (1, 'x') on conflict (id) do update set name = (select excluded.card) returning name
+-- # DO UPDATE with excluded's row
+insert into people (id, name) values (1, 'x') on conflict (id) do update set name = excluded::text returning name
+-- # DO UPDATE of a table that is called excluded
+-- vacuous: PostgreSQL finds the name ambiguous
+insert into people as excluded (id, name) values (1, 'x') on conflict (id) do update set name = excluded.card returning name
+-- # DO UPDATE with another table that is called excluded
+insert into people (id, name) values (1, 'x') on conflict (id) do update set name = (select max(excluded.card) from people excluded) returning name
+-- # DO UPDATE with old and new
+insert into people (id, name) values (1, 'x') on conflict (id) do update set name = 'y' returning old.card, new.card, old.*
+-- # DO UPDATE with a correlated sub-query in SET
+insert into people (id, name) values (1, 'x') on conflict (id) do update set name = (select o.memo from orders o where o.customer_id = people.id and people.card like 'zqx7%' limit 1) returning name
+-- # DO UPDATE in a CTE, its rows read outside
+with w as (insert into people (id, name) values (1, 'x') on conflict (id) do update set name = 'y' returning *) select * from w
