@@ -72,12 +72,13 @@ async def _against_database(opened: Opened, errors: list[str]) -> list[str]:
     import asyncpg
 
     from proxy.catalog.connect import connected
+    from proxy.catalog.introspect import take_snapshot
     from proxy.consent import ledger, needs
     from proxy.policy.probe import probes
     from proxy.rewrite.plan import Planner
 
     async with connected(opened.control_dsn) as connection:
-        snapshot = await opened.snapshot(connection)
+        snapshot = await take_snapshot(connection)
         compiled = opened.compiled(snapshot)
         for probe in probes(compiled, snapshot):
             try:

@@ -42,9 +42,10 @@ def setup(
     """
 
     async def work(connection: asyncpg.Connection, opened: Opened) -> None:
+        from proxy.catalog.introspect import take_snapshot
         from proxy.consent import ledger, needs
 
-        snapshot = await opened.snapshot(connection)
+        snapshot = await take_snapshot(connection)
         rules = opened.compiled(snapshot)
         kind, keys = needs.subject_type(rules, snapshot), needs.key_names(rules)
         attributes = list(opened.rules.attributes)

@@ -46,11 +46,12 @@ def explain(
 
 async def _compiled(config: Path, database: str | None) -> tuple[CompiledRules, Snapshot]:
     from proxy.catalog.connect import connected
+    from proxy.catalog.introspect import take_snapshot
     from proxy.cli.opening import open_database
 
     opened = open_database(config, database)
     async with connected(opened.control_dsn) as connection:
-        snapshot = await opened.snapshot(connection)
+        snapshot = await take_snapshot(connection)
     return opened.compiled(snapshot), snapshot
 
 

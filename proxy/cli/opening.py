@@ -5,9 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import asyncpg
-
-from proxy.catalog.introspect import take_snapshot
 from proxy.catalog.model import Snapshot
 from proxy.config import Configuration, load_settings
 from proxy.errors import ConsentryError
@@ -29,9 +26,6 @@ class Opened:
     @property
     def control_dsn(self) -> str:
         return self.configuration.control_dsn(self.database)
-
-    async def snapshot(self, connection: asyncpg.Connection) -> Snapshot:
-        return await take_snapshot(connection)
 
     def compiled(self, snapshot: Snapshot) -> CompiledRules:
         """The rules against the catalog. Raises RulesError."""

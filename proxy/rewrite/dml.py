@@ -79,7 +79,7 @@ def _target(context: Context, reference: Reference, table: GovernedTable) -> Non
     if kind in ("UpdateStmt", "DeleteStmt"):
         _restrict_rows(context, reference, table, node)
     elif conflict.get("action") == "ONCONFLICT_UPDATE":
-        _restrict_conflict(context, reference, table, conflict)
+        _restrict_rows(context, reference, table, conflict, after="do")
 
 
 # -- what is written ------------------------------------------------------------------------------------------------
@@ -305,9 +305,12 @@ def _expand_star(context: Context, use: ColumnUse, source: Source, table: Govern
 # -- which rows are written -----------------------------------------------------------------------------------------
 
 
-def _restrict_rows(context: Context, reference: Reference, table: GovernedTable, node: Node) -> None:
-    """Row policies into WHERE; the app's own condition behind CASE where it could tell of a hidden row."""
-    where = node.get("whereClause")
+def _restrict_rows(context: Context, reference: Reference, table: GovernedTable, clause: Node, after: str = "") -> None:
+    """Row policies into WHERE; the app's own condition behind CASE where it could tell of a hidden row.
+
+    `clause` has the WHERE: an UPDATE, a DELETE, or ON CONFLICT's DO UPDATE (`after` is then the keyword DO).
+    """
+    where = clause.get("whereClause")
     if where is not None and "CurrentOfExpr" in where:
         raise context.unsupported(
             f'WHERE CURRENT OF on relation "{table.name}", of which the rules hide a part', start=reference.start
@@ -318,52 +321,37 @@ def _restrict_rows(context: Context, reference: Reference, table: GovernedTable,
         context.policies[row.policy.name] = None
     alias = quote_identifier(reference.alias)
     rows = " AND ".join(context.form_of(table).rows(alias))
-    first, last = _condition(context, reference)
-    if first is None:
-        at = context.tokens[last].end
-        context.edit(at, at, f" WHERE {rows}")
-        return
-    begin, end = context.tokens[first].end, context.tokens[last].end
-    if context.fences.leakproof_condition(where):
-        context.edit(begin, begin, f" {rows} AND (")
-        context.edit(end, end, ")")
-        return
-    level = next(
-        level
-        for level in context.analysis.levels
-        if level.node is node and len(level.sources) and level.sources[0].reference is reference
-    )
-    copied = "".join(f"{c} AND " for c in context.fences.comparisons(reference, level, alias))
-    context.edit(begin, begin, f" {copied}{rows} AND CASE WHEN {rows} THEN (")
-    context.edit(end, end, ") ELSE FALSE END")
-
-
-def _restrict_conflict(context: Context, reference: Reference, table: GovernedTable, conflict: Node) -> None:
-    """Row policies into DO UPDATE's WHERE: a row that the app does not have stays as it is."""
-    if not table.rows:
-        return
-    for row in table.rows:
-        context.policies[row.policy.name] = None
-    rows = " AND ".join(context.form_of(table).rows(quote_identifier(reference.alias)))
-    first, last = _condition(context, reference, after="do")
+    first, last = _condition(context, reference, after)
     end = context.tokens[last].end
     if first is None:
         context.edit(end, end, f" WHERE {rows}")
         return
     begin = context.tokens[first].end
     proposed = any(source.proposed for _, source, _ in context.uses_of(reference))
-    if not proposed and context.fences.leakproof_condition(conflict["whereClause"]):
+    if not proposed and context.fences.leakproof_condition(where):
         context.edit(begin, begin, f" {rows} AND (")
         context.edit(end, end, ")")
         return
-    context.edit(begin, begin, f" {rows} AND CASE WHEN {rows} THEN (")
+    # DO UPDATE has found its row by the key that conflicts: no comparison would help.
+    copied = "" if after else _comparisons(context, reference, clause, alias)
+    context.edit(begin, begin, f" {copied}{rows} AND CASE WHEN {rows} THEN (")
     context.edit(end, end, ") ELSE FALSE END")
 
 
-def _condition(context: Context, reference: Reference, after: str = "") -> tuple[int | None, int]:
+def _comparisons(context: Context, reference: Reference, node: Node, alias: str) -> str:
+    """The app's own comparisons that may stand before the row policies, so that indexes stay in use."""
+    level = next(
+        level
+        for level in context.analysis.levels
+        if level.node is node and len(level.sources) and level.sources[0].reference is reference
+    )
+    return "".join(f"{c} AND " for c in context.fences.comparisons(reference, level, alias))
+
+
+def _condition(context: Context, reference: Reference, after: str) -> tuple[int | None, int]:
     """(index of the token WHERE or None, index of the last token before RETURNING or the statement's end).
 
-    `after`: the keyword behind which it stands (DO of ON CONFLICT).
+    `after`: the keyword behind which it stands, if any (DO of ON CONFLICT).
     """
     tokens = context.tokens
     index = context.token_at(reference.start)

@@ -117,46 +117,48 @@ class Templates:
 
     def plan(self, query: bytes, types: tuple[int, ...] = ()) -> tuple[Plan, Template | None]:
         """The plan of a text as the app sent it; with the template that it was made by, or None."""
-        constants = self._constants(query)
-        if constants is None:
+        text = self._text(query)
+        constants = None if text is None else take_apart(text)
+        if text is None or constants is None:
             return self._anew(query, types), None
         key = (constants.kinds, constants.pieces, types)
         if key in self._templates:
             template = self._templates[key]
             if template is None:
                 return self._anew(query, types), None
-            return template.fill(query, query.decode(self._encoding), constants), template
+            return template.fill(query, text, constants), template
         plan = self._anew(query, types)
         if hash(key) not in self._seen:
             _keep(self._seen, hash(key), None)
         else:
             del self._seen[hash(key)]
-            _keep(self._templates, key, self._template(query, constants, types, plan))
+            _keep(self._templates, key, self._template(text, constants, types, plan))
         return plan, None
 
     def _anew(self, query: bytes, types: tuple[int, ...]) -> Plan:
         return self._planner.plan(query, self._path, types, self._encoding)
 
-    def _constants(self, query: bytes) -> Constants | None:
+    def _text(self, query: bytes) -> str | None:
+        """The text, where it can have a template."""
         if len(query) > LONGEST:
             return None
         try:
-            return take_apart(query.decode(self._encoding))
+            return query.decode(self._encoding)
         except UnicodeDecodeError:
             return None
 
-    def _template(self, query: bytes, constants: Constants, types: tuple[int, ...], plan: Plan) -> Template | None:
+    def _template(self, text: str, constants: Constants, types: tuple[int, ...], plan: Plan) -> Template | None:
         """What all texts with these pieces have in common with `plan`, the plan of one of them; None: not enough."""
         if not _is_fit(plan) or any(_FOUND.search(piece) for piece in constants.pieces):
             return None
         strange = tuple(_STRANGE[kind].format(number) for number, kind in enumerate(constants.kinds))
-        text = constants.with_values(strange)
-        other = self._anew(text.encode(self._encoding), types)
-        if not _is_fit(other) or other.statements != plan.statements or _reads_constants(text):
+        strange_text = constants.with_values(strange)
+        other = self._anew(strange_text.encode(self._encoding), types)
+        if not _is_fit(other) or other.statements != plan.statements or _reads_constants(strange_text):
             return None
         edits = tuple(_movables(other.edits, replace(constants, values=strange)))
         template = Template(other, edits, self._encoding)
-        filled = template.fill(query, query.decode(self._encoding), constants)
+        filled = template.fill(plan.original, text, constants)
         if replace(filled, edits=plan.edits) != plan:
             log.warning("a statement is planned anew for each constant: %s", plan.statements[0].fingerprint)
             return None

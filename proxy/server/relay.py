@@ -151,13 +151,14 @@ class Answers:
 
     def notice(self, item: Expected | None, body: bytes) -> bytes | None:
         entry: Entry | None = item.owner if item is not None else None
-        if self.session.context.scrubs and errors.field(errors.split(body), "V").startswith(_OF_THE_SERVER):
+        fields = errors.split(body)
+        if self.session.context.scrubs and errors.field(fields, "V").startswith(_OF_THE_SERVER):
             return b""
         scrub = self.session.context.scrubs if entry is None else entry.plan.scrub
         if not scrub and (entry is None or not entry.plan.splices):
             return None
         position = entry.plan.original_position if entry is not None and entry.plan.splices else None
-        return errors.rewrite(errors.split(body), scrub, position, messages.NOTICE)
+        return errors.rewrite(fields, scrub, position, messages.NOTICE)
 
     def ready(self, status: int, item: Expected | None) -> None:
         session = self.session
