@@ -21,16 +21,15 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import asyncpg
-
 from benchmarks import _report
-from proxy.catalog.introspect import fingerprint, take_snapshot
+from proxy.catalog.connect import connected
+from proxy.catalog.introspect import fingerprint
 from proxy.catalog.model import Relation, Snapshot
 from proxy.policy.compile import compile_rules
 from proxy.policy.load import load_rules
 from proxy.rewrite.lex import quote_identifier
 from proxy.server.generation import Generation
-from tests.servers import PgServer, find_server
+from tests.servers import PgServer, find_server, snapshot_of
 from tests.wire.gateway import Running
 
 DATABASE = "suite"
@@ -95,19 +94,12 @@ class Monitoring(Running):
         super().__init__(server, directory, DATABASE, audit_full_text=True)
 
     async def _load(self) -> Generation:
-        connection = await asyncpg.connect(self.database)
-        try:
-            snapshot = await take_snapshot(connection)
-        finally:
-            await connection.close()
+        snapshot = await snapshot_of(self.database)
         return Generation("db", compile_rules(load_rules([("rules", rules_of(snapshot))]), snapshot), snapshot)
 
     async def _fingerprint(self) -> str:
-        connection = await asyncpg.connect(self.database)
-        try:
+        async with connected(self.database) as connection:
             return await fingerprint(connection)
-        finally:
-            await connection.close()
 
 
 def run_suite(suite: Path, port: int, folder: Path, more: list[str]) -> str:

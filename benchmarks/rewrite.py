@@ -9,20 +9,18 @@ from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
 
-import asyncpg
 import sqlglot
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks import _report
-from proxy.catalog.introspect import take_snapshot
-from proxy.catalog.model import SearchPath, Snapshot
+from proxy.catalog.model import SearchPath
 from proxy.policy.compile import compile_rules
 from proxy.policy.load import load_rules
 from proxy.rewrite.plan import Planner
 from proxy.server.generation import Generation
 from proxy.wire import messages
-from tests.servers import find_server
+from tests.servers import find_server, snapshot_of
 
 PAIRS = Path(__file__).parent.parent / "tests" / "sql"
 ROUNDS = 5
@@ -45,14 +43,6 @@ order by o.id desc limit 20""",
     "200 columns": "select " + ", ".join(f"c.name as n{i}" for i in range(200)) + " from customers c where c.id = 5",
     "nothing governed": "select sku, name from products where id = 7",
 }
-
-
-async def snapshot_of(dsn: str) -> Snapshot:
-    connection = await asyncpg.connect(dsn)
-    try:
-        return await take_snapshot(connection)
-    finally:
-        await connection.close()
 
 
 def microseconds(work: Callable[[], object], times: int) -> float:

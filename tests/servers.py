@@ -22,6 +22,9 @@ from cryptography.x509.oid import NameOID
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
+from proxy.catalog.connect import connected
+from proxy.catalog.introspect import take_snapshot
+from proxy.catalog.model import Snapshot
 from proxy.demo.postgres import Postgres, embedded_binaries, local_binaries
 
 
@@ -113,6 +116,12 @@ class PgServer:
                 connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
             for name in reversed(self._roles):
                 connection.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(name)))
+
+
+async def snapshot_of(dsn: str) -> Snapshot:
+    """The catalog of a database as it is now."""
+    async with connected(dsn) as connection:
+        return await take_snapshot(connection)
 
 
 def find_server() -> PgServer:

@@ -11,7 +11,7 @@ import pytest
 from proxy.catalog.introspect import fingerprint, take_snapshot
 from proxy.catalog.model import Relation, SearchPath, Snapshot
 from proxy.errors import ConsentryError
-from tests.servers import PgServer
+from tests.servers import PgServer, snapshot_of
 
 SCHEMA = """
 CREATE SCHEMA "Odd Schema";
@@ -74,14 +74,7 @@ async def connection(dsn: str) -> AsyncIterator[asyncpg.Connection]:
 
 @pytest.fixture(scope="module")
 def snapshot(dsn: str) -> Snapshot:
-    async def take() -> Snapshot:
-        connection = await asyncpg.connect(dsn)
-        try:
-            return await take_snapshot(connection)
-        finally:
-            await connection.close()
-
-    return asyncio.run(take())
+    return asyncio.run(snapshot_of(dsn))
 
 
 def table(snapshot: Snapshot, name: str, schema: str = "public") -> Relation:

@@ -18,7 +18,7 @@ from proxy.consent.service import Vocabulary
 from proxy.policy.compile import compile_rules
 from proxy.policy.load import load_rules
 from proxy.server.generation import Generation
-from tests.servers import PgServer
+from tests.servers import PgServer, snapshot_of
 from tests.wire.gateway import Running
 
 PAIRS = Path(__file__).parent.parent / "sql"
@@ -43,11 +43,7 @@ class Enforcing(Running):
         super().__init__(server, directory, "enforced")
 
     async def _load(self) -> Generation:
-        connection = await asyncpg.connect(self.database)
-        try:
-            snapshot = await take_snapshot(connection)
-        finally:
-            await connection.close()
+        snapshot = await snapshot_of(self.database)
         rules = compile_rules(load_rules([("rules.yaml", self.text)]), snapshot)
         return Generation("db", rules, snapshot)
 

@@ -8,10 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import asyncpg
 import pytest
 
-from proxy.catalog.introspect import take_snapshot
 from proxy.catalog.model import SearchPath, Snapshot
 from proxy.policy.compile import compile_rules
 from proxy.policy.load import load_rules
@@ -19,7 +17,7 @@ from proxy.policy.table import CompiledRules
 from proxy.rewrite.catalogs import system_catalog
 from proxy.rewrite.forms import Form
 from proxy.rewrite.plan import Planner
-from tests.servers import PgServer
+from tests.servers import PgServer, snapshot_of
 
 HERE = Path(__file__).parent
 
@@ -87,14 +85,7 @@ PAIRS = [pair for file in sorted(HERE.glob("*.sql")) if file.name != "schema.sql
 def snapshot(pg_server: PgServer) -> Snapshot:
     dsn = pg_server.create_database("pairs", (HERE / "schema.sql").read_text())
 
-    async def take() -> Snapshot:
-        connection = await asyncpg.connect(dsn)
-        try:
-            return await take_snapshot(connection)
-        finally:
-            await connection.close()
-
-    return asyncio.run(take())
+    return asyncio.run(snapshot_of(dsn))
 
 
 @pytest.fixture(scope="module")

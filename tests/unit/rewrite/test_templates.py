@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 from pathlib import Path
 
-import asyncpg
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from proxy.catalog.introspect import take_snapshot
-from proxy.catalog.model import SearchPath, Snapshot
-from proxy.policy.compile import compile_rules
-from proxy.policy.load import load_rules
+from proxy.catalog.model import SearchPath
 from proxy.rewrite.plan import Planner
 from proxy.rewrite.result import Plan
 from proxy.rewrite.templates import Constants, Templates, take_apart
-from tests.servers import PgServer
 from tests.sql.test_pairs import PAIRS, Pair
 
 SQL = Path(__file__).parents[2] / "sql"
@@ -43,22 +37,6 @@ MORE = (
 )
 TEXTS = tuple(dict.fromkeys([*(pair.sent for pair in PAIRS if pair.outcome != "refused"), *MORE]))
 FIT = tuple(text for text in TEXTS if take_apart(text) is not None)
-
-
-@pytest.fixture(scope="module")
-def planners(pg_server: PgServer) -> dict[str, Planner]:
-    dsn = pg_server.create_database("templates", (SQL / "schema.sql").read_text())
-
-    async def take() -> Snapshot:
-        connection = await asyncpg.connect(dsn)
-        try:
-            return await take_snapshot(connection)
-        finally:
-            await connection.close()
-
-    snapshot = asyncio.run(take())
-    rules = compile_rules(load_rules([("rules.yaml", (SQL / "rules.yaml").read_text())]), snapshot)
-    return {app: Planner(rules.apps[app], rules, snapshot) for app in APPS}
 
 
 def same(one: Plan, other: Plan) -> None:
