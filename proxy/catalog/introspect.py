@@ -64,6 +64,7 @@ async def take_snapshot(connection: asyncpg.Connection) -> Snapshot:
             parents=ancestors.get(r["oid"], ()),
             reads=reads.get(r["oid"], ()),
             definition=definitions.get(r["oid"]),
+            barrier=r["barrier"],
             rules=r["rules"],
             owner=r["owner"],
         )

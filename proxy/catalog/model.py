@@ -38,6 +38,7 @@ class Relation:
     parents: tuple[int, ...] = ()  # all ancestors by inheritance or partition, oids
     reads: tuple[int, ...] = ()  # views: oids of all relations read, transitively through views
     definition: str | None = None  # views, materialised views: pg_get_viewdef under an empty search_path
+    barrier: bool = False  # views: security_barrier
     rules: bool = False  # writes to it fire rewrite rules (CREATE RULE), which may read anything
     owner: int | None = None  # sequences: oid of the table whose column owns it (serial, identity)
 

@@ -5,9 +5,9 @@ Source: PostgreSQL's parse_clause.c and analyze.c, whose order of looking things
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
-from proxy.catalog.model import SearchPath, Snapshot
+from proxy.catalog.model import Relation, SearchPath, Snapshot
 from proxy.errors import PgError, feature_not_supported
 from proxy.policy.table import AppPolicy
 from proxy.rewrite.lex import Node
@@ -19,6 +19,7 @@ from proxy.rewrite.scope import (
     Reference,
     Role,
     Source,
+    View,
     column_fields,
     every_node,
     figure_column_name,
@@ -27,15 +28,22 @@ from proxy.rewrite.scope import (
 )
 
 Ctes = Mapping[str, tuple[str, ...] | None]
+ViewOf = Callable[[Relation], View | None]
 
 
 # Statements that name a temp table which they make or change (SELECT INTO and CREATE TABLE AS have it as `rel`).
 DEFINITIONS = ("CreateStmt", "IndexStmt", "TruncateStmt")
 
 
-def analyse(statement: Node, snapshot: Snapshot, path: SearchPath, app: AppPolicy) -> Analysis:
-    """The scopes of one statement's tree (a `{"SelectStmt": ...}`-like dict)."""
-    walker = _Walker(snapshot, path, app)
+def no_views(_: Relation) -> None:
+    """For what knows of no views."""
+
+
+def analyse(
+    statement: Node, snapshot: Snapshot, path: SearchPath, app: AppPolicy, view_of: ViewOf = no_views
+) -> Analysis:
+    """The scopes of one statement's tree (a `{"SelectStmt": ...}`-like dict). `view_of`: what the app has of a view."""
+    walker = _Walker(snapshot, path, app, view_of)
     walker.result.nodes = every_node(statement)
     walker.statement(statement, None, {})
     result = walker.result
@@ -48,10 +56,11 @@ def analyse(statement: Node, snapshot: Snapshot, path: SearchPath, app: AppPolic
 
 
 class _Walker:
-    def __init__(self, snapshot: Snapshot, path: SearchPath, app: AppPolicy) -> None:
+    def __init__(self, snapshot: Snapshot, path: SearchPath, app: AppPolicy, view_of: ViewOf) -> None:
         self.snapshot = snapshot
         self.path = path
         self.app = app
+        self.view_of = view_of
         self.result = Analysis()
         self.seen: set[int] = set()  # ids of the RangeVars that the walk came by
 
@@ -123,7 +132,7 @@ class _Walker:
             return None
         while arm.get("op", "SETOP_NONE") != "SETOP_NONE":
             arm = arm["larg"]
-        probe = _Walker(self.snapshot, self.path, self.app)
+        probe = _Walker(self.snapshot, self.path, self.app, self.view_of)
         return probe.select(arm, parent, ctes)
 
     def select(self, node: Node, parent: Level | None, ctes: Ctes) -> tuple[str, ...] | None:
@@ -320,9 +329,8 @@ class _Walker:
         reference.joined_naturally = natural
         columns: tuple[str, ...] | None = None
         if reference.relation is not None:
-            table = reference.table
-            if table is not None:
-                columns = tuple(c.name for c in table.columns if c.treatment.action != "drop")
+            if reference.table is not None or reference.view is not None:
+                columns = tuple(c.name for c in reference.columns if c.action != "drop")
             else:
                 columns = tuple(c.name for c in reference.relation.columns)
             if len(renames) > len(columns):
@@ -331,7 +339,9 @@ class _Walker:
                     f"but {len(renames)} columns specified",
                     "42P10",
                 )
-        return Source(reference.alias, _renamed(columns, renames), reference, columns if renames else None, system=True)
+        system = reference.relation is None or reference.relation.kind != "v"
+        own = columns if renames else None
+        return Source(reference.alias, _renamed(columns, renames), reference, own, system=system)
 
     def reference(self, node: Node, role: Role) -> Reference:
         self.seen.add(id(node))
@@ -339,7 +349,8 @@ class _Walker:
         temporary = self.snapshot.is_temporary(name, schema, self.path)
         relation = None if temporary else self.snapshot.resolve(name, schema, self.path)
         table = self.app.tables.get(relation.key) if relation is not None else None
-        reference = Reference(node, role, relation, temporary, table)
+        view = self.view_of(relation) if relation is not None and table is None and role == "read" else None
+        reference = Reference(node, role, relation, temporary, table, view)
         if relation is None and not temporary:
             self.result.unknown.append(node)
         self.result.references.append(reference)

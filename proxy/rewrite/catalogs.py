@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from proxy.catalog.model import Relation, Snapshot
 from proxy.policy.table import AppPolicy
 from proxy.rewrite.allowed import SIZE_FUNCTIONS
+from proxy.rewrite.analyse import ViewOf, no_views
 from proxy.rewrite.context import Context
 from proxy.rewrite.lex import quote_identifier, quote_literal
 from proxy.rewrite.result import SystemCatalog
@@ -54,10 +55,11 @@ _DEFINITIONS = {
 class _Hidden:
     """What the catalogs must not show one app."""
 
-    def __init__(self, app: AppPolicy, snapshot: Snapshot) -> None:
+    def __init__(self, app: AppPolicy, snapshot: Snapshot, view_of: ViewOf) -> None:
         self.columns: list[tuple[Relation, str, int]] = []
         self.relations: list[Relation] = []
         self.unsized: list[Relation] = []  # governed, and not plain: their sizes tell of hidden rows
+        self.views: list[Relation] = []  # read by their definitions, which are not shown
         self.shown: list[Relation] = []  # every row and column of them: their sizes tell nothing else
         for relation in snapshot.relations.values():
             if relation.schema in SYSTEM_SCHEMAS or relation.schema == "pg_toast":
@@ -69,12 +71,17 @@ class _Hidden:
                     model = relation.column(column.name)
                     if column.treatment.action == "drop" and model is not None:
                         self.columns.append((relation, column.name, model.number))
+            elif (view := view_of(relation)) is not None and view.refusal is None:
+                self.views.append(relation)
+                for read, model in zip(view.columns, relation.columns, strict=True):
+                    if read.action == "drop":
+                        self.columns.append((relation, read.name, model.number))
             elif relation.kind in "rvmfp":
                 readable = readable_view(relation, app, snapshot)
                 (self.shown if readable else self.relations).append(relation)
 
     def __bool__(self) -> bool:
-        return bool(self.columns or self.relations or self.unsized)
+        return bool(self.columns or self.relations or self.unsized or self.views)
 
     @property
     def oids(self) -> str:
@@ -159,9 +166,9 @@ def _oids(relations: list[Relation]) -> str:
     return "'{" + ",".join(str(r.oid) for r in relations) + "}'::pg_catalog.oid[]"
 
 
-def system_catalog(app: AppPolicy, snapshot: Snapshot) -> SystemCatalog:
-    """The catalogs as the app has them."""
-    hidden = _Hidden(app, snapshot)
+def system_catalog(app: AppPolicy, snapshot: Snapshot, view_of: ViewOf = no_views) -> SystemCatalog:
+    """The catalogs as the app has them. `view_of`: what it has of views that the rules do not list."""
+    hidden = _Hidden(app, snapshot, view_of)
     opened = {("pg_catalog", name) for name in _OPEN}
     forms: dict[tuple[str, str], str] = {}
     conditions = _conditions(hidden)
@@ -306,6 +313,10 @@ def _arguments(hidden: _Hidden) -> dict[str, str]:
         "ON d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass AND d.objid = r.oid "
         f"WHERE r.ev_class = w.o AND (d.refobjid, d.refobjsubid) IN ({hidden.pairs}))"
     )
+    rules = (
+        "NOT EXISTS (SELECT 1 FROM pg_catalog.pg_rewrite AS r WHERE r.oid = w.o "
+        f"AND r.ev_class = ANY ({_oids(hidden.views)}))"
+    )
     builtin = (
         "EXISTS (SELECT 1 FROM pg_catalog.pg_proc AS p WHERE p.oid = w.o "
         "AND p.pronamespace = 'pg_catalog'::pg_catalog.regnamespace)"
@@ -323,8 +334,8 @@ def _arguments(hidden: _Hidden) -> dict[str, str]:
         "pg_get_indexdef": guarded("relation", unseen, indexed),
         "pg_get_constraintdef": guarded("oid", f"NOT ({hidden.constraint('w.o')})"),
         "pg_get_triggerdef": guarded("oid", f"w.o NOT IN ({hidden_triggers})"),
-        "pg_get_viewdef": guarded("relation", unseen, views),
-        "pg_get_ruledef": guarded("oid", f"NOT ({hidden.depends('pg_rewrite', 'w.o')})"),
+        "pg_get_viewdef": guarded("relation", unseen, views, f"w.o <> ALL ({_oids(hidden.views)})"),
+        "pg_get_ruledef": guarded("oid", f"NOT ({hidden.depends('pg_rewrite', 'w.o')})", rules),
         "pg_get_statisticsobjdef": statistics,
         "pg_get_statisticsobjdef_columns": statistics,
         "pg_get_statisticsobjdef_expressions": statistics,

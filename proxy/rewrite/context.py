@@ -13,7 +13,7 @@ from proxy.rewrite.fence import Fences
 from proxy.rewrite.forms import Form
 from proxy.rewrite.lex import Node, Token
 from proxy.rewrite.result import Disclosure, SystemCatalog
-from proxy.rewrite.scope import Analysis, ColumnUse, Reference, Source, owners
+from proxy.rewrite.scope import Analysis, ColumnUse, ReadColumn, Reference, Source, View, flatten, owners, touched
 from proxy.rewrite.splice import Edit
 
 
@@ -30,7 +30,9 @@ class Context:
     system: SystemCatalog
     fences: Fences
     form_of: Callable[[GovernedTable], Form]
+    view_text: Callable[[View, bool, bool], str]  # (view, locking, calm): the sub-query that stands for it
     hints: bool
+    calm: bool | None = None  # whether nothing in it could tell of hidden rows; None: to be found out
     edits: list[Edit] = field(default_factory=list)
     disclosed: dict[Disclosure, None] = field(default_factory=dict)
     policies: dict[str, None] = field(default_factory=dict)
@@ -90,29 +92,17 @@ class Context:
 
     # -- what is disclosed ------------------------------------------------------------------------------------------
 
-    def disclose(self, table: GovernedTable, column: GovernedColumn) -> None:
-        treatment = column.treatment
-        self.disclosed[Disclosure(f"{table.schema}.{table.name}", column.name, column.attribute, str(treatment))] = None
-        if treatment.policy is not None:
-            self.policies[treatment.policy.name] = None
+    def disclose(self, column: ReadColumn) -> None:
+        self.disclosed |= dict.fromkeys(column.disclosed)
+        self.policies |= dict.fromkeys(column.policies)
 
     def disclose_use(self, use: ColumnUse) -> None:
         """Notes what one column use reads; raises the refusal of a denied column."""
-        found = owners(use)
-        for source in flatten(found.sources):
-            reference = source.reference
-            if reference is None or reference.table is None:
-                continue
-            table = reference.table
-            if found.whole_row or found.column == "*":
-                touched = [c for c in table.columns if c.treatment.action != "drop"]
-            else:
-                named = table.column(source.base_column(found.column))
-                touched = [named] if named is not None and named.treatment.action != "drop" else []
-            for column in touched:
-                if column.treatment.action == "deny":
-                    raise self.denied_column(table, column, use.start)
-                self.disclose(table, column)
+        for column in touched(use):
+            if column.denied is not None:
+                raise self.denied_column(*column.denied, use.start)
+            if column.action != "drop":
+                self.disclose(column)
 
     def uses_of(self, reference: Reference) -> list[tuple[ColumnUse, Source, bool]]:
         """(use, the source through which it means `reference`, whether it is the whole row)."""
@@ -124,8 +114,3 @@ class Context:
                     if source.reference is not None:
                         self._uses.setdefault(id(source.reference), []).append((use, source, found.whole_row))
         return self._uses.get(id(reference), [])
-
-
-def flatten(sources: tuple[Source, ...]) -> list[Source]:
-    """The sources with the members of aliased joins in place of them."""
-    return [inner for source in sources for inner in (flatten(source.members) if source.members else [source])]

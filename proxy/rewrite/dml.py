@@ -14,7 +14,7 @@ from proxy.policy.table import GovernedColumn, GovernedTable
 from proxy.rewrite.context import Context
 from proxy.rewrite.forms import is_form_alias
 from proxy.rewrite.lex import Node, quote_identifier
-from proxy.rewrite.scope import STAR, SYSTEM_COLUMNS, ColumnUse, Level, Reference, Source
+from proxy.rewrite.scope import STAR, SYSTEM_COLUMNS, ColumnUse, Level, ReadColumn, Reference, Source
 
 
 def rewrite_writes(context: Context) -> None:
@@ -390,7 +390,7 @@ def _copy_to(context: Context, reference: Reference, table: GovernedTable) -> No
     for column in touched:
         if column.treatment.action == "deny":
             raise context.denied_column(table, column, reference.start)
-        context.disclose(table, column)
+        context.disclose(ReadColumn.of(table, column))
     if table.plain:
         return
     for row in table.rows:

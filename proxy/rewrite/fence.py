@@ -34,13 +34,16 @@ class Fences:
     parameter_types: tuple[int, ...]
     uses: dict[int, ColumnUse]
     parameters_used: Mapping[int, int]  # how often each parameter stands in the statement
+    uncalm: frozenset[int]  # ids of the RangeVars that are views of which the definition is not leakproof
 
     @classmethod
     def of(cls, statement: Node, analysis: Analysis, snapshot: Snapshot, parameter_types: tuple[int, ...]) -> Fences:
         used = Counter(node.get("number", 0) for kind, node in analysis.nodes if kind == "ParamRef")
         if statement.get("PrepareStmt", {}).get("argtypes"):
             used.update(list(used))  # typed, but not by the driver: as good as used twice
-        return cls(analysis, snapshot, parameter_types, {id(use.node): use for use in analysis.uses}, used)
+        uses = {id(use.node): use for use in analysis.uses}
+        uncalm = frozenset(id(r.node) for r in analysis.references if r.view is not None and not r.view.calm)
+        return cls(analysis, snapshot, parameter_types, uses, used, uncalm)
 
     # -- is the whole statement leakproof? --------------------------------------------------------------------------
 
@@ -55,6 +58,10 @@ class Fences:
             case "CopyStmt":
                 return "query" not in node or self.leakproof_statement(node["query"])
         return False
+
+    def leakproof_view(self, statement: Node) -> bool:
+        """The same for a view's definition, of which any column may be used anywhere."""
+        return self._select(statement["SelectStmt"])
 
     def leakproof_condition(self, where: Node | None) -> bool:
         """Whether a WHERE clause alone is leakproof (of UPDATE and DELETE: SET and RETURNING run on rows that it
@@ -87,7 +94,7 @@ class Fences:
     def _from_item(self, item: Node) -> bool:
         ((kind, node),) = item.items()
         if kind == "RangeVar":
-            return True
+            return id(node) not in self.uncalm
         if kind == "RangeSubselect":
             return "SelectStmt" in node["subquery"] and self._select(node["subquery"]["SelectStmt"])
         if kind == "JoinExpr":

@@ -9,23 +9,16 @@ from postgast import PgQueryError
 from postgast import fingerprint as pg_fingerprint
 from postgast import normalize as pg_normalize
 
-from proxy.catalog.model import Relation, SearchPath, Snapshot
-from proxy.errors import PgError, feature_not_supported, undefined_table
-from proxy.policy.table import AppPolicy, CompiledRules, GovernedTable
-from proxy.rewrite.analyse import analyse
-from proxy.rewrite.catalogs import readable_view, rewrite_catalogs, system_catalog
+from proxy.catalog.model import SearchPath, Snapshot
+from proxy.errors import PgError, feature_not_supported
+from proxy.policy.table import AppPolicy, CompiledRules
 from proxy.rewrite.context import Context
-from proxy.rewrite.dml import rewrite_writes
-from proxy.rewrite.fence import Fences
-from proxy.rewrite.forms import Form
-from proxy.rewrite.functions import check_functions
-from proxy.rewrite.lex import Node, Token, parse, tokens, without_constants
+from proxy.rewrite.lex import Node, parse, tokens, without_constants
 from proxy.rewrite.locate import check_agreement
+from proxy.rewrite.passes import Passes
 from proxy.rewrite.result import REFUSED_TEXT, Effect, Plan, StatementInfo
-from proxy.rewrite.scope import SYSTEM_SCHEMAS, Reference
-from proxy.rewrite.select import rewrite_reads
 from proxy.rewrite.splice import Edit, splice
-from proxy.rewrite.statements import Names, check_explain, check_into, check_statement, effects_of
+from proxy.rewrite.statements import effects_of
 from proxy.rewrite.verify import Verifier
 
 log = logging.getLogger(__name__)
@@ -38,14 +31,13 @@ class Planner:
         self.app = app
         self.rules = rules
         self.snapshot = snapshot
-        self._system = system_catalog(app, snapshot)
-        self._verifier = Verifier(app, snapshot, self._system)
-        self._forms: dict[tuple[str, str], Form] = {}
+        self._passes = Passes(app, rules.show_hints, snapshot)
+        self._verifier = Verifier(app, snapshot, self._passes.system)
 
     def check_forms(self) -> None:
         """Builds the governed form of every relation of the app's; PgError where one cannot be built."""
         for table in self.app.tables.values():
-            self._form(table)
+            self._passes.form_of(table)
 
     def plan(
         self, query: bytes, path: SearchPath, parameter_types: tuple[int, ...] = (), encoding: str = "utf-8"
@@ -82,8 +74,7 @@ class Planner:
                     "PREPARE must not come after a statement of the same query that makes a temp table",
                     "Send it separately.",
                 )
-            context = self._context(text, raw, found, statement["stmt"], path, parameter_types)
-            self._pass_over(context)
+            context = self._passes.over(text, raw, found, statement["stmt"], path, parameter_types)
             if context.edits:
                 begin = statement.get("stmt_location", 0)
                 end = begin + statement.get("stmt_len", len(raw) - begin)
@@ -108,90 +99,6 @@ class Planner:
             effects=tuple(effect for info in infos for effect in info.effects),
             edits=() if shown else tuple(edits),
         )
-
-    def _context(
-        self,
-        text: str,
-        raw: bytes,
-        found: list[Token],
-        statement: Node,
-        path: SearchPath,
-        parameter_types: tuple[int, ...],
-    ) -> Context:
-        check_statement(statement, self.app, Names(path, self.snapshot))
-        analysis = analyse(statement, self.snapshot, path, self.app)
-        check_into(analysis.nodes, self.app)
-        return Context(
-            text=text,
-            raw=raw,
-            tokens=found,
-            statement=statement,
-            analysis=analysis,
-            app=self.app,
-            snapshot=self.snapshot,
-            path=path,
-            system=self._system,
-            fences=Fences.of(statement, analysis, self.snapshot, parameter_types),
-            form_of=self._form,
-            hints=self.rules.show_hints,
-        )
-
-    def _pass_over(self, context: Context) -> None:
-        for node in context.analysis.unvisited:
-            raise feature_not_supported(
-                f'relation "{node["relname"]}" stands where it is not understood',
-                position=context.position(node.get("location", 0)),
-            )
-        for node in context.analysis.unknown:
-            name = ".".join(node[k] for k in ("schemaname", "relname") if k in node)
-            raise undefined_table(name, context.position(node.get("location", 0)))
-        for reference in context.analysis.references:
-            self._check_relation(context, reference)
-        check_functions(context)
-        check_explain(context.statement, context.analysis, self.app)
-        for use in context.analysis.uses:
-            context.disclose_use(use)
-        rewrite_catalogs(context)
-        rewrite_reads(context)
-        rewrite_writes(context)
-
-    def _check_relation(self, context: Context, reference: Reference) -> None:
-        relation, node = reference.relation, reference.node
-        if node.get("catalogname", self.snapshot.database) != self.snapshot.database:
-            raise feature_not_supported(
-                f'cross-database references are not implemented: "{node["catalogname"]}.{reference.name}"',
-                position=context.position(reference.start),
-            )
-        if relation is not None and relation.rules and reference.role == "target":
-            raise context.refuse(
-                f'permission denied to write relation "{relation.name}"',
-                "It has rewrite rules (CREATE RULE), and what they read is not governed: use triggers instead.",
-                reference.start,
-            )
-        if relation is None or reference.table is not None or relation.schema in SYSTEM_SCHEMAS:
-            return
-        if not self._readable(relation):
-            reads = [self.snapshot.by_oid[oid] for oid in relation.reads if oid in self.snapshot.by_oid]
-            governed = sorted({f"{r.schema}.{r.name}" for r in reads if r.key in self.app.tables})
-            raise context.refuse(
-                f'permission denied for relation "{relation.name}"',
-                f"It reads {', '.join(governed)}, which the rules govern: list "
-                f"{relation.schema}.{relation.name} in the rules."
-                if governed
-                else f"The rules do not list {relation.schema}.{relation.name} (defaults: unlisted_tables: deny).",
-                reference.start,
-            )
-
-    def _readable(self, relation: Relation) -> bool:
-        if relation.schema.startswith(("pg_toast", "pg_temp")) or relation.kind not in "rpvmf":
-            return False
-        return readable_view(relation, self.app, self.snapshot)
-
-    def _form(self, table: GovernedTable) -> Form:
-        form = self._forms.get(table.key)
-        if form is None:
-            form = self._forms[table.key] = Form(self.app, table, self.snapshot.relations[table.key], self.snapshot)
-        return form
 
     def _path_after(self, statement: Node, path: SearchPath, begun: SearchPath, *, last: bool) -> SearchPath:
         """What names mean for the next statement of the same text. `begun`: what they meant before the text."""
@@ -228,9 +135,9 @@ class Planner:
         parts = []
         for context in contexts:
             for reference in context.analysis.references:
-                if reference.table is not None:
-                    names = ",".join(c.name for c in reference.table.columns if c.treatment.visible)
-                    parts.append(f"{reference.table.schema}.{reference.table.name}({names})")
+                if reference.relation is not None and reference.columns:
+                    names = ",".join(c.name for c in reference.columns if c.action in ("show", "mask"))
+                    parts.append(f"{reference.relation.schema}.{reference.relation.name}({names})")
         return ";".join(sorted(parts))
 
     def _refused(self, query: bytes, text: str, error: PgError) -> Plan:
@@ -261,10 +168,7 @@ def _monitored_effects(text: str) -> tuple[Effect, ...]:
 
 def _touches_hidden(context: Context) -> bool:
     """Whether an error of the statement could hold what the app may not see."""
-    return any(
-        (reference.table is not None and not reference.table.plain) or reference.role != "read"
-        for reference in context.analysis.references
-    )
+    return any(reference.rewrites or reference.role != "read" for reference in context.analysis.references)
 
 
 def _whole_targets(context: Context) -> list[tuple[str, str]]:
@@ -304,13 +208,11 @@ def _modes(context: Context) -> set[str]:
     """The consent modes that decided on what the statement reads."""
     modes = set()
     for reference in context.analysis.references:
-        table = reference.table
-        if table is None:
-            continue
-        named = {d.column for d in context.disclosed if d.relation == f"{table.schema}.{table.name}"}
-        modes |= {c.treatment.consent for c in table.columns if c.treatment.consent and c.name in named}
-        if any(row.consent for row in table.rows):
-            modes.add("opt_in")
+        for table in reference.governed:
+            named = {d.column for d in context.disclosed if d.relation == f"{table.schema}.{table.name}"}
+            modes |= {c.treatment.consent for c in table.columns if c.treatment.consent and c.name in named}
+            if any(row.consent for row in table.rows):
+                modes.add("opt_in")
     return {mode for mode in modes if mode is not None}
 
 

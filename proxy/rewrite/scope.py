@@ -15,13 +15,64 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from proxy.catalog.model import Relation
-from proxy.policy.table import GovernedTable
+from proxy.policy.table import Action, GovernedColumn, GovernedTable
 from proxy.rewrite.lex import Node
+from proxy.rewrite.result import Disclosure
 
 Role = Literal["read", "target", "copy_to", "copy_from"]
 STAR = "*"
 SYSTEM_COLUMNS = ("ctid", "xmin", "xmax", "cmin", "cmax", "tableoid")
 SYSTEM_SCHEMAS = ("pg_catalog", "information_schema")
+
+
+Denied = tuple[GovernedTable, GovernedColumn]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadColumn:
+    """A column as the app reads it: what it is made of, for refusals and the audit record."""
+
+    name: str
+    action: Action
+    disclosed: tuple[Disclosure, ...] = ()
+    policies: tuple[str, ...] = ()
+    denied: Denied | None = None
+
+    @classmethod
+    def of(cls, table: GovernedTable, column: GovernedColumn) -> ReadColumn:
+        """A governed column."""
+        treatment = column.treatment
+        disclosed = Disclosure(f"{table.schema}.{table.name}", column.name, column.attribute, str(treatment))
+        return cls(
+            column.name,
+            treatment.action,
+            (disclosed,) if treatment.visible else (),
+            (treatment.policy.name,) if treatment.policy is not None else (),
+            (table, column) if treatment.action == "deny" else None,
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class View:
+    """What the app has of a view that the rules do not list, and that reads what they govern.
+
+    `columns`: all of the view's, in their order. `text`: its definition, without those that the app has not.
+    `disclosed`, `policies`, `governed`: of what it reads whatever columns are asked for. `refusal`: why the app does not
+    have it.
+    """
+
+    relation: Relation
+    columns: tuple[ReadColumn, ...] = ()
+    text: str = ""
+    disclosed: tuple[Disclosure, ...] = ()
+    policies: tuple[str, ...] = ()
+    governed: tuple[GovernedTable, ...] = ()
+    calm: bool = False  # nothing in it could tell of hidden rows: it needs a fence only where the statement needs one
+    refusal: str | None = None
+
+    @property
+    def has_rows_hidden(self) -> bool:
+        return any(table.rows for table in self.governed)
 
 
 @dataclass(slots=True, eq=False)
@@ -33,6 +84,7 @@ class Reference:
     relation: Relation | None  # None: a temp relation, or a name that nothing has
     temporary: bool
     table: GovernedTable | None  # the rules' entry, where there is one
+    view: View | None = None  # a view that is read by its definition
     level: Level | None = None
     sampled: bool = False
     joined_naturally: bool = False
@@ -55,7 +107,21 @@ class Reference:
     @property
     def rewrites(self) -> bool:
         """Reads of it must be replaced by a governed form."""
-        return self.table is not None and not self.table.plain
+        return self.view is not None or (self.table is not None and not self.table.plain)
+
+    @property
+    def columns(self) -> tuple[ReadColumn, ...]:
+        """All columns of what the rules govern, in its order; none of other relations."""
+        if self.table is not None:
+            return tuple(ReadColumn.of(self.table, column) for column in self.table.columns)
+        return self.view.columns if self.view is not None else ()
+
+    @property
+    def governed(self) -> tuple[GovernedTable, ...]:
+        """The governed tables that a read of it reads."""
+        if self.table is not None:
+            return (self.table,)
+        return self.view.governed if self.view is not None else ()
 
 
 @dataclass(slots=True, eq=False)
@@ -179,6 +245,24 @@ def _owners_of_bare(name: str, start: Level) -> Owners:
             return Owners((*rows, *uncertain), name, whole_row=True, certain=not uncertain)
         level = level.parent
     return Owners(tuple(uncertain), name, certain=False)
+
+
+def flatten(sources: tuple[Source, ...]) -> list[Source]:
+    """The sources with the members of aliased joins in place of them."""
+    return [inner for source in sources for inner in (flatten(source.members) if source.members else [source])]
+
+
+def touched(use: ColumnUse) -> Iterator[ReadColumn]:
+    """The governed columns that a use means; of a whole row those that exist for the app."""
+    found = owners(use)
+    for source in flatten(found.sources):
+        if source.reference is None:
+            continue
+        whole_row = found.whole_row or found.column == STAR
+        name = source.base_column(found.column)
+        for column in source.reference.columns:
+            if (column.action != "drop") if whole_row else (column.name == name):
+                yield column
 
 
 def column_fields(node: Node) -> tuple[str, ...]:

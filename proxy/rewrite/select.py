@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from functools import partial
 
-from proxy.rewrite.context import Context, flatten
+from proxy.errors import PgError
+from proxy.rewrite.context import Context
 from proxy.rewrite.lex import Node, quote_identifier
-from proxy.rewrite.scope import SYSTEM_COLUMNS, Reference, Source, owners, walk
+from proxy.rewrite.scope import SYSTEM_COLUMNS, Reference, Source, View, flatten, owners, walk
 
 # Aggregates by name: a column that only these read needs no place in GROUP BY.
 AGGREGATES = frozenset(
@@ -26,10 +27,13 @@ def rewrite_reads(context: Context) -> None:
     reads = [r for r in context.analysis.references if r.role == "read" and r.rewrites]
     if not reads:
         return
-    calm = context.fences.leakproof_statement(context.statement)
+    calm = context.fences.leakproof_statement(context.statement) if context.calm is None else context.calm
     for reference in reads:
         _check_renamed_columns(context, reference)
-        _replace(context, reference, calm)
+        if reference.view is not None:
+            _replace_view(context, reference, reference.view, calm)
+        else:
+            _replace(context, reference, calm)
     _check_natural_joins(context)
     shorten_names(context, reads)
     _complete_group_by(context, reads)
@@ -50,6 +54,15 @@ def _replace(context: Context, reference: Reference, calm: bool) -> None:
     place(context, reference, form)
     for row in table.rows:
         context.policies[row.policy.name] = None
+
+
+def _replace_view(context: Context, reference: Reference, view: View, calm: bool) -> None:
+    if reference.sampled:
+        message = "TABLESAMPLE clause can only be applied to tables and materialized views"
+        raise PgError(message, "42809", position=context.position(reference.start))
+    place(context, reference, context.view_text(view, context.analysis.locking, calm))
+    context.disclosed |= dict.fromkeys(view.disclosed)
+    context.policies |= dict.fromkeys(view.policies)
 
 
 def place(context: Context, reference: Reference, sub_query: str) -> None:
@@ -121,10 +134,8 @@ def system_columns(context: Context, reference: Reference) -> list[str]:
 def _check_renamed_columns(context: Context, reference: Reference) -> None:
     """`t AS x(a, b, c)` with a dropped column among the first would silently name others."""
     renames = reference.node.get("alias", {}).get("colnames", [])
-    table = reference.table
-    assert table is not None
-    dropped = [i for i, c in enumerate(table.columns) if c.treatment.action == "drop"]
-    if renames and dropped and dropped[0] < len(renames):
+    dropped = [i for i, c in enumerate(reference.columns) if c.action == "drop"] if renames else []
+    if dropped and dropped[0] < len(renames):
         raise context.unsupported(
             f'a column alias list over relation "{reference.name}" would name other columns than it says',
             f"App {context.app.name} does not have all of its columns. Name the columns in a sub-query instead.",
@@ -147,8 +158,7 @@ def _check_natural_joins(context: Context) -> None:
 
 
 def _dropped(source: Source) -> list[str]:
-    table = source.reference.table if source.reference else None
-    return [c.name for c in table.columns if c.treatment.action == "drop"] if table else []
+    return [c.name for c in source.reference.columns if c.action == "drop"] if source.reference else []
 
 
 def _may_have(source: Source, name: str) -> bool:

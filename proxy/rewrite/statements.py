@@ -211,7 +211,7 @@ def check_explain(node: Node, analysis: Analysis, app: AppPolicy) -> None:
             f"Use EXPLAIN of the statement itself. The rules can allow both: explain: allow at app {app.name}.",
         )
     for reference in analysis.references:
-        if reference.table is not None and reference.table.rows:
+        if any(table.rows for table in reference.governed):
             raise insufficient_privilege(
                 f'EXPLAIN would count rows of relation "{reference.name}" that app {app.name} may not see',
                 f"The rules can let it: explain: allow at app {app.name}.",

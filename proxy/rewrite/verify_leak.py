@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from proxy.catalog.model import Column
+from proxy.catalog.model import Column, Relation
 from proxy.errors import PgError
 from proxy.policy.table import GovernedTable
-from proxy.rewrite.verify_names import Names
+from proxy.rewrite.verify_names import DefinitionNames, Names
 from proxy.rewrite.verify_scope import Columns, Level, Source, renamed
 from proxy.rewrite.verify_tree import Node, flattened, holds
+from proxy.rewrite.verify_views import definition_of
 
 _COMPARISONS = frozenset({"=", "<>", "<", ">", "<=", ">="})
 _FLIPPED = {"=": "=", "<": ">", ">": "<", "<=": ">=", ">=": "<="}
@@ -304,6 +305,8 @@ class LeakProof:
         if named.relation is None or named.meaning == "system":
             level.sources.append(Source(name, None))
             return True
+        if named.meaning == "view" and not self._view(named.relation):
+            return False
         shown: Columns = {
             column.name: column
             for column in named.relation.columns
@@ -311,6 +314,14 @@ class LeakProof:
         }
         level.sources.append(Source(name, renamed(shown, alias), named.relation, named.table))
         return True
+
+    def _view(self, view: Relation) -> bool:
+        """A view that is read by its definition: any column of it may be used anywhere."""
+        if self._names.rights.lost(view):
+            return False
+        definition = definition_of(view)
+        proof = LeakProof(DefinitionNames(self._names, ()), Parameters((), definition))
+        return proof._select(definition["SelectStmt"], None, {})
 
     # -- expressions --------------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ snapshot; what depends on the session (its search path, its temp relations) is a
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,7 +23,7 @@ from proxy.rewrite.allowed import (
 )
 from proxy.rewrite.result import SystemCatalog
 from proxy.rewrite.verify_tree import Node, strings
-from proxy.rewrite.verify_views import is_harmless
+from proxy.rewrite.verify_views import is_harmless, lost_columns
 
 SYSTEM_SCHEMAS = frozenset({"pg_catalog", "information_schema"})
 _OWN_SCHEMA = "consentry"
@@ -39,17 +40,18 @@ _JSON_CALLS = (
 # A qualified name in a text, as regclass reads it, where that is plain.
 _REGCLASS = re.compile(r"""(?:([A-Za-z_][A-Za-z0-9_$]*|"[^"]+")\.)?([A-Za-z_][A-Za-z0-9_$]*|"[^"]+")""")
 
-Meaning = Literal["cte", "temporary", "same", "form", "system"]
+Meaning = Literal["cte", "temporary", "same", "form", "view", "system"]
 
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """What a name in FROM means. `same`: it stays as it is; `form`, `system`: a sub-query stands in its place."""
+    """What a name in FROM means. `same`: it stays; `form`, `view`, `system`: a sub-query stands in its place."""
 
     meaning: Meaning
     relation: Relation | None = None
     table: GovernedTable | None = None  # governed: with its treatments, plain or not
     text: str = ""  # system: the sub-query
+    why: PgError | None = None  # view: why it may not be read as it is
 
 
 class Rights:
@@ -61,6 +63,7 @@ class Rights:
         self.system = system
         self._by_oid = snapshot.by_oid or {relation.oid: relation for relation in snapshot.relations.values()}
         self._readable: dict[int, PgError | None] = {}
+        self._lost: dict[int, frozenset[str]] = {}
         # A parent shows the rows of its children: those of which the app must not see everything.
         self._hidden_children: dict[int, Relation] = {}
         for table in app.tables.values():
@@ -131,6 +134,18 @@ class Rights:
             return None
         return denied
 
+    def lost(self, relation: Relation) -> frozenset[str]:
+        """The columns of a governed relation, or of a view of such, that the app may not have."""
+        table = self.app.tables.get(relation.key)
+        if table is not None:
+            return frozenset(column.name for column in table.columns if not column.treatment.visible)
+        if relation.kind != "v" or relation.schema in SYSTEM_SCHEMAS:
+            return frozenset()
+        if relation.oid not in self._lost:
+            self._lost[relation.oid] = frozenset()
+            self._lost[relation.oid] = lost_columns(relation, self.snapshot, self.lost)
+        return self._lost[relation.oid]
+
     def check_made(self, relation: Node) -> None:
         """Refuses what CREATE TABLE, CREATE TABLE AS or SELECT INTO makes, unless it is a temp table of a free name."""
         if relation.get("relpersistence") != "t" and relation.get("schemaname") != "pg_temp":
@@ -189,6 +204,8 @@ class Names:
         if table is None:
             why = rights.readable(relation)
             if why is not None:
+                if relation.kind == "v" and relation.definition is not None:
+                    return Named("view", relation, why=why)
                 raise why
         return Named("same", relation, table)
 
@@ -199,6 +216,8 @@ class Names:
             raise insufficient_privilege(f"permission denied for table {relation_name}")
         named = self.source(name)
         relation = named.relation
+        if named.why is not None:
+            raise named.why
         if relation is not None and relation.rules:
             raise insufficient_privilege(f"permission denied for table {relation_name}: it has rewrite rules")
         if relation is None or named.table is not None:
@@ -384,6 +403,38 @@ class Names:
                 for function in self._snapshot.functions.get(name, ()):
                     if not self.rights.may_call(name, function):
                         raise feature_not_supported(f"{kind} may be a call of function {function.schema}.{name}")
+
+
+class DefinitionNames(Names):
+    """What names in a view's definition mean, which stands inside of a statement of the session.
+
+    pg_get_viewdef made its text under an empty path: a relation or type without a schema is PostgreSQL's own, and
+    nothing of the session's may take its place. Functions are looked up by the session's path.
+    """
+
+    def __init__(self, session: Names, ctes: Iterable[str]) -> None:
+        super().__init__(session.rights, SearchPath(("pg_catalog",)))
+        self._session = session
+        self._taken = {*ctes, *session.path.temporary, *session.created, *session.unsure}
+        if isinstance(session, DefinitionNames):
+            self._taken |= session._taken
+
+    def source(self, name: Node) -> Named:
+        self._refuse_taken(name["relname"] if "schemaname" not in name else None)
+        return super().source(name)
+
+    def call(self, name: list[Node]) -> str | None:
+        return self._session.call(name)
+
+    def row_type(self, name: list[str]) -> None:
+        self._refuse_taken(name[0] if len(name) == 1 else None)
+        super().row_type(name)
+
+    def _refuse_taken(self, word: str | None) -> None:
+        if word in self._taken:
+            raise feature_not_supported(
+                f'"{word}" means another thing in the definition of a view', hint="Choose another name."
+            )
 
 
 def _send_separately(name: str) -> PgError:

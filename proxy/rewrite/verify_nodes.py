@@ -208,7 +208,9 @@ class NodeWalk(ABC):
             asked = [found] if isinstance(found, Source) else []
             if len(words) == 1:
                 asked = next((one.sources for one in level.outward() if any(s.relation for s in one.sources)), [])
-            if any(source.form and words[-1] not in source.system_columns for source in asked):
+            # (a view has none: PostgreSQL says so itself)
+            tables = [source for source in asked if source.relation is None or source.relation.kind != "v"]
+            if any(source.form and words[-1] not in source.system_columns for source in tables):
                 raise differs(f"a form does not show {words[-1]}")
 
     def _of_target(self, words: list[str], star: bool, found: Source | Target | None, level: Level) -> Node | None:

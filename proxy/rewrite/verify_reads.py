@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from proxy.catalog.model import Relation
 from proxy.errors import insufficient_privilege
 from proxy.rewrite.verify_form import SYSTEM_COLUMNS
-from proxy.rewrite.verify_leak import LeakProof, is_copy
-from proxy.rewrite.verify_names import Named
+from proxy.rewrite.verify_leak import LeakProof, Parameters, is_copy
+from proxy.rewrite.verify_names import DefinitionNames, Named
 from proxy.rewrite.verify_nodes import Ctes, NodeWalk, differs
 from proxy.rewrite.verify_scope import Columns, Level, Source, output_columns, renamed
-from proxy.rewrite.verify_tree import Node, column_of, flattened, named_in, parse, strings
+from proxy.rewrite.verify_tree import Node, column_of, flattened, holds, named_in, parse, strings
+from proxy.rewrite.verify_views import definition_of, kept_items
 
+_BARRIER: Node = parse("SELECT * FROM x OFFSET 0")[0]["SelectStmt"]
+_INNER: Node = {"alias": {"aliasname": "_v"}, "subquery": None}
 _SAMPLING = frozenset({"system", "bernoulli"})
 _PLAIN_TAIL: Node = {key: parse("SELECT 1")[0]["SelectStmt"][key] for key in ("limitOption", "op")}
 _FENCE: Node = {key: parse("SELECT 1 OFFSET 0")[0]["SelectStmt"][key] for key in ("limitOption", "op", "limitOffset")}
@@ -159,6 +163,8 @@ class ReadWalk(NodeWalk):
                 has_system_columns=True,
             )
         a = after.get("RangeSubselect")
+        if a is None and named.why is not None:
+            raise named.why
         if a is None or a.get("lateral") or a.get("alias") != (alias or {"aliasname": b["relname"]}):
             raise differs(f"{b['relname']} is not inside of its governed form")
         select: Node = a["subquery"]["SelectStmt"]
@@ -167,6 +173,12 @@ class ReadWalk(NodeWalk):
                 raise differs("a catalog is not sampled")
             system = self._check_catalog(named, select, b)
             return Source(shown, None, named.relation, form=True, aliased=bool(alias), system_columns=system)
+        if named.meaning == "view":
+            if sample is not None:
+                raise differs("a view is not sampled")
+            assert named.relation is not None
+            seen = self._check_view(named.relation, select, level.ctes)
+            return Source(shown, renamed(seen, alias), named.relation, form=True, aliased=bool(alias))
         system = self._check_form(named, select, b, level, shown, sample)
         assert named.table is not None
         assert named.relation is not None
@@ -184,6 +196,29 @@ class ReadWalk(NodeWalk):
             aliased=bool(alias),
             system_columns=system,
         )
+
+    def _check_view(self, view: Relation, select: Node, ctes: Ctes) -> Columns:
+        """That a sub-query is a view's definition over governed forms, fenced unless the whole statement is leakproof.
+
+        Gives the columns that it shows.
+        """
+        calm = self._leakproof()
+        if view.barrier and not calm:
+            (item,) = select["fromClause"]
+            inner = item["RangeSubselect"]
+            if select != {**_BARRIER, "fromClause": [item]} or {**inner, "subquery": None} != _INNER:
+                raise differs(f"view {view.name} has lost its barrier")
+            select = inner["subquery"]["SelectStmt"]
+        definition, columns = kept_items(
+            view, definition_of(view), select.get("targetList", []), self._rights.lost(view)
+        )
+        names = DefinitionNames(self._names, ctes)
+        locking = self._locking or holds(definition, "lockingClause")
+        walk = type(self)(self._rights, self._forms, names, definition, Parameters((), definition), locking)
+        walk._proof = calm
+        walk.query(definition, {"SelectStmt": select}, None, {})
+        self.row_policies = self.row_policies or walk.row_policies
+        return {column.name: column for column in columns}
 
     def _check_catalog(self, named: Named, select: Node, b: Node) -> tuple[str, ...]:
         expected = self._forms.subquery(named.text)["SelectStmt"]

@@ -65,6 +65,8 @@ class Walk(WriteWalk):
         named = self._names.target(b["relation"]) if b.get("is_from") else self._names.source(b["relation"])
         if b.get("is_from"):
             self._copy_from(b, a, named)
+        elif named.why is not None:
+            raise named.why
         elif named.meaning != "form":
             if a != b:
                 raise differs("COPY of something else")

@@ -150,9 +150,6 @@ select row_to_json(o) from orders o
 select * from internal
 -- refused 42501 permission denied for relation "internal"
 
-select * from contacts
--- refused 42501 permission denied for relation "contacts"
-
 select * from nowhere
 -- refused 42P01 relation "nowhere" does not exist
 

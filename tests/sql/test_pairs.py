@@ -14,8 +14,8 @@ from proxy.catalog.model import SearchPath, Snapshot
 from proxy.policy.compile import compile_rules
 from proxy.policy.load import load_rules
 from proxy.policy.table import CompiledRules
-from proxy.rewrite.catalogs import system_catalog
 from proxy.rewrite.forms import Form
+from proxy.rewrite.passes import Passes
 from proxy.rewrite.plan import Planner
 from tests.servers import PgServer, snapshot_of
 
@@ -105,7 +105,7 @@ def expand(text: str, app: str, rules: CompiledRules, snapshot: Snapshot) -> str
     def form(match: re.Match[str]) -> str:
         words, name = match["words"].split(), match["name"]
         if name.startswith("pg_"):
-            catalog = system_catalog(rules.apps[app], snapshot).form(("pg_catalog", name), ())
+            catalog = Passes(rules.apps[app], True, snapshot).system.form(("pg_catalog", name), ())
             return f'{catalog} AS "{name}"'
         table = rules.apps[app].tables["public", name]
         made = Form(rules.apps[app], table, snapshot.relations["public", name], snapshot).read(

@@ -1,0 +1,189 @@
+"""The passes over one statement, in their order, and what they have of one app: its forms, views and catalogs."""
+
+from __future__ import annotations
+
+from proxy.catalog.model import Relation, SearchPath, Snapshot
+from proxy.errors import PgError, feature_not_supported, undefined_table
+from proxy.policy.table import AppPolicy, GovernedTable
+from proxy.rewrite.analyse import analyse
+from proxy.rewrite.catalogs import readable_view, rewrite_catalogs, system_catalog
+from proxy.rewrite.context import Context
+from proxy.rewrite.dml import rewrite_writes
+from proxy.rewrite.fence import Fences
+from proxy.rewrite.forms import Form
+from proxy.rewrite.functions import check_functions
+from proxy.rewrite.lex import Node, Token, parse, quote_identifier, tokens
+from proxy.rewrite.result import SystemCatalog
+from proxy.rewrite.scope import SYSTEM_SCHEMAS, Analysis, Reference, View
+from proxy.rewrite.select import rewrite_reads
+from proxy.rewrite.splice import splice
+from proxy.rewrite.statements import Names, check_explain, check_into, check_statement
+from proxy.rewrite.views import VIEW_PATH, Views
+
+
+class Passes:
+    """What every statement of one app goes through, under one catalog."""
+
+    def __init__(self, app: AppPolicy, hints: bool, snapshot: Snapshot) -> None:
+        self._app = app
+        self._hints = hints
+        self._snapshot = snapshot
+        self._views = Views(app, snapshot, self._check_view)
+        self._forms: dict[tuple[str, str], Form] = {}
+        self._expanded: dict[tuple[tuple[str, str], bool, bool], str] = {}
+        self.system = SystemCatalog(frozenset(), {}, {})  # looking at views needs none
+        self.system = system_catalog(app, snapshot, self._views.of)
+
+    def form_of(self, table: GovernedTable) -> Form:
+        """The governed form of one relation. Raises ConsentryError where it cannot be built."""
+        form = self._forms.get(table.key)
+        if form is None:
+            relation = self._snapshot.relations[table.key]
+            form = self._forms[table.key] = Form(self._app, table, relation, self._snapshot)
+        return form
+
+    def view_text(self, view: View, locking: bool, calm: bool) -> str:
+        """The sub-query that stands for a view, parentheses included. `calm`: nothing in it needs a fence."""
+        key = (view.relation.key, locking, calm)
+        text = self._expanded.get(key)
+        if text is None:
+            text = self._expanded[key] = self._expand(view, locking, calm)
+        return text
+
+    def over(
+        self,
+        text: str,
+        raw: bytes,
+        found: list[Token],
+        statement: Node,
+        path: SearchPath,
+        parameter_types: tuple[int, ...],
+    ) -> Context:
+        """All edits of one statement of `text`. Raises PgError, its refusal."""
+        check_statement(statement, self._app, Names(path, self._snapshot))
+        context = self._context(text, raw, found, statement, path, parameter_types)
+        check_into(context.analysis.nodes, self._app)
+        self._check_relations(context)
+        check_functions(context)
+        check_explain(context.statement, context.analysis, self._app)
+        for use in context.analysis.uses:
+            context.disclose_use(use)
+        _edit(context)
+        return context
+
+    def _context(
+        self,
+        text: str,
+        raw: bytes,
+        found: list[Token],
+        statement: Node,
+        path: SearchPath,
+        parameter_types: tuple[int, ...],
+    ) -> Context:
+        analysis = analyse(statement, self._snapshot, path, self._app, self._views.of)
+        return self._context_of(text, raw, found, statement, path, parameter_types, analysis)
+
+    def _context_of(
+        self,
+        text: str,
+        raw: bytes,
+        found: list[Token],
+        statement: Node,
+        path: SearchPath,
+        parameter_types: tuple[int, ...],
+        analysis: Analysis,
+    ) -> Context:
+        return Context(
+            text=text,
+            raw=raw,
+            tokens=found,
+            statement=statement,
+            analysis=analysis,
+            app=self._app,
+            snapshot=self._snapshot,
+            path=path,
+            system=self.system,
+            fences=Fences.of(statement, analysis, self._snapshot, parameter_types),
+            form_of=self.form_of,
+            view_text=self.view_text,
+            hints=self._hints,
+        )
+
+    def _expand(self, view: View, locking: bool, calm: bool) -> str:
+        statement = parse(view.text)[0]["stmt"]
+        context = self._context(view.text, view.text.encode(), tokens(view.text), statement, VIEW_PATH, ())
+        context.analysis.locking = context.analysis.locking or locking
+        context.calm = calm
+        try:
+            self._check_relations(context)
+            _edit(context)
+        except PgError as error:
+            raise context.refuse(f'permission denied for view "{view.relation.name}"', error.message) from error
+        text = splice(view.text, context.edits).text
+        if view.relation.barrier and not calm:  # a view with a privilege barrier of its own keeps it
+            return f"(SELECT * FROM ({text}) AS {quote_identifier('_v')} OFFSET 0)"
+        return f"({text})"
+
+    def _check_view(self, text: str, statement: Node, analysis: Analysis) -> None:
+        """Raises the refusal of a view's definition that calls what the app may not."""
+        check_functions(self._context_of(text, text.encode(), tokens(text), statement, VIEW_PATH, (), analysis))
+
+    # -- what a statement may name ----------------------------------------------------------------------------------
+
+    def _check_relations(self, context: Context) -> None:
+        for node in context.analysis.unvisited:
+            raise feature_not_supported(
+                f'relation "{node["relname"]}" stands where it is not understood',
+                position=context.position(node.get("location", 0)),
+            )
+        for node in context.analysis.unknown:
+            name = ".".join(node[k] for k in ("schemaname", "relname") if k in node)
+            raise undefined_table(name, context.position(node.get("location", 0)))
+        for reference in context.analysis.references:
+            self._check_relation(context, reference)
+
+    def _check_relation(self, context: Context, reference: Reference) -> None:
+        relation, node = reference.relation, reference.node
+        if node.get("catalogname", self._snapshot.database) != self._snapshot.database:
+            raise feature_not_supported(
+                f'cross-database references are not implemented: "{node["catalogname"]}.{reference.name}"',
+                position=context.position(reference.start),
+            )
+        if relation is not None and relation.rules and reference.role == "target":
+            raise context.refuse(
+                f'permission denied to write relation "{relation.name}"',
+                "It has rewrite rules (CREATE RULE), and what they read is not governed: use triggers instead.",
+                reference.start,
+            )
+        if relation is None or reference.table is not None or relation.schema in SYSTEM_SCHEMAS:
+            return
+        why = None
+        if reference.view is not None:
+            why = reference.view.refusal
+            if why is None:
+                return
+        if not self._readable(relation):
+            raise context.refuse(
+                f'permission denied for relation "{relation.name}"',
+                self._unreadable(relation) if why is None else why,
+                reference.start,
+            )
+
+    def _readable(self, relation: Relation) -> bool:
+        if relation.schema.startswith(("pg_toast", "pg_temp")) or relation.kind not in "rpvmf":
+            return False
+        return readable_view(relation, self._app, self._snapshot)
+
+    def _unreadable(self, relation: Relation) -> str:
+        reads = [self._snapshot.by_oid[oid] for oid in relation.reads if oid in self._snapshot.by_oid]
+        governed = sorted({f"{r.schema}.{r.name}" for r in reads if r.key in self._app.tables})
+        if governed:
+            name = f"{relation.schema}.{relation.name}"
+            return f"It reads {', '.join(governed)}, which the rules govern: list {name} in the rules."
+        return f"The rules do not list {relation.schema}.{relation.name} (defaults: unlisted_tables: deny)."
+
+
+def _edit(context: Context) -> None:
+    rewrite_catalogs(context)
+    rewrite_reads(context)
+    rewrite_writes(context)

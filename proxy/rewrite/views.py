@@ -1,0 +1,182 @@
+"""Views that the rules do not list are governed by what they read: what an app has of each, from its definition.
+
+The definition is pg_get_viewdef's under an empty search path: every name outside of pg_catalog is qualified, `*` is
+spelled out. A column that is made of a column which the app does not have is no column of the view for the app; where
+the view needs such a column elsewhere (to filter, to join, to sort), the app does not have the view.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from proxy.catalog.model import Relation, SearchPath, Snapshot
+from proxy.errors import PgError
+from proxy.policy.table import Action, AppPolicy
+from proxy.rewrite.analyse import analyse
+from proxy.rewrite.catalogs import readable_view
+from proxy.rewrite.fence import Fences
+from proxy.rewrite.lex import Node, Token, parse, tokens
+from proxy.rewrite.result import Disclosure
+from proxy.rewrite.scope import SYSTEM_SCHEMAS, Analysis, Denied, ReadColumn, Reference, View, owners, touched
+
+# What pg_get_viewdef's text was made under: names without a schema are of pg_catalog.
+VIEW_PATH = SearchPath(("pg_catalog",))
+Check = Callable[[str, Node, Analysis], None]
+_AFTER_ITEMS = frozenset("from where group having window union intersect except order limit offset fetch for".split())
+
+
+class Views:
+    """The views that one app reads by their definitions."""
+
+    def __init__(self, app: AppPolicy, snapshot: Snapshot, check: Check) -> None:
+        """`check` raises PgError where a definition calls what the app may not call."""
+        self._app = app
+        self._snapshot = snapshot
+        self._check = check
+        self._known: dict[int, View | None] = {}
+
+    def of(self, relation: Relation) -> View | None:
+        """What the app has of a view; None for what is no such view: listed, or read as it is."""
+        if relation.kind != "v" or relation.schema in SYSTEM_SCHEMAS or relation.key in self._app.tables:
+            return None
+        if relation.oid not in self._known:
+            self._known[relation.oid] = View(relation, refusal="It reads itself.")  # while it is looked at
+            readable = readable_view(relation, self._app, self._snapshot)
+            self._known[relation.oid] = None if readable else self._inspect(relation)
+        return self._known[relation.oid]
+
+    def _inspect(self, relation: Relation) -> View:
+        listing = f"List {relation.schema}.{relation.name} in the rules."
+        try:
+            return _Inspection(relation, self._app, self._snapshot, self.of).view(self._check)
+        except _CannotExpandError as error:
+            return View(relation, refusal=f"{error} {listing}")
+        except PgError as error:
+            return View(relation, refusal=f"{error.message}. {listing}")
+
+
+class _CannotExpandError(Exception):
+    """Why a view cannot be read by its definition, as a sentence."""
+
+
+class _Made:
+    """What one output column is made of; or what all of them are made of."""
+
+    def __init__(self) -> None:
+        self.action: Action = "show"
+        self.disclosed: dict[Disclosure, None] = {}
+        self.policies: dict[str, None] = {}
+        self.denied: Denied | None = None
+
+    def add(self, column: ReadColumn) -> None:
+        if column.action != "show" and self.action != "drop":
+            self.action = column.action
+        self.disclosed |= dict.fromkeys(column.disclosed)
+        self.policies |= dict.fromkeys(column.policies)
+        self.denied = self.denied or column.denied
+
+    def column(self, name: str) -> ReadColumn:
+        return ReadColumn(name, self.action, tuple(self.disclosed), tuple(self.policies), self.denied)
+
+
+class _Inspection:
+    """One look at one view's definition, in which names mean every column that is there."""
+
+    def __init__(
+        self, relation: Relation, app: AppPolicy, snapshot: Snapshot, view_of: Callable[[Relation], View | None]
+    ) -> None:
+        self.relation = relation
+        self.app = app
+        self.snapshot = snapshot
+        self.view_of = view_of
+
+    def view(self, check: Check) -> View:
+        """Raises _CannotExpandError, PgError."""
+        if self.relation.definition is None:
+            raise _CannotExpandError("Its definition cannot be read.")
+        text = self.relation.definition.strip().removesuffix(";")
+        statement: Node = parse(text)[0]["stmt"]
+        everything = AppPolicy(self.app.name, "", "internal", "", ())
+        analysis = analyse(statement, self.snapshot, VIEW_PATH, everything)
+        check(text, statement, analysis)
+        for reference in analysis.references:
+            self._look_up(reference)
+        spans = _spans(statement["SelectStmt"], tokens(text))
+        if spans and len(spans) != len(self.relation.columns):
+            raise _CannotExpandError("Its definition has another number of columns.")
+        always = _Made()
+        made = [_Made() for _ in self.relation.columns]
+        for use in analysis.uses:
+            at = next((i for i, (start, end) in enumerate(spans) if start <= use.start < end), None)
+            if not owners(use).sources:
+                raise _CannotExpandError(f"It is not known what {'.'.join(use.fields)} means in it.")
+            for column in touched(use):
+                (always if at is None else made[at]).add(column)
+        for reference in analysis.references:
+            always.policies |= dict.fromkeys(row.policy.name for table in reference.governed for row in table.rows)
+            if reference.view is not None:
+                always.add(ReadColumn("", "show", reference.view.disclosed, reference.view.policies))
+        if always.action != "show":
+            what = "does not have" if always.action == "drop" else "must not touch"
+            raise _CannotExpandError(f"It needs a column that app {self.app.name} {what}.")
+        kept = [one.action == "show" for one in made]
+        if not any(kept):
+            raise _CannotExpandError(f"App {self.app.name} has no column of it.")
+        return View(
+            relation=self.relation,
+            columns=tuple(one.column(c.name) for one, c in zip(made, self.relation.columns, strict=True)),
+            text=_without(text, spans, kept) if spans else text,
+            disclosed=tuple(always.disclosed),
+            policies=tuple(always.policies),
+            governed=tuple(dict.fromkeys(table for one in analysis.references for table in one.governed)),
+            # where columns are left out, names may mean others
+            calm=all(kept) and Fences.of(statement, analysis, self.snapshot, ()).leakproof_view(statement),
+        )
+
+    def _look_up(self, reference: Reference) -> None:
+        relation = reference.relation
+        if relation is None:
+            raise _CannotExpandError(f'It reads "{reference.name}", which is not known.')
+        name = f"{relation.schema}.{relation.name}"
+        reference.table = self.app.tables.get(relation.key)
+        if reference.table is not None or relation.schema in SYSTEM_SCHEMAS:
+            return
+        reference.view = self.view_of(relation)
+        if reference.view is None and not readable_view(relation, self.app, self.snapshot):
+            raise _CannotExpandError(f"It reads {name}, which the rules do not list.")
+        if reference.view is not None and reference.view.refusal is not None:
+            raise _CannotExpandError(f"It reads {name}: {reference.view.refusal}")
+
+
+def _spans(select: Node, found: list[Token]) -> list[tuple[int, int]]:
+    """Where the items of the output list stand (bytes); none of a set operation, whose arms go together."""
+    if "targetList" not in select:
+        return []
+    starts = [item["ResTarget"]["location"] for item in select["targetList"]]
+    index = {token.start: number for number, token in enumerate(found)}
+    spans = []
+    for start, following in zip(starts, [*starts[1:], None], strict=True):
+        last = _last_of_item(found, index[start]) if following is None else index[following] - 2  # before the comma
+        spans.append((start, found[last].end))
+    return spans
+
+
+def _last_of_item(found: list[Token], first: int) -> int:
+    """The last token of the last item of an output list."""
+    depth = 0
+    for number in range(first, len(found)):
+        token, before = found[number], found[number - 1].word
+        depth += (token.text == b"(") - (token.text == b")")
+        within = (token.word == "from" and before == "distinct") or (token.word == "group" and before == "within")
+        if depth == 0 and number > first and token.word in _AFTER_ITEMS and not within:
+            return number - 1
+    return len(found) - 1
+
+
+def _without(text: str, spans: list[tuple[int, int]], kept: list[bool]) -> str:
+    """The definition with only some of its output columns."""
+    if all(kept):
+        return text
+    raw = text.encode()
+    items = [raw[start:end] for (start, end), keep in zip(spans, kept, strict=True) if keep]
+    return (raw[: spans[0][0]] + b", ".join(items) + raw[spans[-1][1] :]).decode()

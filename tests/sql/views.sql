@@ -1,0 +1,162 @@
+-- a view that the rules do not list is read by its definition, over governed forms; a column made of a dropped one is not there
+select name, mail from v_orders where id = $1
+-- becomes
+select name, mail from (SELECT o.id, c.name, lower((c.email)::text) AS mail, o.placed
+   FROM (<customers form> c
+     JOIN <orders form> o ON ((o.customer_id = c.id)))) AS "v_orders" where id = $1
+
+-- an app that has all of what it reads reads the view itself
+-- as full
+select * from v_orders
+-- passes
+
+-- its alias stays, a name with its schema loses it
+select v.*, public.v_recent.id from v_recent v, public.v_recent
+-- becomes
+select v.*, v_recent.id from (SELECT o.id,
+    o.customer_id
+   FROM (<orders form> o
+     JOIN public.products p ON ((p.id = o.id)))) v, (SELECT o.id,
+    o.customer_id
+   FROM (<orders form> o
+     JOIN public.products p ON ((p.id = o.id)))) AS "v_recent"
+
+-- views of views
+select sku from v_nested n where number = 1
+-- becomes
+select sku from (SELECT v.id AS number,
+    v.name,
+    p.sku
+   FROM ((SELECT o.id, c.name, lower((c.email)::text) AS mail, o.placed
+   FROM (<customers form> c
+     JOIN <orders form> o ON ((o.customer_id = c.id)))) v
+     CROSS JOIN public.products p)) n where number = 1
+
+-- row policies: the forms inside are fenced, unless nothing in statement and definition could tell of hidden rows
+-- as agent
+select id from v_recent where id = 3
+-- becomes
+select id from (SELECT o.id,
+    o.customer_id
+   FROM (<orders form> o
+     JOIN public.products p ON ((p.id = o.id)))) AS "v_recent" where id = 3
+
+-- as agent
+select id from v_recent where id + 1 = 3
+-- becomes
+select id from (SELECT o.id,
+    o.customer_id
+   FROM (<orders fenced form> o
+     JOIN public.products p ON ((p.id = o.id)))) AS "v_recent" where id + 1 = 3
+
+-- a definition that calls functions may tell of hidden rows by itself
+-- as agent
+select number from v_nested where number = 3
+-- becomes
+select number from (SELECT v.id AS number,
+    v.name,
+    p.sku
+   FROM ((SELECT o.id, c.name, lower((c.email)::text) AS mail, o.placed
+   FROM (<customers fenced form> c
+     JOIN <orders fenced form> o ON ((o.customer_id = c.id)))) v
+     CROSS JOIN public.products p)) AS "v_nested" where number = 3
+
+-- a view with a privilege barrier keeps it
+select id from v_barrier where name ~ 'x'
+-- becomes
+select id from (SELECT * FROM (SELECT c.id,
+    c.name
+   FROM (<customers form> c
+     JOIN public.products p ON ((p.id = c.id)))) AS "_v" OFFSET 0) AS "v_barrier" where name ~ 'x'
+
+select id from v_barrier where id = 1
+-- becomes
+select id from (SELECT c.id,
+    c.name
+   FROM (<customers form> c
+     JOIN public.products p ON ((p.id = c.id)))) AS "v_barrier" where id = 1
+
+-- grouped by a primary key, which a form does not have; locked rows ask consent without a join
+-- as mailer
+select id, orders from v_counts for update
+-- becomes
+select id, orders from (SELECT c.id,
+    count(*) AS orders,
+    max(o.placed) AS last
+   FROM (<customers locking form> c
+     JOIN <orders locking form> o ON ((o.customer_id = c.id)))
+  GROUP BY c.id) AS "v_counts" for update
+
+-- arms of a set operation
+-- as mailer
+table v_union
+-- becomes
+SELECT * FROM (SELECT c.name AS label
+   FROM <customers form> c
+UNION
+ SELECT p.name AS label
+   FROM public.products p) AS "v_union"
+
+-- everywhere that a query may stand
+insert into products (id) select id from v_recent
+-- becomes
+insert into products (id) select id from (SELECT o.id,
+    o.customer_id
+   FROM (<orders form> o
+     JOIN public.products p ON ((p.id = o.id)))) AS "v_recent"
+
+with products as (select 1 as id) select exists (select from v_recent r where r.id = products.id) from products
+-- becomes
+with products as (select 1 as id) select exists (select from (SELECT o.id,
+    o.customer_id
+   FROM (<orders form> o
+     JOIN public.products p ON ((p.id = o.id)))) r where r.id = products.id) from products
+
+-- a CTE of its name is itself
+with v_recent as (select 1 as id) select * from v_recent
+-- passes
+
+-- a column that touches a denied one is denied, the others are not
+select total from v_totals
+-- refused 42501 permission denied for column "total" of relation "orders"
+
+select * from v_totals
+-- refused 42501 permission denied for column "total" of relation "orders"
+
+select id from v_totals
+-- becomes
+select id from (SELECT o.id, o.placed
+   FROM (<orders form> o
+     JOIN public.products p ON ((p.id = o.id)))) AS "v_totals"
+
+-- needed elsewhere than in the output list; other tables; functions
+select id from v_cards
+-- refused 42501 permission denied for relation "v_cards"
+
+select * from v_internal
+-- refused 42501 permission denied for relation "v_internal"
+
+select * from v_peek
+-- refused 42501 permission denied for relation "v_peek"
+
+-- names for its columns, where some are gone
+select x.b from v_orders as x(a, b)
+-- becomes
+select x.b from (SELECT o.id, c.name, lower((c.email)::text) AS mail, o.placed
+   FROM (<customers form> c
+     JOIN <orders form> o ON ((o.customer_id = c.id)))) as x(a, b)
+
+select x.c from v_orders as x(a, b, c)
+-- refused 0A000 a column alias list over relation "v_orders" would name other columns than it says
+
+-- what only tables have
+select * from v_orders tablesample system (10)
+-- refused 42809 TABLESAMPLE clause can only be applied to tables and materialized views
+
+update v_orders set name = 'x'
+-- refused 42501 permission denied for relation "v_orders"
+
+-- EXPLAIN of row policies
+-- as agent
+explain select * from v_recent
+-- refused 42501 EXPLAIN would count rows of relation "v_recent" that app agent may not see
