@@ -57,8 +57,8 @@ class View:
     """What the app has of a view that the rules do not list, and that reads what they govern.
 
     `columns`: all of the view's, in their order. `text`: its definition, without those that the app has not.
-    `disclosed`, `policies`, `governed`: of what it reads whatever columns are asked for. `refusal`: why the app does not
-    have it.
+    `disclosed`, `policies`, `governed`: of what it reads whatever columns are asked for. `refusal`: why the app does
+    not have it.
     """
 
     relation: Relation
