@@ -137,10 +137,8 @@ def statement_tail(rows: int | None, duration_us: int) -> str:
 
 
 def error_tail(sqlstate: str, message: str, duration_us: int | None = None) -> str:
-    """The end of the record of a statement that failed or was refused. `message` without values of data exceptions."""
+    """The end of the record of a statement that failed or was refused. `message` as `wire.scrub` leaves it."""
     if sqlstate == "42601":
         message = _QUOTED.sub('"?"', message)  # what it quotes may be a constant, or a password
-    elif sqlstate == "P0001":
-        message = "(raised by a function)"  # whoever wrote it may have put values in
     duration = "" if duration_us is None else f'"duration_us":{duration_us},'
     return f'{duration}"sqlstate":{_dumps(sqlstate)},"message":{_dumps(message)}'

@@ -16,6 +16,7 @@ import asyncpg
 from proxy.catalog import queries
 from proxy.catalog.extensions import HARMLESS_EXTENSIONS
 from proxy.catalog.model import Column, FunctionName, Relation, Snapshot
+from proxy.catalog.raised import raised_texts
 from proxy.errors import ConsentryError
 
 _RELATION_IN_TREE = re.compile(r":relid (\d+)")
@@ -51,7 +52,9 @@ async def take_snapshot(connection: asyncpg.Connection) -> Snapshot:
         functions = await connection.fetch(queries.FUNCTIONS)
         operators = await connection.fetch(queries.FOREIGN_OPERATORS, sorted(HARMLESS_EXTENSIONS))
         schemas = await connection.fetch(queries.SCHEMAS)
+        raising = await connection.fetch(queries.RAISING)
         print_ = await _fingerprint(connection)
+    formats, constants = raised_texts(r["source"] for r in raising)
     relations = [
         Relation(
             oid=r["oid"],
@@ -77,6 +80,8 @@ async def take_snapshot(connection: asyncpg.Connection) -> Snapshot:
         functions=_functions(functions),
         foreign_operators=frozenset(r["name"] for r in operators),
         schemas=frozenset(r["name"] for r in schemas),
+        raised=formats,
+        raised_constants=constants,
         version=print_,
         by_oid={relation.oid: relation for relation in relations},
     )

@@ -84,6 +84,8 @@ class Snapshot:
     functions: Mapping[str, tuple[FunctionName, ...]]
     foreign_operators: frozenset[str] = frozenset()  # operator names defined outside pg_catalog and known extensions
     schemas: frozenset[str] = frozenset()
+    raised: tuple[str, ...] = ()  # formats of the messages that functions of the database raise (RAISE, `%` a value)
+    raised_constants: tuple[str, ...] = ()  # constants of the other options of RAISE: hints, names of constraints
     version: str = ""  # changes whenever anything above does
     by_oid: Mapping[int, Relation] = field(default_factory=dict)
 

@@ -131,6 +131,14 @@ GROUP BY 1, 2, 3
 ORDER BY 1, 2, 3
 """
 
+RAISING = f"""
+SELECT p.prosrc AS source
+FROM pg_catalog.pg_proc p
+JOIN pg_catalog.pg_language l ON l.oid = p.prolang AND l.lanname = 'plpgsql'
+JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+WHERE p.prosrc ~* '\\mraise\\M' AND {_NO_TEMP}
+"""
+
 FOREIGN_OPERATORS = f"""
 SELECT DISTINCT o.oprname::text AS name
 FROM pg_catalog.pg_operator o

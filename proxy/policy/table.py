@@ -158,6 +158,16 @@ class AppPolicy:
     policies: tuple[PolicyRef, ...] = ()  # all that can decide for this app, for hints
 
     @property
+    def dropped_columns(self) -> frozenset[tuple[str, str, str]]:
+        """The columns that do not exist for the app: (schema, relation, column)."""
+        return frozenset(
+            (*table.key, c.name)
+            for table in self.tables.values()
+            for c in table.columns
+            if c.treatment.action == "drop"
+        )
+
+    @property
     def hides_anything(self) -> bool:
         return any(not table.plain for table in self.tables.values())
 

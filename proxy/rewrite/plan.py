@@ -154,6 +154,8 @@ def _refused_infos(text: str) -> tuple[StatementInfo, ...]:
     return tuple(replace(info, effects=(), executes=None) for info in infos)
 
 
+_RUNS_ANOTHER = frozenset(("FetchStmt", "TransactionStmt", "ConstraintsSetStmt"))
+
 # They take nothing back that was done before.
 _OPENING = frozenset(("TRANS_STMT_BEGIN", "TRANS_STMT_START", "TRANS_STMT_SAVEPOINT", "TRANS_STMT_RELEASE"))
 
@@ -167,7 +169,14 @@ def _monitored_effects(text: str) -> tuple[Effect, ...]:
 
 
 def _touches_hidden(context: Context) -> bool:
-    """Whether an error of the statement could hold what the app may not see."""
+    """Whether an error of the statement could hold what the app may not see.
+
+    EXECUTE and FETCH run what another statement has planned; triggers and constraints may wait for the transaction's
+    end, or for SET CONSTRAINTS.
+    """
+    statement = context.statement
+    if _executed(statement) is not None or next(iter(statement)) in _RUNS_ANOTHER:
+        return True
     return any(reference.rewrites or reference.role != "read" for reference in context.analysis.references)
 
 

@@ -87,6 +87,10 @@ class Plan:
             shift = original_end - end
         return at + shift + 1
 
+    def is_spliced(self, position: int) -> bool:
+        """Whether a 1-based character position in `text` is in a stretch that the app did not write."""
+        return any(start < position <= end for start, end, _, _ in self.splices)
+
 
 # A text that no PostgreSQL accepts in any state of a session: the raw parser fails before anything else is looked at.
 REFUSED_TEXT = b"consentry: refused"

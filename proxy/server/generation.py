@@ -17,6 +17,7 @@ from proxy.rewrite.plan import Planner, describe
 from proxy.rewrite.result import REFUSED_TEXT, Plan, StatementInfo
 from proxy.rewrite.templates import PlansText, Templates
 from proxy.wire import messages
+from proxy.wire.scrub import Scrubber
 from proxy.wire.states import Awaiting, Expected
 
 CACHE_BYTES: Final = 64 * 1024 * 1024
@@ -161,6 +162,7 @@ class Context:
         "path",
         "plain",
         "planner",
+        "scrubber",
         "scrubs",
         "unknown",
     )
@@ -181,6 +183,8 @@ class Context:
         self.plain = self._plain.get
         # Whether errors that belong to no known statement may hold what the app may not see.
         self.scrubs = app.hides_anything and not app.trusted and not app.monitor
+        snapshot = generation.snapshot
+        self.scrubber = Scrubber(snapshot.raised, snapshot.raised_constants, app.dropped_columns, encoding)
         # What runs in a portal that SQL made (a cursor) or that nobody made.
         self.unknown = Entry(
             Plan(b"", b"", False, (StatementInfo("(a cursor's portal)", "", ""),), scrub=self.scrubs),

@@ -15,9 +15,11 @@ from proxy.server.concerns import DIRTY, DRAINING, TOUCHED
 from proxy.server.generation import Entry
 from proxy.wire import errors, messages
 from proxy.wire.backend import SUSPENDED, BackendFraming
+from proxy.wire.scrub import Fields, field
 from proxy.wire.states import Awaiting, Expected, State
 
 if TYPE_CHECKING:
+    from proxy.rewrite.result import Plan
     from proxy.server.session import Session
 
 log = logging.getLogger(__name__)
@@ -115,17 +117,21 @@ class Answers:
             asyncio.get_running_loop().call_soon(session.answered, None)
         entry: Entry | None = item.owner if item is not None else None
         if entry is None:
-            return errors.rewrite(fields, True) if session.context.scrubs else None
+            context = session.context
+            return errors.rewrite(fields, context.scrubber) if context.scrubs else None
         plan = entry.plan
         refused = plan.refusal is not None and not fatal
         shown = plan.refusal if plan.refusal is not None and not fatal else error
-        self._record_failure(item, entry, shown, "refused" if refused else "statement")
+        self._record_failure(
+            item, entry, shown, "refused" if refused else "statement", fields if shown is error else None
+        )
         if refused and plan.refusal is not None:
             return errors.encode(plan.refusal)
         if not plan.scrub and not plan.splices:
             return None
-        scrub = plan.scrub and (names(fields, "s"), names(fields, "t")) not in plan.whole
-        return errors.rewrite(fields, scrub, plan.original_position if plan.splices else None)
+        scrubber = entry.context.scrubber if plan.scrub and not _of_whole(plan, fields) else None
+        position = plan.original_position if plan.splices else None
+        return errors.rewrite(fields, scrubber, position, own=_is_own(plan, fields))
 
     def abandoned(self) -> None:
         """The connection has ended: what was not answered is recorded. The server may have done it, or send it yet."""
@@ -139,12 +145,22 @@ class Answers:
                 continue
             self._record_failure(item, entry, lost, "statement")
 
-    def _record_failure(self, item: Expected | None, entry: Entry, error: PgError, event: str) -> None:
+    def _record_failure(
+        self,
+        item: Expected | None,
+        entry: Entry,
+        error: PgError,
+        event: str,
+        fields: Fields | None = None,
+    ) -> None:
+        """`fields`: of the server's error, where it is one."""
         session = self.session
         now = perf_counter()
         fragments = entry.fragments or make_fragments(entry, self.audit.full_text)
         number = min(item.done if item is not None else 0, len(fragments) - 1)
-        message = errors.without_values(error.message.encode(), error.sqlstate.encode()).decode("utf-8", "replace")
+        message = session.context.scrubber.message(
+            fields or [("C", error.sqlstate.encode()), ("M", error.message.encode())]
+        )
         tail = error_tail(error.sqlstate, message, int((now - session.clock) * 1e6))
         session.clock = now
         self.audit.append(event, session.fragment, fragments[number], tail)
@@ -152,13 +168,15 @@ class Answers:
     def notice(self, item: Expected | None, body: bytes) -> bytes | None:
         entry: Entry | None = item.owner if item is not None else None
         fields = errors.split(body)
-        if self.session.context.scrubs and errors.field(fields, "V").startswith(_OF_THE_SERVER):
+        if self.session.context.scrubs and field(fields, "V").startswith(_OF_THE_SERVER):
             return b""
         scrub = self.session.context.scrubs if entry is None else entry.plan.scrub
         if not scrub and (entry is None or not entry.plan.splices):
             return None
         position = entry.plan.original_position if entry is not None and entry.plan.splices else None
-        return errors.rewrite(fields, scrub, position, messages.NOTICE)
+        scrubber = (entry.context if entry is not None else self.session.context).scrubber if scrub else None
+        own = entry is not None and _is_own(entry.plan, fields)
+        return errors.rewrite(fields, scrubber, position, messages.NOTICE, own)
 
     def ready(self, status: int, item: Expected | None) -> None:
         session = self.session
@@ -204,9 +222,16 @@ class Answers:
 _OF_THE_SERVER = (b"DEBUG", b"LOG")
 
 
-def names(fields: errors.Fields, code: str) -> str:
-    """The schema (s) or table (t) that an error names."""
-    return errors.field(fields, code).decode("utf-8", "replace")
+def _of_whole(plan: Plan, fields: Fields) -> bool:
+    """Whether the error tells of a row of a written relation that the app has whole; not what a function says of it."""
+    schema, table = (field(fields, code).decode("utf-8", "replace") for code in "st")
+    return (schema, table) in plan.whole and not field(fields, "R").startswith(b"exec_stmt_")
+
+
+def _is_own(plan: Plan, fields: Fields) -> bool:
+    """Whether the error's position is in what the app itself wrote."""
+    position = field(fields, "P")
+    return position.isdigit() and not plan.is_spliced(int(position))
 
 
 def make_fragments(entry: Entry, full_text: bool) -> list[str]:
