@@ -75,6 +75,7 @@ async def _against_database(opened: Opened, errors: list[str]) -> list[str]:
     from proxy.catalog.introspect import take_snapshot
     from proxy.consent import ledger, needs
     from proxy.policy.probe import probes
+    from proxy.rewrite import view_rights
     from proxy.rewrite.plan import Planner
 
     async with connected(opened.control_dsn) as connection:
@@ -91,10 +92,17 @@ async def _against_database(opened: Opened, errors: list[str]) -> list[str]:
             wrong = probe.wrong_type(attributes[0].type.name) if attributes else None
             if wrong is not None:
                 errors.append(f"{probe.file}:{probe.line}: {wrong}")
+        warnings = list(compiled.warnings)
+        views = {}
         for app in compiled.apps.values():
             if not app.trusted:
-                Planner(app, compiled, snapshot).check_forms()
-        warnings = list(compiled.warnings)
+                planner = Planner(app, compiled, snapshot)
+                planner.check_forms()
+                views[app.name] = planner.views()
+                pairs = view_rights.pairs_read(views[app.name], snapshot)
+                rows = await connection.fetch(view_rights.MISSING_RIGHTS, app.logins, *pairs)
+                warnings += view_rights.missing(app, map(tuple, rows), snapshot)
+        warnings += view_rights.refused(views)
         if len(needs.grants(compiled)) > 1 and await ledger.installed_subject_type(connection) is None:
             warnings.append(f"database {opened.database}: no consent ledger is in it: run `consentry consent setup`")
     return warnings

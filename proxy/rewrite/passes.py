@@ -42,6 +42,11 @@ class Passes:
             form = self._forms[table.key] = Form(self._app, table, relation, self._snapshot)
         return form
 
+    def views(self) -> list[View]:
+        """The views that the rules do not list and that read what they govern, those that are refused too."""
+        found = map(self._views.of, self._snapshot.relations.values())
+        return [view for view in found if view is not None]
+
     def view_text(self, view: View, locking: bool, calm: bool) -> str:
         """The sub-query that stands for a view, parentheses included. `calm`: nothing in it needs a fence."""
         key = (view.relation.key, locking, calm)

@@ -17,6 +17,7 @@ from proxy.rewrite.lex import Node, parse, tokens, without_constants
 from proxy.rewrite.locate import check_agreement
 from proxy.rewrite.passes import Passes
 from proxy.rewrite.result import REFUSED_TEXT, Effect, Plan, StatementInfo
+from proxy.rewrite.scope import View
 from proxy.rewrite.splice import Edit, splice
 from proxy.rewrite.statements import effects_of
 from proxy.rewrite.verify import Verifier
@@ -38,6 +39,10 @@ class Planner:
         """Builds the governed form of every relation of the app's; PgError where one cannot be built."""
         for table in self.app.tables.values():
             self._passes.form_of(table)
+
+    def views(self) -> list[View]:
+        """What the app has of each view that the rules do not list and that reads what they govern."""
+        return self._passes.views()
 
     def plan(
         self, query: bytes, path: SearchPath, parameter_types: tuple[int, ...] = (), encoding: str = "utf-8"

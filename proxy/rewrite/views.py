@@ -60,7 +60,10 @@ class _CannotExpandError(Exception):
 
 
 class _Made:
-    """What one output column is made of; or what all of them are made of."""
+    """What one output column is made of; or what all of them are made of.
+
+    `action` is `drop` or `deny` where anything in it is; a mask makes no difference: the value in it is the masked one.
+    """
 
     def __init__(self) -> None:
         self.action: Action = "show"
@@ -69,7 +72,7 @@ class _Made:
         self.denied: Denied | None = None
 
     def add(self, column: ReadColumn) -> None:
-        if column.action != "show" and self.action != "drop":
+        if column.action == "drop" or (column.action == "deny" and self.action == "show"):
             self.action = column.action
         self.disclosed |= dict.fromkeys(column.disclosed)
         self.policies |= dict.fromkeys(column.policies)

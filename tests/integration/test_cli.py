@@ -210,6 +210,25 @@ def test_check_warns_of_columns_that_are_not_listed(folder: Path, pg_server: PgS
     assert expected in ended.err
 
 
+def test_check_warns_of_views_that_an_app_cannot_read(folder: Path, pg_server: PgServer, database: str) -> None:
+    pg_server.run(
+        database,
+        "CREATE VIEW letters AS SELECT full_name FROM customers; GRANT SELECT ON letters TO mailco_batch, crm_app;"
+        "GRANT SELECT (full_name) ON customers TO crm_app; CREATE VIEW card_holders AS SELECT id FROM customers WHERE card_no > ''",
+    )
+    try:
+        ended = run("check")
+    finally:
+        pg_server.run(database, "DROP VIEW letters, card_holders; REVOKE ALL ON customers FROM crm_app")
+    assert ended.code == DONE
+    warned = [line for line in ended.err.splitlines() if "view" in line]
+    assert len(warned) == 2, ended.err
+    assert warned[0].startswith(
+        "warning: login mailco_batch of app mailco may read view public.letters, but not public.customers, which it reads"
+    )
+    assert warned[1].startswith("warning: view public.card_holders is refused to analytics, mailco: it needs a column")
+
+
 def test_check_of_a_slip_in_the_settings(folder: Path) -> None:
     change_settings(folder, lambda settings: settings.update(lissten="x", limits={"conections": 5}))
     ended = run("check")

@@ -1,0 +1,59 @@
+"""What `check` says of views that the rules do not list: which an app does not have, and which its logins cannot read.
+
+Such a view is read by its definition, hence with the rights of the app's login and not with those of the view's owner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from proxy.catalog.model import Snapshot
+from proxy.policy.table import AppPolicy
+from proxy.rewrite.scope import View
+
+# $1: logins; $2, $3: pairs of a view and a relation that it reads (oids). Rows: who may read the one and not the other.
+MISSING_RIGHTS = """
+SELECT r.rolname::text AS login, p.view, p.relation
+FROM pg_catalog.unnest($1::pg_catalog.text[]) AS l (name)
+JOIN pg_catalog.pg_roles AS r ON r.rolname = l.name
+CROSS JOIN ROWS FROM (pg_catalog.unnest($2::pg_catalog.oid[]), pg_catalog.unnest($3::pg_catalog.oid[]))
+           AS p (view, relation)
+WHERE pg_catalog.has_table_privilege(r.oid, p.view, 'SELECT')
+  AND NOT pg_catalog.has_any_column_privilege(r.oid, p.relation, 'SELECT')
+ORDER BY p.view, p.relation, r.rolname
+"""
+
+
+def pairs_read(views: Iterable[View], snapshot: Snapshot) -> tuple[list[int], list[int]]:
+    """Views, and beside each a relation that its definition reads in the end: the arguments of MISSING_RIGHTS."""
+    found = [
+        (view.relation.oid, oid)
+        for view in views
+        if view.refusal is None
+        for oid in view.relation.reads
+        if oid in snapshot.by_oid and snapshot.by_oid[oid].kind != "v"
+    ]
+    return [view for view, _ in found], [relation for _, relation in found]
+
+
+def missing(app: AppPolicy, rows: Iterable[tuple[str, int, int]], snapshot: Snapshot) -> Iterator[str]:
+    """A warning for each row of MISSING_RIGHTS."""
+    for login, view_oid, relation_oid in rows:
+        view, relation = snapshot.by_oid[view_oid], snapshot.by_oid[relation_oid]
+        yield (
+            f"login {login} of app {app.name} may read view {view.schema}.{view.name}, but not "
+            f"{relation.schema}.{relation.name}, which it reads: list the view in the rules "
+            "(its owner's rights count then), or grant the login SELECT"
+        )
+
+
+def refused(views: Mapping[str, Sequence[View]]) -> Iterator[str]:
+    """A warning for each view and reason for which apps (the keys) do not have it."""
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for app, every in views.items():
+        for view in every:
+            if view.refusal is not None:
+                name = f"{view.relation.schema}.{view.relation.name}"
+                reasons.setdefault((name, view.refusal.replace(f"app {app}", "the app")), []).append(app)
+    for (name, why), apps in sorted(reasons.items()):
+        yield f"view {name} is refused to {', '.join(sorted(apps))}: {why[0].lower()}{why[1:]}"
