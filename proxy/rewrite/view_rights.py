@@ -5,6 +5,7 @@ Such a view is read by its definition, hence with the rights of the app's login 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from proxy.catalog.model import Snapshot
@@ -54,6 +55,7 @@ def refused(views: Mapping[str, Sequence[View]]) -> Iterator[str]:
         for view in every:
             if view.refusal is not None:
                 name = f"{view.relation.schema}.{view.relation.name}"
-                reasons.setdefault((name, view.refusal.replace(f"app {app}", "the app")), []).append(app)
+                why = re.sub(rf"\bapp {re.escape(app)}\b", "the app", view.refusal, flags=re.IGNORECASE)
+                reasons.setdefault((name, why), []).append(app)
     for (name, why), apps in sorted(reasons.items()):
         yield f"view {name} is refused to {', '.join(sorted(apps))}: {why[0].lower()}{why[1:]}"

@@ -222,11 +222,12 @@ def test_check_warns_of_views_that_an_app_cannot_read(folder: Path, pg_server: P
         pg_server.run(database, "DROP VIEW letters, card_holders; REVOKE ALL ON customers FROM crm_app")
     assert ended.code == DONE
     warned = [line for line in ended.err.splitlines() if "view" in line]
-    assert len(warned) == 2, ended.err
+    assert len(warned) == 3, ended.err
     assert warned[0].startswith(
         "warning: login mailco_batch of app mailco may read view public.letters, but not public.customers, which it reads"
     )
     assert warned[1].startswith("warning: view public.card_holders is refused to analytics, mailco: it needs a column")
+    assert warned[2].startswith("warning: view public.letters is refused to analytics: the app has no column of it")
 
 
 def test_check_of_a_slip_in_the_settings(folder: Path) -> None:
