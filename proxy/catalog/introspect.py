@@ -13,9 +13,10 @@ from dataclasses import dataclass
 
 import asyncpg
 
-from proxy.catalog import queries
+from proxy.catalog import foreign, queries
 from proxy.catalog.extensions import HARMLESS_EXTENSIONS
-from proxy.catalog.model import Column, FunctionName, Relation, Snapshot
+from proxy.catalog.foreign import ForeignTypes
+from proxy.catalog.model import Column, Relation, Snapshot, UnnamedCall
 from proxy.catalog.raised import raised_texts
 from proxy.errors import ConsentryError
 
@@ -40,9 +41,11 @@ async def take_snapshot(connection: asyncpg.Connection) -> Snapshot:
             )
         version: int = facts["version"]
         classes = await connection.fetch(queries.RELATIONS)
+        type_rows = await connection.fetch(queries.TYPES)
+        foreign_types = ForeignTypes(type_rows, await connection.fetch(queries.IMPLICIT_CASTS))
         columns = _columns(
             await connection.fetch(queries.columns(version)),
-            _types(await connection.fetch(queries.TYPES), await connection.fetch(queries.LEAKPROOF)),
+            _types(type_rows, await connection.fetch(queries.LEAKPROOF), foreign_types),
         )
         primary, unique = _keys(await connection.fetch(queries.KEYS), columns)
         ancestors = _closure((r["child"], r["parent"]) for r in await connection.fetch(queries.INHERITS))
@@ -51,6 +54,16 @@ async def take_snapshot(connection: asyncpg.Connection) -> Snapshot:
         definitions = {r["oid"]: r["definition"] for r in await connection.fetch(queries.VIEW_DEFINITIONS)}
         functions = await connection.fetch(queries.FUNCTIONS)
         operators = await connection.fetch(queries.FOREIGN_OPERATORS, sorted(HARMLESS_EXTENSIONS))
+        own_functions, function_reads = foreign.reads(
+            await connection.fetch(queries.bodies(version), sorted(HARMLESS_EXTENSIONS)),
+            {(r["schema"], r["name"]): r["oid"] for r in classes if r["kind"] in "rpvmfS"},
+        )
+        behind_types = foreign.behind_types(
+            await connection.fetch(queries.BEHIND_TYPES, list(own_functions)),
+            foreign_types,
+            foreign_types.parts(await connection.fetch(queries.type_parts(version))),
+            own_functions,
+        )
         schemas = await connection.fetch(queries.SCHEMAS)
         raising = await connection.fetch(queries.RAISING)
         print_ = await _fingerprint(connection)
@@ -77,8 +90,10 @@ async def take_snapshot(connection: asyncpg.Connection) -> Snapshot:
         database=facts["database"],
         server_version=version,
         relations={relation.key: relation for relation in relations},
-        functions=_functions(functions),
-        foreign_operators=frozenset(r["name"] for r in operators),
+        functions=foreign.functions(functions, foreign_types),
+        foreign_operators=foreign.operators(operators, foreign_types),
+        foreign_types=behind_types,
+        function_reads=function_reads,
         schemas=frozenset(r["name"] for r in schemas),
         raised=formats,
         raised_constants=constants,
@@ -94,6 +109,21 @@ async def fingerprint(connection: asyncpg.Connection) -> str:
     """
     async with _one_moment(connection):
         return await _fingerprint(connection)
+
+
+async def unnamed_calls(connection: asyncpg.Connection) -> list[UnnamedCall]:
+    """The triggers, defaults, operators, casts, domains and the like that run foreign functions."""
+    async with _one_moment(connection):
+        (facts,) = await connection.fetch(queries.SERVER)
+        bodies = await connection.fetch(queries.bodies(facts["version"]), sorted(HARMLESS_EXTENSIONS))
+        rows = await connection.fetch(queries.UNNAMED_CALLS)
+    functions = {row["oid"]: (row["schema"], row["name"]) for row in bodies}
+    found = [
+        UnnamedCall(row["kind"], row["what"], row["relation"], functions[row["function"]])
+        for row in rows
+        if row["function"] in functions
+    ]
+    return list(dict.fromkeys(found))
 
 
 async def _fingerprint(connection: asyncpg.Connection) -> str:
@@ -122,9 +152,12 @@ class _Type:
     base_name: str
     category: str
     leakproof: bool
+    foreign: bool
 
 
-def _types(rows: list[asyncpg.Record], leakproof_rows: list[asyncpg.Record]) -> dict[int, _Type]:
+def _types(
+    rows: list[asyncpg.Record], leakproof_rows: list[asyncpg.Record], foreign_types: ForeignTypes
+) -> dict[int, _Type]:
     by_oid = {r["oid"]: r for r in rows}
     system = {r["name"]: r["oid"] for r in rows if r["system"]}
     leakproof = {r["type"] for r in leakproof_rows if r["leakproof"]}
@@ -138,7 +171,9 @@ def _types(rows: list[asyncpg.Record], leakproof_rows: list[asyncpg.Record]) -> 
             compared = system["anyenum"]
         elif base["system"] and base["name"] in _COMPARED_AS:
             compared = system[_COMPARED_AS[base["name"]]]
-        types[row["oid"]] = _Type(base["name"], base["category"], compared in leakproof)
+        types[row["oid"]] = _Type(
+            base["name"], base["category"], compared in leakproof, foreign_types.holds(row["oid"])
+        )
     return types
 
 
@@ -158,6 +193,7 @@ def _columns(rows: list[asyncpg.Record], types: dict[int, _Type]) -> dict[int, d
             has_default=has_default,
             generated=generated,
             leakproof=its_type.leakproof,
+            foreign=its_type.foreign,
         )
     return columns
 
@@ -206,10 +242,3 @@ def _closure(edges: Iterable[tuple[int, int]]) -> dict[int, tuple[int, ...]]:
                 waiting.extend(direct.get(oid, ()))
         closed[start] = tuple(sorted(reached))
     return closed
-
-
-def _functions(rows: list[asyncpg.Record]) -> dict[str, tuple[FunctionName, ...]]:
-    functions: dict[str, list[FunctionName]] = defaultdict(list)
-    for row in rows:
-        functions[row["name"]].append(FunctionName(row["schema"], row["extension"], row["takes_row"]))
-    return {name: tuple(every) for name, every in functions.items()}

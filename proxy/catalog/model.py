@@ -9,6 +9,10 @@ from dataclasses import dataclass, field
 # S sequence, t toast, c composite type, i/I index.
 
 
+MOST_ARGUMENTS = 100  # FUNC_MAX_ARGS
+# Types, functions and operators are *foreign* where neither PostgreSQL nor a harmless extension made them.
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """One live (not dropped) user column of a relation, or a system column with number < 0."""
@@ -24,6 +28,7 @@ class Column:
     has_default: bool = False
     generated: bool = False  # GENERATED ALWAYS AS (...): cannot be written
     leakproof: bool = False  # all btree comparison operators (= < > <= >= <>) of the type with itself are leakproof
+    foreign: bool = False  # its type, through domains and arrays, is not PostgreSQL's nor a harmless extension's
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +60,36 @@ class Relation:
 
 @dataclass(frozen=True, slots=True)
 class FunctionName:
-    """All overloads of one name in one schema that one extension (or none) owns."""
+    """All overloads of one name in one schema that one extension (or none) owns, and that the same calls may reach."""
 
     schema: str
     extension: str | None
     takes_row: bool  # an overload has exactly one argument of a composite or pseudo type: `t.f` may call it
+    least: int = 0  # how many arguments a call of it has
+    most: int = MOST_ARGUMENTS
+    foreign: bool = False  # an argument takes nothing but a value of a foreign type (or a constant without type)
+    takes_string: bool = False  # the first argument's type is of the category of strings
+    makes_range: bool = False  # the constructor of a range type, which PostgreSQL made with the type
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignOperator:
+    """An operator that is not PostgreSQL's own nor a harmless extension's."""
+
+    schema: str
+    function: tuple[str, str]  # (schema, name) of what it runs
+    operands: int
+    foreign: int  # how many of its operands take nothing but a value of a foreign type (or a constant without type)
+
+
+@dataclass(frozen=True, slots=True)
+class UnnamedCall:
+    """A foreign function that runs without a statement's naming it: `kind` `what` (a trigger, a cast) runs it."""
+
+    kind: str
+    what: str
+    relation: int  # the oid of the relation that it stands on, or 0
+    function: tuple[str, str]  # (schema, name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +97,13 @@ class SearchPath:
     """What unqualified names mean in one session.
 
     `schemas`: effective schemas in order as current_schemas(true) gives them, without the temp schema;
-    `temporary`: names of the relations in this session's temp schema.
+    `temporary`: names of the relations in this session's temp schema;
+    `foreign`: those of them that may have a column of a foreign type.
     """
 
     schemas: tuple[str, ...] = ("pg_catalog", "public")
     temporary: frozenset[str] = frozenset()
+    foreign: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +114,12 @@ class Snapshot:
     server_version: int  # server_version_num
     relations: Mapping[tuple[str, str], Relation]
     functions: Mapping[str, tuple[FunctionName, ...]]
-    foreign_operators: frozenset[str] = frozenset()  # operator names defined outside pg_catalog and known extensions
+    foreign_operators: Mapping[str, tuple[ForeignOperator, ...]] = field(default_factory=dict)
+    # (schema, name) of each foreign type -> (schema, name) of the foreign functions that run with it unseen: in its
+    # casts, its domain's checks, its input and output, its comparisons.
+    foreign_types: Mapping[tuple[str, str], tuple[tuple[str, str], ...]] = field(default_factory=dict)
+    # (schema, name) of each foreign function -> the relations that its body reads (see `bodies`); None: anything.
+    function_reads: Mapping[tuple[str, str], tuple[int, ...] | None] = field(default_factory=dict)
     schemas: frozenset[str] = frozenset()
     raised: tuple[str, ...] = ()  # formats of the messages that functions of the database raise (RAISE, `%` a value)
     raised_constants: tuple[str, ...] = ()  # constants of the other options of RAISE: hints, names of constraints

@@ -5,6 +5,8 @@ Temp schemas (pg_temp_N, pg_toast_temp_N) are left out everywhere: they belong t
 
 from __future__ import annotations
 
+from proxy.catalog.model import MOST_ARGUMENTS
+
 # Schemas whose name begins with pg_ are the server's own, so the pattern cannot hide a schema of a user's.
 _NO_TEMP = r"NOT (n.nspname LIKE 'pg\_temp\_%' OR n.nspname LIKE 'pg\_toast\_temp\_%')"
 
@@ -63,10 +65,20 @@ ORDER BY a.attrelid, a.attnum
 
 
 TYPES = """
-SELECT t.oid, t.typname::text AS name, t.typtype::text AS kind, t.typbasetype AS base, t.typcategory::text AS category,
-       t.typnamespace = 'pg_catalog'::pg_catalog.regnamespace AS system
-FROM pg_catalog.pg_type t
+SELECT t.oid, t.typname::text AS name, n.nspname::text AS schema, t.typtype::text AS kind, t.typbasetype AS base,
+       t.typelem AS element, t.typcategory::text AS category, t.typlen AS length,
+       t.typnamespace = 'pg_catalog'::pg_catalog.regnamespace AS system,
+       (SELECT e.extname::text FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid
+        WHERE d.classid = 'pg_catalog.pg_type'::pg_catalog.regclass AND d.objid = t.oid AND d.deptype = 'e'
+          AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass
+          AND t.typnamespace <> 'pg_catalog'::pg_catalog.regnamespace) AS extension
+FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
 """
+
+# Types to which a value of another type becomes by itself.
+IMPLICIT_CASTS = (
+    "SELECT c.castsource AS source, c.casttarget AS target FROM pg_catalog.pg_cast c WHERE c.castcontext = 'i'"
+)
 
 # Per type with a default btree operator class: whether = < > <= >= and <> (the negator of =) are all leakproof.
 LEAKPROOF = """
@@ -111,24 +123,30 @@ FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamesp
 WHERE c.relkind IN ('v', 'm') AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND {_NO_TEMP}
 """
 
+_EXTENSION_OF_FUNCTION = """LEFT JOIN pg_catalog.pg_depend d
+    ON d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objid = p.oid
+    AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass AND d.deptype = 'e'
+LEFT JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid"""
+
 # `t.f` calls f(t) where f can be called with one argument that a row fits: defaults and VARIADIC count.
 FUNCTIONS = f"""
-SELECT p.proname::text AS name, n.nspname::text AS schema, e.extname::text AS extension,
-       pg_catalog.bool_or(t.oid IS NOT NULL AND p.pronargs > 0
+SELECT p.proname::text, n.nspname::text, e.extname::text,
+       t.oid IS NOT NULL AND p.pronargs > 0
            AND (p.pronargs - p.pronargdefaults <= 1 OR (p.pronargs = 2 AND p.provariadic <> 0))
            AND (t.typtype = 'c' OR b.typtype = 'c'
                 OR t.typname IN ('record', 'any', 'anyelement', 'anynonarray', 'anycompatible', 'anycompatiblenonarray')
-           )) AS takes_row
+           ),
+       (p.pronargs - p.pronargdefaults)::int4, CASE WHEN p.provariadic <> 0 THEN {MOST_ARGUMENTS} ELSE p.pronargs END,
+       COALESCE(t.typcategory = 'S', false),
+       l.lanname = 'internal' AND p.prosrc ~ '^(multi)?range_constructor[0-3]$',
+       CASE WHEN n.nspname <> 'pg_catalog' THEN p.proargtypes::oid[] END
 FROM pg_catalog.pg_proc p
 JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+JOIN pg_catalog.pg_language l ON l.oid = p.prolang
 LEFT JOIN pg_catalog.pg_type t ON t.oid = p.proargtypes[0]
 LEFT JOIN pg_catalog.pg_type b ON b.oid = t.typbasetype
-LEFT JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objid = p.oid
-      AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass AND d.deptype = 'e'
-LEFT JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid
+{_EXTENSION_OF_FUNCTION}
 WHERE {_NO_TEMP}
-GROUP BY 1, 2, 3
-ORDER BY 1, 2, 3
 """
 
 RAISING = f"""
@@ -140,13 +158,136 @@ WHERE p.prosrc ~* '\\mraise\\M' AND {_NO_TEMP}
 """
 
 FOREIGN_OPERATORS = f"""
-SELECT DISTINCT o.oprname::text AS name
+SELECT o.oprname::text AS name, n.nspname::text AS schema, pn.nspname::text AS function_schema,
+       p.proname::text AS function, o.oprleft AS lefthand, o.oprright AS righthand
 FROM pg_catalog.pg_operator o
 JOIN pg_catalog.pg_namespace n ON n.oid = o.oprnamespace
+LEFT JOIN pg_catalog.pg_proc p ON p.oid = o.oprcode
+LEFT JOIN pg_catalog.pg_namespace pn ON pn.oid = p.pronamespace
 LEFT JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_operator'::pg_catalog.regclass AND d.objid = o.oid
       AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass AND d.deptype = 'e'
 LEFT JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid
 WHERE n.nspname <> 'pg_catalog' AND {_NO_TEMP} AND (e.extname IS NULL OR NOT e.extname = ANY ($1::text[]))
+ORDER BY o.oid
+"""
+
+
+def bodies(version: int) -> str:
+    """Foreign functions with their bodies, and what pg_depend says that they need. Standard bodies are since 14."""
+    standard = "p.prosqlbody IS NOT NULL" if version >= 140000 else "false"
+    needs = """ARRAY(SELECT r.refobjid FROM pg_catalog.pg_depend r
+             WHERE r.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND r.objid = p.oid
+               AND r.refclassid = 'pg_catalog.{}'::pg_catalog.regclass)"""
+    return f"""
+SELECT p.oid, n.nspname::text AS schema, p.proname::text AS name, l.lanname::text AS language, p.prosrc AS source,
+       {standard} AS standard, {needs.format("pg_class")} AS relations, {needs.format("pg_proc")}
+         || CASE WHEN p.prokind = 'a' THEN
+                 (SELECT ARRAY[a.aggtransfn, a.aggfinalfn, a.aggcombinefn, a.aggmtransfn, a.aggminvtransfn,
+                               a.aggmfinalfn]::oid[]
+                  FROM pg_catalog.pg_aggregate a WHERE a.aggfnoid = p.oid) ELSE '{{}}' END AS functions,
+       p.prokind = 'a' AS aggregate
+FROM pg_catalog.pg_proc p
+JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+JOIN pg_catalog.pg_language l ON l.oid = p.prolang
+{_EXTENSION_OF_FUNCTION}
+WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'consentry') AND {_NO_TEMP}
+  AND (e.extname IS NULL OR NOT e.extname = ANY ($1::text[]))
+"""
+
+
+# Functions that run wherever a value of a type is made, cast or compared. Only foreign ones are of interest.
+BEHIND_TYPES = """
+SELECT x.type, x.function FROM (
+    SELECT t.oid AS type, f.oid AS function
+    FROM pg_catalog.pg_type t CROSS JOIN LATERAL
+         (VALUES (t.typinput::oid), (t.typoutput::oid), (t.typreceive::oid), (t.typsend::oid), (t.typmodin::oid),
+                 (t.typmodout::oid)) AS f(oid)
+    UNION SELECT r.rngtypid, f.oid FROM pg_catalog.pg_range r
+          CROSS JOIN LATERAL (VALUES (r.rngcanonical::oid), (r.rngsubdiff::oid)) AS f(oid)
+    UNION SELECT k.contypid, COALESCE(o.oprcode::oid, d.refobjid) FROM pg_catalog.pg_constraint k
+          JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass AND d.objid = k.oid
+          LEFT JOIN pg_catalog.pg_operator o
+               ON d.refclassid = 'pg_catalog.pg_operator'::pg_catalog.regclass AND o.oid = d.refobjid
+          WHERE k.contypid <> 0 AND d.refclassid IN
+                ('pg_catalog.pg_operator'::pg_catalog.regclass, 'pg_catalog.pg_proc'::pg_catalog.regclass)
+    UNION SELECT f.oid, c.castfunc FROM pg_catalog.pg_cast c
+          CROSS JOIN LATERAL (VALUES (c.castsource), (c.casttarget)) AS f(oid) WHERE c.castfunc <> 0
+    UNION SELECT c.opcintype, s.amproc::oid FROM pg_catalog.pg_opclass c
+          JOIN pg_catalog.pg_amproc s ON s.amprocfamily = c.opcfamily AND s.amproclefttype = c.opcintype
+    UNION SELECT c.opcintype, o.oprcode::oid FROM pg_catalog.pg_opclass c
+          JOIN pg_catalog.pg_amop s ON s.amopfamily = c.opcfamily AND s.amoplefttype = c.opcintype
+          JOIN pg_catalog.pg_operator o ON o.oid = s.amopopr
+) x WHERE x.function = ANY ($1::oid[])
+"""
+
+
+def _needed(kind: str, classes: str, what: str, relation: str, rows: str) -> str:
+    """Functions, and those of operators, that pg_depend says an object of pg_catalog.`classes` (`x`) needs."""
+    return f"""
+SELECT '{kind}', {what}, {relation}, COALESCE(o.oprcode::oid, d.refobjid) FROM {rows}
+JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.{classes}'::pg_catalog.regclass AND d.objid = x.oid
+LEFT JOIN pg_catalog.pg_operator o
+     ON d.refclassid = 'pg_catalog.pg_operator'::pg_catalog.regclass AND o.oid = d.refobjid
+WHERE d.refclassid IN ('pg_catalog.pg_operator'::pg_catalog.regclass, 'pg_catalog.pg_proc'::pg_catalog.regclass)"""
+
+
+# What runs functions that no statement names: its kind, its name, the relation that it stands on, the function.
+UNNAMED_CALLS = f"""
+SELECT kind, what, relation, function FROM (
+SELECT 'trigger' AS kind, t.tgname::text AS what, t.tgrelid AS relation, t.tgfoid::oid AS function
+FROM pg_catalog.pg_trigger t WHERE NOT t.tgisinternal
+UNION ALL SELECT 'event trigger', e.evtname::text, 0::oid, e.evtfoid::oid FROM pg_catalog.pg_event_trigger e
+UNION ALL {
+    _needed(
+        "default of column",
+        "pg_attrdef",
+        "a.attname::text",
+        "x.adrelid",
+        "pg_catalog.pg_attrdef x JOIN pg_catalog.pg_attribute a ON a.attrelid = x.adrelid AND a.attnum = x.adnum",
+    )
+}
+UNION ALL {_needed("constraint", "pg_constraint", "x.conname::text", "x.conrelid", "pg_catalog.pg_constraint x")}
+  AND x.conrelid <> 0
+UNION ALL {
+    _needed("domain", "pg_constraint", "x.contypid::pg_catalog.regtype::text", "0::oid", "pg_catalog.pg_constraint x")
+} AND x.contypid <> 0
+UNION ALL {_needed("row security policy", "pg_policy", "x.polname::text", "x.polrelid", "pg_catalog.pg_policy x")}
+UNION ALL {
+    _needed(
+        "index",
+        "pg_class",
+        "x.relname::text",
+        "i.indrelid",
+        "pg_catalog.pg_class x JOIN pg_catalog.pg_index i ON i.indexrelid = x.oid",
+    )
+}
+UNION ALL SELECT 'cast', c.castsource::pg_catalog.regtype || ' to ' || c.casttarget::pg_catalog.regtype, 0::oid,
+       c.castfunc
+FROM pg_catalog.pg_cast c
+UNION ALL SELECT 'operator', o.oid::pg_catalog.regoperator::text, 0::oid, f.oid
+FROM pg_catalog.pg_operator o
+CROSS JOIN LATERAL (VALUES (o.oprcode::oid), (o.oprrest::oid), (o.oprjoin::oid)) AS f(oid)
+UNION ALL SELECT 'operator class', c.opcname::text, 0::oid, s.amproc::oid
+FROM pg_catalog.pg_opclass c JOIN pg_catalog.pg_amproc s ON s.amprocfamily = c.opcfamily
+UNION ALL SELECT 'type', t.oid::pg_catalog.regtype::text, 0::oid, f.oid
+FROM pg_catalog.pg_type t LEFT JOIN pg_catalog.pg_range r ON r.rngtypid = t.oid
+CROSS JOIN LATERAL (VALUES (t.typinput::oid), (t.typoutput::oid), (r.rngcanonical::oid), (r.rngsubdiff::oid)) AS f(oid)
+) x
+WHERE x.function IN (SELECT p.oid FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+                     WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'consentry') AND {_NO_TEMP})
+ORDER BY 1, 2, 3, 4
+"""
+
+
+def type_parts(version: int) -> str:
+    """What types are made of: a range of its subtype, a composite of its columns, a multirange (since 14) of ranges."""
+    multiranges = "UNION ALL SELECT r.rngmultitypid, r.rngtypid FROM pg_catalog.pg_range r" if version >= 140000 else ""
+    return f"""
+SELECT r.rngtypid AS type, r.rngsubtype AS part FROM pg_catalog.pg_range r {multiranges}
+UNION ALL
+SELECT t.oid, a.atttypid FROM pg_catalog.pg_type t
+JOIN pg_catalog.pg_class c ON c.oid = t.typrelid AND c.relkind = 'c'
+JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 """
 
 
@@ -204,6 +345,8 @@ SELECT pg_catalog.md5(pg_catalog.concat_ws('/',
     )
 } WHERE i.indisunique AND i.indisvalid),
     (SELECT {_sum("pg_catalog.pg_constraint k JOIN live c ON c.oid = k.conrelid", "k.oid", "k.xmin")}),
+    (SELECT {_sum("pg_catalog.pg_constraint k", "k.oid", "k.xmin")} WHERE k.contypid <> 0),
+    (SELECT {_sum("pg_catalog.pg_cast o", "o.oid", "o.xmin")}),
     (SELECT {_sum("pg_catalog.pg_operator o", "o.oid", "o.xmin")}),
     (SELECT {_sum("pg_catalog.pg_amop o", "o.oid", "o.xmin")}),
     (SELECT {_sum("pg_catalog.pg_opclass o", "o.oid", "o.xmin")}),

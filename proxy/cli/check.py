@@ -72,8 +72,9 @@ async def _against_database(opened: Opened, errors: list[str]) -> list[str]:
     import asyncpg
 
     from proxy.catalog.connect import connected
-    from proxy.catalog.introspect import take_snapshot
+    from proxy.catalog.introspect import take_snapshot, unnamed_calls
     from proxy.consent import ledger, needs
+    from proxy.policy.lint_functions import lint_functions
     from proxy.policy.probe import probes
     from proxy.rewrite import view_rights
     from proxy.rewrite.plan import Planner
@@ -103,6 +104,7 @@ async def _against_database(opened: Opened, errors: list[str]) -> list[str]:
                 rows = await connection.fetch(view_rights.MISSING_RIGHTS, app.logins, *pairs)
                 warnings += view_rights.missing(app, map(tuple, rows), snapshot)
         warnings += view_rights.refused(views)
+        warnings += lint_functions(compiled, snapshot, await unnamed_calls(connection))
         if len(needs.grants(compiled)) > 1 and await ledger.installed_subject_type(connection) is None:
             warnings.append(f"database {opened.database}: no consent ledger is in it: run `consentry consent setup`")
     return warnings

@@ -115,6 +115,16 @@ DEFINITION_FUNCTIONS = frozenset(
     """.split()
 )
 
+# Operator classes that an app may name for an index of a temp table, without their schema.
+INDEX_CLASSES = frozenset(
+    "text_pattern_ops varchar_pattern_ops bpchar_pattern_ops text_ops varchar_ops jsonb_ops jsonb_path_ops array_ops "
+    "gin_trgm_ops gist_trgm_ops inet_ops int4_ops int8_ops numeric_ops date_ops timestamptz_ops uuid_ops "
+    "range_ops".split()
+)
+
+# They make a value of the type that a text names, and say whether it can be made.
+TYPE_READERS = frozenset({"pg_input_is_valid", "pg_input_error_info"})
+
 # They take a relation and tell its size: allowed for relations that the app has whole.
 SIZE_FUNCTIONS = frozenset({"pg_relation_size", "pg_table_size", "pg_total_relation_size", "pg_indexes_size"})
 

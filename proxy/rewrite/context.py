@@ -36,6 +36,7 @@ class Context:
     edits: list[Edit] = field(default_factory=list)
     disclosed: dict[Disclosure, None] = field(default_factory=dict)
     policies: dict[str, None] = field(default_factory=dict)
+    foreign_values: bool = True  # values of foreign types may stand in the statement; check_functions finds out
     _starts: list[int] = field(default_factory=list)
     _uses: dict[int, list[tuple[ColumnUse, Source, bool]]] | None = None
 
@@ -73,6 +74,14 @@ class Context:
     def position(self, start: int) -> int | None:
         """A byte offset as the 1-based character position of an error; None for what is not in the text."""
         return None if start < 0 else len(self.raw[:start].decode("utf-8", "replace")) + 1
+
+    def app_has_whole(self, oid: int) -> bool:
+        """Whether the app may read all of a relation, as it is."""
+        relation = self.snapshot.by_oid.get(oid)
+        if relation is None:
+            return False
+        table = self.app.tables.get(relation.key)
+        return table.plain if table is not None else relation.key in self.app.open_tables
 
     # -- refusals ---------------------------------------------------------------------------------------------------
 

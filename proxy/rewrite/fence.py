@@ -111,7 +111,16 @@ class Fences:
                 return False
             if columns[0].type_oid != columns[1].type_oid:  # type: ignore[union-attr]
                 return False
-        return "=" not in self.snapshot.foreign_operators
+            if self._may_be_foreign("=", columns[0]):
+                return False
+        return True
+
+    def _may_be_foreign(self, operator: str, column: Column | None) -> bool:
+        """Whether a comparison with a column of a built-in type may be another than PostgreSQL's own: its own is exact
+        where the other side is of the same type or a constant without one, so two foreign sides never fit.
+        """
+        found = self.snapshot.foreign_operators.get(operator, ())
+        return bool(found) and (column is None or column.foreign or any(o.foreign != 2 for o in found))
 
     def _bare(self, part: object) -> bool:
         """Only columns and constants, named or not."""
@@ -156,7 +165,7 @@ class Fences:
 
     def _comparison(self, node: Node) -> bool:
         operator = _operator(node)
-        if operator is None or operator in self.snapshot.foreign_operators:
+        if operator is None:
             return False
         if "lexpr" not in node or "rexpr" not in node:  # a prefix operator
             return False
@@ -165,18 +174,20 @@ class Fences:
             case "AEXPR_OP":
                 if operator not in COMPARISONS:
                     return False
-                return self._pair(left, right) or self._pair(right, left)
+                return self._pair(left, right, (operator,)) or self._pair(right, left, (operator,))
             case "AEXPR_IN":
-                return all(self._pair(left, item, columns=False) for item in right["List"]["items"])
+                items = right["List"]["items"]
+                return all(self._pair(left, item, (operator,), columns=False) for item in items)
             case "AEXPR_BETWEEN" | "AEXPR_NOT_BETWEEN":
-                return not self.snapshot.foreign_operators & {"<", ">", "<=", ">="} and all(
-                    self._pair(left, item, columns=False) for item in right["List"]["items"]
-                )
+                items = right["List"]["items"]
+                return all(self._pair(left, item, ("<", ">", "<=", ">="), columns=False) for item in items)
         return False
 
-    def _pair(self, left: Node, right: Node, columns: bool = True) -> bool:
+    def _pair(self, left: Node, right: Node, operators: tuple[str, ...], columns: bool = True) -> bool:
         column = self._known_column(left)
         if column is None or not column.leakproof:
+            return False
+        if any(self._may_be_foreign(operator, column) for operator in operators):
             return False
         if columns and "ColumnRef" in right:
             other = self._known_column(right)

@@ -2,39 +2,59 @@
 
 from __future__ import annotations
 
+import re
+
 from proxy.errors import PgError, undefined_table
-from proxy.rewrite.allowed import GRAMMAR_FUNCTIONS, HARMLESS_EXTENSIONS, REFUSED_FUNCTION_PREFIXES, REFUSED_FUNCTIONS
+from proxy.rewrite.allowed import (
+    GRAMMAR_FUNCTIONS,
+    HARMLESS_EXTENSIONS,
+    INDEX_CLASSES,
+    REFUSED_FUNCTION_PREFIXES,
+    REFUSED_FUNCTIONS,
+    TYPE_READERS,
+)
 from proxy.rewrite.context import Context
 from proxy.rewrite.lex import Node
+from proxy.rewrite.reach import Reach, foreign_type, type_names
 from proxy.rewrite.scope import column_fields
 from proxy.rewrite.settings import CHECKED, check_setting, split_identifiers
 
-_OPERATOR_FIELDS = {"A_Expr": "name", "SubLink": "operName", "SortBy": "useOp"}
+_BETWEEN = {
+    "AEXPR_BETWEEN": ("<=", ">="),
+    "AEXPR_BETWEEN_SYM": ("<=", ">="),
+    "AEXPR_NOT_BETWEEN": ("<", ">"),
+    "AEXPR_NOT_BETWEEN_SYM": ("<", ">"),
+}
 
 
 def check_functions(context: Context) -> None:
-    """Raises the refusal of the first call, operator or `t.f` that may reach a function which the app must not run."""
+    """Raises the refusal of the first call, operator, type or `t.f` behind which a function may stand that the app must
+    not run.
+    """
+    reach = Reach.of(context.analysis, context.snapshot, context.path, context.app, context.fences.parameter_types)
+    context.foreign_values = reach.values
     for call in context.analysis.functions:
         names = [part["String"]["sval"] for part in call["funcname"]]
         start = call.get("location", 0)
-        check_function(context, names, start)
+        _check_function(context, reach, names, call)
         if names[-1] == "set_config":
             _check_set_config(context, call, start)
         elif names[-1] == "nextval":
             _check_sequence(context, call, start)
+        elif names[-1] in TYPE_READERS:
+            _check_type_reader(context, call, start)
     if context.snapshot.foreign_operators:
-        _check_operators(context)
+        _check_operators(context, reach)
+    _check_types(context)
     _check_attributes(context)
 
 
-def check_function(context: Context, names: list[str], start: int) -> None:
-    """One function name, qualified or not."""
-    name = names[-1]
+def _check_function(context: Context, reach: Reach, names: list[str], call: Node) -> None:
+    name, start = names[-1], call.get("location", 0)
     schema = names[-2] if len(names) > 1 else None
     shown = ".".join(names)
-    candidates = context.snapshot.functions_named(name, schema, context.path)
-    for function in candidates:
-        if (function.schema, name) in context.app.functions:
+    for function in reach.functions(names, call):
+        if (function.schema, name) in context.app.functions or function.makes_range:
             continue
         if function.schema == "pg_catalog" or function.extension in HARMLESS_EXTENSIONS:
             if name not in REFUSED_FUNCTIONS and not name.startswith(REFUSED_FUNCTION_PREFIXES):
@@ -51,7 +71,9 @@ def check_function(context: Context, names: list[str], start: int) -> None:
             f"functions: {{allow: [{function.schema}.{name}]}}.",
             start,
         )
-    if not candidates and not (schema in (None, "pg_catalog") and name in GRAMMAR_FUNCTIONS):
+    if context.snapshot.functions_named(name, schema, context.path):
+        return
+    if not (schema in (None, "pg_catalog") and name in GRAMMAR_FUNCTIONS):
         raise PgError(f"function {shown} does not exist", "42883", position=context.position(start))
 
 
@@ -96,21 +118,84 @@ def _check_set_config(context: Context, call: Node, start: int) -> None:
         raise error
 
 
-def _check_operators(context: Context) -> None:
+def _check_operators(context: Context, reach: Reach) -> None:
     for kind, node in context.analysis.nodes:
-        field = _OPERATOR_FIELDS.get(kind)
-        names = node.get(field, []) if field else []
-        for part in names[-1:]:
-            name = part.get("String", {}).get("sval", "")
-            schema = names[0]["String"]["sval"] if len(names) > 1 else None
-            if name in context.snapshot.foreign_operators and schema != "pg_catalog":
-                raise context.refuse(
-                    f"permission denied for operator {name}",
-                    "A user-defined operator of this name exists. Write OPERATOR(pg_catalog."
-                    + name
-                    + ") for the built-in one.",
-                    node.get("location", -1),
-                )
+        if kind == "A_Expr":
+            operands = [node[side] for side in ("lexpr", "rexpr") if side in node]
+            for name in _BETWEEN.get(node["kind"], ()):
+                _check_operator(context, reach, [name], operands, node)
+            if node["kind"] not in _BETWEEN:
+                _check_operator(context, reach, _words(node["name"]), operands, node)
+        elif kind == "SubLink" and ("operName" in node or node["subLinkType"] == "ANY_SUBLINK"):
+            names = _words(node["operName"]) if "operName" in node else ["="]
+            _check_operator(context, reach, names, [node["testexpr"], _UNKNOWN], node)
+        elif kind == "SortBy" and "useOp" in node:
+            _check_operator(context, reach, _words(node["useOp"]), [node["node"], node["node"]], node)
+        elif kind == "CaseExpr" and "arg" in node:
+            _check_operator(context, reach, ["="], [node["arg"], _UNKNOWN], node)
+        elif kind == "JoinExpr" and (node.get("isNatural") or "usingClause" in node):
+            _check_operator(context, reach, ["="], [{}, {}], node)
+
+
+_UNKNOWN: Node = {"ParamRef": {}}  # an operand of which nothing is known
+
+
+def _words(nodes: list[Node]) -> list[str]:
+    return [part["String"]["sval"] for part in nodes]
+
+
+def _check_operator(context: Context, reach: Reach, names: list[str], operands: list[Node], node: Node) -> None:
+    *schemas, name = names
+    if schemas == ["pg_catalog"]:
+        return
+    for operator in reach.operators(name, operands):
+        if (not schemas or operator.schema == schemas[-1]) and operator.function not in context.app.functions:
+            raise context.refuse(
+                f"permission denied for operator {name}",
+                f"A user-defined operator of this name may be meant. Write OPERATOR(pg_catalog.{name}) for the "
+                f"built-in one. The rules can let app {context.app.name} use it: "
+                f"functions: {{allow: [{'.'.join(operator.function)}]}}.",
+                node.get("location", -1),
+            )
+
+
+def _check_types(context: Context) -> None:
+    """A type runs functions when its values are made, cast or compared: those that read data need to be allowed."""
+    for names in type_names(context.analysis):
+        _check_type(context, names)
+    for kind, node in context.analysis.nodes:
+        if kind == "IndexElem" and "opclass" in node:
+            *schemas, name = _words(node["opclass"])
+            if schemas != ["pg_catalog"] and (schemas or name not in INDEX_CLASSES):
+                raise context.unsupported(f"operator class {name} is not supported", "Leave it out.")
+
+
+def _check_type(context: Context, names: list[str], start: int = -1) -> None:
+    key = foreign_type(names, context.snapshot, context.path)
+    for function in context.snapshot.foreign_types[key] if key is not None else ():
+        reads = context.snapshot.function_reads.get(function, ())
+        if function in context.app.functions or (reads is not None and all(map(context.app_has_whole, reads))):
+            continue
+        raise context.refuse(
+            f"permission denied for type {names[-1]}",
+            f"Its casts or checks run function {'.'.join(function)}, which may read what the rules hide. The rules can "
+            f"let app {context.app.name} call it: functions: {{allow: [{'.'.join(function)}]}}.",
+            start,
+        )
+
+
+def _check_type_reader(context: Context, call: Node, start: int) -> None:
+    """pg_input_is_valid() makes a value of the type that a text names."""
+    dangerous = [key for key, functions in context.snapshot.foreign_types.items() if functions]
+    if not dangerous:
+        return
+    texts = [a.get("A_Const", {}).get("sval", {}).get("sval") for a in call.get("args", ())]
+    if len(texts) != 2 or texts[1] is None:
+        raise context.refuse("the type must be given to pg_input_is_valid() as a constant", start=start)
+    words = set(re.findall(r"\w+", texts[1].lower())) | set(re.findall(r"\w+", texts[1]))
+    for schema, name in dangerous:
+        if words & {name, name.removeprefix("_")} or not words:
+            _check_type(context, [schema, name], start)
 
 
 def _check_attributes(context: Context) -> None:

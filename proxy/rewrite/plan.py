@@ -86,7 +86,7 @@ class Planner:
                 check_agreement(text, found, context.statement, context.analysis.nodes, begin, end)
             edits += context.edits
             contexts.append(context)
-            path = self._path_after(context.statement, path, begun, last=number == len(statements) - 1)
+            path = self._path_after(context, path, begun, last=number == len(statements) - 1)
         spliced = splice(text, edits)
         self._verifier.verify(text, spliced.text, contexts[0].path if contexts else path, parameter_types)
         rewritten = bool(edits)
@@ -105,10 +105,11 @@ class Planner:
             edits=() if shown else tuple(edits),
         )
 
-    def _path_after(self, statement: Node, path: SearchPath, begun: SearchPath, *, last: bool) -> SearchPath:
+    def _path_after(self, context: Context, path: SearchPath, begun: SearchPath, *, last: bool) -> SearchPath:
         """What names mean for the next statement of the same text. `begun`: what they meant before the text."""
         if last:
             return path
+        statement = context.statement
         ((kind, fields),) = statement.items()
         if kind == "TransactionStmt" and path is not begun and fields["kind"] not in _OPENING:
             raise feature_not_supported(
@@ -122,7 +123,9 @@ class Planner:
             )
         relation = fields.get("relation") if kind == "CreateStmt" else fields.get("into", {}).get("rel")
         if relation is not None and not fields.get("if_not_exists"):
-            return SearchPath(path.schemas, path.temporary | {relation["relname"]})
+            name = {relation["relname"]}
+            foreign = path.foreign | name if context.foreign_values else path.foreign
+            return SearchPath(path.schemas, path.temporary | name, foreign)
         if any(effect.kind == "temporary" for effect in effects_of(statement)):
             raise feature_not_supported(
                 "a statement that may change which temp tables exist must be the last of its query",

@@ -20,6 +20,7 @@ from postgast import PgQueryError, scan
 from postgast.pg_query_pb2 import Token as TokenKind
 
 from proxy.catalog.model import SearchPath
+from proxy.rewrite.allowed import TYPE_READERS
 from proxy.rewrite.lex import Node, parse
 from proxy.rewrite.result import Plan
 from proxy.rewrite.scope import every_node
@@ -33,7 +34,7 @@ _SCONST: Final = TokenKind.Value("SCONST")
 _NUMBERS: Final = frozenset((TokenKind.Value("ICONST"), TokenKind.Value("FCONST")))
 _TAGS: Final = frozenset(("SelectStmt", "InsertStmt", "UpdateStmt", "DeleteStmt"))
 # Calls of which a constant decides whether they are allowed.
-_DECIDING: Final = frozenset(("set_config", "nextval"))
+_DECIDING: Final = TYPE_READERS | {"set_config", "nextval"}
 _STRANGE: Final = {"s": "'consentry constant {}'", "i": "19{:08}", "b": "7719{:011}", "n": "0.7719{:07}"}
 _FOUND: Final = re.compile(r"'consentry constant (\d+)'|\b19(\d{8})\b|\b7719(\d{11})\b|\b0\.7719(\d{7})\b")
 

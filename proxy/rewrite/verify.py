@@ -66,6 +66,7 @@ class Verifier:
             raise feature_not_supported(
                 "EXECUTE behind a statement that changes what names mean", "Send the statements separately."
             )
+        names.begin(before, types)
         walk = Walk(self._rights, self._forms, names, inner, Parameters(types, inner), holds(before, "lockingClause"))
         if kind in _QUERIES:
             walk.query(before, after, None, {})
@@ -153,3 +154,5 @@ def _note_effects(statement: Node, names: Names) -> None:
         names.temporary_changed = True
     if made is not None:
         (names.unsure if body.get("if_not_exists") else names.created).add(made["relname"])
+        if names.foreign_values:
+            names.made_foreign.add(made["relname"])

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from proxy.catalog.model import Column, Relation
 from proxy.errors import PgError
 from proxy.policy.table import GovernedTable
+from proxy.rewrite.verify_foreign import compares_by_itself
 from proxy.rewrite.verify_names import DefinitionNames, Names
 from proxy.rewrite.verify_scope import Columns, Level, Source, renamed
 from proxy.rewrite.verify_tree import Node, flattened, holds
@@ -293,6 +294,8 @@ class LeakProof:
             first = columns[0] if columns else None
             if len(columns) < 2 or first is None or not all(_comparable(first, column) for column in columns[1:]):
                 return False
+            if not compares_by_itself(self._names.rights.snapshot, ("=",), first):
+                return False
         return "quals" not in body or self._expression(body["quals"], Level(level.parent, level.ctes, sides))
 
     def _relation(self, body: Node, level: Level) -> bool:
@@ -359,18 +362,21 @@ class LeakProof:
             return False
         operator = name[0]["String"]["sval"]
         if kind == "AEXPR_OP" and operator in _COMPARISONS:
-            return self._compared(body["lexpr"], body["rexpr"], level)
+            return self._compared(body["lexpr"], (operator,), body["rexpr"], level)
         if kind == "AEXPR_IN" or (kind in ("AEXPR_BETWEEN", "AEXPR_NOT_BETWEEN")):
+            operators = (operator,) if kind == "AEXPR_IN" else ("<", ">", "<=", ">=")
             values = body["rexpr"].get("List", {}).get("items", ())
-            return bool(values) and all(self._compared(body["lexpr"], value, level) for value in values)
+            return bool(values) and all(self._compared(body["lexpr"], operators, value, level) for value in values)
         return False
 
-    def _compared(self, left: Node, right: Node, level: Level) -> bool:
+    def _compared(self, left: Node, operators: tuple[str, ...], right: Node, level: Level) -> bool:
         first, second = self._column(left, level), self._column(right, level)
+        column, other = (first, right) if first is not None else (second, left)
+        if column is None or not compares_by_itself(self._names.rights.snapshot, operators, column):
+            return False
         if first is not None and second is not None:
             return _comparable(first, second)
-        column, other = (first, right) if first is not None else (second, left)
-        return column is not None and column.leakproof and _value_fits(other, column, self._parameters)
+        return column.leakproof and _value_fits(other, column, self._parameters)
 
     def _column(self, node: Node, level: Level) -> Column | None:
         """The column that an expression is; None where it is none, or cannot be told."""

@@ -7,9 +7,9 @@ snapshot; what depends on the session (its search path, its temp relations) is a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from proxy.catalog.model import FunctionName, Relation, SearchPath, Snapshot
 from proxy.errors import PgError, feature_not_supported, insufficient_privilege, undefined_table
@@ -18,10 +18,24 @@ from proxy.rewrite.allowed import (
     DEFINITION_FUNCTIONS,
     GRAMMAR_FUNCTIONS,
     HARMLESS_EXTENSIONS,
+    INDEX_CLASSES,
     REFUSED_FUNCTION_PREFIXES,
     REFUSED_FUNCTIONS,
+    TYPE_READERS,
 )
 from proxy.rewrite.result import SystemCatalog
+from proxy.rewrite.verify_foreign import (
+    arguments_of,
+    bodies,
+    operator_functions,
+    overloads,
+    own_call,
+    own_oid,
+    type_name,
+    types_in_text,
+    types_meant,
+    untyped,
+)
 from proxy.rewrite.verify_tree import Node, strings
 from proxy.rewrite.verify_views import is_harmless, lost_columns
 
@@ -39,6 +53,9 @@ _JSON_CALLS = (
 
 # A qualified name in a text, as regclass reads it, where that is plain.
 _REGCLASS = re.compile(r"""(?:([A-Za-z_][A-Za-z0-9_$]*|"[^"]+")\.)?([A-Za-z_][A-Za-z0-9_$]*|"[^"]+")""")
+
+# Where values of a foreign type come from.
+_SOURCES = frozenset({"RangeVar", "relation", "rel", "FuncCall", "TypeName", "typeName"})
 
 Meaning = Literal["cte", "temporary", "same", "form", "view", "system"]
 
@@ -153,9 +170,17 @@ class Rights:
         if relation["relname"] in self.reserved:
             raise insufficient_privilege(f"a temp table must not be called {relation['relname']}")
 
+    def has_whole(self, oid: int) -> bool:
+        """Whether the app sees all of a relation, as it is."""
+        relation = self._by_oid.get(oid)
+        if relation is None:
+            return False
+        table = self.app.tables.get(relation.key)
+        return self.is_plain(table, relation) if table is not None else relation.key in self.app.open_tables
+
     def may_call(self, name: str, function: FunctionName) -> bool:
         """Whether the rules let the app call these overloads."""
-        if (function.schema, name) in self.app.functions:
+        if (function.schema, name) in self.app.functions or function.makes_range:
             return True
         if function.schema == _OWN_SCHEMA:
             return False
@@ -174,7 +199,7 @@ class Names:
 
     def __init__(self, rights: Rights, path: SearchPath) -> None:
         if "pg_catalog" not in path.schemas:
-            path = SearchPath(("pg_catalog", *path.schemas), path.temporary)
+            path = SearchPath(("pg_catalog", *path.schemas), path.temporary, path.foreign)
         self.rights = rights
         self.path = path
         self._snapshot = rights.snapshot
@@ -182,7 +207,9 @@ class Names:
         self.unsure: set[str] = set()  # ... may make
         self.path_changed = False  # an earlier statement of the text changes the search path
         self.temporary_changed = False  # ... may take away temp relations
-        self._calls: dict[tuple[str, ...], str | None] = {}
+        self.made_foreign: set[str] = set()  # of both, what may have a column of a foreign type
+        self.foreign_values = True  # a value of a foreign type may stand in the statement: see `begin`
+        self._calls: dict[tuple[object, ...], str | None] = {}
 
     # -- relations ------------------------------------------------------------------------------------------------
 
@@ -302,14 +329,48 @@ class Names:
 
     # -- functions, operators, types --------------------------------------------------------------------------------
 
-    def call(self, name: list[Node]) -> str | None:
-        """Refuses a call that the app may not make. Its name where all that it can reach is PostgreSQL's own."""
-        parts = tuple(strings(name))
-        if parts not in self._calls:
-            self._calls[parts] = self._call(parts)
-        return self._calls[parts]
+    def begin(self, statement: Node, types: Sequence[int]) -> None:
+        """The next statement: whether a value of a foreign type may stand in it."""
+        self._calls.clear()
+        self.foreign_values = own_oid(types) or any(
+            self._brings_foreign_values(kind, body) for kind, body in bodies(statement, _SOURCES)
+        )
 
-    def _call(self, parts: tuple[str, ...]) -> str | None:
+    def _brings_foreign_values(self, kind: str, body: Node) -> bool:
+        if kind == "FuncCall":
+            *schema, name = strings(body["funcname"])
+            every = self._snapshot.functions_named(name, schema[-1] if schema else None, self.path)
+            return own_call(overloads(every, arguments_of(body), True))
+        if "relname" in body:
+            schema_name: str | None = body.get("schemaname")
+            name = body["relname"]
+            if self.path_changed or name in self.unsure:
+                return True
+            if name in self.created:
+                return name in self.made_foreign
+            if self._snapshot.is_temporary(name, schema_name, self.path):
+                return name in self.path.foreign or name not in self.path.temporary
+            relation = self._snapshot.resolve(name, schema_name, self.path)
+            return relation is not None and any(column.foreign for column in relation.columns)
+        return bool(types_meant(self._snapshot, type_name(body), self.path.schemas)) if "names" in body else False
+
+    def call(self, body: Node, foreign_values: bool = False) -> str | None:
+        """Refuses a call that the app may not make. Its name where all that it can reach is PostgreSQL's own.
+
+        `foreign_values`: where it stands, a value of a foreign type may be, beside those of the statement.
+        """
+        foreign_values = foreign_values or self.foreign_values
+        parts = tuple(strings(body["funcname"]))
+        arguments = arguments_of(body)
+        key = (parts, len(arguments), any(map(untyped, arguments)), foreign_values)
+        if key not in self._calls:
+            self._calls[key] = self._call(parts, arguments, foreign_values)
+        if parts[-1] in TYPE_READERS:
+            for found in types_in_text(self._snapshot, arguments[1] if len(arguments) == 2 else {}):
+                self._check_behind(found)
+        return self._calls[key]
+
+    def _call(self, parts: tuple[str, ...], arguments: list[Node], foreign_values: bool) -> str | None:
         name = parts[-1]
         schema = parts[-2] if len(parts) > 1 else None
         shown = ".".join(parts)
@@ -317,13 +378,14 @@ class Names:
             raise feature_not_supported(f"cross-database references are not implemented: {shown}")
         if schema is None and self.path_changed:
             raise _send_separately(name)
-        candidates = self._snapshot.functions_named(name, schema, self.path)
-        if not candidates:
+        every = self._snapshot.functions_named(name, schema, self.path)
+        if not every:
             if name not in GRAMMAR_FUNCTIONS or schema not in (None, "pg_catalog"):
                 raise PgError(f"function {shown} does not exist", "42883")
             if name == "system_user" and self._snapshot.server_version < 160000:
                 raise feature_not_supported("system_user is a name of PostgreSQL 16 and later")
             return name
+        candidates = overloads(every, arguments, foreign_values)
         for function in candidates:
             if not self.rights.may_call(name, function):
                 raise insufficient_privilege(
@@ -358,7 +420,30 @@ class Names:
         if found.key not in self.rights.app.open_tables:
             raise insufficient_privilege(f"permission denied for sequence {name}")
 
-    def row_type(self, name: list[str]) -> None:
+    def type_named(self, name: list[str]) -> None:
+        """Refuses a type of which the app must not make values."""
+        if self.path_changed and len(name) == 1 and name[0] not in self.rights.builtin_types:
+            raise _send_separately(name[0])
+        for key in types_meant(self._snapshot, name, self.path.schemas):
+            self._check_behind(key)
+        self._row_type(name)
+
+    def _check_behind(self, key: tuple[str, str]) -> None:
+        """A type's casts, checks and comparisons run functions: they must read nothing that the app does not have."""
+        for function in self._snapshot.foreign_types[key]:
+            reads = self._snapshot.function_reads.get(function)
+            if function not in self.rights.app.functions and (
+                reads is None or not all(self.rights.has_whole(oid) for oid in reads)
+            ):
+                raise insufficient_privilege(f"permission denied for type {key[1]}")
+
+    def operator_class(self, name: list[Node]) -> None:
+        """Refuses an operator class behind which functions of the user's may stand."""
+        parts = strings(name)
+        if parts[:-1] != ["pg_catalog"] and (len(parts) > 1 or parts[-1] not in INDEX_CLASSES):
+            raise feature_not_supported(f"operator class {parts[-1]}")
+
+    def _row_type(self, name: list[str]) -> None:
         """Refuses a type that is the row of a relation which the app does not have whole: its columns would show."""
         if not name or len(name) > 2 or name[0] == "pg_catalog" or name[0] in self.rights.builtin_types:
             return
@@ -380,19 +465,22 @@ class Names:
                 if function.takes_row and not self.rights.may_call(word, function):
                     raise insufficient_privilege(f"permission denied for function {word}")
 
-    def operator(self, name: list[Node]) -> None:
-        """Refuses operators behind which a function of the user's may stand."""
+    def operator(self, name: list[Node], operands: Sequence[Any]) -> None:
+        """Refuses an operator that may run a foreign function which the app may not call."""
         parts = strings(name)
         if parts[:-1] == ["pg_catalog"]:
             return
+        schema = parts[-2] if len(parts) > 1 else None
         for operator in _SPECIAL.get(parts[-1], parts[-1:]):
-            self.operator_named(operator)
+            self.operator_named(operator, operands, schema)
 
-    def operator_named(self, operator: str) -> None:
-        if operator in self._snapshot.foreign_operators:
-            raise insufficient_privilege(
-                f"permission denied for operator {operator}", hint="A user-defined operator has this name."
-            )
+    def operator_named(self, operator: str, operands: Sequence[Any], schema: str | None = None) -> None:
+        """`operator`, of which `None` is an operand of which nothing is known."""
+        for function in operator_functions(self._snapshot, operator, schema, operands, self.foreign_values):
+            if function not in self.rights.app.functions:
+                raise insufficient_privilege(
+                    f"permission denied for operator {operator}", hint="A user-defined operator has this name."
+                )
 
     def json_call(self, kind: str) -> None:
         """Refuses what this grammar takes for a call of SQL/JSON, and an older server for one of the user's
@@ -423,12 +511,12 @@ class DefinitionNames(Names):
         self._refuse_taken(name["relname"] if "schemaname" not in name else None)
         return super().source(name)
 
-    def call(self, name: list[Node]) -> str | None:
-        return self._session.call(name)
+    def call(self, body: Node, foreign_values: bool = False) -> str | None:
+        return self._session.call(body, foreign_values or self.foreign_values)
 
-    def row_type(self, name: list[str]) -> None:
+    def type_named(self, name: list[str]) -> None:
         self._refuse_taken(name[0] if len(name) == 1 else None)
-        super().row_type(name)
+        super().type_named(name)
 
     def _refuse_taken(self, word: str | None) -> None:
         if word in self._taken:

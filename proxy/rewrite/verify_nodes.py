@@ -84,12 +84,12 @@ class NodeWalk(ABC):
                 self._call(b, a, level)
                 return
             case "A_Expr":
-                self._names.operator(b["name"])
+                self._names.operator(b["name"], [b[side] for side in ("lexpr", "rexpr") if side in b])
             case "SubLink":
                 if "operName" in b:
-                    self._names.operator(b["operName"])
+                    self._names.operator(b["operName"], [b["testexpr"], None])
                 elif b["subLinkType"] == "ANY_SUBLINK":
-                    self._names.operator_named("=")
+                    self._names.operator_named("=", [b["testexpr"], None])
                 if b.get("operName") != a.get("operName"):
                     raise differs("an operator changed")
                 self.query(b["subselect"], a["subselect"], level, level.ctes)
@@ -97,7 +97,7 @@ class NodeWalk(ABC):
                 return
             case "SortBy":
                 if "useOp" in b:
-                    self._names.operator(b["useOp"])
+                    self._names.operator(b["useOp"], [b["node"], b["node"]])
             case "A_Indirection":
                 for part in b["indirection"]:
                     if "String" in part:
@@ -117,12 +117,14 @@ class NodeWalk(ABC):
             case "TypeName":
                 if a != b:
                     raise differs("a type changed")
-                self._names.row_type(strings(b.get("names", [])))
+                self._names.type_named(strings(b.get("names", [])))
                 return
             case "CaseExpr":
                 if "arg" in b:
-                    self._names.operator_named("=")
+                    self._names.operator_named("=", [b["arg"], None])
             case "IndexElem":
+                if "opclass" in b:
+                    self._names.operator_class(b["opclass"])
                 if "name" in b and level.guarded:
                     column: Node = {"ColumnRef": {"fields": [{"String": {"sval": b["name"]}}]}}
                     self._column(column, column, level)
@@ -151,7 +153,7 @@ class NodeWalk(ABC):
                 self._body_field(how, field, b, a, level)
 
     def _call(self, b: Node, a: Node, level: Level) -> None:
-        name = self._names.call(b["funcname"])
+        name = self._names.call(b)
         if strings(b["funcname"])[-1] == "set_config":
             check_set_config(b.get("args", []))
         elif strings(b["funcname"])[-1] == "nextval":

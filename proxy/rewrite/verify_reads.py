@@ -15,6 +15,7 @@ from proxy.rewrite.verify_views import definition_of, kept_items
 _BARRIER: Node = parse("SELECT * FROM x OFFSET 0")[0]["SelectStmt"]
 _INNER: Node = {"alias": {"aliasname": "_v"}, "subquery": None}
 _SAMPLING = frozenset({"system", "bernoulli"})
+_TYPED: Node = {"ColumnRef": {}}  # a column's value, as an operand
 _PLAIN_TAIL: Node = {key: parse("SELECT 1")[0]["SelectStmt"][key] for key in ("limitOption", "op")}
 _FENCE: Node = {key: parse("SELECT 1 OFFSET 0")[0]["SelectStmt"][key] for key in ("limitOption", "op", "limitOffset")}
 
@@ -123,7 +124,7 @@ class ReadWalk(NodeWalk):
         sides = [*left, *self._item(b["rarg"], a["rarg"], beside)]
         on = Level(level.parent, level.ctes, sides)
         if b.get("isNatural") or "usingClause" in b:
-            self._names.operator_named("=")
+            self._names.operator_named("=", [_TYPED, _TYPED])
         system = tuple(name for source in sides for name in source.system_columns)
         if b.get("isNatural") and system:
             raise differs("NATURAL JOIN of a form that shows a system column")
@@ -213,6 +214,7 @@ class ReadWalk(NodeWalk):
             view, definition_of(view), select.get("targetList", []), self._rights.lost(view)
         )
         names = DefinitionNames(self._names, ctes)
+        names.begin(definition, ())
         locking = self._locking or holds(definition, "lockingClause")
         walk = type(self)(self._rights, self._forms, names, definition, Parameters((), definition), locking)
         walk._proof = calm

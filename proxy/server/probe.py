@@ -29,7 +29,11 @@ _PINS = ", ".join(f"pg_catalog.set_config('{name}', '{value}', false)" for name,
 QUESTION: Final = (
     "SELECT pg_catalog.array_to_json(pg_catalog.current_schemas(true))::text, "
     "(SELECT pg_catalog.json_agg(c.relname)::text FROM pg_catalog.pg_class AS c "
-    "WHERE c.relnamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()), " + _PINS
+    "WHERE c.relnamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()), "
+    "(SELECT pg_catalog.json_agg(c.relname)::text FROM pg_catalog.pg_class AS c "
+    "WHERE c.relnamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema() "
+    "AND EXISTS (SELECT FROM pg_catalog.pg_attribute AS a WHERE a.attrelid OPERATOR(pg_catalog.=) c.oid "
+    "AND a.atttypid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid)), " + _PINS  # FirstNormalObjectId
 ).encode()
 
 _ASK = (
@@ -68,4 +72,5 @@ def search_path(row: list[bytes | None]) -> SearchPath:
     return SearchPath(
         tuple(name for name in schemas if not name.startswith("pg_temp_")),
         frozenset(temporary),
+        frozenset(json.loads(row[2] or b"[]")),
     )

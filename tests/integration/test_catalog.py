@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from proxy.catalog.introspect import fingerprint, take_snapshot
-from proxy.catalog.model import Relation, SearchPath, Snapshot
+from proxy.catalog.model import ForeignOperator, Relation, SearchPath, Snapshot
 from proxy.errors import ConsentryError
 from tests.servers import PgServer, snapshot_of
 
@@ -172,7 +172,7 @@ def test_functions(snapshot: Snapshot) -> None:
 
 
 def test_foreign_operators(snapshot: Snapshot) -> None:
-    assert snapshot.foreign_operators == {"==="}
+    assert snapshot.foreign_operators == {"===": (ForeignOperator("public", ("public", "same"), 2, 0),)}
 
 
 CHANGES = [

@@ -50,3 +50,114 @@ select nextval($1)
 
 select nextval('16423')
 -- refused 42P01 relation "16423" does not exist
+
+-- a function of the database's own that cannot be meant does not take away the built-in one of its name
+select lower(p.name), lower('A'), lower($1), round(id::numeric, 2), upper(name) from products p
+-- passes
+
+-- where it could be, it is refused
+select lower(grade) from grades
+-- refused 42501 permission denied for function lower
+
+select lower('low'::grade)
+-- refused 42501 permission denied for function lower
+
+select round($1, 2)
+-- refused 42501 permission denied for function round
+
+select upper('a', 'b')
+-- refused 42501 permission denied for function upper
+
+-- parameters: 16999
+select lower($1)
+-- refused 42501 permission denied for function lower
+
+-- a call of one of the rules' functions may give a value of any type
+select lower(x) from tax(1) x
+-- refused 42501 permission denied for function lower
+
+-- the schema says which is meant
+select pg_catalog.lower(grade::text) from grades
+-- passes
+
+-- the same for operators
+select 1 from products where id = 1 and name = 'x' and sku = $1 and id = any($2) and (id, sku) = (1, 'x') and -id < 0 and 'a' = 'b'
+-- passes
+
+select 1 from products join tickets using (id) where case id when 1 then true end and id in (select 2)
+-- passes
+
+select 1 from grades where grade = 'low'
+-- refused 42501 permission denied for operator =
+
+select 1 from grades join products using (id)
+-- refused 42501 permission denied for operator =
+
+select case grade when 'low' then 1 end from grades
+-- refused 42501 permission denied for operator =
+
+select 1 from products where id = 1 and 'low'::grade is null
+-- refused 42501 permission denied for operator =
+
+select 1 from grades where id operator(pg_catalog.=) 1
+-- passes
+
+select 1 # 'low'
+-- refused 42501 permission denied for operator #
+
+select 1 # 2, -1
+-- passes
+
+select - 'low'
+-- refused 42501 permission denied for operator -
+
+-- as mailer
+select id # $1 from products
+-- refused 42501 permission denied for operator #
+
+-- types whose casts and checks read what the app does not have
+select 'x'::carded
+-- refused 42501 permission denied for type carded
+
+select cast('x' as public.carded_too)
+-- refused 42501 permission denied for type carded_too
+
+select uncarded 'x'
+-- refused 42501 permission denied for type uncarded
+
+select 'x'::called
+-- refused 42501 permission denied for type called
+
+select 'x'::run
+-- refused 42501 permission denied for type run
+
+select '{x}'::carded[], row('x')::parcel
+-- refused 42501 permission denied for type
+
+select row('x')::parcel
+-- refused 42501 permission denied for type parcel
+
+select 1::cast_grade
+-- refused 42501 permission denied for type cast_grade
+
+prepare p(carded) as select $1
+-- refused 42501 permission denied for type carded
+
+create temp table t (a carded)
+-- refused 42501 permission denied for type carded
+
+select * from json_to_record('{}') as t(a carded)
+-- refused 42501 permission denied for type carded
+
+select pg_input_is_valid('x', 'carded')
+-- refused 42501 permission denied for type carded
+
+select pg_input_is_valid('x', $1)
+-- refused 42501 as a constant
+
+select pg_input_is_valid('x', 'integer'), 'x'::sku, 'low'::grade, span(1, 2), '[1,2)'::span
+-- passes
+
+-- an index of a temp table takes built-in operator classes
+create index on pg_temp.x (a my_ops)
+-- refused 0A000 operator class my_ops is not supported

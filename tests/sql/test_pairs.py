@@ -11,12 +11,15 @@ from pathlib import Path
 import pytest
 
 from proxy.catalog.model import SearchPath, Snapshot
+from proxy.errors import PgError
 from proxy.policy.compile import compile_rules
 from proxy.policy.load import load_rules
 from proxy.policy.table import CompiledRules
+from proxy.rewrite.catalogs import system_catalog
 from proxy.rewrite.forms import Form
 from proxy.rewrite.passes import Passes
 from proxy.rewrite.plan import Planner
+from proxy.rewrite.verify import Verifier
 from tests.servers import PgServer, snapshot_of
 
 HERE = Path(__file__).parent
@@ -142,3 +145,15 @@ def test_pair(pair: Pair, planners: dict[str, Planner], rules: CompiledRules, sn
     expected = pair.sent if pair.outcome == "passes" else expand(pair.expected, pair.app, rules, snapshot)
     assert plan.text.decode() == expected
     assert plan.rewritten == (pair.outcome == "becomes")
+
+
+REFUSED_FUNCTIONS = [p for p in PAIRS if p.file == "functions.sql" and p.outcome == "refused"]
+
+
+@pytest.mark.parametrize("pair", REFUSED_FUNCTIONS, ids=[f"{p.file}:{p.line}" for p in REFUSED_FUNCTIONS])
+def test_the_verifier_refuses_functions_by_itself(pair: Pair, rules: CompiledRules, snapshot: Snapshot) -> None:
+    app = rules.apps[pair.app]
+    verifier = Verifier(app, snapshot, system_catalog(app, snapshot))
+    with pytest.raises(PgError) as caught:
+        verifier.verify(pair.sent, pair.sent, SearchPath(("pg_catalog", *pair.path)), pair.parameters)
+    assert caught.value.sqlstate in ("42501", "42P01", "42883", "0A000"), caught.value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from proxy.catalog.model import Column, FunctionName, Relation, Snapshot
+from proxy.catalog.model import Column, ForeignOperator, FunctionName, Relation, Snapshot
 from proxy.policy.table import AppPolicy, GovernedColumn, GovernedTable, Mask, PolicyRef, RowPolicy, Treatment
 from proxy.rewrite.result import SystemCatalog
 from proxy.rewrite.verify import Verifier
@@ -60,7 +60,7 @@ SNAPSHOT = Snapshot(
     server_version=180000,
     relations={relation.key: relation for relation in RELATIONS},
     functions=FUNCTIONS,
-    foreign_operators=frozenset({"===", "="}),
+    foreign_operators={name: (ForeignOperator("public", ("public", "spy"), 2, 0),) for name in ("===", "=")},
     by_oid={relation.oid: relation for relation in RELATIONS},
 )
 PLAIN_OPERATORS = Snapshot(
