@@ -127,3 +127,37 @@ CREATE RULE inbox_rule AS ON DELETE TO public.inbox WHERE OLD.id = 99
 CREATE FUNCTION public.card_default() RETURNS text LANGUAGE sql STABLE AS $$ SELECT max(card) FROM public.people $$;
 CREATE TABLE public.defaulted (id int, body text DEFAULT public.card_default());   -- not in the rules
 CREATE POLICY a_policy ON public.secrets USING (word <> 'zqx7rlspolicy1');
+
+-- Functions that tell a card, behind what looks like something else.
+CREATE FUNCTION public.tell(person int) RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER AS $$
+DECLARE found text; BEGIN SELECT card INTO found FROM public.people WHERE id = person; RAISE NOTICE 'told: %', found; RETURN true; END $$;
+CREATE DOMAIN public.told AS int CHECK (public.tell(VALUE));
+CREATE DOMAIN public.told_again AS public.told;
+CREATE TYPE public.holder AS (id public.told);
+CREATE TYPE public.level AS ENUM ('3', '5');
+CREATE FUNCTION public.level_of(person int) RETURNS public.level LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN PERFORM public.tell(person); RETURN '3'; END $$;
+CREATE CAST (int AS public.level) WITH FUNCTION public.level_of(int) AS ASSIGNMENT;
+CREATE FUNCTION public.int_of(value public.level) RETURNS int LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN PERFORM public.tell(value::text::int); RETURN 3; END $$;
+CREATE CAST (public.level AS int) WITH FUNCTION public.int_of(public.level) AS IMPLICIT;
+CREATE FUNCTION public.same_level(a public.level, b public.level) RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN RETURN public.tell(a::text::int); END $$;
+CREATE OPERATOR public.= (FUNCTION = public.same_level, LEFTARG = public.level, RIGHTARG = public.level);
+CREATE FUNCTION public.beside(a int, b public.level) RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN RETURN public.tell(a); END $$;
+CREATE OPERATOR public.+ (FUNCTION = public.beside, LEFTARG = int, RIGHTARG = public.level);
+CREATE OPERATOR public.<-> (FUNCTION = public.beside, LEFTARG = int, RIGHTARG = public.level);
+CREATE FUNCTION public.initcap(value public.level) RETURNS text LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN PERFORM public.tell(value::text::int); RETURN 'x'; END $$;
+CREATE FUNCTION public.sign(value public.level) RETURNS int LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN PERFORM public.tell(value::text::int); RETURN 3; END $$;
+CREATE FUNCTION public.round(person int, VARIADIC rest text[]) RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN RETURN public.tell(person); END $$;
+CREATE FUNCTION public.levels_sum(state int, value public.level) RETURNS int LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN PERFORM public.tell(value::text::int); RETURN 3; END $$;
+CREATE AGGREGATE public.max(public.level) (SFUNC = public.levels_sum, STYPE = int, INITCOND = '0');
+CREATE FUNCTION public.compare_told(a text, b text) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN RAISE NOTICE 'told: %', (SELECT card FROM public.people WHERE id = 3); RETURN 0; END $$;
+CREATE OPERATOR CLASS public.told_ops FOR TYPE text USING btree AS FUNCTION 1 public.compare_told(text, text),
+    OPERATOR 1 <, OPERATOR 3 =, OPERATOR 5 >;

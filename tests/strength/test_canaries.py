@@ -31,6 +31,7 @@ CLASSES = (
     "shapes",
     "silent",
     "statements",
+    "unseen",
     "writing",
 )
 
