@@ -44,7 +44,7 @@ class Detector:
     def leaks(self, answer: Answer, sent: str) -> list[str]:
         """The markers in the answer that are neither the app's to see nor in what it sent."""
         raw = answer.raw
-        found = set(_find(raw))
+        found = set(find(raw))
         for kind, body in answer.messages:
             if kind == b"D":
                 for value in row(body):
@@ -94,7 +94,8 @@ def _binary_values(app: str) -> Iterator[tuple[bytes, str]]:
                     yield bytes.fromhex(value.replace("-", "")), f"binary {value}"
 
 
-def _find(raw: bytes) -> Iterator[str]:
+def find(raw: bytes) -> Iterator[str]:
+    """What looks like a marker: texts, UUIDs, numbers, dates; also backwards, in hex and in base64."""
     lower = raw.lower()
     for pattern in (_MARKER, _UUID):
         for text in pattern.findall(lower):

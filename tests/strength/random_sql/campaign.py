@@ -1,0 +1,232 @@
+"""Sends many statements as an app, and judges the answers: canaries, twins, reference meaning, and what was refused."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from random import Random
+from time import monotonic
+
+from tests.servers import PgServer
+from tests.strength import leaks, world
+from tests.strength.random_sql import comparing, copies
+from tests.strength.random_sql.catalog import Catalog
+from tests.strength.random_sql.making import Statement, Style
+from tests.strength.random_sql.sending import Connection, Reply
+from tests.strength.random_sql.statements import make_statement
+
+_MARKER = re.compile(r"zqx7[0-9a-z]{3,10}")
+# What the gateway says where its planner or its verifier fails: a defect, even where nothing leaks.
+STUMBLED = ("the statement could not be rewritten", "the statement's tree is not as expected")
+REFUSED = ("42501", "0A000")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """`what`: leak, twins, copy, error (SQLSTATEs that differ from the copy's), internal, hung, cut."""
+
+    what: str
+    app: str
+    seed: int
+    detail: str
+    text: str
+    statement: Statement | None = None
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.app}, seed {self.seed}\n{self.text}\n-- {self.detail}"
+
+
+@dataclass
+class Tally:
+    """`refused`: message -> how often the gateway refused what the copy answers; `excluded`: why what is not judged."""
+
+    sent: int = 0
+    valid: int = 0
+    filled: int = 0
+    seconds: float = 0.0
+    findings: list[Finding] = field(default_factory=list)
+    kinds: Counter[str] = field(default_factory=Counter)
+    errors: Counter[str] = field(default_factory=Counter)
+    refused: Counter[tuple[str, str]] = field(default_factory=Counter)
+    examples: dict[str, Finding] = field(default_factory=dict)  # the shortest
+    excluded: Counter[str] = field(default_factory=Counter)
+
+    def add(self, other: Tally) -> None:
+        self.sent += other.sent
+        self.valid += other.valid
+        self.filled += other.filled
+        self.seconds += other.seconds
+        self.findings += other.findings
+        for name in ("kinds", "errors", "refused", "excluded"):
+            getattr(self, name).update(getattr(other, name))
+        for message, example in other.examples.items():
+            self.example(message, example)
+
+    def example(self, message: str, finding: Finding) -> None:
+        if message not in self.examples or len(finding.text) < len(self.examples[message].text):
+            self.examples[message] = finding
+
+
+class Detector:
+    """Finds the markers that one app must not see. A random statement may put texts together that only look like one."""
+
+    def __init__(self, app: str) -> None:
+        self._detector = leaks.Detector(app)
+        hidden = set(_MARKER.findall(Path(world.HERE, "schema.sql").read_text("utf-8")))
+        for table, columns in world.CELLS.items():
+            for column in columns:
+                for row in range(1, world.ROWS[table] + 1):
+                    if world.treatment(app, table, column, row) != "show":
+                        for text in world.markers_of(world.value(table, column, row)):
+                            hidden.update(_MARKER.findall(text))
+        self._starts = {marker[:length] for marker in hidden for length in range(10, 15)}
+
+    def leaks(self, reply: Reply, sent: str) -> list[str]:
+        found = self._detector.leaks(reply.whole, sent)
+        if not found:
+            return []
+        said = sent + " " + " ".join(leaks.find(sent.encode()))
+        return [
+            m
+            for m in found
+            if m.removeprefix("binary ") not in said and (not m.startswith("zqx7") or m in self._starts)
+        ]
+
+
+@dataclass
+class Job:
+    """One app's statements. `checks`: of `canaries`, `twins`, `copy`."""
+
+    app: str
+    seeds: range
+    checks: tuple[str, ...]
+    kinds: str = ""
+    most_findings: int = 20
+
+
+@dataclass
+class Judge:
+    """Sends statements as one app to its databases. `copy_name`: where there is one."""
+
+    server: PgServer
+    port: int
+    last_oid: int
+    catalog: Catalog
+    checks: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        user = world.login(self.catalog.app)
+        self.base = Connection(self.port, user, world.base(self.catalog.app))
+        self.twin = Connection(self.port, user, world.twin(self.catalog.app))
+        self.copy = Connection(self.server.port, user, copies.name_of(self.catalog.app))
+        self.detector = Detector(self.catalog.app)
+
+    def close(self) -> None:
+        for connection in (self.base, self.twin, self.copy):
+            connection.close()
+
+    def judge(self, statement: Statement, tally: Tally) -> list[Finding]:
+        twins, copy = "twins" in self.checks, "copy" in self.checks
+        asked = [self.base, *([self.twin] if twins else []), *([self.copy] if copy else [])]
+        begun = [(connection, connection.begin(statement)) for connection in asked]
+        replies = [connection.receive(statement, counts) for connection, counts in begun]
+        base = replies[0]
+        text = str(statement)
+        found = [self._finding(what, detail, statement, text) for what, detail in self._alone(base, statement, text)]
+        code = base.code
+        tally.sent += 1
+        tally.kinds[statement.kind] += 1
+        tally.valid += not code
+        tally.filled += not code and base.rows > 0
+        if code:
+            tally.errors[code] += 1
+        if code in comparing.TIMED_OUT or any(r.code in comparing.TIMED_OUT for r in replies):
+            tally.excluded["timed out"] += 1
+            return found
+        if twins:
+            how: str | None
+            if statement.kind == "explain":
+                how = comparing.plans_differ(base, replies[1], self.last_oid)
+                tally.excluded["plan"] += how is None
+            else:
+                how = comparing.difference(base, replies[1], self.last_oid, statement.ordered)
+            if how:
+                found.append(self._finding("twins", how, statement, text))
+        if copy:
+            against = self._against_copy(base, replies[-1], statement, text, tally)
+            if against:
+                found.append(self._finding(*against, statement, text))
+        elif code in REFUSED:
+            self._refused(base, statement, text, tally)
+        return found
+
+    def _finding(self, what: str, detail: str, statement: Statement, text: str) -> Finding:
+        return Finding(what, self.catalog.app, statement.seed, detail, text, statement)
+
+    def _alone(self, reply: Reply, statement: Statement, text: str) -> list[tuple[str, str]]:
+        found = []
+        params = [value for step in statement.steps for value, _ in statement.spelling.spell(step).params]
+        sent = " ".join([text, *(p or "" for p in params)])
+        leaked = self.detector.leaks(reply, sent)
+        if leaked:
+            found.append(("leak", ", ".join(leaked[:5])))
+        for error in reply.whole.errors():
+            if error.get("C", "").startswith("XX") or error.get("M", "").startswith(STUMBLED):
+                found.append(("internal", f"{error.get('C')} {error.get('M')}"))
+        if reply.hung:
+            found.append(("hung", "no answer in time"))
+        elif reply.ended:
+            found.append(("cut", f"closed: {reply.message}"))
+        return found
+
+    def _refused(self, reply: Reply, statement: Statement, text: str, tally: Tally) -> None:
+        words = re.sub(r'"[^"]*"', '"…"', reply.message)
+        message = f"{reply.code} {words}".replace(f" app {self.catalog.app}", " app …")
+        tally.refused[self.catalog.app, message] += 1
+        tally.example(message, self._finding("refused", reply.message, statement, text))
+
+    def _against_copy(
+        self, base: Reply, copy: Reply, statement: Statement, text: str, tally: Tally
+    ) -> tuple[str, str] | None:
+        if base.code != copy.code:
+            if base.code in REFUSED:
+                if not copy.code:
+                    self._refused(base, statement, text, tally)
+                return None
+            if any(comparing.BY_PLAN.fullmatch(code) for code in (base.code, copy.code)):
+                tally.excluded["order"] += 1
+                return None
+            return (
+                "error",
+                f"{base.code or 'no error'} {base.message!r}, copy: {copy.code or 'no error'} {copy.message!r}",
+            )
+        if statement.kind == "explain":
+            return None
+        how = comparing.difference(base, copy, self.last_oid, statement.ordered, messages=False)
+        return ("copy", how) if how else None
+
+
+def run(server: PgServer, port: int, last_oid: int, catalog: Catalog, job: Job) -> Tally:
+    """All statements of the job; stops after `most_findings`."""
+    tally = Tally()
+    judge = Judge(server, port, last_oid, catalog, job.checks)
+    start = monotonic()
+    for seed in job.seeds:
+        statement = make_statement(catalog, seed, style_of(seed, job.checks), job.kinds)
+        tally.findings += judge.judge(statement, tally)
+        if len(tally.findings) >= job.most_findings:
+            break
+    tally.seconds = monotonic() - start
+    judge.close()
+    return tally
+
+
+def style_of(seed: int, checks: tuple[str, ...]) -> Style:
+    """Answers that are held against others must depend on nothing but the data; canaries alone may ask for anything."""
+    rng = Random(seed * 31 + 7)
+    style = Style(risky=rng.choice((0.0, 0.0, 0.02, 0.1)), wrong=rng.choice((0.0, 0.0, 0.003, 0.02)))
+    if "copy" in checks:
+        return replace(style, copy=True, risky=min(style.risky, 0.02), wrong=min(style.wrong, 0.003))
+    return style if "twins" in checks else replace(style, exact=rng.random() < 0.5)

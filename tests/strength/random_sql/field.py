@@ -1,0 +1,124 @@
+"""The field of a campaign: a server with the databases of all apps, their twins and copies; work spread over processes."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+
+from tests.servers import PgServer
+from tests.strength import world
+from tests.strength.random_sql import campaign, comparing, copies
+from tests.strength.random_sql.campaign import Finding, Job, Judge, Tally
+from tests.strength.random_sql.catalog import Catalog, learn
+from tests.strength.random_sql.shrink import shrink
+from tests.strength.starter import Gateway
+
+SHRUNK = 6  # findings of a process that are cut down; each takes a few hundred statements
+
+
+@dataclass
+class Field:
+    server: PgServer
+    last_oid: int
+    apps: Sequence[str]
+    catalogs: dict[str, Catalog] = field(default_factory=dict)
+
+
+def prepare(server: PgServer, apps: Sequence[str] = world.APPS, with_copies: bool = True) -> Field:
+    """Builds the databases and learns what each app finds in them."""
+    built = world.build(server, apps)
+    made = Field(server, built.last_oid, apps)
+    gateway = Gateway(server, built.databases, built.rules)
+    try:
+        for app in apps:
+            made.catalogs[app] = learn(server, gateway.port, app)
+            names = [world.base(app), world.twin(app)]
+            if with_copies:
+                names.append(copies.build(server, gateway.port, made.catalogs[app]))
+            for name in names:
+                comparing.level(server, name)
+    finally:
+        gateway.close()
+    return made
+
+
+def fight(
+    place: Field, count: int, checks: tuple[str, ...], kinds: str = "", first_seed: int = 1, workers: int = 0
+) -> Tally:
+    """`count` statements in all, spread over the apps, by as many processes as there are cores, each with a gateway."""
+    share = -(-count // len(place.apps))
+    jobs = [Job(app, range(first_seed, first_seed + share), checks, kinds) for app in place.apps]
+    workers = min(workers or os.cpu_count() or 1, len(jobs))
+    groups = [jobs[n::workers] for n in range(workers)]
+    address = (place.server.host, place.server.port, place.server.admin)
+    total = Tally()
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        for tally in pool.map(
+            _work, groups, [address] * workers, [place.last_oid] * workers, [place.catalogs] * workers
+        ):
+            total.add(tally)
+    return total
+
+
+def _work(jobs: Sequence[Job], address: tuple[str, int, str], last_oid: int, catalogs: dict[str, Catalog]) -> Tally:
+    """One process's part: its own gateway before its apps' databases."""
+    server = PgServer(*address)
+    names = tuple(name(job.app) for job in jobs for name in (world.base, world.twin))
+    gateway = Gateway(server, names, world.HERE / "rules.yaml")
+    total = Tally()
+    try:
+        for job in jobs:
+            total.add(campaign.run(server, gateway.port, last_oid, catalogs[job.app], job))
+        shortest = sorted(total.findings, key=lambda finding: len(finding.text))
+        total.findings = [
+            _shrunk(server, gateway.port, last_oid, catalogs, jobs[0].checks, f) for f in shortest[:SHRUNK]
+        ]
+        total.findings += shortest[SHRUNK:]
+        for message, example in total.examples.items() if "copy" in jobs[0].checks else ():
+            total.examples[message] = _shrunk(
+                server, gateway.port, last_oid, catalogs, jobs[0].checks, example, message
+            )
+        log = gateway.log()
+        if not gateway.alive() or "Traceback" in log:
+            at = max(log.find("Traceback"), 0)
+            total.findings.append(Finding("internal", jobs[0].app, 0, log[at : at + 3000], "the gateway's log"))
+    finally:
+        gateway.close()
+    return total
+
+
+def _shrunk(
+    server: PgServer,
+    port: int,
+    last_oid: int,
+    catalogs: dict[str, Catalog],
+    checks: tuple[str, ...],
+    finding: Finding,
+    refused: str = "",
+) -> Finding:
+    """The finding with its statement cut down; as it is where it does not come again. `refused`: by this message."""
+    if finding.statement is None:
+        return finding
+    judge = Judge(server, port, last_oid, catalogs[finding.app], checks)
+    found: list[Finding] = []
+
+    def fails(statement: campaign.Statement) -> bool:
+        tally = Tally()
+        same = [f for f in judge.judge(statement, tally) if f.what == finding.what]
+        if refused and refused in tally.examples:
+            same = [tally.examples[refused]]
+        found.extend(same)
+        return bool(same)
+
+    try:
+        if not fails(finding.statement):
+            return finding
+        small = shrink(finding.statement, fails)
+        fails(small)
+        return Finding(finding.what, finding.app, finding.seed, found[-1].detail, str(small))
+    finally:
+        judge.close()
