@@ -6,10 +6,11 @@ Source: PostgreSQL's parse_clause.c and analyze.c, whose order of looking things
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
 from proxy.catalog.model import Relation, SearchPath, Snapshot
 from proxy.errors import PgError, feature_not_supported
-from proxy.policy.table import AppPolicy
+from proxy.policy.table import AppPolicy, GovernedTable
 from proxy.rewrite.lex import Node
 from proxy.rewrite.scope import (
     STAR,
@@ -35,15 +36,27 @@ ViewOf = Callable[[Relation], View | None]
 DEFINITIONS = ("CreateStmt", "IndexStmt", "TruncateStmt")
 
 
+class KnowsViews(Protocol):
+    """What an app has of views that the rules do not list."""
+
+    def of(self, relation: Relation) -> View | None:
+        """A view as it is read; None for what is no such view."""
+
+    def written(self, relation: Relation) -> GovernedTable | View | None:
+        """A view as the target of a write; a View with the reason where it cannot be one; None for what is no such
+        view.
+        """
+
+
 def no_views(_: Relation) -> None:
     """For what knows of no views."""
 
 
 def analyse(
-    statement: Node, snapshot: Snapshot, path: SearchPath, app: AppPolicy, view_of: ViewOf = no_views
+    statement: Node, snapshot: Snapshot, path: SearchPath, app: AppPolicy, views: KnowsViews | None = None
 ) -> Analysis:
-    """The scopes of one statement's tree (a `{"SelectStmt": ...}`-like dict). `view_of`: what the app has of a view."""
-    walker = _Walker(snapshot, path, app, view_of)
+    """The scopes of one statement's tree (a `{"SelectStmt": ...}`-like dict)."""
+    walker = _Walker(snapshot, path, app, views)
     walker.result.nodes = every_node(statement)
     walker.statement(statement, None, {})
     result = walker.result
@@ -56,11 +69,11 @@ def analyse(
 
 
 class _Walker:
-    def __init__(self, snapshot: Snapshot, path: SearchPath, app: AppPolicy, view_of: ViewOf) -> None:
+    def __init__(self, snapshot: Snapshot, path: SearchPath, app: AppPolicy, views: KnowsViews | None) -> None:
         self.snapshot = snapshot
         self.path = path
         self.app = app
-        self.view_of = view_of
+        self.views = views
         self.result = Analysis()
         self.seen: set[int] = set()  # ids of the RangeVars that the walk came by
 
@@ -132,7 +145,7 @@ class _Walker:
             return None
         while arm.get("op", "SETOP_NONE") != "SETOP_NONE":
             arm = arm["larg"]
-        probe = _Walker(self.snapshot, self.path, self.app, self.view_of)
+        probe = _Walker(self.snapshot, self.path, self.app, self.views)
         return probe.select(arm, parent, ctes)
 
     def select(self, node: Node, parent: Level | None, ctes: Ctes) -> tuple[str, ...] | None:
@@ -349,7 +362,13 @@ class _Walker:
         temporary = self.snapshot.is_temporary(name, schema, self.path)
         relation = None if temporary else self.snapshot.resolve(name, schema, self.path)
         table = self.app.tables.get(relation.key) if relation is not None else None
-        view = self.view_of(relation) if relation is not None and table is None and role == "read" else None
+        view = None
+        if self.views is not None and relation is not None and table is None:
+            if role == "read":
+                view = self.views.of(relation)
+            elif role == "target":
+                written = self.views.written(relation)
+                view, table = (written, None) if isinstance(written, View) else (None, written)
         reference = Reference(node, role, relation, temporary, table, view)
         if relation is None and not temporary:
             self.result.unknown.append(node)

@@ -85,7 +85,7 @@ class Passes:
         path: SearchPath,
         parameter_types: tuple[int, ...],
     ) -> Context:
-        analysis = analyse(statement, self._snapshot, path, self._app, self._views.of)
+        analysis = analyse(statement, self._snapshot, path, self._app, self._views)
         return self._context_of(text, raw, found, statement, path, parameter_types, analysis)
 
     def _context_of(

@@ -9,6 +9,7 @@ from proxy.rewrite.verify_nodes import Ctes, differs
 from proxy.rewrite.verify_reads import ReadWalk
 from proxy.rewrite.verify_scope import Columns, Level, Source, Target
 from proxy.rewrite.verify_tree import Node, column_of, column_references, flattened, parse, strings
+from proxy.rewrite.verify_view_writes import written_view
 from proxy.rewrite.verify_write import check_assigned, check_deletable, implied_columns
 
 _FALSE = parse("SELECT false")[0]["SelectStmt"]["targetList"][0]["ResTarget"]["val"]
@@ -32,6 +33,15 @@ def _excluded(target: Target, b: Node, a: Node) -> Source:
 class WriteWalk(ReadWalk):
     """Statements that write."""
 
+    def _target_of(self, b: Node) -> Named:
+        named = self._names.target_or_view(b)
+        if named.why is None or named.relation is None:
+            return named
+        table = written_view(named.relation, self._names, self._forms)
+        if table is None:
+            raise named.why
+        return Named("same" if table.plain else "form", named.relation, table)
+
     def _guard(self, b: Node, named: Named) -> Target:
         """The target of which the app must not see everything."""
         table, relation = named.table, named.relation
@@ -53,7 +63,7 @@ class WriteWalk(ReadWalk):
         ctes = self._with(b, a, parent, ctes)
         if b["relation"] != a["relation"]:
             raise differs("another relation is written")
-        named = self._names.target(b["relation"])
+        named = self._target_of(b["relation"])
         if "selectStmt" in b:
             self.query(b["selectStmt"], a["selectStmt"], parent, ctes)
         elif "selectStmt" in a:
@@ -104,7 +114,7 @@ class WriteWalk(ReadWalk):
         ctes = self._with(b, a, parent, ctes)
         if b["relation"] != a["relation"]:
             raise differs("another relation is written")
-        named = self._names.target(b["relation"])
+        named = self._target_of(b["relation"])
         if named.table is not None:
             if kind == "DeleteStmt":
                 check_deletable(named.table)
@@ -167,7 +177,7 @@ class WriteWalk(ReadWalk):
         ctes = self._with(b, a, parent, ctes)
         if b["relation"] != a["relation"]:
             raise differs("another relation is written")
-        named = self._names.target(b["relation"])
+        named = self._target_of(b["relation"])
         if named.meaning == "form":
             raise feature_not_supported("MERGE into a relation of which a part is hidden")
         if named.table is not None:

@@ -167,10 +167,14 @@ class Forms:
             for attribute in row.consent:
                 found += flattened(_expression(subject.consent(attribute, "opt_in", exists)))
             if row.where is not None:
-                where = _expression(self._substituted(row.where))
+                where = self.condition(row.where)
                 own = _Owner(self._snapshot, relation, strings_of(subject.alias))
                 found += flattened(own.qualified(where, ()))
         return found
+
+    def condition(self, where: str) -> Node:
+        """The tree of a row policy's condition, as the DBA wrote it."""
+        return _expression(self._substituted(where))
 
     def _substituted(self, where: str) -> str:
         def replace(match: re.Match[str]) -> str:

@@ -238,19 +238,27 @@ class Names:
 
     def target(self, name: Node) -> Named:
         """What the target of a write means: no CTE, no system relation, no view of governed relations."""
+        named = self.target_or_view(name)
+        if named.why is not None:
+            raise named.why
+        return named
+
+    def target_or_view(self, name: Node) -> Named:
+        """The same; also a view that the rules do not list, with `why` it must not be written as it is."""
         relation_name, schema = self._parts(name)
         if not self.is_temporary(relation_name, schema) and self._system_key(relation_name, schema) is not None:
             raise insufficient_privilege(f"permission denied for table {relation_name}")
         named = self.source(name)
         relation = named.relation
-        if named.why is not None:
-            raise named.why
         if relation is not None and relation.rules:
             raise insufficient_privilege(f"permission denied for table {relation_name}: it has rewrite rules")
-        if relation is None or named.table is not None:
+        if relation is None or named.table is not None or named.why is not None:
             return named
-        if relation.kind in ("S", "m") or (relation.kind == "v" and self.rights.reads_governed(relation)):
-            raise insufficient_privilege(f"permission denied for {_KINDS[relation.kind]} {relation.name}")
+        denied = insufficient_privilege(f"permission denied for {_KINDS.get(relation.kind)} {relation.name}")
+        if relation.kind in ("S", "m"):
+            raise denied
+        if relation.kind == "v" and self.rights.reads_governed(relation):
+            return Named("view", relation, why=denied)
         return named
 
     def is_temporary(self, name: str, schema: str | None) -> bool:

@@ -11,13 +11,14 @@ from collections.abc import Callable
 
 from proxy.catalog.model import Relation, SearchPath, Snapshot
 from proxy.errors import PgError
-from proxy.policy.table import Action, AppPolicy
+from proxy.policy.table import Action, AppPolicy, GovernedTable
 from proxy.rewrite.analyse import analyse
 from proxy.rewrite.catalogs import readable_view
 from proxy.rewrite.fence import Fences
 from proxy.rewrite.lex import Node, Token, parse, tokens
 from proxy.rewrite.result import Disclosure
 from proxy.rewrite.scope import SYSTEM_SCHEMAS, Analysis, Denied, ReadColumn, Reference, View, owners, touched
+from proxy.rewrite.view_writes import CannotWriteError, written_table
 
 # What pg_get_viewdef's text was made under: names without a schema are of pg_catalog.
 VIEW_PATH = SearchPath(("pg_catalog",))
@@ -34,6 +35,7 @@ class Views:
         self._snapshot = snapshot
         self._check = check
         self._known: dict[int, View | None] = {}
+        self._written: dict[int, GovernedTable | View] = {}
 
     def of(self, relation: Relation) -> View | None:
         """What the app has of a view; None for what is no such view: listed, or read as it is."""
@@ -44,6 +46,35 @@ class Views:
             readable = readable_view(relation, self._app, self._snapshot)
             self._known[relation.oid] = None if readable else self._inspect(relation)
         return self._known[relation.oid]
+
+    def written(self, relation: Relation) -> GovernedTable | View | None:
+        """A view of what the rules govern as a table that is written; a View with the reason where it cannot be.
+
+        None for other relations.
+        """
+        if relation.kind != "v" or relation.schema in SYSTEM_SCHEMAS or relation.key in self._app.tables:
+            return None
+        if not any(table.key in self._app.tables for table in map(self._snapshot.by_oid.get, relation.reads) if table):
+            return None
+        if relation.oid not in self._written:
+            self._written[relation.oid] = View(relation, refusal="It reads itself.")
+            self._written[relation.oid] = self._as_written(relation)
+        return self._written[relation.oid]
+
+    def _as_written(self, relation: Relation) -> GovernedTable | View:
+        listing = f"List {relation.schema}.{relation.name} in the rules, or write to what it reads."
+        try:
+            return written_table(relation, self._app, self._snapshot, self._base_of_written)
+        except CannotWriteError as error:
+            return View(relation, refusal=f"{error} {listing}")
+        except PgError as error:
+            return View(relation, refusal=f"{error.message}. {listing}")
+
+    def _base_of_written(self, relation: Relation) -> GovernedTable | None:
+        inner = self._app.tables.get(relation.key) or self.written(relation)
+        if isinstance(inner, View):
+            raise CannotWriteError(f"It reads {relation.schema}.{relation.name}: {inner.refusal}")
+        return inner
 
     def _inspect(self, relation: Relation) -> View:
         listing = f"List {relation.schema}.{relation.name} in the rules."

@@ -22,7 +22,9 @@ CREATE VIEW documents AS SELECT id, row_to_json(c.*) AS doc FROM customers c;
 CREATE VIEW over_people AS SELECT * FROM people WHERE id > 0;
 CREATE VIEW inverse AS SELECT id, 1 / (id - 2) AS x FROM orders;
 CREATE VIEW guarded WITH (security_barrier) AS SELECT id, name FROM customers WHERE id < 2;
-GRANT SELECT ON ALL TABLES IN SCHEMA public TO PUBLIC;
+CREATE VIEW small AS SELECT id, name, phone, card_no FROM customers WHERE id < 10 WITH CHECK OPTION;
+CREATE VIEW recent AS SELECT id, customer_id, placed, note FROM orders;
+GRANT ALL ON ALL TABLES IN SCHEMA public TO PUBLIC;
 """
 
 
@@ -137,3 +139,31 @@ def test_names_of_the_session_do_not_get_into_a_definition(views: Enforcing) -> 
         assert rows.fetchall() == [(1, 9), (2, 9)]
         connection.execute("CREATE TEMP TABLE customers AS SELECT 3 AS id")
         assert connection.execute("SELECT count(*) FROM people").fetchone() == (2,)
+
+
+def test_a_view_that_chooses_rows_and_columns_is_written_as_what_it_shows(views: Enforcing) -> None:
+    with views.connect("partner") as connection:
+        assert connection.execute("UPDATE small SET name = 'Anne' WHERE phone = '51' RETURNING *").fetchall() == [
+            (1, "Anne", "51")
+        ]
+        assert connection.execute("INSERT INTO small VALUES (3, 'Cleo') RETURNING id, phone").fetchall() == [(3, None)]
+        with pytest.raises(errors.WithCheckOptionViolation) as raised:
+            connection.execute("INSERT INTO small VALUES (30, 'Zoe')")
+        assert raised.value.diag.message_detail is None
+        with pytest.raises(errors.InsufficientPrivilege):
+            connection.execute("UPDATE small SET phone = '1'")
+        with pytest.raises(errors.UndefinedColumn):
+            connection.execute("UPDATE small SET name = card_no")
+        assert connection.execute("DELETE FROM small WHERE id = 3").rowcount == 1
+    with views.connect("full") as connection:
+        assert connection.execute("SELECT name, phone FROM small ORDER BY id").fetchall() == [
+            ("Anne", "5551"),
+            ("Bob", "5552"),
+        ]
+
+
+def test_rows_that_are_hidden_are_not_written_through_a_view(views: Enforcing) -> None:
+    with views.connect("agent") as connection:
+        assert connection.execute("UPDATE recent SET placed = placed RETURNING id").fetchall() == [(1,)]
+        assert connection.execute("DELETE FROM recent WHERE note::int = 8").rowcount == 0
+        assert connection.execute("DELETE FROM recent WHERE id = 2").rowcount == 0

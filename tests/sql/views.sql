@@ -153,10 +153,49 @@ select x.c from v_orders as x(a, b, c)
 select * from v_orders tablesample system (10)
 -- refused 42809 TABLESAMPLE clause can only be applied to tables and materialized views
 
-update v_orders set name = 'x'
--- refused 42501 permission denied for relation "v_orders"
-
 -- EXPLAIN of row policies
 -- as agent
 explain select * from v_recent
 -- refused 42501 EXPLAIN would count rows of relation "v_recent" that app agent may not see
+
+-- a choice of rows and columns of one relation is written in place, governed as what it shows
+update w_people set name = 'x' where phone = '5' returning *
+-- becomes
+update w_people set name = 'x' where (((pg_catalog."right"(("w_people"."phone"), 2)))::text COLLATE pg_catalog."C") = '5' returning "w_people"."id", "w_people"."name", (((pg_catalog."right"(("w_people"."phone"), 2)))::text COLLATE pg_catalog."C") AS "phone"
+
+insert into w_people values (1, 'x') returning id
+-- becomes
+insert into w_people ("id", "name") values (1, 'x') returning id
+
+-- as agent
+delete from w_orders where remark::int = 5
+-- becomes
+delete from w_orders where ("w_orders"."placed" OPERATOR(pg_catalog.>) '2020-01-01'::pg_catalog.date) AND CASE WHEN ("w_orders"."placed" OPERATOR(pg_catalog.>) '2020-01-01'::pg_catalog.date) THEN ( remark::int = 5) ELSE FALSE END
+
+delete from w_nested
+-- passes
+
+-- as full
+update w_nested set name = 'x' where id = 1
+-- passes
+
+-- as mailer
+update w_people set name = 'x'
+-- refused 42501 permission denied to write column "name" of relation "w_people"
+
+update w_people set card_no = 'x'
+-- refused 42703 column "card_no" of relation "w_people" does not exist
+
+-- what would have to be asked of what it does not show, or is computed, or chooses by hidden values
+-- as agent
+update w_late set customer_id = 1
+-- refused 42501 permission denied for relation "w_late"
+
+update w_lower set id = 1
+-- refused 42501 permission denied for relation "w_lower"
+
+update w_cards set id = 1
+-- refused 42501 permission denied for relation "w_cards"
+
+delete from v_orders
+-- refused 42501 permission denied for relation "v_orders"

@@ -199,7 +199,7 @@ def test_what_is_almost_the_form(sent: str, final: str | None) -> None:
         ("select * from elsewhere.public.things", "0A000"),
         ("select * from things tablesample spy (1)", "42501"),
         ("delete from pg_type", "42501"),
-        ("delete from v_people", "42501"),
+        ("delete from v_nested", "42501"),
     ],
 )
 def test_relations_that_the_app_does_not_have(sent: str, sqlstate: str) -> None:
