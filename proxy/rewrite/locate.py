@@ -81,19 +81,16 @@ def _inner_query(tokens: list[Token], statement: Node, begin: int, end: int) -> 
     if "query" not in fields or kind == "MergeStmt":
         return None
     inside = [token for token in tokens if begin <= token.start < end]
+    if kind == "CopyStmt":  # COPY (query) TO
+        depth, index = 1, 2
+        while depth:
+            depth += (inside[index].text == b"(") - (inside[index].text == b")")
+            index += 1
+        return inside[2].start, inside[index - 1].start
     index = 1
     if kind == "ExplainStmt" and inside[1].text == b"(" and inside[2].word not in _OPENERS:
         while inside[index].text != b")":
             index += 1
     while index < len(inside) and inside[index].word not in _OPENERS:
         index += 1
-    if index == len(inside):
-        return None
-    if kind != "CopyStmt":
-        return inside[index].start, end
-    depth = 1
-    first = inside[index].start
-    while depth:
-        depth += (inside[index].text == b"(") - (inside[index].text == b")")
-        index += 1
-    return first, inside[index - 1].start
+    return None if index == len(inside) else (inside[index].start, end)

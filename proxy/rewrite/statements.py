@@ -211,6 +211,11 @@ def check_explain(node: Node, analysis: Analysis, app: AppPolicy) -> None:
             f"Use EXPLAIN of the statement itself. The rules can allow both: explain: allow at app {app.name}.",
         )
     for reference in analysis.references:
+        if reference.view is not None:
+            raise insufficient_privilege(
+                f'EXPLAIN would show the definition of view "{reference.name}"',
+                f"The rules can let it: explain: allow at app {app.name}.",
+            )
         if any(table.rows for table in reference.governed):
             raise insufficient_privilege(
                 f'EXPLAIN would count rows of relation "{reference.name}" that app {app.name} may not see',

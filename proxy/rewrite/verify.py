@@ -83,8 +83,8 @@ class Verifier:
                 raise insufficient_privilege(f"app {app.name} may not use {kind} of that statement")
             walk.wrapper(kind, body, after[kind])
             counted = walk.row_policies or ("ExecuteStmt" in inner and self._rights.has_row_policies)
-            if kind == "ExplainStmt" and counted and not app.explain:
-                raise insufficient_privilege("EXPLAIN would count rows that the app may not see")
+            if kind == "ExplainStmt" and (counted or walk.views) and not app.explain:
+                raise insufficient_privilege("EXPLAIN would tell of rows or definitions that the app may not see")
         elif kind == "CopyStmt":
             walk.copy(body, after[kind])
         elif kind in _PLAIN_KINDS:

@@ -26,12 +26,15 @@ def differs(what: str) -> PgError:
 
 
 class NodeWalk(ABC):
-    """One statement. `row_policies` is set where it reads or writes a relation that has some."""
+    """One statement. `row_policies` is set where it reads or writes a relation that has some; `views` where it reads
+    views by their definitions.
+    """
 
     def __init__(
         self, rights: Rights, forms: Forms, names: Names, statement: Node, parameters: Parameters, locking: bool
     ) -> None:
         self.row_policies = False
+        self.views = False
         self._rights = rights
         self._forms = forms
         self._names = names

@@ -219,6 +219,7 @@ class ReadWalk(NodeWalk):
         walk = type(self)(self._rights, self._forms, names, definition, Parameters((), definition), locking)
         walk._proof = calm
         walk.query(definition, {"SelectStmt": select}, None, {})
+        self.views = True
         self.row_policies = self.row_policies or walk.row_policies
         return {column.name: column for column in columns}
 

@@ -15,7 +15,7 @@ _STAR: Node = {"ColumnRef": {"fields": [{"A_Star": {}}]}}
 
 
 class Walk(WriteWalk):
-    """One statement. `row_policies` is set where it reads or writes a relation that has some."""
+    """One statement."""
 
     def query(self, before: Node, after: Node, parent: Level | None, ctes: Ctes) -> None:
         """A SELECT, INSERT, UPDATE, DELETE or MERGE; anything else is walked as it is."""

@@ -153,10 +153,9 @@ select x.c from v_orders as x(a, b, c)
 select * from v_orders tablesample system (10)
 -- refused 42809 TABLESAMPLE clause can only be applied to tables and materialized views
 
--- EXPLAIN of row policies
--- as agent
+-- EXPLAIN shows what a plan filters by
 explain select * from v_recent
--- refused 42501 EXPLAIN would count rows of relation "v_recent" that app agent may not see
+-- refused 42501 EXPLAIN would show the definition of view "v_recent"
 
 -- a choice of rows and columns of one relation is written in place, governed as what it shows
 update w_people set name = 'x' where phone = '5' returning *
@@ -199,3 +198,11 @@ update w_cards set id = 1
 
 delete from v_orders
 -- refused 42501 permission denied for relation "v_orders"
+
+-- COPY of a TABLE command
+copy (table v_recent) to stdout
+-- becomes
+copy (SELECT * FROM (SELECT o.id,
+    o.customer_id
+   FROM (<orders form> o
+     JOIN public.products p ON ((p.id = o.id)))) AS "v_recent") to stdout
