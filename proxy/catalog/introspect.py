@@ -105,7 +105,8 @@ async def take_snapshot(connection: asyncpg.Connection) -> Snapshot:
 async def fingerprint(connection: asyncpg.Connection) -> str:
     """A value that changes with any DDL that changes a snapshot; cheap to poll (one query, about 1 µs a column).
 
-    INSERT, ANALYZE, TRUNCATE, VACUUM (FULL too), REINDEX, temp tables and GRANT on relations leave it alone.
+    INSERT, ANALYZE, TRUNCATE, VACUUM (FULL too), REINDEX, temp tables and GRANT on relations leave it alone; GRANT on
+    schemas and of roles does not: what names mean depends on which schemas a login may use.
     """
     async with _one_moment(connection):
         return await _fingerprint(connection)

@@ -97,13 +97,17 @@ class SearchPath:
     """What unqualified names mean in one session.
 
     `schemas`: effective schemas in order as current_schemas(true) gives them, without the temp schema;
-    `temporary`: names of the relations in this session's temp schema;
-    `foreign`: those of them that may have a column of a foreign type.
+    `temporary`: names of the relations in this session's temp schema; `covered`: those of them that mean another
+    relation, and are found by `pg_temp.name` only;
+    `foreign`: those of them that may have a column of a foreign type;
+    `temporary_first`: whether the temp schema is searched before all others, as it is unless the path names it later.
     """
 
     schemas: tuple[str, ...] = ("pg_catalog", "public")
     temporary: frozenset[str] = frozenset()
     foreign: frozenset[str] = frozenset()
+    temporary_first: bool = True
+    covered: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +145,7 @@ class Snapshot:
 
     def is_temporary(self, name: str, schema: str | None, path: SearchPath) -> bool:
         """Whether the name means a relation of the session's temp schema (which is searched first)."""
-        return schema == "pg_temp" or (schema is None and name in path.temporary)
+        return schema == "pg_temp" or (schema is None and name in path.temporary and name not in path.covered)
 
     def functions_named(self, name: str, schema: str | None, path: SearchPath) -> Sequence[FunctionName]:
         """The functions that a call of this name may reach (overload resolution may take any of them)."""

@@ -304,7 +304,8 @@ _LIVE = f"""live AS MATERIALIZED (
 
 # xmin is what makes this cheap: DDL writes a new version of the catalog's row, and a new version has another xmin.
 # Where ordinary work writes new versions too (pg_class: TRUNCATE, GRANT, VACUUM FULL; pg_index: REINDEX), the columns
-# that matter are hashed instead. Statistics are written in place and leave xmin alone.
+# that matter are hashed instead. Who may use a schema decides on which names are found in it.
+# Statistics are written in place and leave xmin alone.
 FINGERPRINT = f"""
 WITH {_LIVE}
 SELECT pg_catalog.md5(pg_catalog.concat_ws('/',
@@ -354,6 +355,8 @@ SELECT pg_catalog.md5(pg_catalog.concat_ws('/',
     (SELECT {_sum("pg_catalog.pg_extension e", "e.oid", "e.xmin")}),
     (SELECT {_sum("pg_catalog.pg_depend d", "d.classid", "d.objid", "d.refobjid")}
         WHERE d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass AND d.deptype = 'e'),
-    (SELECT {_sum("pg_catalog.pg_namespace n", "n.oid", "n.nspname")} WHERE {_NO_TEMP})
+    (SELECT {_sum("pg_catalog.pg_namespace n", "n.oid", "n.nspname", "n.nspowner", "n.nspacl")} WHERE {_NO_TEMP}),
+    (SELECT {_sum("pg_catalog.pg_auth_members m", "m.roleid", "m.member", "m.xmin")}),
+    (SELECT {_sum("pg_catalog.pg_roles m", "m.oid", "m.rolsuper", "m.rolinherit")})
 ))
 """

@@ -123,9 +123,14 @@ class Planner:
             )
         relation = fields.get("relation") if kind == "CreateStmt" else fields.get("into", {}).get("rel")
         if relation is not None and not fields.get("if_not_exists"):
+            if not path.temporary_first:
+                raise feature_not_supported(
+                    "a temp table must be made by a query of its own where search_path has pg_temp behind a schema",
+                    "Send the next statements separately.",
+                )
             name = {relation["relname"]}
             foreign = path.foreign | name if context.foreign_values else path.foreign
-            return SearchPath(path.schemas, path.temporary | name, foreign)
+            return replace(path, temporary=path.temporary | name, foreign=foreign)
         if any(effect.kind == "temporary" for effect in effects_of(statement)):
             raise feature_not_supported(
                 "a statement that may change which temp tables exist must be the last of its query",

@@ -121,7 +121,7 @@ def _only_temporary(relation: Node, app: AppPolicy) -> None:
 
 def _check_temporary_names(found: list[tuple[str | None, str]], app: AppPolicy, names: Names) -> None:
     for schema, name in found:
-        if not (schema == "pg_temp" or (schema is None and name in names.path.temporary)):
+        if not names.snapshot.is_temporary(name, schema, names.path):
             raise insufficient_privilege(
                 f'app {app.name} may change the definition of temp tables only, and "{name}" is none',
                 "Run migrations and administration as a trusted app.",

@@ -153,6 +153,7 @@ def _note_effects(statement: Node, names: Names) -> None:
         names.created.clear()
         names.temporary_changed = True
     if made is not None:
-        (names.unsure if body.get("if_not_exists") else names.created).add(made["relname"])
+        certain = names.path.temporary_first and not body.get("if_not_exists")
+        (names.created if certain else names.unsure).add(made["relname"])
         if names.foreign_values:
             names.made_foreign.add(made["relname"])

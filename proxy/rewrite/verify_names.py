@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from proxy.catalog.model import FunctionName, Relation, SearchPath, Snapshot
@@ -199,7 +199,7 @@ class Names:
 
     def __init__(self, rights: Rights, path: SearchPath) -> None:
         if "pg_catalog" not in path.schemas:
-            path = SearchPath(("pg_catalog", *path.schemas), path.temporary, path.foreign)
+            path = replace(path, schemas=("pg_catalog", *path.schemas))
         self.rights = rights
         self.path = path
         self._snapshot = rights.snapshot
@@ -269,7 +269,7 @@ class Names:
             raise _send_separately(name)
         if name in self.created:
             return True
-        known = self._snapshot.is_temporary(name, None, self.path)
+        known = name in self.path.temporary and (schema is not None or name not in self.path.covered)
         if known and self.temporary_changed:
             raise _send_separately(name)
         if schema is not None and not known:
@@ -457,7 +457,7 @@ class Names:
             return
         schema = name[0] if len(name) == 2 else None
         for word in {name[-1], name[-1].removeprefix("_")}:  # `_t` is the type of arrays of `t`
-            if schema is None and word in self.path.temporary | self.created | self.unsure:
+            if schema is None and word in (self.path.temporary - self.path.covered) | self.created | self.unsure:
                 continue
             relation = self._snapshot.resolve(word, schema, self.path)
             if relation is None or relation.schema in SYSTEM_SCHEMAS or relation.kind not in "rvmpf":

@@ -10,6 +10,7 @@ import json
 from typing import Final
 
 from proxy.catalog.model import SearchPath
+from proxy.rewrite.settings import split_identifiers
 from proxy.wire import messages
 from proxy.wire.states import Awaiting, Expected
 
@@ -30,6 +31,9 @@ QUESTION: Final = (
     "SELECT pg_catalog.array_to_json(pg_catalog.current_schemas(true))::text, "
     "(SELECT pg_catalog.json_agg(c.relname)::text FROM pg_catalog.pg_class AS c "
     "WHERE c.relnamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()), "
+    "(SELECT pg_catalog.json_agg(c.relname)::text FROM pg_catalog.pg_class AS c "
+    "WHERE c.relnamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema() "
+    "AND NOT pg_catalog.pg_table_is_visible(c.oid)), pg_catalog.current_setting('search_path'), "
     "(SELECT pg_catalog.json_agg(c.relname)::text FROM pg_catalog.pg_class AS c "
     "WHERE c.relnamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema() "
     "AND EXISTS (SELECT FROM pg_catalog.pg_attribute AS a WHERE a.attrelid OPERATOR(pg_catalog.=) c.oid "
@@ -67,10 +71,12 @@ EXPECTED_WITH_FLUSH: Final = (*_ANSWERS, ANSWERED)
 
 def search_path(row: list[bytes | None]) -> SearchPath:
     """The answer's row as a path."""
-    schemas: list[str] = json.loads(row[0] or b"[]")
-    temporary: list[str] = json.loads(row[1] or b"[]")
+    schemas, temporary, covered, foreign = (json.loads(row[at] or b"[]") for at in (0, 1, 2, 4))
+    setting = split_identifiers((row[3] or b"").decode("utf-8", "replace"))
     return SearchPath(
         tuple(name for name in schemas if not name.startswith("pg_temp_")),
         frozenset(temporary),
-        frozenset(json.loads(row[2] or b"[]")),
+        frozenset(foreign),
+        temporary_first=not any(name.startswith("pg_temp") for name in setting[1:]),
+        covered=frozenset(covered),
     )

@@ -204,6 +204,12 @@ CHANGES = [
     "CREATE SCHEMA noted_schema",
     "ALTER SCHEMA noted_schema RENAME TO noted_schema2",
     "DROP EXTENSION hstore CASCADE",
+    "GRANT USAGE ON SCHEMA noted_schema2 TO PUBLIC",
+    "REVOKE USAGE ON SCHEMA noted_schema2 FROM PUBLIC",
+    "CREATE FUNCTION to_mood(int) RETURNS mood LANGUAGE sql AS $$SELECT 'glad'::mood$$",
+    "CREATE CAST (int AS mood) WITH FUNCTION to_mood(int)",
+    "DROP CAST (int AS mood)",
+    "ALTER DOMAIN brief ADD CONSTRAINT not_x CHECK (value <> 'x')",
 ]
 
 

@@ -1,0 +1,178 @@
+"""Names that come to mean something else: by the login's settings, by temp tables, and by what others do meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from proxy.catalog.connect import connected
+from proxy.catalog.introspect import fingerprint
+from tests.integration import test_enforcement
+from tests.integration.test_enforcement import Enforcing
+from tests.servers import PgServer
+
+CARDS = {"4111", "4222"}
+
+
+class Watching(Enforcing):
+    """It looks at the catalog as in production, but only when it is asked to."""
+
+    def __init__(self, server: PgServer, directory: Path) -> None:
+        super().__init__(server, directory)
+        self.server = server
+
+    async def _fingerprint(self) -> str:
+        async with connected(self.database) as connection:
+            return await fingerprint(connection)
+
+    def look(self) -> None:
+        """Waits until the catalog was looked at."""
+        self.call(self.databases[0].reload)
+
+    def as_dba(self, script: str) -> None:
+        self.server.run("enforced", script)
+
+    def set_for(self, app: str, setting: str) -> None:
+        """ALTER ROLE ... SET, for its next connections."""
+        self.as_dba(f'ALTER ROLE "{app}" IN DATABASE "enforced" SET {setting}')
+
+
+@pytest.fixture
+def gateway(pg_server: PgServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Watching]:
+    monkeypatch.setattr(test_enforcement, "Enforcing", Watching)
+    yield from test_enforcement.gateway.__wrapped__(pg_server, tmp_path)  # type: ignore[attr-defined]
+    pg_server.run("enforced", "".join(f'ALTER ROLE "{app}" IN DATABASE "enforced" RESET ALL;' for app in ("partner",)))
+
+
+def told(connection: psycopg.Connection[Any], *texts: str) -> str:
+    """All that comes back for the texts, errors included."""
+    found = []
+    for text in texts:
+        try:
+            cursor = connection.execute(text)  # type: ignore[call-overload]
+            found.append(str(cursor.fetchall() if cursor.description else cursor.statusmessage))
+            while cursor.nextset():
+                found.append(str(cursor.fetchall() if cursor.description else cursor.statusmessage))
+        except psycopg.Error as error:
+            found.append(f"{error.sqlstate} {error}")
+    return "\n".join(found)
+
+
+def leaks(text: str) -> bool:
+    return any(card in text for card in CARDS)
+
+
+SHADOW = "CREATE TEMP TABLE customers (card_no text)"
+READ = "SELECT card_no FROM customers"
+
+
+@pytest.mark.parametrize("path", ["public, pg_temp", "pg_catalog, public, pg_temp", "other, public, pg_temp"])
+@pytest.mark.parametrize(
+    "texts",
+    [
+        (SHADOW, READ),
+        (f"{SHADOW}; {READ}",),
+        ("BEGIN", SHADOW, READ, "COMMIT", READ),
+        (f"{SHADOW}; INSERT INTO customers SELECT 'x'; {READ}",),
+        ("SELECT 'x' AS card_no INTO TEMP customers", READ),
+        (SHADOW, f"PREPARE p AS {READ}", "EXECUTE p"),
+        (SHADOW, f"DO $$BEGIN PERFORM 1; END$$; {READ}", f"EXPLAIN VERBOSE {READ}", "SELECT * FROM customers c"),
+        (SHADOW, "COPY customers (card_no) TO STDOUT", "SELECT customers FROM customers"),
+        (SHADOW, "UPDATE customers SET card_no = card_no RETURNING card_no", "DELETE FROM customers RETURNING card_no"),
+    ],
+)
+def test_a_temp_table_behind_the_schema_of_the_table_shadows_nothing(
+    gateway: Watching, path: str, texts: tuple[str, ...]
+) -> None:
+    gateway.set_for("partner", f"search_path = {path}")
+    with gateway.connect("partner") as connection:
+        assert not leaks(told(connection, *texts))
+
+
+def test_a_temp_table_behind_the_schema_of_the_table_does_not_give_the_table_away(gateway: Watching) -> None:
+    gateway.set_for("partner", "search_path = public, pg_temp")
+    with gateway.connect("partner") as connection:
+        assert told(connection, SHADOW, "SELECT NULL::customers::text").count("42501") == 1
+        for text in (
+            "TRUNCATE customers",
+            "DROP TABLE customers",
+            "DROP TABLE IF EXISTS customers",
+            "CREATE INDEX ON customers (id)",
+        ):
+            assert told(connection, text).startswith("42501"), text
+        assert told(connection, "TRUNCATE pg_temp.customers; DROP TABLE pg_temp.customers").startswith("TRUNCATE")
+
+
+def test_a_temp_table_behind_the_schemas_is_there_by_its_own_name(gateway: Watching) -> None:
+    gateway.set_for("partner", "search_path = public, pg_temp")
+    with gateway.connect("partner") as connection:
+        connection.execute("CREATE TEMP TABLE mine AS SELECT 1 AS a")
+        assert connection.execute("SELECT a FROM mine").fetchall() == [(1,)]
+        connection.execute(SHADOW)
+        assert connection.execute("SELECT card_no FROM pg_temp.customers").fetchall() == []
+        assert [c.name for c in connection.execute("SELECT * FROM customers").description or ()] == [
+            "id", "name", "email", "phone", "seen",
+        ]  # fmt: skip
+
+
+def test_schemas_that_others_make_or_open_are_searched_at_once(gateway: Watching) -> None:
+    """`products` is open in public; a schema before it in the path has another, which is not listed."""
+    gateway.set_for("partner", "search_path = hidden, public")
+    with gateway.connect("partner") as connection:
+        assert told(connection, "SELECT sku FROM products") == "[]"
+        gateway.as_dba("CREATE SCHEMA hidden; CREATE TABLE hidden.products AS SELECT card_no AS sku FROM customers")
+        gateway.as_dba("GRANT ALL ON hidden.products TO PUBLIC")
+        gateway.look()
+        assert told(connection, "SELECT sku FROM products") == "[]"  # the login may not use the schema
+        gateway.as_dba("GRANT USAGE ON SCHEMA hidden TO PUBLIC")
+        gateway.look()
+        assert told(connection, "SELECT sku FROM products").startswith("42501")
+        gateway.as_dba("ALTER SCHEMA hidden RENAME TO elsewhere")
+        gateway.look()
+        assert told(connection, "SELECT sku FROM products") == "[]"
+        gateway.as_dba(
+            "ALTER SCHEMA elsewhere RENAME TO hidden; CREATE ROLE hiders; REVOKE USAGE ON SCHEMA hidden FROM PUBLIC"
+        )
+        gateway.look()
+        assert told(connection, "SELECT sku FROM products") == "[]"
+        gateway.as_dba("GRANT USAGE ON SCHEMA hidden TO hiders; GRANT hiders TO partner")
+        gateway.look()
+        assert told(connection, "SELECT sku FROM products").startswith("42501")
+        gateway.as_dba("DROP SCHEMA hidden CASCADE; DROP ROLE hiders")
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "standard_conforming_strings = off",
+        "backslash_quote = on",
+        "transform_null_equals = on",
+        "escape_string_warning = off",
+        "client_encoding = 'LATIN1'",
+        "quote_all_identifiers = on",
+        "role = 'partner'",
+        "search_path = public, pg_catalog",
+        "row_security = off",
+        "xmloption = document",
+    ],
+)
+def test_settings_of_the_login_change_nothing(gateway: Watching, setting: str) -> None:
+    gateway.set_for("partner", setting)
+    with gateway.connect("partner") as connection:
+        for again in ("SELECT 1", "RESET ALL", "DISCARD ALL"):
+            told(connection, again)
+            for text in (
+                r"SELECT '\', card_no FROM customers --'",
+                r"SELECT 'a\'', card_no, 'b' FROM customers --'",
+                r"SELECT E'\'', (SELECT max(card_no) FROM customers) --'",
+                "SELECT card_no FROM customers",
+                "SELECT 1 FROM customers WHERE card_no = NULL",
+            ):
+                assert not leaks(told(connection, text)), text
+            assert "4111" not in told(connection, "SELECT 1 WHERE NULL = NULL")
+            assert told(connection, "SELECT 1 WHERE NULL::int = NULL") == "[]"
+            assert told(connection, r"SELECT 'a\b'") == str([("a\\b",)])
