@@ -39,7 +39,7 @@ def explain(
 
         raise ConsentryError(f'no app "{app}" in the rules{nearest(app, compiled.apps)}')
     if sql is None:
-        _columns(policy, as_json)
+        _columns(policy, compiled, snapshot, as_json)
     else:
         _statement(policy, compiled, snapshot, sql, as_json)
 
@@ -55,14 +55,18 @@ async def _compiled(config: Path, database: str | None) -> tuple[CompiledRules, 
     return opened.compiled(snapshot), snapshot
 
 
-def _columns(app: AppPolicy, as_json: bool) -> None:
+def _columns(app: AppPolicy, compiled: CompiledRules, snapshot: Snapshot, as_json: bool) -> None:
     from rich.table import Table
 
     from proxy.policy.explain import explain_app
+    from proxy.rewrite.plan import Planner
+    from proxy.rewrite.view_rights import explain_view
 
     lines = explain_app(app)
+    views = [] if app.trusted else list(map(explain_view, Planner(app, compiled, snapshot).views()))
     if as_json:
-        facts = {"app": app.name, "passes": _passes(app), "columns": [asdict(line) for line in lines]}
+        columns = [asdict(line) for line in lines]
+        facts = {"app": app.name, "passes": _passes(app), "columns": columns, "views": [asdict(v) for v in views]}
         typer.echo(json.dumps(facts, indent=2))
         return
     if _passes(app):
@@ -78,6 +82,13 @@ def _columns(app: AppPolicy, as_json: bool) -> None:
             if line.table == name:
                 attribute = (line.attribute or "open") if line.column else ""
                 table.add_row(line.column or "(rows)", attribute, line.treatment, line.write, line.because)
+        console.print(table)
+    if views:
+        table = Table(title="views that the rules do not list", title_justify="left")
+        for heading in ("view", "columns", "without", "refused because"):
+            table.add_column(heading, overflow="fold")
+        for view in views:
+            table.add_row(view.view, ", ".join(view.columns), ", ".join(view.without), view.refused or "")
         console.print(table)
 
 

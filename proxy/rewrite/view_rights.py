@@ -1,4 +1,4 @@
-"""What `check` says of views that the rules do not list: which an app does not have, and which its logins cannot read.
+"""What `check` and `explain` say of views that the rules do not list: what an app has, and what its logins cannot read.
 
 Such a view is read by its definition, hence with the rights of the app's login and not with those of the view's owner.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from proxy.catalog.model import Snapshot
 from proxy.policy.table import AppPolicy
@@ -23,6 +24,23 @@ WHERE pg_catalog.has_table_privilege(r.oid, p.view, 'SELECT')
   AND NOT pg_catalog.has_any_column_privilege(r.oid, p.relation, 'SELECT')
 ORDER BY p.view, p.relation, r.rolname
 """
+
+
+@dataclass(frozen=True, slots=True)
+class ViewLine:
+    """One view as one app has it. `without`: the columns that it does not have or must not touch."""
+
+    view: str
+    columns: tuple[str, ...]
+    without: tuple[str, ...]
+    refused: str | None
+
+
+def explain_view(view: View) -> ViewLine:
+    """A line of `consentry explain`."""
+    shown = tuple(column.name for column in view.columns if column.action == "show")
+    without = tuple(column.name for column in view.columns if column.action != "show")
+    return ViewLine(f"{view.relation.schema}.{view.relation.name}", shown, without, view.refusal)
 
 
 def pairs_read(views: Iterable[View], snapshot: Snapshot) -> tuple[list[int], list[int]]:

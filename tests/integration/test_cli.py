@@ -351,6 +351,26 @@ def on_a_terminal(*arguments: str) -> str:
     return shown.decode()
 
 
+def test_explain_says_what_an_app_has_of_views(folder: Path, pg_server: PgServer, database: str) -> None:
+    pg_server.run(
+        database,
+        "CREATE VIEW payers AS SELECT id, email, card_no FROM customers;"
+        "CREATE VIEW card_holders AS SELECT id FROM customers WHERE card_no > ''",
+    )
+    try:
+        facts = run("explain", "--app", "mailco", "--json").json["views"]
+        text = run("explain", "--app", "mailco").out
+    finally:
+        pg_server.run(database, "DROP VIEW payers, card_holders")
+    holders, payers = sorted(facts, key=lambda view: view["view"])
+    assert (payers["columns"], payers["without"], payers["refused"]) == (["id", "email"], ["card_no"], None)
+    assert (holders["columns"], holders["refused"].split(".")[0]) == (
+        [],
+        "It needs a column that app mailco does not have",
+    )
+    assert "public.payers" in text
+
+
 def test_explain_of_a_statement(folder: Path) -> None:
     sql = "select * from customers"
     ended = run("explain", "--app", "mailco", sql)
