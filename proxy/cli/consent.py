@@ -63,6 +63,12 @@ def setup(
                 typer.echo(f"made {what} {name}", err=True)
         if not (report.migrations or report.apps or report.keys):
             typer.echo("the ledger is up to date", err=True)
+        if not report.watched:
+            typer.echo(
+                "no event trigger tells of changes of the catalog, so gateways look every other second: "
+                "a superuser's --dsn installs it",
+                err=True,
+            )
         for role in missing:
             made = apply and role == needs.CONTROL_ROLE
             typer.echo(f'{"made" if made else "there is no"} role "{role}"{"" if made else " yet"}', err=True)

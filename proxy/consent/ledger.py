@@ -39,12 +39,16 @@ class Migration:
 
 @dataclass(frozen=True, slots=True)
 class SetupReport:
-    """What `setup` did: migrations applied, partitions (by app) and keys made; nothing when nothing was to do."""
+    """What `setup` did: migrations applied, partitions (by app) and keys made; nothing when nothing was to do.
+
+    `watched`: event triggers tell gateways of changes of the catalog; without them gateways look for themselves.
+    """
 
     subject_type: str
     migrations: tuple[str, ...]
     apps: tuple[str, ...]
     keys: tuple[str, ...]
+    watched: bool = True
 
 
 @cache
@@ -94,7 +98,8 @@ async def setup(
         await _fit_index(connection, apps, attributes)
         made = [app for app in sorted(apps) if await _make_partition(connection, app)]
         new_keys = [key for key in sorted(keys) if await connection.fetchval("SELECT consentry.make_key($1)", key)]
-    return SetupReport(wanted_type, tuple(applied), tuple(made), tuple(new_keys))
+        watched = await _watch_catalog(connection)
+    return SetupReport(wanted_type, tuple(applied), tuple(made), tuple(new_keys), watched)
 
 
 async def _migrate(connection: asyncpg.Connection, wanted_type: str) -> list[str]:
@@ -120,6 +125,22 @@ async def _migrate(connection: asyncpg.Connection, wanted_type: str) -> list[str
         )
         applied.append(f"{migration.version:03d}_{migration.name}")
     return applied
+
+
+async def _watch_catalog(connection: asyncpg.Connection) -> bool:
+    """Makes the event triggers of consentry.catalog_changed() where the role may; whether they are there."""
+    there = {r["evtname"] for r in await connection.fetch("SELECT evtname::text FROM pg_catalog.pg_event_trigger")}
+    for name, event in (("consentry_changes", "ddl_command_end"), ("consentry_drops", "sql_drop")):
+        if name in there:
+            continue
+        try:
+            async with connection.transaction():
+                await connection.execute(
+                    f"CREATE EVENT TRIGGER {name} ON {event} EXECUTE FUNCTION consentry.catalog_changed()"
+                )
+        except asyncpg.InsufficientPrivilegeError:
+            return False
+    return True
 
 
 async def _fit_subject_type(connection: asyncpg.Connection, wanted: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, TypeVar, cast
 
@@ -21,6 +22,7 @@ from proxy.server.generation import Generation
 from proxy.server.listener import Gateway
 from proxy.server.options import Options, SslMode, Upstream
 
+CHANNEL: Final = "consentry_catalog"  # what consentry.catalog_changed() notifies
 ANSWER_SECONDS: Final = 10.0  # a snapshot of 10,000 columns takes less than one
 
 T = TypeVar("T")
@@ -30,6 +32,7 @@ class Control:
     """Consentry's own connection to one database, opened again when it was lost or did not answer in time."""
 
     def __init__(self, dsn: str) -> None:
+        self.catalog_changed: Callable[[], None] = lambda: None  # called when the database says so
         self._dsn = dsn
         self._connection: asyncpg.Connection | None = None
         self._asking = asyncio.Lock()  # a connection takes one question at a time
@@ -50,6 +53,8 @@ class Control:
     async def _ask(self, question: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
         if self._connection is None or self._connection.is_closed():
             self._connection = await connect(self._dsn)
+            with suppress(asyncpg.PostgresError):  # a pooler between us does not let us listen
+                await self._connection.add_listener(CHANNEL, lambda *_: self.catalog_changed())
         connection = self._connection
         asking = asyncio.ensure_future(question(connection))
         try:
@@ -112,4 +117,6 @@ def _database(configuration: Configuration, name: str) -> Database:
         snapshot = await control.snapshot()
         return Generation(name, compile_rules(rules, snapshot), snapshot)
 
-    return Database(name, _upstream(configuration, name), load, control.fingerprint)
+    database = Database(name, _upstream(configuration, name), load, control.fingerprint)
+    control.catalog_changed = database.catalog_changed
+    return database

@@ -10,3 +10,4 @@ TOUCHED: Final = 4  # names changed in a transaction that has not ended
 WAITING: Final = 8  # for an answer of the server, or for the catalog to be read again
 UNRECORDED: Final = 16  # audit records cannot be written
 DRAINING: Final = 32  # the session ends with its transaction
+LOOKING: Final = 64  # the catalog has changed, and is being read again

@@ -39,6 +39,7 @@ class Database:
         self.problem: str | None = None  # why the last reload or look at the catalog failed
         self._load = load
         self._fingerprint = fingerprint
+        self.looking = False  # the catalog has changed, and what is in force does not know how yet
         self._wanted = asyncio.Event()
         self._waiting: list[Callable[[], None]] = []
         self._loading = asyncio.Lock()
@@ -82,6 +83,31 @@ class Database:
         self._waiting.append(then)
         self._wanted.set()
 
+    def catalog_changed(self) -> None:
+        """The database says that its catalog has changed: statements wait until it was looked at."""
+        self._hold()
+        self._wanted.set()
+
+    def look_soon(self) -> None:
+        """Looks at the catalog: the server did not know what a plan names."""
+        self._wanted.set()
+
+    def after_look(self, then: Callable[[], None]) -> None:
+        """Calls `then` when the look at the catalog that is under way, or due, is over."""
+        self._waiting.append(then)
+
+    def _hold(self) -> None:
+        if not self.looking:
+            self.looking = True
+            for session in self.sessions:
+                session.await_look()
+
+    def _release(self) -> None:
+        if self.looking:
+            self.looking = False
+            for session in self.sessions:
+                session.looked()
+
     async def watch(self, poll: float) -> None:
         """Looks at the catalog every `poll` seconds, and when a session asks. Runs until it is cancelled."""
         if self._fingerprint is None:
@@ -91,15 +117,19 @@ class Database:
                 async with asyncio.timeout(poll):
                     await self._wanted.wait()
             self._wanted.clear()
-            waiting, self._waiting = self._waiting, []
             try:
                 version = await self._fingerprint()
                 if version not in (self.generation.snapshot.version, self._unfit):
+                    self._hold()
                     self._unfit = None if await self.reload() else version
             except Exception as error:
                 if self.problem is None:
                     log.warning("database %s: the catalog cannot be read: %s", self.name, error)
                 self.problem = str(error)
+            if self._wanted.is_set() and self.looking:
+                continue  # it has changed again meanwhile
+            self._release()
+            waiting, self._waiting = self._waiting, []
             for then in waiting:
                 then()
             await asyncio.sleep(REST)

@@ -127,6 +127,8 @@ class Answers:
         )
         if refused and plan.refusal is not None:
             return errors.encode(plan.refusal)
+        if plan.rewritten and error.sqlstate in _OF_STALE_PLANS:
+            session.database.look_soon()
         if not plan.scrub and not plan.splices:
             return None
         scrubber = entry.context.scrubber if plan.scrub and not _of_whole(plan, fields) else None
@@ -217,6 +219,9 @@ class Answers:
             "session %s: a question of the gateway's failed: %s", self.session.name, errors.decode(body).message
         )
 
+
+# What the server says of a relation, column, function or type that is no more, or has another type.
+_OF_STALE_PLANS = frozenset(("42P01", "42703", "42883", "42704", "0A000", "42804"))
 
 # Severities of notices (client_min_messages) that hold what the gateway sent, and not what the app did.
 _OF_THE_SERVER = (b"DEBUG", b"LOG")

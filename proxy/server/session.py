@@ -15,7 +15,7 @@ from proxy.audit.record import session_fragment
 from proxy.catalog.model import SearchPath
 from proxy.errors import PgError
 from proxy.server import probe
-from proxy.server.concerns import DIRTY, DRAINING, STALE, TOUCHED, UNRECORDED, WAITING
+from proxy.server.concerns import DIRTY, DRAINING, LOOKING, STALE, TOUCHED, UNRECORDED, WAITING
 from proxy.server.frontend import HANDLERS
 from proxy.server.generation import Context
 from proxy.server.statements import Statements
@@ -76,6 +76,8 @@ class Session(asyncio.Protocol):
         self.write_upstream = backend.transport.write
         if self.database.generation is not self.context.generation:  # while the login was under way
             self.renew()
+        if self.database.looking:
+            self.await_look()
 
     def describe(self) -> None:
         """Makes the part of audit records that all statements of the session share."""
@@ -171,6 +173,16 @@ class Session(asyncio.Protocol):
         """A new generation is in force: it is taken before the next statement."""
         self.concern(STALE)
 
+    def await_look(self) -> None:
+        """The catalog has changed: statements wait until it was read again. Those of trusted apps need not."""
+        if self.governed:
+            self.concern(LOOKING)
+
+    def looked(self) -> None:
+        """The catalog was read again."""
+        self.concerns &= ~LOOKING
+        self.settle()
+
     def gate(self) -> Hold | None:
         """Before a message that names are looked up for: takes new rules, asks the server what names mean.
 
@@ -180,6 +192,10 @@ class Session(asyncio.Protocol):
         if not concerns:
             return None
         if concerns & WAITING:
+            return HOLD
+        if concerns & LOOKING:
+            self.concern(WAITING)
+            self.database.after_look(self.resume)
             return HOLD
         if concerns & STALE:
             self._take_generation()

@@ -88,7 +88,7 @@ async def test_setup_adds_what_the_rules_gained(server: PgServer) -> None:
     connection = await asyncpg.connect(server.create_database("ledger_grows"))
     try:
         first = await ledger.setup(connection, "bigint", ["crm"])
-        assert first.migrations == ("001_ledger", "002_masks")
+        assert first.migrations == ("001_ledger", "002_masks", "003_catalog_changes")
         assert (first.apps, first.keys) == (("crm",), ("default",))
         second = await ledger.setup(connection, "bigint", ["crm", 'O"dd app'], ["default", "research"])
         assert (second.migrations, second.apps, second.keys) == ((), ('O"dd app',), ("research",))
@@ -104,7 +104,7 @@ async def test_two_setups_at_once(server: PgServer) -> None:
     connections = await asyncio.gather(*(asyncpg.connect(dsn) for _ in range(4)))
     try:
         reports = await asyncio.gather(*(ledger.setup(c, "bigint", ["crm"]) for c in connections))
-        assert sorted(len(report.migrations) for report in reports) == [0, 0, 0, 2]
+        assert sorted(len(report.migrations) for report in reports) == [0, 0, 0, 3]
     finally:
         await asyncio.gather(*(c.close() for c in connections))
 
