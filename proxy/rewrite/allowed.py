@@ -158,6 +158,15 @@ STATEMENT_KINDS = frozenset(
     DeclareCursorStmt FetchStmt ClosePortalStmt TransactionStmt ConstraintsSetStmt VariableSetStmt VariableShowStmt
     DiscardStmt
     ListenStmt UnlistenStmt NotifyStmt CreateTableAsStmt CreateStmt DropStmt TruncateStmt IndexStmt
+    AlterTableStmt RenameStmt VacuumStmt
+    """.split()
+)
+
+# What ALTER TABLE may do with a temp table.
+TEMP_TABLE_CHANGES = frozenset(
+    """
+    AT_AddColumn AT_DropColumn AT_AlterColumnType AT_ColumnDefault AT_SetNotNull AT_DropNotNull AT_AddConstraint
+    AT_DropConstraint AT_AddIdentity AT_DropIdentity AT_SetStatistics AT_SetStorage
     """.split()
 )
 
@@ -199,7 +208,9 @@ ENCODINGS = {
 # has the name.
 GRAMMAR_FUNCTIONS = frozenset(
     """
-    bit bool box btrim bytea char cidr circle collation_for date date_part extract float4 float8 inet int2 int4 int8
+    bit bool box btrim bpchar cid int2vector oidvector pg_lsn pg_snapshot refcursor regclass regcollation regconfig
+    regdictionary regnamespace regoper regoperator regproc regprocedure regrole regtype tid txid_snapshot xid8
+    bytea char cidr circle collation_for date date_part extract float4 float8 inet int2 int4 int8
     interval
     is_normalized json jsonb jsonpath like_escape line lseg ltrim macaddr macaddr8 money name normalize numeric oid
     overlay path

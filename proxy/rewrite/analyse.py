@@ -33,7 +33,7 @@ ViewOf = Callable[[Relation], View | None]
 
 
 # Statements that name a temp table which they make or change (SELECT INTO and CREATE TABLE AS have it as `rel`).
-DEFINITIONS = ("CreateStmt", "IndexStmt", "TruncateStmt")
+DEFINITIONS = ("CreateStmt", "IndexStmt", "TruncateStmt", "AlterTableStmt", "RenameStmt", "VacuumStmt")
 
 
 class KnowsViews(Protocol):
@@ -98,8 +98,10 @@ class _Walker:
             case "ExecuteStmt":
                 for argument in fields.get("params", ()):
                     self.expression(argument, self.level(None, fields), "argument", ctes)
-            case "CreateStmt":
-                self.expression(fields.get("tableElts", []), self.level(None, fields), "definition", ctes)
+            case "CreateStmt" | "AlterTableStmt":
+                self.expression(
+                    fields.get("tableElts") or fields.get("cmds") or [], self.level(None, fields), "definition", ctes
+                )
             case _:
                 pass
         return ()

@@ -8,6 +8,7 @@ from proxy.policy.table import AppPolicy, GovernedTable
 from proxy.rewrite.analyse import analyse
 from proxy.rewrite.catalogs import readable_view, rewrite_catalogs, system_catalog
 from proxy.rewrite.context import Context
+from proxy.rewrite.definitions import Names
 from proxy.rewrite.dml import rewrite_writes
 from proxy.rewrite.fence import Fences
 from proxy.rewrite.forms import Form
@@ -17,7 +18,7 @@ from proxy.rewrite.result import SystemCatalog
 from proxy.rewrite.scope import SYSTEM_SCHEMAS, Analysis, Reference, View
 from proxy.rewrite.select import rewrite_reads
 from proxy.rewrite.splice import splice
-from proxy.rewrite.statements import Names, check_explain, check_into, check_statement
+from proxy.rewrite.statements import check_explain, check_into, check_statement
 from proxy.rewrite.views import VIEW_PATH, Views
 
 

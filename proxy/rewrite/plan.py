@@ -13,11 +13,13 @@ from proxy.catalog.model import SearchPath, Snapshot
 from proxy.errors import PgError, feature_not_supported
 from proxy.policy.table import AppPolicy, CompiledRules
 from proxy.rewrite.context import Context
+from proxy.rewrite.definitions import names_after
 from proxy.rewrite.lex import Node, parse, tokens, without_constants
 from proxy.rewrite.locate import check_agreement
 from proxy.rewrite.passes import Passes
 from proxy.rewrite.result import REFUSED_TEXT, Effect, Plan, StatementInfo
 from proxy.rewrite.scope import View
+from proxy.rewrite.settings import path_after_set
 from proxy.rewrite.splice import Edit, splice
 from proxy.rewrite.statements import effects_of
 from proxy.rewrite.verify import Verifier
@@ -76,10 +78,12 @@ class Planner:
         for number, statement in enumerate(statements):
             if "PrepareStmt" in statement["stmt"] and path is not begun:
                 raise feature_not_supported(
-                    "PREPARE must not come after a statement of the same query that makes a temp table",
+                    "PREPARE must not come after a statement of the same query that changes what names mean",
                     "Send it separately.",
                 )
             context = self._passes.over(text, raw, found, statement["stmt"], path, parameter_types)
+            if path.schemas is not begun.schemas:
+                _check_certain(context)
             if context.edits:
                 begin = statement.get("stmt_location", 0)
                 end = begin + statement.get("stmt_len", len(raw) - begin)
@@ -113,30 +117,25 @@ class Planner:
         ((kind, fields),) = statement.items()
         if kind == "TransactionStmt" and path is not begun and fields["kind"] not in _OPENING:
             raise feature_not_supported(
-                "a statement that ends a transaction in which temp tables changed must be the last of its query",
+                "a statement that ends a transaction in which search_path or temp tables changed must be the last of "
+                "its query",
                 "Send the next statements separately.",
             )
         if any(effect.kind in ("search_path", "discard") for effect in effects_of(statement)):
-            raise feature_not_supported(
-                "a statement that changes search_path must be the last of its query",
-                "Send the next statements separately.",
-            )
-        relation = fields.get("relation") if kind == "CreateStmt" else fields.get("into", {}).get("rel")
-        if relation is not None and not fields.get("if_not_exists"):
-            if not path.temporary_first:
+            known = path_after_set(fields, path, self.app, self.snapshot)
+            if known is None:
                 raise feature_not_supported(
-                    "a temp table must be made by a query of its own where search_path has pg_temp behind a schema",
+                    "a statement that takes search_path back must be the last of its query",
                     "Send the next statements separately.",
                 )
-            name = {relation["relname"]}
-            foreign = path.foreign | name if context.foreign_values else path.foreign
-            return replace(path, temporary=path.temporary | name, foreign=foreign)
-        if any(effect.kind == "temporary" for effect in effects_of(statement)):
+            return known
+        after = names_after(statement, path, context.foreign_values)
+        if after is not path and not path.temporary_first:
             raise feature_not_supported(
-                "a statement that may change which temp tables exist must be the last of its query",
+                "a temp table must be made by a query of its own where search_path has pg_temp behind a schema",
                 "Send the next statements separately.",
             )
-        return path
+        return after
 
     def _info(self, context: Context, statement: Node, raw: bytes) -> StatementInfo:
         begin = statement.get("stmt_location", 0)
@@ -168,6 +167,24 @@ def _refused_infos(text: str) -> tuple[StatementInfo, ...]:
 
 
 _RUNS_ANOTHER = frozenset(("FetchStmt", "TransactionStmt", "ConstraintsSetStmt"))
+
+
+def _check_certain(context: Context) -> None:
+    """Behind SET search_path: a schema on the path that the login may not use does not count, so that a name must mean
+    the same whichever of them do.
+    """
+    for reference in context.analysis.references:
+        if "schemaname" in reference.node or reference.temporary:
+            continue
+        having = [s for s in context.path.schemas if (s, reference.name) in context.snapshot.relations]
+        if len(having) > 1 and having[0] != "pg_catalog":
+            raise feature_not_supported(
+                f'relation "{reference.name}" is in schemas {having[0]} and {having[1]}, and the same query sets '
+                "search_path",
+                "Send the statements separately, or write the schema.",
+                context.position(reference.start),
+            )
+
 
 # They take nothing back that was done before.
 _OPENING = frozenset(("TRANS_STMT_BEGIN", "TRANS_STMT_START", "TRANS_STMT_SAVEPOINT", "TRANS_STMT_RELEASE"))

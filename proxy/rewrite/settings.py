@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from proxy.catalog.model import SearchPath, Snapshot
 from proxy.errors import PgError, feature_not_supported, insufficient_privilege
+from proxy.policy.table import AppPolicy
 from proxy.rewrite.allowed import ENCODINGS, SETTABLE
+from proxy.rewrite.lex import Node
 
 _PINNED = {
     "standard_conforming_strings": frozenset({"on", "true", "yes", "1", "t", "y"}),
@@ -47,6 +50,18 @@ def check_search_path(schemas: list[str]) -> PgError | None:
         if schema.startswith(("pg_temp", "pg_toast")) or schema in ("information_schema", "consentry"):
             return feature_not_supported(f'search_path cannot name schema "{schema}"', "Leave it out.")
     return None
+
+
+def path_after_set(fields: Node, path: SearchPath, app: AppPolicy, snapshot: Snapshot) -> SearchPath | None:
+    """The search path behind a SET: every schema that may count. None where what was set is not in the text."""
+    if fields.get("kind") != "VAR_SET_VALUE":
+        return None
+    named: list[str] = []
+    for argument in fields["args"]:
+        name = argument.get("A_Const", {}).get("sval", {}).get("sval", "")
+        named += app.logins if name == "$user" else [name]
+    schemas = ["pg_catalog", *(name for name in named if name in snapshot.schemas)]
+    return SearchPath(tuple(dict.fromkeys(schemas)), path.temporary, path.foreign)
 
 
 _SPACE = " \t\n\r\f"

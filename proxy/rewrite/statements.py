@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
-from proxy.catalog.model import SearchPath, Snapshot
-from proxy.errors import feature_not_supported, insufficient_privilege, undefined_table
+from proxy.errors import insufficient_privilege
 from proxy.policy.table import AppPolicy
 from proxy.rewrite.allowed import STATEMENT_KINDS
-from proxy.rewrite.catalogs import readable_view
+from proxy.rewrite.definitions import (
+    Names,
+    check_alter,
+    check_create,
+    check_drop,
+    check_index,
+    check_rename,
+    check_truncate,
+    check_vacuum,
+    only_temporary,
+)
 from proxy.rewrite.lex import Node
 from proxy.rewrite.result import Effect
 from proxy.rewrite.scope import Analysis
@@ -19,22 +27,11 @@ _WORDS = {
     "DoStmt": "DO",
     "CallStmt": "CALL",
     "LockStmt": "LOCK TABLE",
-    "VacuumStmt": "VACUUM and ANALYZE",
     "AlterRoleStmt": "ALTER ROLE",
     "AlterSystemStmt": "ALTER SYSTEM",
     "ViewStmt": "CREATE VIEW",
-    "AlterTableStmt": "ALTER TABLE",
-    "RenameStmt": "ALTER ... RENAME",
     "LoadStmt": "LOAD",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Names:
-    """What names mean where the statement runs."""
-
-    path: SearchPath
-    snapshot: Snapshot
 
 
 def check_statement(node: Node, app: AppPolicy, names: Names) -> None:
@@ -69,7 +66,7 @@ def _check_copy(fields: Node, app: AppPolicy, names: Names) -> None:
 def _check_create_as(fields: Node, app: AppPolicy, names: Names) -> None:
     if fields.get("objtype") == "OBJECT_MATVIEW":
         raise insufficient_privilege(f"app {app.name} may not use CREATE MATERIALIZED VIEW")
-    _only_temporary(fields["into"]["rel"], app)
+    only_temporary(fields["into"]["rel"], app)
     check_statement(fields["query"], app, names)
 
 
@@ -77,76 +74,7 @@ def check_into(nodes: list[tuple[str, Node]], app: AppPolicy) -> None:
     """SELECT INTO makes temp tables only."""
     for kind, node in nodes:
         if kind == "intoClause":
-            _only_temporary(node["rel"], app)
-
-
-def _check_create(fields: Node, app: AppPolicy, names: Names) -> None:
-    _only_temporary(fields["relation"], app)
-    if not {"inhRelations", "partbound", "ofTypename"}.isdisjoint(fields):
-        raise feature_not_supported(
-            "a temp table that inherits, or is of a type, is not supported", "List its columns."
-        )
-    for element in fields.get("tableElts", ()):
-        like = element.get("TableLikeClause")
-        if like is not None:
-            _check_like(like["relation"], app, names)
-        constraints = [element, *element.get("ColumnDef", {}).get("constraints", ())]
-        if any("pktable" in constraint.get("Constraint", {}) for constraint in constraints):
-            raise feature_not_supported("a temp table with a foreign key is not supported", "Leave the key out.")
-
-
-def _check_like(relation: Node, app: AppPolicy, names: Names) -> None:
-    """LIKE copies definitions: of relations that the app has whole."""
-    schema, name = relation.get("schemaname"), relation["relname"]
-    if names.snapshot.is_temporary(name, schema, names.path):
-        return
-    found = names.snapshot.resolve(name, schema, names.path)
-    if found is None:
-        raise undefined_table(f"{schema}.{name}" if schema else name)
-    table = app.tables.get(found.key)
-    if not (table.plain if table is not None else readable_view(found, app, names.snapshot)):
-        raise feature_not_supported(
-            f'CREATE TABLE (LIKE {name}) is not supported where the rules hide a part of "{name}" from app {app.name}',
-            "List the columns, or use CREATE TEMP TABLE ... AS SELECT ... WITH NO DATA.",
-        )
-
-
-def _only_temporary(relation: Node, app: AppPolicy) -> None:
-    if relation.get("relpersistence") != "t" and relation.get("schemaname") != "pg_temp":
-        raise insufficient_privilege(
-            f'app {app.name} may not create table "{relation["relname"]}"',
-            "Apps may create temp tables; run migrations as a trusted app.",
-        )
-
-
-def _check_temporary_names(found: list[tuple[str | None, str]], app: AppPolicy, names: Names) -> None:
-    for schema, name in found:
-        if not names.snapshot.is_temporary(name, schema, names.path):
-            raise insufficient_privilege(
-                f'app {app.name} may change the definition of temp tables only, and "{name}" is none',
-                "Run migrations and administration as a trusted app.",
-            )
-
-
-def _check_drop(fields: Node, app: AppPolicy, names: Names) -> None:
-    """IF EXISTS may name what is nowhere: the server says so in a notice, and nothing is dropped."""
-    if fields.get("removeType") not in ("OBJECT_TABLE", "OBJECT_INDEX"):
-        raise insufficient_privilege(f"app {app.name} may drop temp tables only")
-    words = [[part["String"]["sval"] for part in item["List"]["items"]] for item in fields["objects"]]
-    found = [(parts[-2] if len(parts) > 1 else None, parts[-1]) for parts in words]
-    if fields.get("missing_ok"):
-        found = [(schema, name) for schema, name in found if names.snapshot.resolve(name, schema, names.path)]
-    _check_temporary_names(found, app, names)
-
-
-def _check_truncate(fields: Node, app: AppPolicy, names: Names) -> None:
-    relations = [item["RangeVar"] for item in fields["relations"]]
-    _check_temporary_names([(r.get("schemaname"), r["relname"]) for r in relations], app, names)
-
-
-def _check_index(fields: Node, app: AppPolicy, names: Names) -> None:
-    relation = fields["relation"]
-    _check_temporary_names([(relation.get("schemaname"), relation["relname"])], app, names)
+            only_temporary(node["rel"], app)
 
 
 def _check_set(fields: Node, app: AppPolicy, names: Names) -> None:
@@ -191,10 +119,13 @@ _CHECKS: dict[str, Callable[[Node, AppPolicy, Names], None]] = {
     "DeclareCursorStmt": _check_inner,
     "CopyStmt": _check_copy,
     "CreateTableAsStmt": _check_create_as,
-    "CreateStmt": _check_create,
-    "DropStmt": _check_drop,
-    "TruncateStmt": _check_truncate,
-    "IndexStmt": _check_index,
+    "CreateStmt": check_create,
+    "DropStmt": check_drop,
+    "TruncateStmt": check_truncate,
+    "IndexStmt": check_index,
+    "AlterTableStmt": check_alter,
+    "RenameStmt": check_rename,
+    "VacuumStmt": check_vacuum,
     "VariableSetStmt": _check_set,
     "ListenStmt": _check_listen,
     "NotifyStmt": _check_listen,
@@ -239,7 +170,7 @@ def effects_of(node: Node) -> tuple[Effect, ...]:
                 return (Effect("search_path"),)
             if fields.get("name") == "client_encoding":
                 return (Effect("encoding"),)
-        case "CreateTableAsStmt" | "CreateStmt" | "DropStmt":
+        case "CreateTableAsStmt" | "CreateStmt" | "DropStmt" | "RenameStmt" | "AlterTableStmt":
             return (Effect("temporary"),)
         case "SelectStmt":
             if _makes_table(fields):

@@ -7,12 +7,11 @@ that this module demands by its own reading of the app's text. What it does not 
 
 from __future__ import annotations
 
-from typing import Any
-
 from proxy.catalog.model import SearchPath, Snapshot
 from proxy.errors import feature_not_supported, insufficient_privilege
 from proxy.policy.table import AppPolicy
 from proxy.rewrite.result import SystemCatalog
+from proxy.rewrite.verify_definitions import DEFINITIONS, check_definition, note_effects
 from proxy.rewrite.verify_form import Forms
 from proxy.rewrite.verify_leak import Parameters
 from proxy.rewrite.verify_names import Names, Rights
@@ -47,12 +46,13 @@ class Verifier:
         if len(sent) != len(got):
             raise feature_not_supported("the rewritten text has another number of statements")
         names = Names(self._rights, path)
+        app = self._rights.app
         for before, after in zip(sent, got, strict=True):
             try:
                 self._statement(before, after, names, parameter_types)
             except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
                 raise feature_not_supported(f"the statement's tree is not as expected ({error!r})") from error
-            _note_effects(before, names)
+            note_effects(before, names, app)
 
     def _statement(self, before: Node, after: Node, names: Names, types: tuple[int, ...]) -> None:
         ((kind, body),) = before.items()
@@ -62,7 +62,7 @@ class Verifier:
         inner = body["query"] if kind in _WRAPPERS or (kind == "CopyStmt" and "query" in body) else before
         if kind == "PrepareStmt" and "argtypes" in body:
             types = (-1,) * len(body["argtypes"])
-        if "ExecuteStmt" in inner and (names.path_changed or names.temporary_changed or names.unsure):
+        if "ExecuteStmt" in inner and names.changed:
             raise feature_not_supported(
                 "EXECUTE behind a statement that changes what names mean", "Send the statements separately."
             )
@@ -75,9 +75,9 @@ class Verifier:
                 names.rights.check_made(body["into"]["rel"])
                 if body.get("objtype") != "OBJECT_TABLE":
                     raise insufficient_privilege(f"app {app.name} may not create a materialized view")
-            if kind == "PrepareStmt" and (names.created or names.unsure):
+            if kind == "PrepareStmt" and names.changed:
                 raise feature_not_supported(
-                    "PREPARE behind a statement that makes a temp table", "Send the statements separately."
+                    "PREPARE behind a statement that changes what names mean", "Send the statements separately."
                 )
             if next(iter(inner)) not in _QUERIES | {"ExecuteStmt"}:
                 raise insufficient_privilege(f"app {app.name} may not use {kind} of that statement")
@@ -96,64 +96,8 @@ class Verifier:
             if body.get("conditionname", "").startswith("consentry"):
                 raise insufficient_privilege(f"app {app.name} may not use this channel")
             walk.alike(kind, body, after[kind])
-        elif kind in ("CreateStmt", "IndexStmt", "TruncateStmt", "DropStmt"):
-            _check_definition(kind, body, app, names)
+        elif kind in DEFINITIONS:
+            check_definition(kind, body, app, names)
             walk.alike(kind, body, after[kind])
         else:
             raise insufficient_privilege(f"app {app.name} may not use {kind}")
-
-
-def _check_definition(kind: str, body: Node, app: AppPolicy, names: Names) -> None:
-    """Definitions of temp tables only."""
-    if kind == "CreateStmt":
-        names.rights.check_made(body["relation"])
-        if "inhRelations" in body or "partbound" in body:
-            raise feature_not_supported("a temp table that inherits is not supported")
-        return
-    found: list[tuple[str, str | None]]
-    if kind == "IndexStmt":
-        found = [(body["relation"]["relname"], body["relation"].get("schemaname"))]
-    elif kind == "TruncateStmt":
-        relations = [item["RangeVar"] for item in body["relations"]]
-        found = [(relation["relname"], relation.get("schemaname")) for relation in relations]
-    else:
-        if body["removeType"] not in ("OBJECT_TABLE", "OBJECT_INDEX"):
-            raise insufficient_privilege(f"app {app.name} may drop temp tables only")
-        words = [[part["String"]["sval"] for part in item["List"]["items"]] for item in body["objects"]]
-        found = [(parts[-1], parts[-2] if len(parts) > 1 else None) for parts in words]
-    for name, schema in found:
-        if kind == "DropStmt" and body.get("missing_ok") and names.nowhere(name, schema):
-            continue
-        if not names.is_temporary(name, schema):
-            raise insufficient_privilege(f'app {app.name} may change temp tables only, and "{name}" is none')
-
-
-# These take back nothing that was done before them.
-_OPENING = frozenset(("TRANS_STMT_BEGIN", "TRANS_STMT_START", "TRANS_STMT_SAVEPOINT", "TRANS_STMT_RELEASE"))
-
-
-def _note_effects(statement: Node, names: Names) -> None:
-    """What the statement changes for the ones after it in the same text."""
-    ((kind, body),) = statement.items()
-    made: Any = None
-    if kind == "CreateStmt":
-        made = body["relation"]
-    elif kind == "CreateTableAsStmt":
-        made = body["into"]["rel"]
-    elif kind == "SelectStmt":
-        while "larg" in body:
-            body = body["larg"]
-        made = body.get("intoClause", {}).get("rel")
-    elif kind == "VariableSetStmt" and (body["kind"] == "VAR_RESET_ALL" or body.get("name") == "search_path"):
-        names.path_changed = True
-    elif kind in ("DropStmt", "DiscardStmt") or (
-        kind == "TransactionStmt" and body["kind"] not in _OPENING and names.created
-    ):
-        names.unsure |= names.created
-        names.created.clear()
-        names.temporary_changed = True
-    if made is not None:
-        certain = names.path.temporary_first and not body.get("if_not_exists")
-        (names.created if certain else names.unsure).add(made["relname"])
-        if names.foreign_values:
-            names.made_foreign.add(made["relname"])

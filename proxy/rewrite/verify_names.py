@@ -167,8 +167,12 @@ class Rights:
         """Refuses what CREATE TABLE, CREATE TABLE AS or SELECT INTO makes, unless it is a temp table of a free name."""
         if relation.get("relpersistence") != "t" and relation.get("schemaname") != "pg_temp":
             raise insufficient_privilege(f"app {self.app.name} may create temp tables only")
-        if relation["relname"] in self.reserved:
-            raise insufficient_privilege(f"a temp table must not be called {relation['relname']}")
+        self.check_name(relation["relname"])
+
+    def check_name(self, name: str) -> None:
+        """Refuses a temp table that would stand in the way of what forms name."""
+        if name in self.reserved:
+            raise insufficient_privilege(f"a temp table must not be called {name}")
 
     def has_whole(self, oid: int) -> bool:
         """Whether the app sees all of a relation, as it is."""
@@ -202,14 +206,67 @@ class Names:
             path = replace(path, schemas=("pg_catalog", *path.schemas))
         self.rights = rights
         self.path = path
+        self._begun = path
         self._snapshot = rights.snapshot
-        self.created: set[str] = set()  # temp relations that an earlier statement of the text makes
-        self.unsure: set[str] = set()  # ... may make
-        self.path_changed = False  # an earlier statement of the text changes the search path
-        self.temporary_changed = False  # ... may take away temp relations
-        self.made_foreign: set[str] = set()  # of both, what may have a column of a foreign type
+        self.path_changed = False  # an earlier statement of the text changes the search path to what is not known
+        self._assumed = False  # ... to a path of which some schemas may not count: the login may not use them
+        self._temporary = set(path.temporary)  # temp relations, as the earlier statements of the text leave them
+        self._touched = False  # ... have made, dropped or renamed some
+        self._unsure: set[str] = set()  # names that may mean a temp relation or another
+        self._foreign = set(path.foreign)  # temp relations that may have a column of a foreign type
         self.foreign_values = True  # a value of a foreign type may stand in the statement: see `begin`
         self._calls: dict[tuple[object, ...], str | None] = {}
+
+    # -- what earlier statements of the text have changed -------------------------------------------------------------
+
+    @property
+    def changed(self) -> bool:
+        """Whether names mean something else than at the begin of the text."""
+        return self.path_changed or self._assumed or self._touched
+
+    @property
+    def may_be_temporary(self) -> set[str]:
+        """The names that may mean a temp relation anywhere in the text."""
+        return self._temporary | self._unsure | self._begun.temporary
+
+    def made_temporary(self, name: str) -> None:
+        self._temporary.add(name)
+        self._touched = True
+        if self.path.temporary_first:
+            self._unsure.discard(name)
+        else:  # a schema before the temp one may have the name
+            self._unsure.add(name)
+        self.altered_temporary(name)
+
+    def altered_temporary(self, name: str) -> None:
+        if self.foreign_values:
+            self._foreign.add(name)
+
+    def renamed_temporary(self, name: str, new: str) -> None:
+        self.dropped_temporary(name)
+        self._temporary.add(new)
+        self._unsure.discard(new)
+        if name in self._foreign:
+            self._foreign.add(new)
+
+    def dropped_temporary(self, name: str) -> None:
+        self._temporary.discard(name)
+        self._unsure.discard(name)
+        self._touched = True
+
+    def assume(self, schemas: list[str]) -> None:
+        """SET search_path: schemas that exist are searched in this order, but for those that the login may not use."""
+        known = [schema for schema in schemas if schema in self._snapshot.schemas and schema != "pg_catalog"]
+        self.path = SearchPath(("pg_catalog", *dict.fromkeys(known)), self.path.temporary, self.path.foreign)
+        self._assumed = True
+        self._calls.clear()
+
+    def take_back(self, *, everything: bool) -> None:
+        """A transaction ends, or a part of it: what was changed may be as before. `everything`: DISCARD."""
+        if everything or self._touched:
+            self._unsure |= self.may_be_temporary
+            self._touched = True
+        self.path_changed |= everything or self._assumed
 
     # -- relations ------------------------------------------------------------------------------------------------
 
@@ -265,20 +322,16 @@ class Names:
         """Whether a name means a temp relation, as it will be when the statement runs."""
         if schema not in (None, "pg_temp"):
             return False
-        if name in self.unsure:
+        if name in self._unsure:
             raise _send_separately(name)
-        if name in self.created:
-            return True
-        known = name in self.path.temporary and (schema is not None or name not in self.path.covered)
-        if known and self.temporary_changed:
-            raise _send_separately(name)
+        known = name in self._temporary and (schema is not None or name not in self.path.covered)
         if schema is not None and not known:
             raise undefined_table(f"pg_temp.{name}")
         return known
 
     def nowhere(self, name: str, schema: str | None) -> bool:
         """Whether neither the catalog nor the session, as far as can be told before it runs, has the relation."""
-        if name in self.created | self.unsure or self._snapshot.is_temporary(name, None, self.path):
+        if name in self._temporary | self._unsure or (schema is None and self.path_changed):
             return False
         return schema == "pg_temp" or self._snapshot.resolve(name, schema, self.path) is None
 
@@ -313,8 +366,6 @@ class Names:
             if candidate in SYSTEM_SCHEMAS:
                 if key in system.forms or key in system.open or key in self._snapshot.relations:
                     return key
-                if candidate == "pg_catalog" and name.startswith("pg_"):
-                    return key  # a system relation that the snapshot leaves out is not one of the user's
             elif key in self._snapshot.relations:
                 return None
         return None
@@ -327,7 +378,15 @@ class Names:
             return Named("same", self._snapshot.relations.get(key))
         raise insufficient_privilege(f"permission denied for relation {key[1]}")
 
+    def _certain(self, name: str) -> None:
+        """Refuses a name that means one relation or another by which schemas of an assumed path count."""
+        having = [schema for schema in self.path.schemas if (schema, name) in self._snapshot.relations]
+        if self._assumed and len(having) > 1 and having[0] != "pg_catalog":
+            raise _send_separately(name)
+
     def _relation(self, name: str, schema: str | None) -> Relation:
+        if schema is None:
+            self._certain(name)
         relation = self._snapshot.resolve(name, schema, self.path)
         if relation is None:
             raise undefined_table(name if schema is None else f"{schema}.{name}")
@@ -352,12 +411,12 @@ class Names:
         if "relname" in body:
             schema_name: str | None = body.get("schemaname")
             name = body["relname"]
-            if self.path_changed or name in self.unsure:
+            if self.path_changed or name in self._unsure:
                 return True
-            if name in self.created:
-                return name in self.made_foreign
-            if self._snapshot.is_temporary(name, schema_name, self.path):
-                return name in self.path.foreign or name not in self.path.temporary
+            if schema_name in (None, "pg_temp") and name in self._temporary:
+                return name in self._foreign
+            if schema_name == "pg_temp":
+                return True
             relation = self._snapshot.resolve(name, schema_name, self.path)
             return relation is not None and any(column.foreign for column in relation.columns)
         return bool(types_meant(self._snapshot, type_name(body), self.path.schemas)) if "names" in body else False
@@ -457,8 +516,10 @@ class Names:
             return
         schema = name[0] if len(name) == 2 else None
         for word in {name[-1], name[-1].removeprefix("_")}:  # `_t` is the type of arrays of `t`
-            if schema is None and word in (self.path.temporary - self.path.covered) | self.created | self.unsure:
-                continue
+            if schema is None:
+                if word in (self._temporary - self.path.covered) | self._unsure:
+                    continue
+                self._certain(word)
             relation = self._snapshot.resolve(word, schema, self.path)
             if relation is None or relation.schema in SYSTEM_SCHEMAS or relation.kind not in "rvmpf":
                 continue
@@ -511,7 +572,7 @@ class DefinitionNames(Names):
     def __init__(self, session: Names, ctes: Iterable[str]) -> None:
         super().__init__(session.rights, SearchPath(("pg_catalog",)))
         self._session = session
-        self._taken = {*ctes, *session.path.temporary, *session.created, *session.unsure}
+        self._taken = {*ctes, *session.may_be_temporary}
         if isinstance(session, DefinitionNames):
             self._taken |= session._taken
 

@@ -41,6 +41,8 @@ A_Indices is_slice lidx. uidx.
 A_Indirection arg. indirection*
 A_Star
 Alias aliasname colnames*
+AlterTableCmd subtype name num def. behavior missing_ok
+AlterTableStmt relation:RangeVar cmds* objtype missing_ok
 BitString bsval
 BoolExpr boolop args*
 Boolean boolval
@@ -122,6 +124,7 @@ RangeTableFunc lateral docexpr. rowexpr. namespaces* columns* alias:Alias
 RangeTableFuncCol colname typeName:TypeName for_ordinality is_not_null colexpr. coldefexpr.
 RangeTableSample relation. method* args* repeatable.
 RangeVar catalogname schemaname relname inh relpersistence alias:Alias
+RenameStmt renameType relationType relation:RangeVar subname newname behavior missing_ok
 ResTarget name indirection* val.
 ReturningClause options* exprs*
 ReturningOption option value
@@ -139,6 +142,8 @@ TypeCast arg. typeName:TypeName
 TypeName names* typeOid setof pct_type typmods* typemod arrayBounds*
 UnlistenStmt conditionname
 UpdateStmt relation:RangeVar targetList* whereClause. fromClause* returningClause:ReturningClause withClause:WithClause
+VacuumRelation relation:RangeVar va_cols*
+VacuumStmt options* rels* is_vacuumcmd
 VariableSetStmt kind name args* jumble_args is_local
 VariableShowStmt name
 WindowDef name refname partitionClause* orderClause* frameOptions startOffset. endOffset.

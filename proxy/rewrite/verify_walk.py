@@ -46,7 +46,7 @@ class Walk(WriteWalk):
         """A statement that nothing rewrites: equal, its functions allowed."""
         if a != b:
             raise differs(f"{kind} changed")
-        self._fields(kind, b, a, Level(None, {}), skip=("relation", "relations", "objects", "constraints"))
+        self._fields(kind, b, a, Level(None, {}), skip=("relation", "relations", "rels", "objects", "constraints"))
 
     def copy(self, b: Node, a: Node) -> None:
         """COPY, to and from the client only."""

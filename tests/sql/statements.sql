@@ -54,8 +54,9 @@ set search_path = public, pg_catalog
 set client_encoding = 'SJIS'
 -- refused 0A000 client encoding "SJIS" is not supported
 
-set search_path = public; select 1
--- refused 0A000 a statement that changes search_path must be the last of its query
+-- what search_path was before is not in the text
+reset search_path; select 1
+-- refused 0A000 a statement that takes search_path back must be the last of its query
 
 listen consentry_consent
 -- refused 42501 app partner may not use channel consentry_consent
@@ -114,3 +115,78 @@ create temp table copy_of_customers (like customers)
 -- what PREPARE reads must not depend on a temp table that may be taken back
 begin; create temp table customers (card_no text); prepare p as select card_no from customers
 -- refused 0A000 PREPARE must not come after
+
+-- temp tables may be changed as their session likes
+create temp table t (x int); alter table t add column y text default 'a', alter column x type bigint using x + 1;
+alter table t add constraint positive check (x > 0); alter table t rename column y to z; create index on t (z);
+analyze t (x, z); vacuum t; truncate t
+-- passes
+
+-- and no other
+alter table products add column mine int
+-- refused 42501 temp tables only, and "products" is none
+
+alter table products rename to mine
+-- refused 42501 temp tables only, and "products" is none
+
+analyze customers
+-- refused 42501 temp tables only, and "customers" is none
+
+analyze
+-- refused 42501 of the whole database
+
+create temp table t (x int); alter table t inherit customers
+-- refused 42501 this form of ALTER TABLE
+
+create temp table t (x int); alter table t owner to postgres
+-- refused 42501 this form of ALTER TABLE
+
+create temp table t (x int); alter table t add constraint k foreign key (x) references customers
+-- refused 0A000 a temp table with a foreign key
+
+-- the row type of a table of which a part is hidden would show its columns
+create temp table t (x int); alter table t add column y customers
+-- refused 42501 permission denied for type customers
+
+-- a text may make a temp table anew, and read it
+drop table if exists report; create temp table report as select name from customers; select * from report
+-- becomes
+drop table if exists report; create temp table report as select name from <customers>; select * from report
+
+create temp table if not exists report (name text); insert into report select name from customers; table report
+-- becomes
+create temp table if not exists report (name text); insert into report select name from <customers>; table report
+
+-- what it has dropped or renamed is the governed table again
+create temp table customers (x int); drop table customers; select card_no from customers
+-- becomes
+create temp table customers (x int); drop table customers; select card_no from <customers>
+
+create temp table customers (card_no int); alter table customers rename to mine; select card_no from customers
+-- becomes
+create temp table customers (card_no int); alter table customers rename to mine; select card_no from <customers>
+
+create temp table mine (card_no int); alter table mine rename to customers; select card_no from customers
+-- passes
+
+-- SET search_path counts for what follows it in the text
+set search_path = public; select name from customers
+-- becomes
+set search_path = public; select name from <customers>
+
+set search_path to other, "$user"; select x from customers
+-- passes
+
+-- unless a name means one thing or another by which schemas the login may use
+set search_path = other, public; select * from customers
+-- refused 0A000 relation "customers" is in schemas other and public
+
+set local search_path = other; commit; select 1
+-- refused 0A000 must be the last of its query
+
+set search_path = other; execute s1
+-- refused 0A000 EXECUTE behind
+
+-- a table that is dropped and made again is not there any more where the making is taken back
+begin; create temp table customers (card_no text); drop table customers; savepoint a; create temp table customers (card_no text); rollback to a; select card_no from customers
+-- refused 0A000 must be the last of its query
