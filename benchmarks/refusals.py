@@ -1,27 +1,26 @@
-"""How many harmless statements of SQLAlchemy's own test suite the gateway would refuse: counted and listed.
+"""How many harmless statements of other projects' own test suites the gateway would refuse: counted and listed.
 
-`python -m benchmarks.refusals SUITE` (the unpacked source of SQLAlchemy, from PyPI) runs the suite's tests against
-PostgreSQL through a gateway, as an app in `mode: monitor`: each statement is planned, rewritten and proved as for a
-governed app, and then sent as it was. The rules are made from the catalog whenever it changes: they govern every table
-and view of the suite, with the last column that belongs to no key masked. A statement counts as harmless when it is
-one that a governed app may send (no DDL, no SET ROLE and the like), PostgreSQL itself took it, and its relations are
-not made in the same transaction (by DDL that a governed app may not send, and which nobody else sees before it ends).
+`python -m benchmarks.refusals NAME FOLDER` (NAME: sqlalchemy, django, psycopg; FOLDER: the suite's unpacked source)
+runs the suite's tests against PostgreSQL through a gateway, as an app in `mode: monitor`: each statement is planned,
+rewritten and proved as for a governed app, and then sent as it was. The rules are made from the catalog whenever it
+changes: they govern every table and view of the suite, with the last column that belongs to no key masked. A statement
+counts as harmless when it is one that a governed app may send (no DDL, no SET ROLE and the like), PostgreSQL itself
+took it, and its relations are not made in the same transaction (by DDL that a governed app may not send, and which
+nobody else sees before it ends).
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
-import subprocess
-import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from benchmarks import _report
+from benchmarks._suites import SUITES
 from proxy.catalog.connect import connected
 from proxy.catalog.introspect import fingerprint
 from proxy.catalog.model import Relation, Snapshot
@@ -29,7 +28,8 @@ from proxy.policy.compile import compile_rules
 from proxy.policy.load import load_rules
 from proxy.rewrite.lex import quote_identifier
 from proxy.server.generation import Generation
-from tests.servers import PgServer, find_server, snapshot_of
+from proxy.server.options import Upstream
+from tests.servers import PgServer, find_server, snapshot_of, start_server
 from tests.wire.gateway import Running
 
 DATABASE = "suite"
@@ -39,7 +39,6 @@ CREATE EXTENSION IF NOT EXISTS hstore; CREATE EXTENSION IF NOT EXISTS citext;
 ALTER DATABASE suite OWNER TO suite;
 GRANT ALL ON SCHEMA public, test_schema, test_schema_2 TO suite;
 """
-FOLDERS = ("test/sql", "test/orm", "test/engine", "test/dialect/postgresql", "test/dialect/test_suite.py")
 GOVERNED = frozenset("rpvmf")
 # Statements that the page rewriting.md lets a governed app send.
 LISTED = frozenset(
@@ -91,7 +90,10 @@ class Monitoring(Running):
 
     def __init__(self, server: PgServer, directory: Path) -> None:
         self.database = server.dsn(DATABASE)
-        super().__init__(server, directory, DATABASE, audit_full_text=True)
+        one = Upstream(server.host, server.port, DATABASE, sslmode="disable")
+        # Django asks the database `postgres` whether its own is there.
+        more = {DATABASE: one, "postgres": one}
+        super().__init__(server, directory, DATABASE, audit_full_text=True, upstream=one, upstreams=more)
 
     async def _load(self) -> Generation:
         snapshot = await snapshot_of(self.database)
@@ -100,23 +102,6 @@ class Monitoring(Running):
     async def _fingerprint(self) -> str:
         async with connected(self.database) as connection:
             return await fingerprint(connection)
-
-
-def run_suite(suite: Path, port: int, folder: Path, more: list[str]) -> str:
-    """Runs the tests; gives pytest's last line."""
-    uri = f"postgresql+psycopg://suite@127.0.0.1:{port}/db"
-    tests = more or [name for name in FOLDERS if (suite / name).exists()]
-    command = [sys.executable, "-m", "pytest", *tests, "--dburi", uri, "-q", "-p", "no:logging", "--maxfail=100000"]
-    done = subprocess.run(
-        command,
-        cwd=suite,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "PGSSLMODE": "disable"},
-    )
-    (folder / "suite.log").write_text(done.stdout + done.stderr)
-    return done.stdout.strip().rpartition("\n")[2]
 
 
 def harmless(record: dict[str, Any]) -> bool:
@@ -149,19 +134,23 @@ def count(records: list[dict[str, Any]]) -> tuple[int, int, list[dict[str, Any]]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("suite", type=Path)
+    parser.add_argument("suite", choices=SUITES)
+    parser.add_argument("folder", type=Path)
     parser.add_argument("--list", type=Path, help="Write every refused text to this file.")
-    parser.add_argument("pytest", nargs="*", help="More arguments for pytest, after --.")
+    parser.add_argument("--binaries", type=Path, help="PostgreSQL's programs: Django's tests need one built with ICU.")
+    parser.add_argument("tests", nargs="*", help="Tests of the suite, in place of those that matter.")
     options = parser.parse_args()
-    server = find_server()
+    suite = SUITES[options.suite]
+    server = start_server(options.binaries) if options.binaries else find_server()
     with tempfile.TemporaryDirectory(prefix="consentry-refusals-") as name:
         folder = Path(name)
         try:
             server.create_login("suite", group="auth_trust", options="SUPERUSER")
             server.create_database(DATABASE, SETUP)
+            server.create_database(f"{DATABASE}_other", f"ALTER DATABASE {DATABASE}_other OWNER TO suite")
             gateway = Monitoring(server, folder)
             try:
-                last = run_suite(options.suite, gateway.port, folder, options.pytest)
+                last = suite.run(options.folder, gateway.port, server.port, folder, options.tests)
                 records = gateway.records("statement")
             finally:
                 gateway.close()
@@ -175,9 +164,9 @@ def main() -> None:
         options.list.write_text("\n".join(json.dumps([r["would_refuse"], r["statement"]]) for r in refused))
     lines = [f"| {n} | {message} |" for message, n in reasons.most_common()]
     _report.write(
-        "Refusals of harmless statements",
-        f"`python -m benchmarks.refusals SUITE`, SQLAlchemy's own tests ({last}): {total:,} harmless statements, "
-        f"{distinct:,} texts; **{len(refused)} texts refused ({len(refused) / max(distinct, 1):.2%})**.\n\n"
+        f"Refusals of harmless statements: {suite.title}",
+        f"`python -m benchmarks.refusals {options.suite} FOLDER`, the suite's own tests ({last}): {total:,} harmless "
+        f"statements, {distinct:,} texts; **{len(refused)} texts refused ({len(refused) / max(distinct, 1):.2%})**.\n\n"
         "| texts | refused because |\n|---|---|\n" + "\n".join(lines),
     )
 

@@ -1,0 +1,218 @@
+"""A gateway whose app sends everything: what a governed app may not send passes as well, and is noted.
+
+So one session plays a whole script, DDL, transactions and temp tables in their places, and each statement that a
+governed app may send is planned, rewritten and proved as for one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import asyncpg
+
+from proxy.catalog.introspect import fingerprint, take_snapshot
+from proxy.catalog.model import Relation, SearchPath, Snapshot
+from proxy.errors import PgError
+from proxy.policy.compile import compile_rules
+from proxy.policy.load import load_rules
+from proxy.policy.table import AppPolicy, CompiledRules
+from proxy.rewrite.lex import parse, quote_identifier
+from proxy.rewrite.plan import Planner, describe
+from proxy.rewrite.result import Plan
+from proxy.server.generation import Generation
+from proxy.server.options import Upstream
+from tests.servers import PgServer
+from tests.wire.gateway import Running
+
+Round = Literal["open", "shown", "unrelated", "identity", "rows"]
+GOVERNED = "rpvmf"
+# What an app may send (rewriting.md).
+LISTED = frozenset(
+    "SelectStmt InsertStmt UpdateStmt DeleteStmt MergeStmt TransactionStmt DeclareCursorStmt FetchStmt ClosePortalStmt "
+    "PrepareStmt ExecuteStmt DeallocateStmt CopyStmt ExplainStmt ListenStmt UnlistenStmt NotifyStmt VariableSetStmt "
+    "VariableShowStmt DiscardStmt LockStmt ConstraintsSetStmt".split()
+)
+
+
+@dataclass
+class Notes:
+    """What was decided on each text, and whether the session stands in a transaction that has changed the catalog."""
+
+    plans: dict[str, Plan] = field(default_factory=dict)
+    blind: bool = False
+
+
+class Noting:
+    """A planner that refuses nothing but what no server takes."""
+
+    def __init__(self, planner: Planner, notes: Notes) -> None:
+        self._planner = planner
+        self._notes = notes
+
+    def plan(
+        self, query: bytes, path: SearchPath, parameter_types: tuple[int, ...] = (), encoding: str = "utf-8"
+    ) -> Plan:
+        plan = self._planner.plan(query, path, parameter_types, encoding)
+        self._notes.plans[query.decode("utf-8", "replace")] = plan
+        refusal = plan.refusal
+        if not self._notes.blind and (refusal is None or refusal.sqlstate == "42601"):
+            return plan
+        infos = describe(query)
+        effects = tuple(effect for info in infos for effect in info.effects)
+        passed = Plan(query, query, False, infos, effects=effects, refused_as=None if self._notes.blind else refusal)
+        return replace(passed, scrub=False)
+
+
+class Behind(Running):
+    """`what` says what the rules are made of: see README.md."""
+
+    def __init__(self, server: PgServer, directory: Path, database: str, what: Round, renewal: bool = True) -> None:
+        self.notes = Notes()
+        self.what = what
+        self.reloads = 0
+        self._server = server
+        self._database = database
+        self._control: asyncpg.Connection | None = None
+        self._one = asyncio.Lock()
+        self._renewal = renewal
+        self._stale = False
+        super().__init__(
+            server,
+            directory,
+            database,
+            upstreams={"db": Upstream(server.host, server.port, database, sslmode="disable")},
+            poll=3600 if renewal else 0.5,
+        )
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[asyncpg.Connection]:
+        async with self._one:
+            if self._control is None or self._control.is_closed():
+                self._control = await asyncpg.connect(
+                    self._server.dsn(self._database), server_settings={"lock_timeout": "1000"}
+                )
+            yield self._control
+
+    async def _load(self) -> Generation:
+        self.reloads += 1
+        async with self._connection() as connection:
+            snapshot = await take_snapshot(connection)
+        rules = compile_rules(load_rules([("rules", rules_of(snapshot, self.what))]), snapshot)
+
+        def make(app: AppPolicy, rules: CompiledRules, snapshot: Snapshot) -> Noting:
+            return Noting(Planner(app, rules, snapshot), self.notes)
+
+        return Generation("db", rules, snapshot, make)
+
+    async def _fingerprint(self) -> str:
+        async with self._connection() as connection:
+            return await fingerprint(connection)
+
+    def before(self, text: str, status: bytes) -> None:
+        """Called before a text is sent: the catalog is renewed where DDL that is done has changed it."""
+        kinds = kinds_of(text)
+        if status == b"I":
+            self.notes.blind = False
+            if self._stale and self._renewal and not kinds.isdisjoint(LISTED - {"TransactionStmt"}):
+                self._stale = not self.call(self._renew)
+                self.notes.blind = self._stale
+        if not kinds <= LISTED:
+            self._stale = True
+            self.notes.blind = status != b"I" or "TransactionStmt" in kinds
+
+    async def _renew(self) -> bool:
+        """False where the catalog cannot be read: a prepared transaction holds a lock."""
+        database = self.databases[0]
+        try:
+            if await self._fingerprint() == database.generation.snapshot.version or await database.reload():
+                return True
+        except asyncpg.PostgresError as error:
+            database.problem = str(error)
+        print(f"the catalog was not read: {database.problem}", file=sys.stderr)
+        return False
+
+    def close(self) -> None:
+        async def end() -> None:
+            if self._control is not None:
+                await self._control.close()
+
+        if self.loop.is_running():
+            self.call(end)
+        super().close()
+
+
+def kinds_of(text: str) -> frozenset[str]:
+    """The kinds of a text's statements; none where it does not parse. CREATE TEMP TABLE is listed too."""
+    try:
+        return frozenset(_kind(statement["stmt"]) for statement in parse(text))
+    except PgError:
+        return frozenset()
+
+
+def _kind(statement: dict[str, Any]) -> str:
+    ((kind, body),) = statement.items()
+    made = body.get("relation") if kind == "CreateStmt" else body.get("into", {}).get("rel")
+    if made and kind in ("CreateStmt", "CreateTableAsStmt") and made.get("relpersistence") == "t":
+        return "SelectStmt"
+    return str(kind)
+
+
+def hidden_column(relation: Relation) -> str | None:
+    """The last column that is in no key, and that can be masked by its own value."""
+    keys = {name for key in (relation.primary_key, *relation.unique_keys) for name in key}
+    names = [column.name for column in relation.columns if column.name not in keys and not column.generated]
+    return names[-1] if len(relation.columns) > 1 and names else None
+
+
+def rules_of(snapshot: Snapshot, what: Round) -> str:
+    """The rules of one round (JSON is YAML)."""
+    tables: dict[str, Any] = {}
+    policies: list[dict[str, Any]] = []
+    for relation in snapshot.relations.values():
+        if relation.kind not in GOVERNED or re.match("pg_|information_schema$|consentry$", relation.schema):
+            continue
+        name = f"{quote_identifier(relation.schema)}.{quote_identifier(relation.name)}"
+        if what == "open" or (what == "unrelated" and relation.name != "consentry_unrelated"):
+            continue
+        hidden = hidden_column(relation) if what in ("unrelated", "identity", "rows") else None
+        columns = {c.name: "hidden" if c.name == hidden else "shown" for c in relation.columns}
+        if not columns:
+            continue
+        tables[name] = {"columns": columns}
+        if what == "rows":
+            rows = {"name": f"rows of {name}", "apps": ["suite"], "tables": [name], "rows": {"where": "true"}}
+            policies.append(rows)
+    mask = {"kind": "null"} if what == "unrelated" else {"kind": "expression", "sql": "{value}"}
+    hiding = {"name": "mask", "apps": "all", "attributes": ["hidden"], "action": "mask", "mask": "as_it_is"}
+    showing = {"name": "all", "apps": "all", "attributes": "all", "action": "show", "basis": "contract"}
+    functions = {
+        f"{quote_identifier(function.schema)}.{quote_identifier(name)}"
+        for name, every in snapshot.functions.items()
+        for function in every
+        if not re.match("pg_|information_schema$|consentry$", function.schema)
+    }
+    app: dict[str, Any] = {
+        "label": "Suite",
+        "logins": ["postgres"],
+        "kind": "internal",
+        "purpose": "tests",
+        "functions": {"allow": sorted(functions)},
+    }
+    rules = {
+        "version": 1,
+        "attributes": {name: {"label": name, "group": "basic"} for name in ("shown", "hidden")},
+        "tables": tables,
+        "masks": {"as_it_is": mask},
+        "apps": {"suite": app},
+        "policies": [hiding | {"write": "allow"}, showing | {"write": "allow"}, *policies],
+        "defaults": {"unlisted_tables": "open"},
+    }
+    return json.dumps(rules)
