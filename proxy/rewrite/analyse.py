@@ -24,9 +24,8 @@ from proxy.rewrite.scope import (
     column_fields,
     every_node,
     figure_column_name,
-    owners,
-    walk,
 )
+from proxy.rewrite.stars import star_columns
 
 Ctes = Mapping[str, tuple[str, ...] | None]
 ViewOf = Callable[[Relation], View | None]
@@ -220,11 +219,16 @@ class _Walker:
         level = self.level(parent, node)
         level.sources = [target, *others.sources]
         self.expression(node.get("joinCondition"), level, "where", ctes)
+        alone = self.level(parent, node)
+        alone.sources = [target]
         for clause in node.get("mergeWhenClauses", ()):
             when = clause["MergeWhenClause"]
-            self.expression(when.get("condition"), level, "where", ctes)
-            self.target_list(when.get("targetList", []), level, "set", ctes)
-            self.expression(when.get("values"), level, "set", ctes)
+            # what has no match on one side has no name for it
+            names = {"MERGE_WHEN_NOT_MATCHED_BY_TARGET": others, "MERGE_WHEN_NOT_MATCHED_BY_SOURCE": alone}
+            here = names.get(when["matchKind"], level)
+            self.expression(when.get("condition"), here, "where", ctes)
+            self.target_list(when.get("targetList", []), here, "set", ctes)
+            self.expression(when.get("values"), here, "set", ctes)
         return self.returning(node, level, target, ctes)
 
     def returning(self, node: Node, level: Level, target: Source, ctes: Ctes) -> tuple[str, ...] | None:
@@ -238,13 +242,9 @@ class _Walker:
             names[option["ReturningOption"]["option"]] = option["ReturningOption"]["value"]
         for name in names.values():
             if self.snapshot.server_version >= 180000 and all(s.name != name for s in inner.sources):
-                versioned = Source(name, target.columns, target.reference, system=True)
-                versioned.hidden = False
+                versioned = Source(name, target.columns, target.reference, system=True, named_only=True)
                 inner.sources.append(versioned)
-        # `*` and bare names mean the target and FROM, not old and new
-        bare = self.level(level.parent, node)
-        bare.sources = list(level.sources)
-        return self.target_list(clause["exprs"], bare, "returning", ctes, qualified=inner)
+        return self.target_list(clause["exprs"], inner, "returning", ctes)
 
     def target(self, node: Node, statement: Node) -> Source:
         reference = self.reference(node, "target")
@@ -277,10 +277,11 @@ class _Walker:
                 self.expression([node.get("args"), node.get("repeatable")], level, "sample", ctes)
                 return [source]
             case "RangeSubselect":
-                parent = level if node.get("lateral") else level.parent
+                parent = _so_far(level) if node.get("lateral") else level.parent
                 names = self.statement(node["subquery"], parent, ctes)
                 alias = node.get("alias", {})
-                return [Source(alias.get("aliasname"), _renamed(names, _names(alias.get("colnames"))))]
+                columns = _renamed(names, _names(alias.get("colnames")))
+                return [Source(alias.get("aliasname"), columns, query=node["subquery"])]
             case "JoinExpr":
                 return self.join(node, level, ctes)
             case "RangeFunction":
@@ -320,7 +321,7 @@ class _Walker:
         return both
 
     def range_function(self, node: Node, level: Level, ctes: Ctes) -> Source:
-        self.expression(node.get("functions"), level, "from", ctes)
+        self.expression(node.get("functions"), _so_far(level), "from", ctes)
         alias = node.get("alias", {})
         columns = _names(alias.get("colnames"))
         definitions = node.get("coldeflist")
@@ -379,9 +380,7 @@ class _Walker:
 
     # -- expressions ------------------------------------------------------------------------------------------------
 
-    def target_list(
-        self, items: list[Node], level: Level, clause: str, ctes: Ctes, qualified: Level | None = None
-    ) -> tuple[str, ...] | None:
+    def target_list(self, items: list[Node], level: Level, clause: str, ctes: Ctes) -> tuple[str, ...] | None:
         """Walks output or SET expressions; returns output names (None where a `*` cannot be known)."""
         names: list[str] | None = []
         for item in items:
@@ -390,19 +389,14 @@ class _Walker:
             if value and value.get("MultiAssignRef", {}).get("colno", 1) > 1:
                 continue  # SET (a, b) = (...): the tree repeats the row for each column
             fields = column_fields(value["ColumnRef"]) if value and "ColumnRef" in value else ()
-            here = qualified if qualified is not None and len(fields) > 1 else level
-            if qualified is not None and not fields:
-                here = qualified if _mentions_version(value, qualified, level) else level
-            self.expression(value, here, clause, ctes)
+            self.expression(value, level, clause, ctes)
+            if clause == "set":
+                self.expression(target.get("indirection"), level, clause, ctes)  # SET a[expression] = ...
             if clause == "set" or names is None:
                 continue
             if fields and fields[-1] == STAR:
-                star = owners(ColumnUse(fields, -1, here, clause, {}))
-                for source in star.sources:
-                    if source.columns is None:
-                        names = None
-                        break
-                    names += source.columns
+                more = star_columns(level, fields)
+                names = None if more is None else [*names, *more]
             elif value and "A_Star" in value.get("A_Indirection", {}).get("indirection", [{}])[-1]:
                 names = None  # (row).*: as many as the row's type has
             else:
@@ -430,14 +424,9 @@ class _Walker:
                 self.expression(node, level, clause, ctes)
 
 
-def _mentions_version(value: object, qualified: Level, level: Level) -> bool:
-    """Whether an expression of RETURNING names old or new (which its level has and the bare one has not)."""
-    extra = {s.name for s in qualified.sources} - {s.name for s in level.sources}
-    return any(
-        len(column_fields(node["ColumnRef"])) > 1 and column_fields(node["ColumnRef"])[0] in extra
-        for node in walk(value)
-        if "ColumnRef" in node
-    )
+def _so_far(level: Level) -> Level:
+    """What an item of FROM can name: the items before it."""
+    return Level(level.parent, list(level.sources), level.node)
 
 
 def _names(nodes: list[Node] | None) -> tuple[str, ...]:

@@ -7,14 +7,14 @@ replaced, expression by expression; row policies go into WHERE; columns are writ
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
 from proxy.errors import PgError
 from proxy.policy.table import GovernedColumn, GovernedTable
 from proxy.rewrite.context import Context
 from proxy.rewrite.forms import is_form_alias
 from proxy.rewrite.lex import Node, quote_identifier
-from proxy.rewrite.scope import STAR, SYSTEM_COLUMNS, ColumnUse, Level, ReadColumn, Reference, Source
+from proxy.rewrite.restrict import merge_actions, restrict_merge, restrict_rows
+from proxy.rewrite.scope import ReadColumn, Reference
+from proxy.rewrite.written import check_arbiter, replace_uses
 
 
 def rewrite_writes(context: Context) -> None:
@@ -27,7 +27,7 @@ def rewrite_writes(context: Context) -> None:
         elif reference.role == "copy_from":
             _check_written(context, reference.table, _copied_columns(context, reference, reference.table))
             if not reference.table.plain:
-                _replace_uses(context, reference, reference.table)
+                replace_uses(context, reference, reference.table)
         elif reference.role == "target":
             _target(context, reference, reference.table)
 
@@ -59,27 +59,26 @@ def _target(context: Context, reference: Reference, table: GovernedTable) -> Non
                 if when["commandType"] == "CMD_DELETE":
                     _check_deletable(context, table, reference)
                 elif when["commandType"] == "CMD_INSERT" and "targetList" not in when and "values" in when:
-                    _check_written(context, table, [c.name for c in table.columns[: len(when["values"])]])
+                    columns = [c.name for c in table.columns if c.treatment.action != "drop"]
+                    _check_written(context, table, columns[: len(when["values"])])
                 else:
                     _check_written(context, table, _assigned(when))
+    _check_parts(context, table, node)
     if table.plain:
         return
     if is_form_alias(reference.alias):
         raise context.unsupported(
             f'alias "{reference.alias}" is one that the gateway uses itself', "Choose another alias.", reference.start
         )
+    check_arbiter(context, table, conflict)
+    replace_uses(context, reference, table, inserted)
     if kind == "MergeStmt":
-        raise context.unsupported(
-            f'MERGE into relation "{table.name}" is not supported where the rules hide a part of it '
-            f"from app {context.app.name}",
-            "Use INSERT ... ON CONFLICT, or UPDATE and INSERT.",
-            reference.start,
-        )
-    _replace_uses(context, reference, table, inserted)
-    if kind in ("UpdateStmt", "DeleteStmt"):
-        _restrict_rows(context, reference, table, node)
+        _merged_columns(context, reference, table)
+        restrict_merge(context, reference, table, node)
+    elif kind in ("UpdateStmt", "DeleteStmt"):
+        restrict_rows(context, reference, table, node)
     elif conflict.get("action") == "ONCONFLICT_UPDATE":
-        _restrict_rows(context, reference, table, conflict, after="do")
+        restrict_rows(context, reference, table, conflict, after="do")
 
 
 # -- what is written ------------------------------------------------------------------------------------------------
@@ -87,6 +86,23 @@ def _target(context: Context, reference: Reference, table: GovernedTable) -> Non
 
 def _assigned(node: Node) -> list[str]:
     return [item["ResTarget"]["name"] for item in node.get("targetList", ()) if "name" in item["ResTarget"]]
+
+
+def _check_parts(context: Context, table: GovernedTable, node: Node) -> None:
+    """`SET a[1] = ...` keeps the rest of the old value, and fails by what that is: of columns that are plain."""
+    clauses = [node, node.get("onConflictClause", {})]
+    clauses += [clause["MergeWhenClause"] for clause in node.get("mergeWhenClauses", ())]
+    for clause in clauses:
+        if clause.get("commandType") == "CMD_INSERT":
+            continue
+        for item in clause.get("targetList", ()):
+            column = table.column(item["ResTarget"].get("name", ""))
+            if column is not None and "indirection" in item["ResTarget"] and not column.treatment.plain:
+                raise context.unsupported(
+                    f'a part of column "{column.name}" of relation "{table.name}" cannot be written: app '
+                    f"{context.app.name} has the column as {column.treatment}",
+                    "Write the whole column.",
+                )
 
 
 def _check_written(context: Context, table: GovernedTable, names: list[str]) -> None:
@@ -163,215 +179,24 @@ def _copied_columns(context: Context, reference: Reference, table: GovernedTable
     return columns
 
 
+def _merged_columns(context: Context, reference: Reference, table: GovernedTable) -> None:
+    """MERGE's INSERT without a column list means the columns that exist for the app."""
+    if all(column.treatment.action != "drop" for column in table.columns):
+        return
+    columns = [quote_identifier(c.name) for c in table.columns if c.treatment.action != "drop"]
+    clauses = [clause["MergeWhenClause"] for clause in (reference.statement or {})["mergeWhenClauses"]]
+    for clause, then in zip(clauses, merge_actions(context, reference), strict=True):
+        if clause["commandType"] == "CMD_INSERT" and "targetList" not in clause and "values" in clause:
+            at = context.tokens[then + 1].end
+            context.edit(at, at, f" ({', '.join(columns[: len(clause['values'])])})")
+
+
 def _insert_list(context: Context, reference: Reference, columns: list[str]) -> None:
     after = context.name_end(context.token_at(reference.start))
     if "alias" in reference.node:
         after += 2  # AS alias
     at = context.tokens[after - 1].end
     context.edit(at, at, f" ({', '.join(map(quote_identifier, columns))})")
-
-
-# -- what is read of the written relation ---------------------------------------------------------------------------
-
-
-def _replace_uses(context: Context, reference: Reference, table: GovernedTable, inserted: Collection[str] = ()) -> None:
-    """`inserted`: the columns that an INSERT gives values for."""
-    form = context.form_of(table)
-    stars = _returned_stars(reference)
-    for use, source, whole_row in context.uses_of(reference):
-        if source.proposed and not whole_row:
-            _check_proposed(context, table, use, inserted)
-            continue
-        alias = quote_identifier(source.name or reference.name)
-        if whole_row:
-            if id(use.node) not in stars:
-                raise context.unsupported(
-                    f'the whole row of "{table.name}" cannot be used while it is written',
-                    "Name the columns.",
-                    use.start,
-                )
-            _expand_star(context, use, source, table, reference)
-            continue
-        name = use.fields[-1]
-        column = table.column(name)
-        if column is None:
-            if name in SYSTEM_COLUMNS:
-                continue
-            raise PgError(f'column "{name}" does not exist', "42703", position=context.position(use.start))
-        if column.treatment.action == "drop":
-            raise PgError(f"column {_printed(use)} does not exist", "42703", position=context.position(use.start))
-        if column.treatment.action == "deny":
-            raise context.denied_column(table, column, use.start)
-        if column.treatment.plain:
-            continue
-        if reference.role == "copy_from" or use.clause == "conflict":
-            raise context.unsupported(
-                f'column "{name}" of "{table.name}" cannot be used here: app {context.app.name} has it '
-                f"as {column.treatment}",
-                start=use.start,
-            )
-        if _shadowed(use, source):
-            raise context.unsupported(
-                f'"{name}" means a column of "{table.name}" where another relation has the name {alias}',
-                "Use another alias in the sub-query.",
-                use.start,
-            )
-        index = context.token_at(use.start)
-        end = context.tokens[context.name_end(index) - 1].end
-        named = f" AS {quote_identifier(name)}" if id(use.node) in _returned_columns(reference) else ""
-        context.edit(use.start, end, form.column(name, alias) + named)
-
-
-def _check_proposed(context: Context, table: GovernedTable, use: ColumnUse, inserted: Collection[str]) -> None:
-    """`excluded.c` is the app's own value, where it gave one; else it may be what a trigger or a default made."""
-    name = use.fields[-1]
-    column = table.column(name)
-    if len(use.fields) == 1:
-        raise PgError(f'column reference "{name}" is ambiguous', "42702", position=context.position(use.start))
-    if column is None or column.treatment.action == "drop":
-        raise PgError(f"column {_printed(use)} does not exist", "42703", position=context.position(use.start))
-    if not column.treatment.plain and name not in inserted:
-        raise context.unsupported(
-            f'excluded."{name}" cannot be used here: app {context.app.name} has the column as {column.treatment}, '
-            "and the INSERT does not give it",
-            start=use.start,
-        )
-
-
-def _shadowed(use: ColumnUse, source: Source) -> bool:
-    """Whether, where the use stands, the source's name means another relation of an inner level."""
-    level: Level | None = use.level
-    while level is not None and source not in level.sources:
-        if any(other.name == source.name for other in level.sources):
-            return True
-        level = level.parent
-    return False
-
-
-def _printed(use: ColumnUse) -> str:
-    return ".".join(use.fields) if len(use.fields) > 1 else f'"{use.fields[0]}"'
-
-
-def _returning(reference: Reference) -> list[Node]:
-    statement = reference.statement or {}
-    return [item["ResTarget"] for item in statement.get("returningClause", {}).get("exprs", ())]
-
-
-def _returned_stars(reference: Reference) -> set[int]:
-    """ids of the ColumnRef nodes in RETURNING that are `*` or `t.*` as an item of their own."""
-    found = set()
-    for item in _returning(reference):
-        column = item["val"].get("ColumnRef")
-        if column and "A_Star" in column["fields"][-1]:
-            found.add(id(column))
-    return found
-
-
-def _returned_columns(reference: Reference) -> set[int]:
-    """ids of the ColumnRef nodes that are a RETURNING item without a name of its own."""
-    return {
-        id(item["val"]["ColumnRef"])
-        for item in _returning(reference)
-        if "ColumnRef" in item["val"] and "name" not in item
-    }
-
-
-def _expand_star(context: Context, use: ColumnUse, source: Source, table: GovernedTable, reference: Reference) -> None:
-    if use.fields == (STAR,) and len(use.level.sources) > 1:
-        raise context.unsupported(
-            f'RETURNING * of "{table.name}" beside other relations',
-            f"Write {reference.alias}.* and the others.",
-            use.start,
-        )
-    form = context.form_of(table)
-    alias = quote_identifier(source.name or reference.name)
-    items = []
-    for column in table.columns:
-        if not column.treatment.visible:
-            continue
-        text = form.column(column.name, alias)
-        items.append(
-            f"{alias}.{quote_identifier(column.name)}"
-            if column.treatment.plain
-            else f"{text} AS {quote_identifier(column.name)}"
-        )
-    if not items:
-        raise context.refuse(f'app {context.app.name} has no column of relation "{table.name}"', start=use.start)
-    index = context.token_at(use.start)
-    end = context.tokens[context.name_end(index) - 1].end
-    context.edit(use.start, end, ", ".join(items))
-
-
-# -- which rows are written -----------------------------------------------------------------------------------------
-
-
-def _restrict_rows(context: Context, reference: Reference, table: GovernedTable, clause: Node, after: str = "") -> None:
-    """Row policies into WHERE; the app's own condition behind CASE where it could tell of a hidden row.
-
-    `clause` has the WHERE: an UPDATE, a DELETE, or ON CONFLICT's DO UPDATE (`after` is then the keyword DO).
-    """
-    where = clause.get("whereClause")
-    if where is not None and "CurrentOfExpr" in where:
-        raise context.unsupported(
-            f'WHERE CURRENT OF on relation "{table.name}", of which the rules hide a part', start=reference.start
-        )
-    if not table.rows:
-        return
-    for row in table.rows:
-        context.policies[row.policy.name] = None
-    alias = quote_identifier(reference.alias)
-    rows = " AND ".join(context.form_of(table).rows(alias))
-    first, last = _condition(context, reference, after)
-    end = context.tokens[last].end
-    if first is None:
-        context.edit(end, end, f" WHERE {rows}")
-        return
-    begin = context.tokens[first].end
-    proposed = any(source.proposed for _, source, _ in context.uses_of(reference))
-    if not proposed and context.fences.leakproof_condition(where):
-        context.edit(begin, begin, f" {rows} AND (")
-        context.edit(end, end, ")")
-        return
-    # DO UPDATE has found its row by the key that conflicts: no comparison would help.
-    copied = "" if after else _comparisons(context, reference, clause, alias)
-    context.edit(begin, begin, f" {copied}{rows} AND CASE WHEN {rows} THEN (")
-    context.edit(end, end, ") ELSE FALSE END")
-
-
-def _comparisons(context: Context, reference: Reference, node: Node, alias: str) -> str:
-    """The app's own comparisons that may stand before the row policies, so that indexes stay in use."""
-    level = next(
-        level
-        for level in context.analysis.levels
-        if level.node is node and len(level.sources) and level.sources[0].reference is reference
-    )
-    return "".join(f"{c} AND " for c in context.fences.comparisons(reference, level, alias))
-
-
-def _condition(context: Context, reference: Reference, after: str) -> tuple[int | None, int]:
-    """(index of the token WHERE or None, index of the last token before RETURNING or the statement's end).
-
-    `after`: the keyword behind which it stands, if any (DO of ON CONFLICT).
-    """
-    tokens = context.tokens
-    index = context.token_at(reference.start)
-    depth = 0
-    while after and not (depth == 0 and tokens[index].word == after):
-        depth += (tokens[index].text == b"(") - (tokens[index].text == b")")
-        index += 1
-    where = None
-    while index < len(tokens):
-        token = tokens[index]
-        depth += (token.text == b"(") - (token.text == b")")
-        if depth < 0 or token.text == b";":
-            break
-        if depth == 0:
-            if token.word == "returning":
-                break
-            if token.word == "where" and where is None:
-                where = index
-        index += 1
-    return where, index - 1
 
 
 # -- COPY t TO ------------------------------------------------------------------------------------------------------

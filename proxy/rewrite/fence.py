@@ -13,14 +13,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from proxy.catalog.model import Column, Snapshot
-from proxy.rewrite.lex import Node, quote_literal
-from proxy.rewrite.scope import Analysis, ColumnUse, Level, Reference, owners
+from proxy.rewrite.lex import Node, quote_identifier, quote_literal
+from proxy.rewrite.scope import Analysis, ColumnUse, Reference, owners
+from proxy.rewrite.types import UNKNOWN, Types
 
 COMPARISONS = ("=", "<>", "<", ">", "<=", ">=")
 _FLIPPED = {"=": "=", "<>": "<>", "<": ">", ">": "<", "<=": ">=", ">=": "<="}
 _INTEGERS = ("int2", "int4", "int8")
 _INTEGER_OIDS = (20, 21, 23)
 _TEXTS = ("text", "varchar")
+_TEXT_OIDS = (25, 1043)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,12 @@ class Fences:
         chose).
         """
         return self._expression(where)
+
+    def leakproof_sources(self, items: list[Node]) -> bool:
+        """Whether nothing in what an UPDATE, DELETE or MERGE reads beside its target could tell of a hidden row there,
+        which decides how often it runs.
+        """
+        return all(self._from_item(item) for item in items)
 
     def _select(self, node: Node, *, outermost: bool = False) -> bool:
         for cte in node.get("withClause", {}).get("ctes", ()):
@@ -135,7 +143,11 @@ class Fences:
             return self._bare(node.get("val"))
         if kind == "SortBy":
             return "useOp" not in node and self._bare(node["node"])
-        return kind in ("ColumnRef", "A_Const", "ParamRef")
+        return kind in ("ColumnRef", "A_Const", "ParamRef") or self._constant_cast(part)
+
+    def _constant_cast(self, value: Node) -> bool:
+        """`'1'::int`, `$1::int`: converted before anything runs."""
+        return "TypeCast" in value and self._types.cast(value["TypeCast"]) != UNKNOWN
 
     def _expression(self, value: object) -> bool:
         if not value:
@@ -150,6 +162,8 @@ class Fences:
                 return found.certain and not found.whole_row and all(s.has(found.column) for s in found.sources)
             case "A_Const" | "ParamRef":
                 return True
+            case "TypeCast":
+                return self._constant_cast(value)
             case "BoolExpr":
                 return self._expression(node["args"])
             case "List":
@@ -190,9 +204,19 @@ class Fences:
         if any(self._may_be_foreign(operator, column) for operator in operators):
             return False
         if columns and "ColumnRef" in right:
-            other = self._known_column(right)
-            return other is not None and other.type_oid == column.type_oid
+            return _comparable(column, self._column_type(right))
         return self._fits(right, column)
+
+    def _column_type(self, node: Node) -> int:
+        """The type's oid of the column that a name means, of a relation or of a sub-query; 0 where it is not known."""
+        found = owners(self.uses[id(node["ColumnRef"])])
+        if found.whole_row or not found.certain or len(found.sources) != 1:
+            return 0
+        return self._types.column(found.sources[0], found.column)
+
+    @property
+    def _types(self) -> Types:
+        return Types(self.uses, self.parameter_types, self.parameters_used)
 
     def _known_column(self, node: Node) -> Column | None:
         if "ColumnRef" not in node:
@@ -221,31 +245,52 @@ class Fences:
 
     # -- what may stand inside the fence ----------------------------------------------------------------------------
 
-    def comparisons(self, reference: Reference, level: Level | None, alias: str = "_t") -> list[str]:
-        """The app's own simple comparisons on plain columns of `reference`, as conjuncts over `alias`, for an index
-        to use.
+    def comparisons(
+        self, reference: Reference, where: Node | None, alias: str = "_t", *, joined: bool = False
+    ) -> list[str]:
+        """The app's own simple comparisons in `where` on plain columns of `reference`, as conjuncts over `alias`, for
+        an index to use. `joined`: those with columns of other sources, too.
         """
-        if level is None or level.node is None or reference.table is None:
+        if reference.table is None:
             return []
-        where = level.node.get("whereClause")
         out = []
         for conjunct in _conjuncts(where):
-            text = self._copied(conjunct, reference, alias)
+            text = self._copied(conjunct, reference, alias, joined)
             if text is not None and text not in out:
                 out.append(text)
         return out
 
-    def _copied(self, conjunct: Node, reference: Reference, alias: str) -> str | None:
+    def equalities(
+        self, reference: Reference, where: Node | None, alias: str, rows: str, copied: list[str]
+    ) -> list[str]:
+        """The app's own equalities in `where` of plain columns of a written `reference` and columns of other sources,
+        for a hash join to use, whatever operator they are: a hidden row has NULL there. Not those in `copied`.
+        """
+        out = []
+        for conjunct in _conjuncts(where):
+            node = conjunct.get("A_Expr", {})
+            if node.get("kind") != "AEXPR_OP" or _operator(node) != "=":
+                continue
+            for own, other in ((node.get("lexpr", {}), node["rexpr"]), (node["rexpr"], node.get("lexpr", {}))):
+                name = self._own_column(own, reference)
+                if name is not None and self._may_be_foreign("=", self._known_column(own)):
+                    continue
+                value = self._other_column(other, reference) if name is not None and "ColumnRef" in other else None
+                if value is not None and f"({alias}.{name} OPERATOR(pg_catalog.=) {value})" not in copied:
+                    out.append(f"((CASE WHEN {rows} THEN {alias}.{name} END) = {value})")
+        return list(dict.fromkeys(out))
+
+    def _copied(self, conjunct: Node, reference: Reference, alias: str, joined: bool) -> str | None:
         node = conjunct.get("A_Expr")
         if node is None or not self._comparison(node):
             return None
         operator = _operator(node) or ""
         left, right = node["lexpr"], node["rexpr"]
         if node["kind"] == "AEXPR_OP" and operator != "<>":
-            if "ColumnRef" not in left:
+            if self._own_column(left, reference) is None:
                 left, right, operator = right, left, _FLIPPED[operator]
             name = self._own_column(left, reference)
-            value = _value(right)
+            value = self._other_column(right, reference) if joined and "ColumnRef" in right else _value(right)
             if name is None or value is None:
                 return None
             return f"({alias}.{name} OPERATOR(pg_catalog.{operator}) {value})"
@@ -276,6 +321,26 @@ class Fences:
         if column is None or not column.treatment.plain:
             return None
         return '"' + name.replace('"', '""') + '"'
+
+    def _other_column(self, node: Node, reference: Reference) -> str | None:
+        """A column of another source of the same level, by its name there."""
+        use = self.uses[id(node["ColumnRef"])]
+        found = owners(use)
+        if not found.certain or found.whole_row or len(found.sources) != 1:
+            return None
+        (source,) = found.sources
+        if source.reference is reference or source.name is None or source not in use.level.sources:
+            return None
+        return f"{quote_identifier(source.name)}.{quote_identifier(found.column)}"
+
+
+def _comparable(column: Column, other: int) -> bool:
+    """Whether the comparison of a leakproof column with a value of type `other` (an oid) is leakproof itself."""
+    if other == column.type_oid:
+        return True
+    return (column.base_type in _INTEGERS and other in _INTEGER_OIDS) or (
+        column.base_type in _TEXTS and other in _TEXT_OIDS
+    )
 
 
 def _operator(node: Node) -> str | None:

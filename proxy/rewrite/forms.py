@@ -27,6 +27,7 @@ class Predicate:
 
     texts: tuple[str, ...]
     columns: tuple[str, ...]
+    has_query: bool = False
 
     def render(self, alias: str) -> str:
         """The predicate over the table under `alias` (quoted already)."""
@@ -79,7 +80,8 @@ class Form:
             parts.append(sample)
         if self.asks_consent and not locking:
             parts += self._joins()
-        conjuncts = [*self._rows("_t", consent), *(comparisons if fenced else ())]
+        conjuncts = [text for text, _ in self._conjuncts("_t", consent)]
+        conjuncts += comparisons if fenced else ()
         if conjuncts:
             parts.append("WHERE " + " AND ".join(conjuncts))
         if fenced:
@@ -88,16 +90,29 @@ class Form:
 
     # -- pieces for a relation that is written ----------------------------------------------------------------------
 
-    def column(self, name: str, alias: str) -> str:
-        """The governed expression of a column of the relation in place, `alias` quoted already; in parentheses."""
+    def column(self, name: str, alias: str, *, version: bool = False) -> str:
+        """The governed expression of a column of the relation in place, `alias` quoted already; in parentheses.
+
+        `version`: the alias is RETURNING's old or new, a row that may not be there.
+        """
         column = self.table.column(name)
         if column is None:
             raise KeyError(name)
-        return f"({self._value(column, alias, self._consent_by_exists)})"
+        value = self._value(column, alias, self._consent_by_exists)
+        if version:
+            absent = f"(NULL)::{self._column(name).type_name}"
+            value = f"CASE WHEN {alias}.ctid IS NOT NULL THEN {value} ELSE {absent} END"
+        return f"({value})"
 
     def rows(self, alias: str) -> list[str]:
-        """The row policies' conjuncts for the relation in place, each in parentheses."""
-        return self._rows(alias, self._consent_by_exists)
+        """The row policies' conjuncts for the relation in place, each in parentheses.
+
+        Those that hold a query stand behind IS TRUE: PostgreSQL would make a join of EXISTS or IN, and could run what
+        else the statement reads before it, for hidden rows.
+        """
+        return [
+            f"({text} IS TRUE)" if query else text for text, query in self._conjuncts(alias, self._consent_by_exists)
+        ]
 
     # -- inside -----------------------------------------------------------------------------------------------------
 
@@ -127,13 +142,14 @@ class Form:
             raise KeyError(name)
         return column
 
-    def _rows(self, alias: str, consent: Callable[[str, str, str], str]) -> list[str]:
+    def _conjuncts(self, alias: str, consent: Callable[[str, str, str], str]) -> list[tuple[str, bool]]:
+        """(conjunct, whether it holds a query, where consent is asked by one) of the row policies."""
         conjuncts = []
         for row, predicate in zip(self.table.rows, self._predicates, strict=True):
-            conjuncts += [f"({consent(attribute, 'opt_in', alias)})" for attribute in row.consent]
+            conjuncts += [(f"({consent(attribute, 'opt_in', alias)})", True) for attribute in row.consent]
             if predicate is not None:
                 text = predicate.render(alias)
-                conjuncts.append(f"({text}\n)" if "--" in text else f"({text})")
+                conjuncts.append((f"({text}\n)" if "--" in text else f"({text})", predicate.has_query))
         return conjuncts
 
     @property
@@ -189,8 +205,8 @@ class Form:
 
 
 def is_form_alias(name: str) -> bool:
-    """Whether `name` is an alias that stands inside of governed forms: _t, _c, _s1, _s2 ..."""
-    return re.fullmatch(r"_(t|c|s\d+)", name) is not None
+    """Whether `name` is an alias that stands inside of governed forms: _t, _c, _r, _s1, _s2 ..."""
+    return re.fullmatch(r"_(t|c|r|s\d+)", name) is not None
 
 
 def _granted(attribute: str) -> str:
@@ -243,7 +259,7 @@ def compile_predicate(where: str, relation: Relation, app: AppPolicy, snapshot: 
         columns.append(column)
         begin = end
     texts.append(raw[begin:stop].decode())
-    return Predicate(tuple(texts), tuple(columns))
+    return Predicate(tuple(texts), tuple(columns), any(kind == "SubLink" for kind, _ in analysis.nodes))
 
 
 def substitute_names(where: str, app: str) -> str:

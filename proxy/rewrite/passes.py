@@ -15,6 +15,7 @@ from proxy.rewrite.forms import Form
 from proxy.rewrite.functions import check_functions
 from proxy.rewrite.lex import Node, Token, parse, quote_identifier, tokens
 from proxy.rewrite.result import SystemCatalog
+from proxy.rewrite.rows import rewrite_rows
 from proxy.rewrite.scope import SYSTEM_SCHEMAS, Analysis, Reference, View
 from proxy.rewrite.select import rewrite_reads
 from proxy.rewrite.splice import splice
@@ -193,3 +194,4 @@ def _edit(context: Context) -> None:
     rewrite_catalogs(context)
     rewrite_reads(context)
     rewrite_writes(context)
+    rewrite_rows(context)

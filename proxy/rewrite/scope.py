@@ -136,6 +136,8 @@ class Source:
     system: bool = False  # has ctid and the others
     members: tuple[Source, ...] = ()  # of a join that has an alias
     proposed: bool = False  # ON CONFLICT's `excluded`: the row that was to be inserted
+    query: Node | None = None  # of a sub-query: itself
+    named_only: bool = False  # RETURNING's old and new: no bare name means their columns
 
     def has(self, column: str) -> bool:
         if self.columns is None:
@@ -204,7 +206,7 @@ def owners(use: ColumnUse) -> Owners:
 def _owners(use: ColumnUse) -> Owners:
     name = use.fields[-1]
     if use.fields == (STAR,):
-        return Owners(tuple(s for s in use.level.sources if not s.hidden), STAR, whole_row=True)
+        return Owners(tuple(s for s in use.level.sources if not s.hidden and not s.named_only), STAR, whole_row=True)
     if len(use.fields) == 1:
         return _owners_of_bare(name, use.level)
     level: Level | None = use.level
@@ -233,10 +235,11 @@ def _owners_of_bare(name: str, start: Level) -> Owners:
     level: Level | None = start
     uncertain: list[Source] = []
     while level is not None:
-        found = tuple(s for s in level.sources if s.has(name))
+        bare = [s for s in level.sources if not s.named_only]
+        found = tuple(s for s in bare if s.has(name))
         if found:
             return Owners((*found, *uncertain), name, certain=not uncertain)
-        uncertain += [s for s in level.sources if s.columns is None]
+        uncertain += [s for s in bare if s.columns is None]
         level = level.parent
     level = start
     while level is not None:

@@ -43,13 +43,14 @@ def _replace(context: Context, reference: Reference, calm: bool) -> None:
     table = reference.table
     assert table is not None
     fenced = bool(table.rows) and not calm
+    where = (reference.level.node or {}).get("whereClause") if reference.level is not None else None
     form = context.form_of(table).read(
         only=not reference.node.get("inh", False),
         sample=_take_sample(context, reference),
         system=system_columns(context, reference),
         locking=context.analysis.locking,
         fenced=fenced,
-        comparisons=context.fences.comparisons(reference, reference.level) if fenced else (),
+        comparisons=context.fences.comparisons(reference, where) if fenced else (),
     )
     place(context, reference, form)
     for row in table.rows:
@@ -116,18 +117,11 @@ def _take_sample(context: Context, reference: Reference) -> str:
 
 def system_columns(context: Context, reference: Reference) -> list[str]:
     """The system columns that the statement names of this reference, in their fixed order."""
-    named = set()
-    star = False
-    for use, source, whole_row in context.uses_of(reference):
-        star = star or whole_row
-        if use.fields[-1] in SYSTEM_COLUMNS and source.has(use.fields[-1]) and not whole_row:
-            named.add(use.fields[-1])
-    if named and star:
-        raise context.unsupported(
-            f'system column "{min(named)}" cannot be read beside all columns of governed relation "{reference.name}"',
-            "Name the columns instead of using *.",
-            reference.start,
-        )
+    named = {
+        use.fields[-1]
+        for use, source, whole_row in context.uses_of(reference)
+        if use.fields[-1] in SYSTEM_COLUMNS and source.has(use.fields[-1]) and not whole_row
+    }
     return [name for name in SYSTEM_COLUMNS if name in named]
 
 
@@ -148,6 +142,13 @@ def _check_natural_joins(context: Context) -> None:
     for left, right in context.analysis.natural_joins:
         for side, other in ((left, right), (right, left)):
             for source in flatten(tuple(side)):
+                read = source.reference
+                if read is not None and read.rewrites and system_columns(context, read):
+                    raise context.unsupported(
+                        "NATURAL JOIN of a governed relation of which a system column is named",
+                        "Write the join's condition with ON or USING.",
+                        read.start,
+                    )
                 for name in _dropped(source):
                     if any(_may_have(one, name) for one in flatten(tuple(other))):
                         raise context.unsupported(

@@ -13,10 +13,10 @@ from proxy.policy.table import AppPolicy
 from proxy.rewrite.result import SystemCatalog
 from proxy.rewrite.verify_definitions import DEFINITIONS, check_definition, note_effects
 from proxy.rewrite.verify_form import Forms
-from proxy.rewrite.verify_leak import Parameters
 from proxy.rewrite.verify_names import Names, Rights
 from proxy.rewrite.verify_settings import check_set
 from proxy.rewrite.verify_tree import Node, holds, parse
+from proxy.rewrite.verify_types import Parameters
 from proxy.rewrite.verify_walk import Walk
 
 _PLAIN_KINDS = frozenset(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from proxy.errors import feature_not_supported, insufficient_privilege
+from dataclasses import replace
+
+from proxy.errors import feature_not_supported
+from proxy.rewrite.verify_columns import differs
 from proxy.rewrite.verify_leak import LeakProof, is_copy
 from proxy.rewrite.verify_names import Named
-from proxy.rewrite.verify_nodes import Ctes, differs
+from proxy.rewrite.verify_nodes import Ctes
 from proxy.rewrite.verify_reads import ReadWalk
 from proxy.rewrite.verify_scope import Columns, Level, Source, Target
-from proxy.rewrite.verify_tree import Node, column_of, column_references, flattened, parse, strings
+from proxy.rewrite.verify_tree import Node, column_references, flattened, parse
 from proxy.rewrite.verify_view_writes import written_view
 from proxy.rewrite.verify_write import check_assigned, check_deletable, implied_columns
 
@@ -59,6 +62,12 @@ class WriteWalk(ReadWalk):
             columns = {column.name: column for column in named.relation.columns if column.number > 0}
         return Source(alias, columns, named.relation, named.table, aliased="alias" in b, has_system_columns=True)
 
+    def _opened(self, b: Node, named: Named, others: Level) -> Level:
+        """The names of a statement whose target the app has whole, beside what it reads."""
+        source = self._open_target(b["relation"], named)
+        target: Node = {"RangeVar": b["relation"]}
+        return Level(others.parent, others.ctes, [source, *others.sources], items=[target, *others.items])
+
     def _insert(self, b: Node, a: Node, parent: Level | None, ctes: Ctes) -> None:
         ctes = self._with(b, a, parent, ctes)
         if b["relation"] != a["relation"]:
@@ -88,9 +97,10 @@ class WriteWalk(ReadWalk):
             else:
                 self._body_field("OnConflictClause", "onConflictClause", b, a, level)
         else:
-            source = self._open_target(b["relation"], named)
-            level = Level(parent, ctes, [source, Source("excluded", source.columns, aliased=True)])
-            self._body_field("OnConflictClause", "onConflictClause", b, a, level)
+            level = self._opened(b, named, Level(parent, ctes))
+            excluded = Source("excluded", level.sources[0].columns, aliased=True)
+            both = Level(parent, ctes, [*level.sources, excluded])
+            self._body_field("OnConflictClause", "onConflictClause", b, a, both)
         self._returning(b, a, level)
         self._fields("InsertStmt", b, a, level, skip=_HANDLED_WRITES)
 
@@ -102,7 +112,7 @@ class WriteWalk(ReadWalk):
         shown = level.sources[0].columns or {}
         for fields, inner in column_references([bc.get("targetList"), bc.get("whereClause")]):
             words = [field.get("String", {}).get("sval", "*") for field in fields]
-            if len(words) == 1 and (not inner or words == ["excluded"]):
+            if len(words) == 1 and (not inner or words == ["excluded"]) and words != [target.name]:
                 raise feature_not_supported("a name in DO UPDATE that is not qualified, or a whole row")
             if words[0] == "excluded" and (len(words) != 2 or words[1] not in shown):
                 raise feature_not_supported(f"excluded.{words[1]} may hold what the app did not send")
@@ -124,11 +134,11 @@ class WriteWalk(ReadWalk):
         others = Level(parent, ctes, where=b.get("whereClause"))
         self._from(b.get(clause, []), a.get(clause, []), others)
         if named.meaning != "form":
-            level = Level(parent, ctes, [self._open_target(b["relation"], named), *others.sources])
+            level = self._opened(b, named, others)
             self._optional("whereClause", b, a, level)
         else:
             target = self._guard(b["relation"], named)
-            level = Level(parent, ctes, others.sources, target=target)
+            level = Level(parent, ctes, others.sources, target=target, items=others.items)
             self._where(b, a, level, target)
         self._targets(b.get("targetList", []), a.get("targetList", []), level)
         self._returning(b, a, level)
@@ -138,64 +148,59 @@ class WriteWalk(ReadWalk):
         """Row policies beside the app's condition, or before it."""
         own = b.get("whereClause")
         if own is not None and "CurrentOfExpr" in own:
-            raise feature_not_supported("WHERE CURRENT OF on a relation of which a part is hidden")
+            if target.conjuncts:
+                raise feature_not_supported("WHERE CURRENT OF on a relation of which rows are hidden")
+            if a.get("whereClause") != own:
+                raise differs("another cursor")
+            return
+        self._guarded(own, a.get("whereClause"), level, target, b)
+
+    def _guarded(self, own: Node | None, after: Node | None, level: Level, target: Target, statement: Node) -> None:
+        """A condition on rows of a target: its row policies and the app's own, which cannot tell of hidden ones.
+
+        `statement`: an UPDATE or what is like one: FROM, and the condition as its WHERE.
+        """
         rows = target.conjuncts
         if not rows:
-            self._optional("whereClause", b, a, level)
+            if (own is None) != (after is None):
+                raise differs("a condition came or went")
+            self._node(own, after, level)
             return
-        parts = flattened(a.get("whereClause"))
+        parts = flattened(after)
         if own is None:
             if parts != rows:
-                raise differs("the row policies are not in WHERE")
+                raise differs("the row policies are not in the condition")
             return
         last = parts[-1].get("CaseExpr") if parts else None
+        proof = LeakProof(self._names, self._parameters)
+        columns: Columns = {column.name: column for column in target.relation.columns}
+        source = Source(target.name, columns, target.relation, target.table)
         if last is not None and parts[-1 - len(rows) : -1] == rows:
             (when,) = last["args"]
             if flattened(when["CaseWhen"]["expr"]) != rows or last.get("defresult") != _FALSE or "arg" in last:
                 raise differs("the row policies do not guard the condition")
             self._node(own, when["CaseWhen"]["result"], level)
             shown: Columns = {c.name: target.relation.column(c.name) for c in target.table.columns}
-            source = Source(target.name, shown, target.relation, target.table)
+            visible = Source(target.name, shown, target.relation, target.table)
             for conjunct in parts[: -1 - len(rows)]:
-                if not is_copy(conjunct, own, source, target.name, (target.name,), self._parameters):
+                if is_copy(conjunct, own, visible, target.name, (target.name,), self._parameters):
+                    continue
+                if not proof.copies_join(conjunct, statement, source, rows):
                     raise differs("a condition that is none of the app's")
             return
-        columns: Columns = {column.name: column for column in target.relation.columns}
-        source = Source(target.name, columns, target.relation, target.table)
-        statement = {**b, "whereClause": own}
-        if parts[: len(rows)] != rows or not LeakProof(self._names, self._parameters).proves_condition(
-            statement, source
-        ):
+        if parts[: len(rows)] != rows or not proof.proves_condition(statement, source):
             raise differs("the row policies are not before the condition")
         rest = flattened(own)
         if len(rest) != len(parts) - len(rows):
             raise differs("the condition changed")
-        for before, after in zip(rest, parts[len(rows) :], strict=True):
-            self._node(before, after, level)
-
-    def _merge(self, b: Node, a: Node, parent: Level | None, ctes: Ctes) -> None:
-        ctes = self._with(b, a, parent, ctes)
-        if b["relation"] != a["relation"]:
-            raise differs("another relation is written")
-        named = self._target_of(b["relation"])
-        if named.meaning == "form":
-            raise feature_not_supported("MERGE into a relation of which a part is hidden")
-        if named.table is not None:
-            for item in b["mergeWhenClauses"]:
-                when = item["MergeWhenClause"]
-                if when["commandType"] == "CMD_DELETE":
-                    check_deletable(named.table)
-                check_assigned(named.table, when.get("targetList"), when if "values" in when else None)
-        level = Level(parent, ctes)
-        self._from([b["sourceRelation"]], [a["sourceRelation"]], level)
-        level.sources.insert(0, self._open_target(b["relation"], named))
-        self._returning(b, a, level)
-        self._fields("MergeStmt", b, a, level, skip=(*_HANDLED_WRITES, "sourceRelation"))
+        for before, given in zip(rest, parts[len(rows) :], strict=True):
+            self._node(before, given, level)
 
     def _targets(self, before: list[Node], after: list[Node], level: Level) -> None:
         self._nodes(before, after, level)
 
     def _returning(self, b: Node, a: Node, level: Level) -> None:
+        """`level`: the target, guarded or first (of MERGE: last) among the sources, and the rest of FROM."""
         if ("returningClause" in b) != ("returningClause" in a):
             raise differs("RETURNING came or went")
         if "returningClause" not in b:
@@ -206,58 +211,16 @@ class WriteWalk(ReadWalk):
             raise differs("RETURNING's options changed")
         options = [option["ReturningOption"]["value"] for option in bc.get("options", ())]
         row_names = ["old", "new", *options]
+        inner = Level(level.parent, level.ctes, list(level.sources), items=level.items, target_last=level.target_last)
         if target is None:
-            sources = list(level.sources)
+            own = level.sources[-1 if level.target_last else 0]
             for name in row_names:
-                if sources and all(source.name != name for source in sources):
-                    sources.append(Source(name, sources[0].columns, aliased=True, has_system_columns=True))
-            self._nodes(bc["exprs"], ac["exprs"], Level(level.parent, level.ctes, sources))
-            return
-        taken = {source.name for source in level.sources} | {target.name}
-        versions = frozenset(name for name in row_names if name not in taken)
-        guard = Target(
-            target.name, target.table, target.relation, target.aliased, target.expressions, target.conjuncts, versions
-        )
-        inner = Level(level.parent, level.ctes, level.sources, target=guard)
-        rest = list(ac["exprs"])
-        for item in bc["exprs"]:
-            for before, after in zip(*self._returned(item["ResTarget"], rest, inner, guard), strict=True):
-                self._node(before, after, inner)
-        if rest:
-            raise differs("RETURNING has more items")
-
-    def _returned(self, item: Node, rest: list[Node], level: Level, target: Target) -> tuple[list[Node], list[Node]]:
-        """Takes from `rest` what stands for one item; gives the pairs that are still to be compared."""
-        fields = item["val"].get("ColumnRef", {}).get("fields", [])
-        if fields and "A_Star" in fields[-1]:
-            words = strings(fields[:-1])
-            if not words:
-                if level.sources:
-                    raise feature_not_supported("RETURNING * beside other relations")
-                self._expanded(target.name, rest, target)
-                return [], []
-            found = level.named(words[-1]) if len(words) == 1 else level.relation_named(words[-2], words[-1])
-            if isinstance(found, Target):
-                self._expanded(words[-1], rest, target)
-                return [], []
-        after = rest.pop(0)["ResTarget"]
-        wanted = item.get("name")
-        if wanted is None and fields and after["val"] != item["val"]:
-            wanted = strings(fields)[-1]  # what stands in the column's place would have another name
-        if after.get("name") != wanted or after.keys() - {"val", "name"}:
-            raise differs("an item of RETURNING has another name")
-        return [item["val"]], [after["val"]]
-
-    def _expanded(self, alias: str, rest: list[Node], target: Target) -> None:
-        form = self._forms.written(target.table, target.relation, alias)
-        for column in target.table.columns:
-            if column.treatment.action == "deny":
-                raise insufficient_privilege(f'permission denied for column "{column.name}"')
-            if not column.treatment.visible:
-                continue
-            if column.treatment.plain:
-                expected: Node = {"val": column_of(alias, column.name)}
-            else:
-                expected = {"name": column.name, "val": form.expressions[column.name]}
-            if not rest or rest.pop(0)["ResTarget"] != expected:
-                raise differs("RETURNING * is not the list of the app's columns")
+                if all(source.name != name for source in inner.sources):
+                    inner.sources.append(Source(name, own.columns, aliased=True, has_system_columns=True))
+        else:
+            taken = {source.name for source in level.sources} | {target.name}
+            versions = frozenset(name for name in row_names if name not in taken)
+            inner.target = replace(target, row_names=versions)
+            inner.guarded = True
+        self._listed(bc["exprs"], ac["exprs"], inner, outputs=True)
+        self._note_outputs(b, bc["exprs"], inner)

@@ -6,17 +6,19 @@ Each text is parsed once and kept as a tree: a form in a statement is right when
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from proxy.catalog.model import Column, Relation, Snapshot
 from proxy.errors import PgError, feature_not_supported, insufficient_privilege
 from proxy.policy.masks import mask_sql
 from proxy.policy.table import AppPolicy, GovernedColumn, GovernedTable, Mask
-from proxy.rewrite.verify_tree import Node, flattened, parse, strings
+from proxy.rewrite.verify_tree import Node, column_of, flattened, holds, parse, strings
 
 SYSTEM_COLUMNS = ("ctid", "xmin", "xmax", "cmin", "cmax", "tableoid")
 _NULL = Mask("null")
 _HOLE = "consentry_argument_of_the_app"
+_ROW = "(SELECT _r FROM (SELECT 1) AS _r)"
 # What is skipped in a DBA's text when `:app` and `:login` are looked for: strings, quoted names, comments, casts.
 _PLACEHOLDERS = re.compile(
     r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|\$([A-Za-z_]\w*)?\$.*?\$\1\$|--[^\n]*|/\*.*?\*/|::|:(app|login)\b""",
@@ -58,7 +60,7 @@ class Forms:
         self._app = app
         self._snapshot = snapshot
         self._reads: dict[tuple[tuple[str, str], bool, bool, tuple[str, ...]], ReadForm] = {}
-        self._written: dict[tuple[tuple[str, str], str], WrittenForm] = {}
+        self._written: dict[tuple[tuple[str, str], str, bool], WrittenForm] = {}
         self._subqueries: dict[str, Node] = {}
         self._templates: dict[str, Node] = {}
 
@@ -72,14 +74,16 @@ class Forms:
             form = self._reads[key] = self._make_read(table, relation, only, exists, system)
         return form
 
-    def written(self, table: GovernedTable, relation: Relation, alias: str) -> WrittenForm:
-        """What stands for the columns and rows of a target of this alias."""
-        key = (table.key, alias)
+    def written(self, table: GovernedTable, relation: Relation, alias: str, version: bool = False) -> WrittenForm:
+        """What stands for the columns and rows of a target of this alias. `version`: it is RETURNING's old or new row,
+        which may not be there.
+        """
+        key = (table.key, alias, version)
         form = self._written.get(key)
         if form is None:
             if len(self._written) > 1000:  # aliases are the app's to choose: not without bound
                 self._written.clear()
-            form = self._written[key] = self._make_written(table, relation, alias)
+            form = self._written[key] = self._make_written(table, relation, alias, version)
         return form
 
     def subquery(self, text: str) -> Node:
@@ -120,7 +124,7 @@ class Forms:
         self._refuse_capture([*select.get("targetList", []), *conjuncts], "_t", table)
         return ReadForm(select.get("targetList", []), select["fromClause"], conjuncts)
 
-    def _make_written(self, table: GovernedTable, relation: Relation, alias: str) -> WrittenForm:
+    def _make_written(self, table: GovernedTable, relation: Relation, alias: str, version: bool) -> WrittenForm:
         subject = _Subject(self._app.name, table, quoted(alias))
         expressions = {
             governed.name: _expression(
@@ -129,7 +133,13 @@ class Forms:
             for governed in table.columns
             if governed.treatment.visible and not governed.treatment.plain
         }
-        conjuncts = self._rows(subject, table, relation, exists=True)
+        if version:
+            for name, value in expressions.items():
+                absent = f"(NULL)::{self._column(relation, name).type_name}"
+                case = _expression(f"CASE WHEN {subject.alias}.ctid IS NOT NULL THEN 1 ELSE {absent} END")
+                case["CaseExpr"]["args"][0]["CaseWhen"]["result"] = value
+                expressions[name] = case
+        conjuncts = self._rows(subject, table, relation, exists=True, in_place=True)
         self._refuse_capture([*expressions.values(), *conjuncts], alias, table)
         return WrittenForm(expressions, conjuncts)
 
@@ -161,15 +171,21 @@ class Forms:
             masked = f"(CASE WHEN {condition} THEN {value} ELSE {masked} END)"
         return f"{masked} COLLATE {column.collation}" if column.collation else masked
 
-    def _rows(self, subject: _Subject, table: GovernedTable, relation: Relation, exists: bool) -> list[Node]:
+    def _rows(
+        self, subject: _Subject, table: GovernedTable, relation: Relation, exists: bool, in_place: bool = False
+    ) -> list[Node]:
+        """The row policies' conjuncts. `in_place`: those that hold a query are tests of their truth, no joins."""
         found: list[Node] = []
         for row in table.rows:
-            for attribute in row.consent:
-                found += flattened(_expression(subject.consent(attribute, "opt_in", exists)))
+            conditions = [_expression(subject.consent(attribute, "opt_in", exists)) for attribute in row.consent]
             if row.where is not None:
-                where = self.condition(row.where)
                 own = _Owner(self._snapshot, relation, strings_of(subject.alias))
-                found += flattened(own.qualified(where, ()))
+                conditions.append(own.qualified(self.condition(row.where), ()))
+            for condition in conditions:
+                if in_place and holds(condition, "SubLink"):
+                    found.append({"BooleanTest": {"arg": condition, "booltesttype": "IS_TRUE"}})
+                else:
+                    found += flattened(condition)
         return found
 
     def condition(self, where: str) -> Node:
@@ -197,6 +213,35 @@ def strings_of(alias: str) -> list[Node]:
     """The alias, as it is quoted in a text, as the first part of a column's name."""
     name = alias[1:-1].replace('""', '"') if alias.startswith('"') else alias
     return [{"String": {"sval": name}}]
+
+
+def outputs_of(table: GovernedTable, alias: str, expressions: Mapping[str, Node]) -> list[Node]:
+    """What stands for `alias.*` of a target: an output for each of the app's columns."""
+    found: list[Node] = []
+    for column in table.columns:
+        if column.treatment.action == "deny":
+            raise insufficient_privilege(f'permission denied for column "{column.name}"')
+        if column.treatment.plain:
+            found.append({"val": column_of(alias, column.name)})
+        elif column.treatment.visible:
+            found.append({"name": column.name, "val": expressions[column.name]})
+    return [{"ResTarget": output} for output in found]
+
+
+def row_of(outputs: list[Node], version: str | None = None) -> Node:
+    """The one expression that is the row of these outputs, by their names.
+
+    `version`: the name of RETURNING's old or new row, where it is that: NULL where it is not there.
+    """
+    sublink: Node = _expression(_ROW)["SubLink"]
+    select = sublink["subselect"]["SelectStmt"]
+    (item,) = select["fromClause"]
+    inner = item["RangeSubselect"]
+    listed = {**inner["subquery"]["SelectStmt"], "targetList": outputs}
+    if version is not None:
+        listed["whereClause"] = _expression(f"{quoted(version)}.ctid IS NOT NULL")
+    row = {**inner, "subquery": {"SelectStmt": listed}}
+    return {"SubLink": {**sublink, "subselect": {"SelectStmt": {**select, "fromClause": [{"RangeSubselect": row}]}}}}
 
 
 def is_hole(node: Node) -> bool:

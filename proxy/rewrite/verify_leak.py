@@ -6,7 +6,6 @@ here needs the fence; to be wrong on this side costs a refusal, never a row.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from proxy.catalog.model import Column, Relation
@@ -14,57 +13,21 @@ from proxy.errors import PgError
 from proxy.policy.table import GovernedTable
 from proxy.rewrite.verify_foreign import compares_by_itself
 from proxy.rewrite.verify_names import DefinitionNames, Names
-from proxy.rewrite.verify_scope import Columns, Level, Source, renamed
-from proxy.rewrite.verify_tree import Node, flattened, holds
+from proxy.rewrite.verify_scope import Columns, Level, Source, output_name, renamed
+from proxy.rewrite.verify_tree import Node, flattened, holds, strings
+from proxy.rewrite.verify_types import (
+    INTEGERS,
+    Parameters,
+    constant_cast,
+    constant_fits,
+    known_value,
+    same_comparison,
+)
 from proxy.rewrite.verify_views import definition_of
 
 _COMPARISONS = frozenset({"=", "<>", "<", ">", "<=", ">="})
 _FLIPPED = {"=": "=", "<": ">", ">": "<", "<=": ">=", ">=": "<="}
-_INTEGERS = {"int2": 21, "int4": 23, "int8": 20}
 _TEXTS = frozenset({"text", "varchar"})
-_UNTYPED = (0, 705)
-
-
-class Parameters:
-    """What the statement's parameters are, for comparisons with columns."""
-
-    def __init__(self, types: Sequence[int], statement: Node) -> None:
-        self._types = types
-        self._uses: Counter[int] = Counter()
-        self._count(statement)
-
-    def _count(self, node: object) -> None:
-        if isinstance(node, dict):
-            if "ParamRef" in node:
-                self._uses[node["ParamRef"].get("number", 0)] += 1
-            for value in node.values():
-                self._count(value)
-        elif isinstance(node, list):
-            for value in node:
-                self._count(value)
-
-    def fits(self, number: int, column: Column) -> bool:
-        """Whether the comparison of this parameter with the column is the column's own."""
-        given = self._types[number - 1] if 0 < number <= len(self._types) else 0
-        if given in _UNTYPED:
-            # Used in another place too, it might have got its type there.
-            return self._uses[number] == 1
-        return given == column.type_oid or (column.base_type in _INTEGERS and given in _INTEGERS.values())
-
-
-def constant_fits(node: Node, column: Column) -> bool:
-    """Whether a constant is compared by the column's own operator."""
-    constant = node.get("A_Const")
-    if constant is None:
-        return False
-    if "ival" in constant or _is_bigint(constant.get("fval", {}).get("fval", "")):
-        return column.base_type in _INTEGERS
-    return "sval" in constant or ("boolval" in constant and column.base_type == "bool")
-
-
-def _is_bigint(number: str) -> bool:
-    """Whether the number, which is too long for an integer, is one of type bigint (make_const in parse_node.c)."""
-    return number.isdecimal() and int(number) < 2**63
 
 
 def is_copy(
@@ -94,14 +57,23 @@ def is_copy(
     return False
 
 
-def _plain_column(node: Node, source: Source, alias: str) -> Column | None:
+def _guarded_by(node: Node, rows: list[Node]) -> Node:
+    """The value of an expression that is NULL for hidden rows."""
+    case = node.get("CaseExpr", {})
+    if case.keys() != {"args"} or len(case["args"]) != 1 or flattened(case["args"][0]["CaseWhen"]["expr"]) != rows:
+        return {}
+    value: Node = case["args"][0]["CaseWhen"]["result"]
+    return value
+
+
+def _plain_column(node: Node, source: Source, alias: str, leakproof: bool = True) -> Column | None:
     fields = node.get("ColumnRef", {}).get("fields", [])
     if len(fields) != 2 or fields[0] != {"String": {"sval": alias}} or "String" not in fields[1]:
         return None
     name = fields[1]["String"]["sval"]
     governed = source.table.column(name) if source.table else None
     column = source.relation.column(name) if source.relation else None
-    if governed is None or not governed.treatment.plain or column is None or not column.leakproof:
+    if governed is None or not governed.treatment.plain or column is None or (leakproof and not column.leakproof):
         return None
     return column
 
@@ -114,7 +86,7 @@ def _value_fits(value: Node, column: Column, parameters: Parameters) -> bool:
 
 def _element_fits(value: Node, column: Column) -> bool:
     constant = value.get("A_Const", {})
-    return ("ival" in constant and column.base_type in _INTEGERS) or ("sval" in constant and column.base_type in _TEXTS)
+    return ("ival" in constant and column.base_type in INTEGERS) or ("sval" in constant and column.base_type in _TEXTS)
 
 
 def _comparisons(own: Node, column: str, source: Source, names: Sequence[str]) -> list[tuple[str, Node | list[Node]]]:
@@ -161,6 +133,7 @@ class LeakProof:
     def __init__(self, names: Names, parameters: Parameters) -> None:
         self._names = names
         self._parameters = parameters
+        self._outputs: dict[int, Columns | None] = {}  # of the sub-queries that were walked, by id
 
     def proves(self, statement: Node) -> bool:
         """Whether no form that the statement reads needs a fence."""
@@ -178,17 +151,66 @@ class LeakProof:
 
     def proves_condition(self, body: Node, source: Source) -> bool:
         """Whether the WHERE of an UPDATE or DELETE on `source` can stand beside the row policies as it is."""
+        level = self._beside(body, source)
+        try:
+            return level is not None and ("whereClause" not in body or self._expression(body["whereClause"], level))
+        except (PgError, KeyError):
+            return False
+
+    def proves_sources(self, body: Node) -> bool:
+        """Whether what an UPDATE, DELETE or MERGE reads beside its target is leakproof."""
+        return self._beside(body, Source("", {})) is not None
+
+    def copies_join(self, conjunct: Node, body: Node, source: Source, rows: list[Node]) -> bool:
+        """Whether a conjunct beside the row policies is a comparison of the WHERE's, of a plain column of the written
+        `source` with a column that the statement reads: a leakproof one, or an equality that has NULL for hidden rows.
+        """
+        level = self._beside(body, source)
+        comparison = conjunct.get("A_Expr", {})
+        if level is None or comparison.get("kind") != "AEXPR_OP":
+            return False
+        operator, left, right = strings(comparison["name"]), comparison.get("lexpr", {}), comparison["rexpr"]
+        guarded = operator == ["="]
+        if guarded:
+            left = _guarded_by(left, rows)
+        words = [strings(side.get("ColumnRef", {}).get("fields", [])) for side in (left, right)]
+        if any(len(name) != 2 for name in words) or words[0][0] != source.name or words[1][0] == source.name:
+            return False
+        first = _plain_column(left, source, source.name, leakproof=not guarded)
+        if first is None or operator[-1] not in _FLIPPED:
+            return False
+        if not compares_by_itself(self._names.rights.snapshot, operator[-1:], first):
+            return False
+        if not guarded and not (operator[:-1] == ["pg_catalog"] and same_comparison(first, self._column(right, level))):
+            return False
+        for own in flattened(body["whereClause"]):
+            for compared, other in _comparisons(own, first.name, source, (source.name,)):
+                if compared == operator[-1] and isinstance(other, dict) and self._is_named(other, words[1], level):
+                    return True
+        return False
+
+    @staticmethod
+    def _is_named(node: Node, words: list[str], level: Level) -> bool:
+        """Whether a name of the app's is the column `words` of the level."""
+        own = [part.get("String", {}).get("sval") for part in node.get("ColumnRef", {}).get("fields", ())]
+        if own == words:
+            return True
+        holders = [one.name for one in level.sources if one.columns is None or words[1] in one.columns]
+        return own == words[1:] and holders == words[:1]
+
+    def _beside(self, body: Node, source: Source) -> Level | None:
+        """The names of an UPDATE, DELETE or MERGE; None where what it reads beside its target is not leakproof."""
         try:
             ctes = self._ctes(body, None, {})
             if ctes is None:
-                return False
+                return None
             level = Level(None, ctes, [source])
             for item in body.get("fromClause") or body.get("usingClause") or ():
                 if not self._item(item, level):
-                    return False
-            return "whereClause" not in body or self._expression(body["whereClause"], level)
+                    return None
+            return level
         except (PgError, KeyError):
-            return False
+            return None
 
     def _insert(self, body: Node) -> bool:
         ctes = self._ctes(body, None, {})
@@ -249,7 +271,38 @@ class LeakProof:
                     return False
             elif not self._expression(value, level):
                 return False
+        self._outputs[id(body)] = self._output_columns(body, level)
         return True
+
+    def _output_columns(self, body: Node, level: Level) -> Columns | None:
+        """The columns that a sub-query makes, as far as their types can be told; None where not even their names."""
+        if "larg" in body:
+            return None
+        found: list[tuple[str, Column | None]] = []
+        rows = [row["List"]["items"] for row in body.get("valuesLists", ())]
+        for number in range(len(rows[0]) if rows else 0):
+            given = [row[number] for row in rows if "isnull" not in row[number].get("A_Const", {})]
+            types = [known_value(value, self._parameters, f"column{number + 1}") for value in given]
+            alike = len({one.type_oid if one is not None else 0 for one in types}) == 1
+            found.append((f"column{number + 1}", types[0] if alike else None))
+        for item in body.get("targetList", ()):
+            value, name = item["ResTarget"]["val"], output_name(item["ResTarget"])
+            if "ColumnRef" in value and "A_Star" in value["ColumnRef"]["fields"][-1]:
+                words = strings(value["ColumnRef"]["fields"][:-1])
+                sources = [one for one in level.sources if not words or one.name == words[-1]]
+                if not words and holds(body.get("fromClause"), "usingClause"):
+                    return None
+                for source in sources:
+                    if source.columns is None:
+                        return None
+                    found += source.columns.items()
+            elif "A_Star" in value.get("A_Indirection", {}).get("indirection", [{}])[-1]:
+                return None
+            else:
+                known = self._column(value, level) or known_value(value, self._parameters, name or "")
+                found.append((name or "", known))
+        names = [name for name, _ in found]
+        return {name: column if names.count(name) == 1 else None for name, column in found}
 
     def _output(self, item: Node, level: Level) -> bool:
         """An item of an output list, GROUP BY, ORDER BY, DISTINCT ON or a row of VALUES."""
@@ -273,7 +326,9 @@ class LeakProof:
                 query = body["subquery"]["SelectStmt"]
                 if not self._select(query, outer, level.ctes):
                     return False
-                level.sources.append(_opaque(body.get("alias")))
+                columns = self._outputs[id(query)]
+                name = body.get("alias", {}).get("aliasname", "")
+                level.sources.append(Source(name, renamed(columns, body.get("alias"))))
                 return True
             if kind == "JoinExpr":
                 return self._join(body, level)
@@ -292,7 +347,7 @@ class LeakProof:
                 return False
             columns = [source.columns[name] for source in sides if source.columns and name in source.columns]
             first = columns[0] if columns else None
-            if len(columns) < 2 or first is None or not all(_comparable(first, column) for column in columns[1:]):
+            if len(columns) < 2 or first is None or not all(same_comparison(first, column) for column in columns[1:]):
                 return False
             if not compares_by_itself(self._names.rights.snapshot, ("=",), first):
                 return False
@@ -334,6 +389,8 @@ class LeakProof:
                 return self._reference(body["fields"], level)
             if kind in ("A_Const", "ParamRef"):
                 return True
+            if kind == "TypeCast":
+                return constant_cast(body, self._parameters) != 0
             if kind == "BoolExpr":
                 return all(self._expression(part, level) for part in body["args"])
             if kind == "NullTest":
@@ -375,7 +432,7 @@ class LeakProof:
         if column is None or not compares_by_itself(self._names.rights.snapshot, operators, column):
             return False
         if first is not None and second is not None:
-            return _comparable(first, second)
+            return same_comparison(first, second)
         return column.leakproof and _value_fits(other, column, self._parameters)
 
     def _column(self, node: Node, level: Level) -> Column | None:
@@ -397,16 +454,6 @@ class LeakProof:
             if len(words) == 2 and sources:
                 return None
         return None
-
-
-def _comparable(first: Column | None, second: Column | None) -> bool:
-    return (
-        first is not None
-        and second is not None
-        and first.type_oid == second.type_oid
-        and first.leakproof
-        and second.leakproof
-    )
 
 
 def _is_visible(table: GovernedTable | None, name: str) -> bool:

@@ -5,27 +5,24 @@ What a node's names may mean is asked here too: functions, operators, and column
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping
 
-from proxy.errors import PgError, feature_not_supported, insufficient_privilege
-from proxy.rewrite.verify_form import SYSTEM_COLUMNS, Forms, is_hole
-from proxy.rewrite.verify_leak import Parameters
+from proxy.errors import feature_not_supported, insufficient_privilege
+from proxy.rewrite.verify_columns import ColumnWalk, differs
+from proxy.rewrite.verify_form import Forms, is_hole
 from proxy.rewrite.verify_names import Names, Rights
-from proxy.rewrite.verify_scope import TARGET, UNSURE, Level, Source, Target
+from proxy.rewrite.verify_scope import Level
 from proxy.rewrite.verify_settings import check_set_config
 from proxy.rewrite.verify_tree import KNOWN_NODES, NODE, NODES, SCALAR, Node, strings
+from proxy.rewrite.verify_types import Parameters
 
 QUERIES = frozenset({"SelectStmt", "InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"})
 
 Ctes = Mapping[str, Node]
 
 
-def differs(what: str) -> PgError:
-    return feature_not_supported(f"the rewritten statement could not be proved: {what}", "Please report the statement.")
-
-
-class NodeWalk(ABC):
+class NodeWalk(ColumnWalk):
     """One statement. `row_policies` is set where it reads or writes a relation that has some; `views` where it reads
     views by their definitions.
     """
@@ -34,14 +31,14 @@ class NodeWalk(ABC):
         self, rights: Rights, forms: Forms, names: Names, statement: Node, parameters: Parameters, locking: bool
     ) -> None:
         self.row_policies = False
+        super().__init__(names, forms)
         self.views = False
         self._rights = rights
-        self._forms = forms
-        self._names = names
         self._statement = statement
         self._parameters = parameters
         self._locking = locking
         self._proof: bool | None = None
+        self._stars: dict[int, list[str]] = {}  # the columns of queries, by id, where `*` could be told
 
     @abstractmethod
     def query(self, before: Node, after: Node, parent: Level | None, ctes: Ctes) -> None:
@@ -105,11 +102,20 @@ class NodeWalk(ABC):
                 for part in b["indirection"]:
                     if "String" in part:
                         self._names.notation(part["String"]["sval"])
+                if self._is_part_of_row(b, level):
+                    self._fields(kind, {**b, "arg": None}, {**a, "arg": None}, level)
+                    if b["arg"] != a["arg"]:
+                        raise differs("a row changed")
+                    return
+            case "RowExpr":
+                self._listed(b.get("args", []), a.get("args", []), level)
+                self._fields(kind, b, a, level, skip=("args",))
+                return
             case "RangeVar":
                 raise differs("a relation stands where none is known to stand")
             case "CurrentOfExpr":
                 if level.guarded:
-                    raise feature_not_supported("WHERE CURRENT OF on a relation of which a part is hidden")
+                    raise feature_not_supported("WHERE CURRENT OF where it is not known to stand")
             case "TableLikeClause":
                 if self._names.target(b["relation"]).meaning not in ("same", "temporary"):
                     raise insufficient_privilege("LIKE would copy definitions of what the app does not have")
@@ -129,8 +135,7 @@ class NodeWalk(ABC):
                 if "opclass" in b:
                     self._names.operator_class(b["opclass"])
                 if "name" in b and level.guarded:
-                    column: Node = {"ColumnRef": {"fields": [{"String": {"sval": b["name"]}}]}}
-                    self._column(column, column, level)
+                    self._arbiter(b["name"], level)
             case _ if kind.startswith("Json"):
                 self._names.json_call(kind)
         self._fields(kind, b, a, level)
@@ -155,6 +160,40 @@ class NodeWalk(ABC):
             else:
                 self._body_field(how, field, b, a, level)
 
+    def _listed(self, before: list[Node], after: list[Node], level: Level, *, outputs: bool = False) -> None:
+        """A list of expressions, or of outputs with names, in which `*` is a part of the list."""
+        rest = list(after)
+        for item in before:
+            body = item.get("ResTarget", {}) if outputs else {"val": item}
+            value = body.get("val", {})
+            star = self._spelled_star(value, level, named=outputs)
+            if star is not None:
+                found, rest = rest[: len(star)], rest[len(star) :]
+                if found != star:
+                    raise differs("* is not the list of the app's columns")
+                continue
+            if not rest:
+                raise differs("a list is shorter")
+            given = rest.pop(0)
+            if outputs:
+                given = self._named_alike(body, given["ResTarget"])
+            self._node(value, given, level)
+        if rest:
+            raise differs("a list is longer")
+
+    @staticmethod
+    def _named_alike(before: Node, after: Node) -> Node:
+        """The expression of an output that has the name which the app's has."""
+        value: Node = after["val"]
+        wanted = before.get("name")
+        if wanted is None and "ColumnRef" in before["val"] and "ColumnRef" not in value:
+            # what stands in the column's place would have another name
+            words = [field["String"]["sval"] for field in before["val"]["ColumnRef"]["fields"] if "String" in field]
+            wanted = words[-1]
+        if after.get("name") != wanted or (before.keys() | after.keys()) - {"val", "name"}:
+            raise differs("an output has another name")
+        return value
+
     def _call(self, b: Node, a: Node, level: Level) -> None:
         name = self._names.call(b)
         if strings(b["funcname"])[-1] == "set_config":
@@ -170,103 +209,6 @@ class NodeWalk(ABC):
         if inner is None:
             raise differs(f"the argument of {name} is not guarded")
         self._fields("FuncCall", b, {**a, "args": [inner, *a["args"][1:]]}, level)
-
-    def _column(self, before: Node, after: Node, level: Level) -> None:
-        """A column's name: as it is, without its schema where a form has none, or the governed expression of a
-        target's.
-        """
-        fields = before["ColumnRef"]["fields"]
-        star = "A_Star" in fields[-1]
-        words = strings(fields[:-1] if star else fields)
-        for word in words[1:]:
-            self._names.notation(word)
-        found: Source | Target | None = None
-        if len(words) > (1 if not star else 0):
-            qualifier = words if star else words[:-1]
-            found = level.named(qualifier[0]) if len(qualifier) == 1 else level.relation_named(*qualifier[-2:])
-        self._check_system_columns(words, star, found, level)
-        if level.guarded and not isinstance(found, Source):
-            expected = self._of_target(words, star, found, level)
-            if expected is not None:
-                if after != expected:
-                    raise differs(f'"{words[-1]}" is not governed')
-                return
-        # A form has no schema: with one, the name would mean another relation further out.
-        short = isinstance(found, Source) and found.form and len(fields) > 2
-        if after != ({"ColumnRef": {"fields": fields[-2:]}} if short else before):
-            raise differs(f"the name {'.'.join(words)} changed")
-
-    @staticmethod
-    def _check_system_columns(words: list[str], star: bool, found: Source | Target | None, level: Level) -> None:
-        """A form shows a system column where a name asks for it; `*` and the row must not have it."""
-        shown: list[Source] = []
-        if star and not words:
-            shown = level.sources
-        elif star:
-            shown = [found] if isinstance(found, Source) else []
-        elif len(words) == 1 and not any(source.columns and words[0] in source.columns for source in level.sources):
-            row = level.named(words[0])
-            shown = [row] if isinstance(row, Source) else []
-        if any(source.system_columns for source in shown):
-            raise differs("the row of a form has a system column")
-        if not star and words[-1] in SYSTEM_COLUMNS:
-            asked = [found] if isinstance(found, Source) else []
-            if len(words) == 1:
-                asked = next((one.sources for one in level.outward() if any(s.relation for s in one.sources)), [])
-            # (a view has none: PostgreSQL says so itself)
-            tables = [source for source in asked if source.relation is None or source.relation.kind != "v"]
-            if any(source.form and words[-1] not in source.system_columns for source in tables):
-                raise differs(f"a form does not show {words[-1]}")
-
-    def _of_target(self, words: list[str], star: bool, found: Source | Target | None, level: Level) -> Node | None:
-        """What must stand for a name that means a column of a guarded target; None where the name may stay."""
-        if star:
-            if found is not None or not words:
-                if not words and all(one.target is None for one in [level]):
-                    return None
-                raise feature_not_supported(
-                    "the whole row of a relation that is written, and of which a part is hidden"
-                )
-            return None
-        column = words[-1]
-        if len(words) == 1:
-            meaning, target = level.meaning_of(column)
-            if target is None:
-                whole = level.named(column)
-                if isinstance(whole, Target):
-                    raise feature_not_supported("the whole row of a relation of which a part is hidden")
-                return None
-        elif isinstance(found, Target):
-            meaning, target = TARGET, found
-        else:
-            return None
-        governed = target.table.column(column)
-        if governed is None:
-            if column in SYSTEM_COLUMNS:
-                return None
-            # `t.f` is f(t): the function would get the whole row.
-            raise PgError(f'column "{column}" does not exist', "42703")
-        if governed.treatment.plain:
-            return None
-        if not governed.treatment.visible:
-            if governed.treatment.action == "deny":
-                raise insufficient_privilege(f'permission denied for column "{column}"')
-            raise PgError(f'column "{column}" does not exist', "42703")
-        if meaning == UNSURE:
-            raise feature_not_supported(f'it cannot be told which "{column}" is meant', "Qualify it.")
-        alias = words[-2] if len(words) > 1 and words[-2] in target.row_names else target.name
-        if self._is_shadowed(alias, target, level):
-            raise feature_not_supported(f'"{alias}" means another relation here', "Use another alias.")
-        return self._forms.written(target.table, target.relation, alias).expressions[column]
-
-    @staticmethod
-    def _is_shadowed(alias: str, target: Target, level: Level) -> bool:
-        for one in level.outward():
-            if one.target is not None and one.target.relation is target.relation:
-                return any(source.name == alias for source in one.sources)
-            if any(source.name == alias for source in one.sources):
-                return True
-        return False
 
 
 def _in_hole(template: Node, tree: Node) -> Node | None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from proxy.catalog.model import Relation
 from proxy.errors import insufficient_privilege
+from proxy.rewrite.verify_columns import differs
 from proxy.rewrite.verify_form import SYSTEM_COLUMNS
-from proxy.rewrite.verify_leak import LeakProof, Parameters, is_copy
+from proxy.rewrite.verify_leak import LeakProof, is_copy
 from proxy.rewrite.verify_names import DefinitionNames, Named
-from proxy.rewrite.verify_nodes import Ctes, NodeWalk, differs
-from proxy.rewrite.verify_scope import Columns, Level, Source, output_columns, renamed
+from proxy.rewrite.verify_nodes import Ctes, NodeWalk
+from proxy.rewrite.verify_scope import Columns, Level, Source, Target, output_columns, output_name, renamed
+from proxy.rewrite.verify_star import Part, parts_of
 from proxy.rewrite.verify_tree import Node, column_of, flattened, holds, named_in, parse, strings
+from proxy.rewrite.verify_types import Parameters
 from proxy.rewrite.verify_views import definition_of, kept_items
 
 _BARRIER: Node = parse("SELECT * FROM x OFFSET 0")[0]["SelectStmt"]
@@ -63,8 +66,47 @@ class ReadWalk(NodeWalk):
         if b.get("intoClause") != a.get("intoClause"):
             raise differs("INTO changed")
         a = self._without_added_groups(b, a, level)
-        skip = ("withClause", "larg", "rarg", "fromClause", "lockingClause", "intoClause")
+        self._listed(b.get("targetList", []), a.get("targetList", []), level, outputs=True)
+        if "targetList" in b:
+            self._note_outputs(b, b["targetList"], level)
+        rows, others = b.get("valuesLists", []), a.get("valuesLists", [])
+        if len(rows) != len(others):
+            raise differs("VALUES has another number of rows")
+        for row, other in zip(rows, others, strict=True):
+            self._listed(row["List"].get("items", []), other["List"].get("items", []), level)
+        skip = ("withClause", "larg", "rarg", "fromClause", "lockingClause", "intoClause", "targetList", "valuesLists")
         self._fields("SelectStmt", b, a, level, skip=skip)
+
+    def _note_outputs(self, query: Node, outputs: list[Node], level: Level) -> None:
+        """The columns of a query that has `*`, for those who read it."""
+        names: list[str] = []
+        for item in outputs:
+            fields = item["ResTarget"].get("val", {}).get("ColumnRef", {}).get("fields", [])
+            if fields and "A_Star" in fields[-1]:
+                words = strings(fields[:-1])
+                row = level.named(words[0]) if len(words) == 1 else None
+                for part in [Part(row)] if words else parts_of(level) or [Part(None)]:
+                    columns = [part.column] if part.column is not None else _columns_of(part.source)
+                    if columns is None:
+                        return
+                    names += columns
+            else:
+                name = output_name(item["ResTarget"])
+                if name is None:
+                    return
+                names.append(name)
+        self._stars[id(query)] = names
+
+    def _made(self, query: Node, alias: Node | None) -> Columns | None:
+        """The columns of a sub-query, as far as they can be told."""
+        body: Node = next(iter(query.values()))
+        if id(body) not in self._stars:
+            return output_columns(query, alias)
+        names = self._stars[id(body)]
+        columns: Columns = dict.fromkeys(names)
+        if len(columns) == len(names):
+            return renamed(columns, alias)
+        return None if alias and "colnames" in alias else columns
 
     def _without_added_groups(self, b: Node, a: Node, level: Level) -> Node:
         """GROUP BY may have columns of forms added at its front, where the form's key is grouped: the groups stay."""
@@ -86,6 +128,7 @@ class ReadWalk(NodeWalk):
     def _from(self, before: list[Node], after: list[Node], level: Level) -> None:
         if len(before) != len(after):
             raise differs("FROM has another number of items")
+        level.items = before
         for b, a in zip(before, after, strict=True):
             level.sources += self._item(b, a, level)
 
@@ -109,7 +152,7 @@ class ReadWalk(NodeWalk):
             outer = Level(level.parent, level.ctes, list(level.sources)) if b.get("lateral") else level.parent
             self.query(b["subquery"], a["subquery"], outer, level.ctes)
             name = b.get("alias", {}).get("aliasname", "")
-            return [Source(name, output_columns(b["subquery"], b.get("alias")), aliased=True)]
+            return [Source(name, self._made(b["subquery"], b.get("alias")), aliased=True)]
         if kind == "JoinExpr":
             return self._join(b, a, level)
         if kind in ("RangeFunction", "RangeTableFunc", "JsonTable"):
@@ -145,7 +188,7 @@ class ReadWalk(NodeWalk):
                 raise differs(f"CTE {b['relname']} was replaced")
             cte = level.ctes[b["relname"]]
             names = {"aliasname": "", "colnames": cte["aliascolnames"]} if "aliascolnames" in cte else None
-            return Source(shown, renamed(output_columns(cte["ctequery"], names), alias), aliased=True)
+            return Source(shown, renamed(self._made(cte["ctequery"], names), alias), aliased=True)
         named = self._names.source(b)
         if named.meaning in ("same", "temporary"):
             if after != same:
@@ -172,8 +215,10 @@ class ReadWalk(NodeWalk):
         if named.meaning == "system":
             if sample is not None:
                 raise differs("a catalog is not sampled")
-            system = self._check_catalog(named, select, b)
-            return Source(shown, None, named.relation, form=True, aliased=bool(alias), system_columns=system)
+            system, words = self._check_catalog(named, select, b)
+            outputs: Columns = dict.fromkeys(words)
+            known = renamed(outputs, alias) if system else None
+            return Source(shown, known, named.relation, form=True, aliased=bool(alias), system_columns=system)
         if named.meaning == "view":
             if sample is not None:
                 raise differs("a view is not sampled")
@@ -223,13 +268,15 @@ class ReadWalk(NodeWalk):
         self.row_policies = self.row_policies or walk.row_policies
         return {column.name: column for column in columns}
 
-    def _check_catalog(self, named: Named, select: Node, b: Node) -> tuple[str, ...]:
+    def _check_catalog(self, named: Named, select: Node, b: Node) -> tuple[tuple[str, ...], list[str]]:
+        """That a sub-query is the app's view of a catalog; gives the system columns that it shows, and the others."""
         expected = self._forms.subquery(named.text)["SelectStmt"]
         system = self._system_columns(select["targetList"][len(expected["targetList"]) :])
         added = [{"ResTarget": {"val": column_of("t", name)}} for name in system]
         if select != {**expected, "targetList": [*expected["targetList"], *added]}:
             raise differs(f"catalog {b['relname']} is not as the app has it")
-        return system
+        outputs = [item["ResTarget"] for item in expected["targetList"]]
+        return system, [o.get("name") or strings(o["val"]["ColumnRef"]["fields"])[-1] for o in outputs]
 
     def _system_columns(self, items: list[Node]) -> tuple[str, ...]:
         """The system columns at the end of a form: some that the statement names, in their order."""
@@ -282,6 +329,12 @@ class ReadWalk(NodeWalk):
         if self._proof is None:
             self._proof = LeakProof(self._names, self._parameters).proves(self._statement)
         return self._proof
+
+
+def _columns_of(row: Source | Target | None) -> list[str] | None:
+    if isinstance(row, Target):
+        return [column.name for column in row.table.columns if column.treatment.visible]
+    return list(row.columns) if row is not None and row.columns is not None else None
 
 
 def _groups_by_key(groups: list[Node], targets: list[Node], source: Source) -> bool:

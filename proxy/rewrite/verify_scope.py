@@ -50,6 +50,14 @@ class Target:
     def has(self, column: str) -> bool:
         return column in SYSTEM_COLUMNS or self.relation.column(column) is not None
 
+    @property
+    def has_all_columns(self) -> bool:
+        """Whether the app is shown every column as it is: the row of a row that it is shown is then its own."""
+        shown = {column.name for column in self.table.columns if column.treatment.plain}
+        return len(shown) == len(self.table.columns) and all(
+            column.number < 0 or column.name in shown for column in self.relation.columns
+        )
+
 
 @dataclass(slots=True, eq=False)
 class Level:
@@ -62,6 +70,8 @@ class Level:
     where: Node | None = None  # the app's own
     loose: bool = False
     guarded: bool = False  # a guarded target is here or further out
+    items: list[Node] = field(default_factory=list)  # the items of FROM that `sources` are of
+    target_last: bool = False  # `*` has the columns of FROM first (MERGE)
 
     def __post_init__(self) -> None:
         self.guarded = self.target is not None or (self.parent is not None and self.parent.guarded)
@@ -88,6 +98,21 @@ class Level:
             if level.target is not None and level.target.has(column):
                 return (UNSURE if unsure or level.loose else TARGET), level.target
         return INNER, None
+
+    def row_named(self, name: str) -> tuple[Source | Target | None, bool]:
+        """The source or target whose whole row a name without qualifier means, and whether that is certain."""
+        certain = True
+        for level in self.outward():
+            for source in level.sources:
+                if source.columns is None:
+                    certain = False
+                elif name in source.columns or (source.has_system_columns and name in SYSTEM_COLUMNS):
+                    if not level.loose:
+                        return None, True
+                    certain = False
+            if level.target is not None and level.target.has(name):
+                return None, True
+        return self.named(name), certain
 
     def named(self, name: str) -> Source | Target | None:
         """The nearest source or target of this name or alias."""
@@ -139,7 +164,7 @@ def output_columns(query: Node, alias: Node | None) -> Columns | None:
     if "valuesLists" in body:
         count = len(body["valuesLists"][0]["List"]["items"])
         return renamed({f"column{number}": None for number in range(1, count + 1)}, alias)
-    names = [_output_name(item["ResTarget"]) for item in body.get("targetList", ())]
+    names = [output_name(item["ResTarget"]) for item in body.get("targetList", ())]
     known = [name for name in names if name is not None]
     if len(known) != len(names):
         return None
@@ -149,7 +174,8 @@ def output_columns(query: Node, alias: Node | None) -> Columns | None:
     )
 
 
-def _output_name(item: Node) -> str | None:
+def output_name(item: Node) -> str | None:
+    """The name of an item of an output list, where it can be told."""
     if "name" in item:
         name: str = item["name"]
         return name

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from proxy.errors import insufficient_privilege
-from proxy.rewrite.verify_dml import WriteWalk
+from proxy.rewrite.verify_columns import differs
+from proxy.rewrite.verify_merge import MergeWalk
 from proxy.rewrite.verify_names import Named
-from proxy.rewrite.verify_nodes import QUERIES, Ctes, differs
+from proxy.rewrite.verify_nodes import QUERIES, Ctes
 from proxy.rewrite.verify_scope import Level
 from proxy.rewrite.verify_tree import Node, parse, strings
 from proxy.rewrite.verify_write import check_assigned
@@ -14,7 +15,7 @@ _NOTHING_MORE: Node = parse("SELECT")[0]["SelectStmt"]
 _STAR: Node = {"ColumnRef": {"fields": [{"A_Star": {}}]}}
 
 
-class Walk(WriteWalk):
+class Walk(MergeWalk):
     """One statement."""
 
     def query(self, before: Node, after: Node, parent: Level | None, ctes: Ctes) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from proxy.errors import PgError, insufficient_privilege
+from proxy.errors import PgError, feature_not_supported, insufficient_privilege
 from proxy.policy.table import GovernedTable
 from proxy.rewrite.verify_tree import Node
 
@@ -16,8 +16,18 @@ def implied_columns(table: GovernedTable, insert: Node) -> list[str] | None:
     return columns if count is None else columns[:count]
 
 
+def merged_columns(table: GovernedTable, insert: Node) -> list[str] | None:
+    """The same for the INSERT of a MERGE."""
+    if "targetList" in insert or "values" not in insert or all(c.treatment.action != "drop" for c in table.columns):
+        return None
+    return [column.name for column in table.columns if column.treatment.action != "drop"][: len(insert["values"])]
+
+
 def check_assigned(table: GovernedTable, columns: list[Node] | None, insert: Node | None) -> None:
-    """Every column that is assigned may be written. Without `columns`, those that an INSERT means."""
+    """Every column that is assigned may be written. Without `columns`, those that an INSERT means.
+
+    `insert`: the INSERT; where there is none, an old value is there, which the assignment of a part would depend on.
+    """
     if columns is None:
         if insert is None or ("selectStmt" not in insert and "values" not in insert):
             return
@@ -25,6 +35,10 @@ def check_assigned(table: GovernedTable, columns: list[Node] | None, insert: Nod
         names = [column.name for column in table.columns if column.treatment.action != "drop"][:width]
     else:
         names = [item["ResTarget"]["name"] for item in columns if "name" in item["ResTarget"]]
+        for item in columns if insert is None else ():
+            part = table.column(item["ResTarget"].get("name", ""))
+            if "indirection" in item["ResTarget"] and part is not None and not part.treatment.plain:
+                raise feature_not_supported(f'a part of column "{part.name}", of which the old value is hidden')
     for name in names:
         column = table.column(name)
         if column is None or column.treatment.action == "drop":

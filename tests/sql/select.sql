@@ -50,9 +50,6 @@ select ctid, name from customers
 -- becomes
 select ctid, name from <customers +ctid>
 
-select *, xmin from customers
--- refused 0A000 system column "xmin" cannot be read beside all columns
-
 -- every place where a query may stand
 select (select name from customers where id = o.customer_id), array(select id from customers) from orders o where exists (select from customers) and id in (select id from customers)
 -- becomes
