@@ -12,6 +12,7 @@ from proxy.errors import PgError
 from proxy.policy.table import GovernedTable
 from proxy.rewrite.context import Context
 from proxy.rewrite.lex import Node, quote_identifier
+from proxy.rewrite.outputs import Outputs
 from proxy.rewrite.scope import STAR, ColumnUse, Reference, Source, flatten, owners
 from proxy.rewrite.select import system_columns
 from proxy.rewrite.stars import StarItem, star_of
@@ -57,15 +58,11 @@ class _Places:
     """What stands around the ColumnRefs of a statement, by id of their nodes."""
 
     def __init__(self, nodes: list[tuple[str, Node]]) -> None:
-        self.items: set[int] = set()  # an output without a name of its own
+        self.outputs = Outputs(nodes)
         self.lists: set[int] = set()  # in ROW(...) or a row of VALUES: a `*` there is a list of columns
         self.parts: dict[int, Node] = {}  # `(t).c`: its A_Indirection
         for kind, node in nodes:
-            if kind == "ResTarget":
-                value = node.get("val", {}).get("ColumnRef")
-                if value is not None and "name" not in node:
-                    self.items.add(id(value))
-            elif kind == "RowExpr":
+            if kind == "RowExpr":
                 self._note(node.get("args", ()))
             elif "valuesLists" in node:
                 for row in node["valuesLists"]:
@@ -95,12 +92,12 @@ class _Row:
         joined = any(id(inner.reference) in self.wanted for s in sources if s.members for inner in flatten((s,)))
         if use.start < 0 or use.clause == "conflict" or joined or any(s.proposed for s in sources):
             raise self._unsupported(f'the whole row of "{reference.name}" cannot be used here')
-        if use.fields[-1] == STAR and (place in self.places.items or place in self.places.lists):
+        listed = self.places.outputs.is_output(use.node)
+        if use.fields[-1] == STAR and (listed or place in self.places.lists):
             items = star_of(use.level) if len(use.fields) == 1 else [StarItem(sources[0])]
             if items is None:
                 raise self._unsupported("the columns of * are not known here")
-            named = place in self.places.items
-            self._replace(", ".join(text for item in items for text in self._spelled(item, items, named=named)))
+            self._replace(", ".join(text for item in items for text in self._spelled(item, items, named=listed)))
             return
         if len(sources) != 1 or not owners(use).certain:
             raise self._unsupported(f'it cannot be told whether "{use.fields[-1]}" is a row')
@@ -108,9 +105,7 @@ class _Row:
         if place in self.places.parts:
             self._part(source, self.places.parts[place])
             return
-        row = self._row(source)
-        name = next(field for field in reversed(use.fields) if field != STAR)
-        self._replace(f"{row} AS {quote_identifier(name)}" if place in self.places.items else row)
+        self._replace(self._row(source) + self.places.outputs.name(self.context, use.node))
 
     def _part(self, source: Source, indirection: Node) -> None:
         """`(t).c` is c of t."""

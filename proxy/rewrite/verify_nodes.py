@@ -12,7 +12,7 @@ from proxy.errors import feature_not_supported, insufficient_privilege
 from proxy.rewrite.verify_columns import ColumnWalk, differs
 from proxy.rewrite.verify_form import Forms, is_hole
 from proxy.rewrite.verify_names import Names, Rights
-from proxy.rewrite.verify_scope import Level
+from proxy.rewrite.verify_scope import Level, figured_name
 from proxy.rewrite.verify_settings import check_set_config
 from proxy.rewrite.verify_tree import KNOWN_NODES, NODE, NODES, SCALAR, Node, strings
 from proxy.rewrite.verify_types import Parameters
@@ -185,12 +185,12 @@ class NodeWalk(ColumnWalk):
     def _named_alike(before: Node, after: Node) -> Node:
         """The expression of an output that has the name which the app's has."""
         value: Node = after["val"]
-        wanted = before.get("name")
-        if wanted is None and "ColumnRef" in before["val"] and "ColumnRef" not in value:
-            # what stands in the column's place would have another name
-            words = [field["String"]["sval"] for field in before["val"]["ColumnRef"]["fields"] if "String" in field]
-            wanted = words[-1]
-        if after.get("name") != wanted or (before.keys() | after.keys()) - {"val", "name"}:
+        wanted, named = before.get("name"), after.get("name")
+        if wanted is None and value != before["val"] and "ColumnRef" not in value:
+            # what stands in a column's place has another name, or none
+            wanted = figured_name(before["val"])
+            named = figured_name(value) if named is None else named
+        if named != wanted or (before.keys() | after.keys()) - {"val", "name"}:
             raise differs("an output has another name")
         return value
 

@@ -189,3 +189,29 @@ def output_name(item: Node) -> str | None:
         word: str = value["FuncCall"]["funcname"][-1]["String"]["sval"]
         return word
     return "?column?" if "A_Const" in value or "ParamRef" in value else None
+
+
+def figured_name(value: Node) -> str | None:
+    """The name that PostgreSQL gives an output without one, where a column, a cast or a call gives it (else None)."""
+    for kind, node in value.items():
+        if kind == "ColumnRef":
+            words = [field["String"]["sval"] for field in node["fields"] if "String" in field]
+            return words[-1] if words else None
+        if kind == "FuncCall":
+            word: str = node["funcname"][-1]["String"]["sval"]
+            return word
+        if kind == "TypeCast":
+            names: list[Node] = node["typeName"].get("names", [])
+            return figured_name(node["arg"]) or (names[-1]["String"]["sval"] if names else None)
+        if kind == "CollateClause":
+            return figured_name(node["arg"])
+        if kind == "A_Indirection":
+            fields = [part["String"]["sval"] for part in node["indirection"] if "String" in part]
+            return fields[-1] if fields else figured_name(node["arg"])
+        if kind == "CaseExpr":
+            return figured_name(node.get("defresult", {})) or "case"
+        if kind == "SubLink" and node["subLinkType"] == "EXPR_SUBLINK":
+            targets = node["subselect"].get("SelectStmt", {}).get("targetList", [])
+            first: Node = targets[0]["ResTarget"] if targets else {}
+            return first.get("name") or figured_name(first.get("val", {}))
+    return None

@@ -8,6 +8,7 @@ from proxy.errors import PgError
 from proxy.policy.table import GovernedTable
 from proxy.rewrite.context import Context
 from proxy.rewrite.lex import Node, quote_identifier
+from proxy.rewrite.outputs import Outputs
 from proxy.rewrite.rows import shows_all_columns
 from proxy.rewrite.scope import SYSTEM_COLUMNS, ColumnUse, Level, Reference, Source
 
@@ -15,7 +16,7 @@ from proxy.rewrite.scope import SYSTEM_COLUMNS, ColumnUse, Level, Reference, Sou
 def replace_uses(context: Context, reference: Reference, table: GovernedTable, inserted: Collection[str] = ()) -> None:
     """Puts governed expressions in the place of columns. `inserted`: those that an INSERT gives values for."""
     form = context.form_of(table)
-    outputs = _outputs(context)
+    outputs = Outputs(context.analysis.nodes)
     for use, source, whole_row in context.uses_of(reference):
         if whole_row:
             _check_row(context, reference, table, use, source)
@@ -50,8 +51,8 @@ def replace_uses(context: Context, reference: Reference, table: GovernedTable, i
             )
         index = context.token_at(use.start)
         end = context.tokens[context.name_end(index) - 1].end
-        named = f" AS {quote_identifier(name)}" if id(use.node) in outputs else ""
-        context.edit(use.start, end, form.column(name, alias, version=source.named_only) + named)
+        governed = form.column(name, alias, version=source.named_only)
+        context.edit(use.start, end, governed + outputs.name(context, use.node))
 
 
 def check_arbiter(context: Context, table: GovernedTable, conflict: Node) -> None:
@@ -105,9 +106,3 @@ def _shadowed(use: ColumnUse, source: Source) -> bool:
 
 def _printed(use: ColumnUse) -> str:
     return ".".join(use.fields) if len(use.fields) > 1 else f'"{use.fields[0]}"'
-
-
-def _outputs(context: Context) -> set[int]:
-    """ids of the ColumnRef nodes that are an output without a name of its own: it has the column's."""
-    targets = [node for kind, node in context.analysis.nodes if kind == "ResTarget" and "name" not in node]
-    return {id(target["val"]["ColumnRef"]) for target in targets if "ColumnRef" in target.get("val", {})}

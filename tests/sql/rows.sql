@@ -19,7 +19,7 @@ delete from customers where (customers).card_no = 'x'
 
 update customers set name = (select customers::text from products limit 1)
 -- becomes
-update customers set name = (select (SELECT _r FROM (SELECT "customers"."id", "customers"."name", "customers"."email", (((pg_catalog."right"(("customers"."phone"), 2)))::text COLLATE pg_catalog."C") AS "phone", "customers"."seen") AS _r)::text from products limit 1)
+update customers set name = (select (SELECT _r FROM (SELECT "customers"."id", "customers"."name", "customers"."email", (((pg_catalog."right"(("customers"."phone"), 2)))::text COLLATE pg_catalog."C") AS "phone", "customers"."seen") AS _r)::text AS "customers" from products limit 1)
 
 insert into customers (id) values (1) on conflict (id) do update set name = customers::text where customers is not null
 -- becomes
@@ -102,3 +102,16 @@ select * from (select ctid, "customers"."id", "customers"."name", "customers"."e
 select x.c, ctid from customers, lateral (select customers as c) x
 -- becomes
 select x.c, ctid from <customers +ctid form> AS "customers", lateral (select (SELECT _r FROM (SELECT "customers"."id", "customers"."name", "customers"."email", "customers"."phone", "customers"."seen") AS _r) as c) x
+
+-- outputs keep their names
+update customers c set name = 'x' returning phone::varchar, (c.phone) collate "C", case when true then 'x' else c.phone end, (phone), c::text, upper(phone)
+-- becomes
+update customers c set name = 'x' returning (((pg_catalog."right"(("c"."phone"), 2)))::text COLLATE pg_catalog."C")::varchar AS "phone", ((((pg_catalog."right"(("c"."phone"), 2)))::text COLLATE pg_catalog."C")) collate "C" AS "phone", case when true then 'x' else (((pg_catalog."right"(("c"."phone"), 2)))::text COLLATE pg_catalog."C") end AS "phone", ((((pg_catalog."right"(("c"."phone"), 2)))::text COLLATE pg_catalog."C")) AS "phone", (SELECT _r FROM (SELECT "c"."id", "c"."name", "c"."email", (((pg_catalog."right"(("c"."phone"), 2)))::text COLLATE pg_catalog."C") AS "phone", "c"."seen") AS _r)::text AS "c", upper((((pg_catalog."right"(("c"."phone"), 2)))::text COLLATE pg_catalog."C"))
+
+select ctid, c::text from customers c where true
+-- becomes
+select ctid, (SELECT _r FROM (SELECT "c"."id", "c"."name", "c"."email", "c"."phone", "c"."seen") AS _r)::text AS "c" from <customers +ctid form> c where true
+
+delete from customers returning (select phone || 'x' as y), (select phone)
+-- becomes
+delete from customers returning (select (((pg_catalog."right"(("customers"."phone"), 2)))::text COLLATE pg_catalog."C") || 'x' as y), (select (((pg_catalog."right"(("customers"."phone"), 2)))::text COLLATE pg_catalog."C") AS "phone")
