@@ -101,7 +101,7 @@ class Form:
         value = self._value(column, alias, self._consent_by_exists)
         if version:
             absent = f"(NULL)::{self._column(name).type_name}"
-            value = f"CASE WHEN {alias}.ctid IS NOT NULL THEN {value} ELSE {absent} END"
+            value = f"CASE WHEN ({alias}.*) IS DISTINCT FROM NULL THEN {value} ELSE {absent} END"
         return f"({value})"
 
     def rows(self, alias: str) -> list[str]:

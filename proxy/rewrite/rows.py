@@ -129,7 +129,8 @@ class _Row:
         if columns is None or _ROW in columns:
             raise self._unsupported("the row's columns cannot be listed")
         items = ", ".join(self._spelled(StarItem(source), [], named=True))
-        there = f" WHERE {quote_identifier(source.name or '')}.ctid IS NOT NULL" if source.named_only else ""
+        alias = quote_identifier(source.name or "")
+        there = f" WHERE ({alias}.*) IS DISTINCT FROM NULL" if source.named_only else ""
         return f"(SELECT {_ROW} FROM (SELECT {items}{there}) AS {_ROW})"
 
     def _spelled(self, item: StarItem, items: list[StarItem], *, named: bool) -> list[str]:

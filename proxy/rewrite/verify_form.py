@@ -136,7 +136,7 @@ class Forms:
         if version:
             for name, value in expressions.items():
                 absent = f"(NULL)::{self._column(relation, name).type_name}"
-                case = _expression(f"CASE WHEN {subject.alias}.ctid IS NOT NULL THEN 1 ELSE {absent} END")
+                case = _expression(f"CASE WHEN ({subject.alias}.*) IS DISTINCT FROM NULL THEN 1 ELSE {absent} END")
                 case["CaseExpr"]["args"][0]["CaseWhen"]["result"] = value
                 expressions[name] = case
         conjuncts = self._rows(subject, table, relation, exists=True, in_place=True)
@@ -239,7 +239,7 @@ def row_of(outputs: list[Node], version: str | None = None) -> Node:
     inner = item["RangeSubselect"]
     listed = {**inner["subquery"]["SelectStmt"], "targetList": outputs}
     if version is not None:
-        listed["whereClause"] = _expression(f"{quoted(version)}.ctid IS NOT NULL")
+        listed["whereClause"] = _expression(f"({quoted(version)}.*) IS DISTINCT FROM NULL")
     row = {**inner, "subquery": {"SelectStmt": listed}}
     return {"SubLink": {**sublink, "subselect": {"SelectStmt": {**select, "fromClause": [{"RangeSubselect": row}]}}}}
 

@@ -8,10 +8,11 @@ from proxy.catalog.model import Relation
 from proxy.errors import PgError
 from proxy.policy.table import GovernedColumn, GovernedTable, Treatment
 from proxy.rewrite.verify_form import Forms
-from proxy.rewrite.verify_leak import LeakProof, Parameters
+from proxy.rewrite.verify_leak import LeakProof
 from proxy.rewrite.verify_names import DefinitionNames, Names
 from proxy.rewrite.verify_scope import Source
 from proxy.rewrite.verify_tree import column_references, named_in, strings
+from proxy.rewrite.verify_types import Parameters
 from proxy.rewrite.verify_views import definition_of
 
 _CHOICE = frozenset({"targetList", "fromClause", "whereClause", "limitOption", "op"})

@@ -58,7 +58,7 @@ with x as (update customers c set name = p.name from products p where p.id = c.i
 -- old and new rows may not be there
 insert into customers (id, name) values (1, 'x') returning old, new.phone, new.*
 -- becomes
-insert into customers (id, name) values (1, 'x') returning (SELECT _r FROM (SELECT "old"."id", "old"."name", "old"."email", (CASE WHEN "old".ctid IS NOT NULL THEN ((pg_catalog."right"(("old"."phone"), 2)))::text COLLATE pg_catalog."C" ELSE (NULL)::text END) AS "phone", "old"."seen" WHERE "old".ctid IS NOT NULL) AS _r) AS "old", (CASE WHEN "new".ctid IS NOT NULL THEN ((pg_catalog."right"(("new"."phone"), 2)))::text COLLATE pg_catalog."C" ELSE (NULL)::text END) AS "phone", "new"."id", "new"."name", "new"."email", (CASE WHEN "new".ctid IS NOT NULL THEN ((pg_catalog."right"(("new"."phone"), 2)))::text COLLATE pg_catalog."C" ELSE (NULL)::text END) AS "phone", "new"."seen"
+insert into customers (id, name) values (1, 'x') returning (SELECT _r FROM (SELECT "old"."id", "old"."name", "old"."email", (CASE WHEN ("old".*) IS DISTINCT FROM NULL THEN ((pg_catalog."right"(("old"."phone"), 2)))::text COLLATE pg_catalog."C" ELSE (NULL)::text END) AS "phone", "old"."seen" WHERE ("old".*) IS DISTINCT FROM NULL) AS _r) AS "old", (CASE WHEN ("new".*) IS DISTINCT FROM NULL THEN ((pg_catalog."right"(("new"."phone"), 2)))::text COLLATE pg_catalog."C" ELSE (NULL)::text END) AS "phone", "new"."id", "new"."name", "new"."email", (CASE WHEN ("new".*) IS DISTINCT FROM NULL THEN ((pg_catalog."right"(("new"."phone"), 2)))::text COLLATE pg_catalog."C" ELSE (NULL)::text END) AS "phone", "new"."seen"
 
 -- a system column beside *: the form has it, * must not
 select ctid, * from customers

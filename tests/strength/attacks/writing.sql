@@ -55,7 +55,7 @@ insert into people (id, card) values (1, 'x') on conflict (id) do update set not
 -- # ON CONFLICT ON CONSTRAINT
 insert into people (id, email, card) values (60, '{people.email.3}', 'x') on conflict on constraint people_email_key do update set note = 'x' returning *
 -- # ON CONFLICT whole row
-insert into people (id, card) values (3, 'x') on conflict (id) do update set note = left(people::text, 60) returning note
+insert into people (id, card) values (3, 'x') on conflict (id) do update set name = people::text returning name
 -- # ON CONFLICT in a cast
 insert into people (id, card) values (3, 'x') on conflict (id) do update set id = people.card::int
 -- # UPDATE copies a hidden column into a shown one
@@ -75,7 +75,7 @@ update inbox set (body, person_id) = (select card, id from people p where p.id =
 -- # UPDATE several columns by ROW()
 update people set (name, note) = row(card, left(email, 50)) returning name, note
 -- # UPDATE by whole row text
-update people set note = left(people::text, 60) returning note
+update people set name = people::text returning name
 -- # UPDATE through a view
 update v_people set name = card returning *
 -- # UPDATE through the barrier view
