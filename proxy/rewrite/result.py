@@ -92,8 +92,9 @@ class Plan:
         return any(start < position <= end for start, end, _, _ in self.splices)
 
 
-# A text that no PostgreSQL accepts in any state of a session: the raw parser fails before anything else is looked at.
-REFUSED_TEXT = b"consentry: refused"
+# A text that no PostgreSQL accepts in any state of a session: a column where there is nothing that could have one. In a
+# transaction that has failed the server says so first, as of every statement that its grammar takes.
+REFUSED_TEXT = b'SELECT "consentry: refused"'
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,13 +120,13 @@ class Answers:
             context = session.context
             return errors.rewrite(fields, context.scrubber) if context.scrubs else None
         plan = entry.plan
-        refused = plan.refusal is not None and not fatal
-        shown = plan.refusal if plan.refusal is not None and not fatal else error
-        self._record_failure(
-            item, entry, shown, "refused" if refused else "statement", fields if shown is error else None
-        )
-        if refused and plan.refusal is not None:
-            return errors.encode(plan.refusal)
+        refusal = None if fatal else plan.refusal
+        if refusal is not None and error.sqlstate == _TRANSACTION_FAILED and refusal.sqlstate != _SYNTAX_ERROR:
+            refusal = None  # the server did not look at the statement either
+        if refusal is not None:
+            self._record_failure(item, entry, refusal, "refused")
+            return errors.encode(refusal)
+        self._record_failure(item, entry, error, "statement", fields)
         if plan.rewritten and error.sqlstate in _OF_STALE_PLANS:
             session.database.look_soon()
         if not plan.scrub and not plan.splices:
@@ -220,6 +220,8 @@ class Answers:
         )
 
 
+_TRANSACTION_FAILED = "25P02"
+_SYNTAX_ERROR = "42601"
 # What the server says of a relation, column, function or type that is no more, or has another type.
 _OF_STALE_PLANS = frozenset(("42P01", "42703", "42883", "42704", "0A000", "42804"))
 

@@ -154,6 +154,23 @@ def test_a_refusal_fails_the_transaction_as_an_error_would(gateway: Enforcing) -
         connection.execute("SELECT 1")
 
 
+def test_in_a_failed_transaction_the_server_looks_at_no_statement(gateway: Enforcing) -> None:
+    """What would be refused, or is not there, gets the error that PostgreSQL gives of it then; a slip in the grammar its own."""
+    with gateway.connect("partner") as connection, connection.cursor() as cursor:
+        for sql, expected in (
+            ("SELECT total FROM orders", errors.InFailedSqlTransaction),
+            ("SELECT * FROM nowhere", errors.InFailedSqlTransaction),
+            ("SELEC 1", errors.SyntaxError),
+        ):
+            for prepare in (False, True):
+                cursor.execute("BEGIN")
+                with pytest.raises(errors.DivisionByZero):
+                    cursor.execute("SELECT 1 / 0")
+                with pytest.raises(expected):
+                    cursor.execute(sql, prepare=prepare)
+                cursor.execute("ROLLBACK")
+
+
 def test_errors_point_into_the_text_that_was_sent(gateway: Enforcing) -> None:
     with gateway.connect("partner") as connection, pytest.raises(errors.UndefinedColumn) as raised:
         connection.execute("SELECT name, c.nothing FROM customers c JOIN orders o ON o.id = c.id")
