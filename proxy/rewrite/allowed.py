@@ -75,7 +75,7 @@ REFUSED_FUNCTIONS = frozenset(
     plpgsql_inline_handler plpgsql_validator postgres_fdw_disconnect postgres_fdw_disconnect_all
     postgres_fdw_get_connections postgres_fdw_handler postgres_fdw_validator query_to_xml
     query_to_xml_and_xmlschema query_to_xmlschema schema_to_xml schema_to_xml_and_xmlschema schema_to_xmlschema
-    setval suppress_redundant_updates_trigger table_to_xml table_to_xml_and_xmlschema table_to_xmlschema
+    suppress_redundant_updates_trigger table_to_xml table_to_xml_and_xmlschema table_to_xmlschema
     ts_rewrite ts_stat tuple_data_split verify_heapam xpath_table
     """.split()
 )

@@ -33,6 +33,7 @@ ViewOf = Callable[[Relation], View | None]
 
 # Statements that name a temp table which they make or change (SELECT INTO and CREATE TABLE AS have it as `rel`).
 DEFINITIONS = ("CreateStmt", "IndexStmt", "TruncateStmt", "AlterTableStmt", "RenameStmt", "VacuumStmt")
+CONSTRAINTS = "ConstraintsSetStmt"  # it names constraints as if they were relations
 
 
 class KnowsViews(Protocol):
@@ -60,7 +61,7 @@ def analyse(
     walker.statement(statement, None, {})
     result = walker.result
     result.functions = [node for kind, node in result.nodes if kind == "FuncCall"]
-    if next(iter(statement)) not in DEFINITIONS:
+    if next(iter(statement)) not in (*DEFINITIONS, CONSTRAINTS):
         result.unvisited = [
             node for name, node in result.nodes if "relname" in node and name != "rel" and id(node) not in walker.seen
         ]

@@ -154,13 +154,7 @@ def _inserted_columns(context: Context, reference: Reference, table: GovernedTab
     columns = [c.name for c in table.columns if c.treatment.action != "drop"]
     query = node["selectStmt"]["SelectStmt"]
     names = context.analysis.outputs.get(id(query))
-    if names is None:
-        raise context.unsupported(
-            f'INSERT into "{table.name}" without a column list, from a query whose columns are not known',
-            "Give INSERT a list of columns.",
-            reference.start,
-        )
-    columns = columns[: len(names)]
+    columns = columns if names is None else columns[: len(names)]  # a query of fewer columns is an error then
     if any(c.treatment.action == "drop" for c in table.columns):
         _insert_list(context, reference, columns)
     return columns
@@ -207,10 +201,16 @@ def _copy_to(context: Context, reference: Reference, table: GovernedTable) -> No
     assert node is not None
     assert reference.relation is not None
     names = [item["String"]["sval"] for item in node.get("attlist", ())]
+    generated = {column.name for column in reference.relation.columns if column.generated}
     for name in names:
         column = table.column(name)
         if column is None or column.treatment.action == "drop":
             raise PgError(f'column "{name}" of relation "{table.name}" does not exist', "42703")
+        if name in generated:
+            detail = "Generated columns cannot be used in COPY."
+            raise PgError(f'column "{name}" is a generated column', "42P10", detail=detail)
+    if not names and generated:
+        names = [c.name for c in table.columns if c.treatment.action != "drop" and c.name not in generated]
     touched = [c for c in table.columns if (c.name in names if names else c.treatment.action != "drop")]
     for column in touched:
         if column.treatment.action == "deny":
@@ -222,7 +222,7 @@ def _copy_to(context: Context, reference: Reference, table: GovernedTable) -> No
         context.policies[row.policy.name] = None
     index = context.token_at(reference.start)
     after = context.name_end(index)
-    if names:
+    if "attlist" in node:
         after = context.matching(after) + 1
     columns = ", ".join(map(quote_identifier, names)) if names else "*"
     form = context.form_of(table).read(only=reference.relation.kind == "r")

@@ -39,8 +39,8 @@ def check_functions(context: Context) -> None:
         _check_function(context, reach, names, call)
         if names[-1] == "set_config":
             _check_set_config(context, call, start)
-        elif names[-1] == "nextval":
-            _check_sequence(context, call, start)
+        elif names[-1] in ("nextval", "setval"):
+            _check_sequence(context, call, names[-1], start)
         elif names[-1] in TYPE_READERS:
             _check_type_reader(context, call, start)
     if context.snapshot.foreign_operators:
@@ -77,29 +77,57 @@ def _check_function(context: Context, reach: Reach, names: list[str], call: Node
         raise PgError(f"function {shown} does not exist", "42883", position=context.position(start))
 
 
-def _check_sequence(context: Context, call: Node, start: int) -> None:
-    """nextval of sequences that the rules list, or that a listed table owns: others count what the app may not see."""
+def _check_sequence(context: Context, call: Node, function: str, start: int) -> None:
+    """Sequences that the rules list, or that a listed table owns: others count what the app may not see. What an app
+    sets must be the sequence of what it may write.
+    """
     app, snapshot = context.app, context.snapshot
-    if app.unlisted_tables == "open":
+    if app.unlisted_tables == "open" and function == "nextval":
         return
     (argument, *_) = call.get("args") or [{}]
-    while "TypeCast" in argument:
-        argument = argument["TypeCast"]["arg"]
-    text = argument.get("A_Const", {}).get("sval", {}).get("sval")
+    text = _constant(argument) or _owner_of_sequence(argument)
     if text is None:
-        raise context.refuse("nextval() must be called with the sequence's name as a constant", start=start)
+        if app.unlisted_tables == "open":
+            return
+        raise context.refuse(f"{function}() must be called with the sequence's name as a constant", start=start)
     *schemas, name = split_identifiers(text, ".") or [""]
     if snapshot.is_temporary(name, schemas[-1] if schemas else None, context.path):
         return
     found = snapshot.resolve(name, schemas[-1] if schemas else None, context.path)
     if found is None:
+        if app.unlisted_tables == "open":
+            return
         raise undefined_table(text, context.position(start))
-    if found.key not in app.open_tables:
+    owner = snapshot.by_oid.get(found.owner) if found.owner is not None else found
+    table = app.tables.get(owner.key) if owner is not None else None
+    if found is owner and table is not None:  # a table in pg_get_serial_sequence
+        found = next((r for r in snapshot.relations.values() if r.owner == found.oid), found)
+    writes = table is None or any(column.treatment.writable for column in table.columns)
+    listed = app.unlisted_tables == "open" or found.key in app.open_tables
+    if not listed or (function == "setval" and not writes):
         raise context.refuse(
             f"permission denied for sequence {name}",
-            f"The rules list neither it nor a table that owns it: list {found.schema}.{found.name}: open.",
+            f"The rules list neither it nor a table that owns it: list {found.schema}.{found.name}: open."
+            if not listed
+            else f"App {app.name} may write no column of the table that owns it.",
             start,
         )
+
+
+def _constant(argument: Node) -> str | None:
+    while "TypeCast" in argument:
+        argument = argument["TypeCast"]["arg"]
+    text: str | None = argument.get("A_Const", {}).get("sval", {}).get("sval")
+    return text
+
+
+def _owner_of_sequence(argument: Node) -> str | None:
+    """The table in pg_get_serial_sequence('table', 'column')."""
+    call = argument.get("FuncCall", {})
+    names = [part["String"]["sval"] for part in call.get("funcname", ())]
+    if names not in (["pg_get_serial_sequence"], ["pg_catalog", "pg_get_serial_sequence"]):
+        return None
+    return _constant(call["args"][0]) if len(call.get("args", ())) == 2 else None
 
 
 def _check_set_config(context: Context, call: Node, start: int) -> None:

@@ -174,6 +174,11 @@ class Rights:
         if name in self.reserved:
             raise insufficient_privilege(f"a temp table must not be called {name}")
 
+    def owner_of(self, relation: Relation) -> GovernedTable | None:
+        """The governed table that a sequence belongs to; of another relation, itself."""
+        owner = relation if relation.owner is None else self._by_oid.get(relation.owner)
+        return self.app.tables.get(owner.key) if owner is not None else None
+
     def has_whole(self, oid: int) -> bool:
         """Whether the app sees all of a relation, as it is."""
         relation = self._by_oid.get(oid)
@@ -465,9 +470,14 @@ class Names:
             return name
         return None
 
-    def sequence(self, arguments: list[Node]) -> None:
-        """Refuses nextval of a sequence that the app does not have: it counts what others do."""
+    def sequence(self, arguments: list[Node], *, sets: bool) -> None:
+        """Refuses nextval and setval of a sequence that the app does not have (it counts what others do), and setval of
+        one whose table it may not write.
+        """
         value = arguments[0] if len(arguments) == 1 else {}
+        call = value.get("FuncCall", {})
+        if strings(call.get("funcname", []))[-1:] == ["pg_get_serial_sequence"] and self.call(call) is not None:
+            value = call.get("args", [{}])[0]  # the table, which owns the sequence
         while "TypeCast" in value:
             value = value["TypeCast"]["arg"]
         text = value.get("A_Const", {}).get("sval", {}).get("sval", "")
@@ -481,10 +491,19 @@ class Names:
         name, schema = words[-1], words[0] if len(words) == 2 else None
         if self.path_changed and schema is None:
             raise _send_separately(name)
-        if self.is_temporary(name, schema) or open_to_all:
+        if self.is_temporary(name, schema) or (open_to_all and not sets):
+            return
+        if open_to_all and self._snapshot.resolve(name, schema, self.path) is None:
             return
         found = self._relation(name, schema)
-        if found.key not in self.rights.app.open_tables:
+        table = self.rights.owner_of(found)
+        if found.kind != "S":  # pg_get_serial_sequence gives one that it owns
+            owned = [one for one in self._snapshot.relations.values() if one.owner == found.oid]
+        else:
+            owned = [found]
+        if not open_to_all and not all(one.key in self.rights.app.open_tables for one in owned):
+            raise insufficient_privilege(f"permission denied for sequence {name}")
+        if sets and table is not None and not any(column.treatment.writable for column in table.columns):
             raise insufficient_privilege(f"permission denied for sequence {name}")
 
     def type_named(self, name: list[str]) -> None:

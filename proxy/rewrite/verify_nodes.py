@@ -198,8 +198,8 @@ class NodeWalk(ColumnWalk):
         name = self._names.call(b)
         if strings(b["funcname"])[-1] == "set_config":
             check_set_config(b.get("args", []))
-        elif strings(b["funcname"])[-1] == "nextval":
-            self._names.sequence(b.get("args", []))
+        elif strings(b["funcname"])[-1] in ("nextval", "setval"):
+            self._names.sequence(b.get("args", [])[:1], sets=strings(b["funcname"])[-1] == "setval")
         template = self._rights.system.arguments.get(name) if name is not None else None
         if template is None or "args" not in b:
             self._fields("FuncCall", b, a, level)

@@ -93,6 +93,11 @@ class Walk(MergeWalk):
         self._proof = True  # no expression of the app's is there
         self._check_form(named, inner["subquery"]["SelectStmt"], name, Level(None, {}), "", None)
         names = strings(b.get("attlist", []))
+        generated = {column.name for column in relation.columns if column.generated}
+        if not generated.isdisjoint(names):
+            raise differs("COPY of a generated column")
+        if generated and not names:
+            names = [c.name for c in table.columns if c.treatment.action != "drop" and c.name not in generated]
         expected = [{"ResTarget": {"val": {"ColumnRef": {"fields": [{"String": {"sval": n}}]}}}} for n in names]
         if select["targetList"] != (expected or [{"ResTarget": {"val": _STAR}}]):
             raise differs("COPY has other columns")

@@ -98,7 +98,7 @@ update customers set (name, email) = (select name, email from <customers> where 
 
 -- a row that is taken apart has no width that is known
 insert into orders select (t).* from (select 1 a, 2 b, current_date c, 'x'::text d, 5.0 e) t
--- refused 0A000 from a query whose columns are not known
+-- refused 42501 permission denied to write column "note"
 
 -- a rewrite rule of the DBA's own may read anything
 delete from inbox where id = 1
@@ -200,3 +200,11 @@ insert into customers (id, name) overriding user value values (1, default) retur
 insert into customers default values returning *
 -- becomes
 insert into customers default values returning "customers"."id", "customers"."name", "customers"."email", (((pg_catalog."right"(("customers"."phone"), 2)))::text COLLATE pg_catalog."C") AS "phone", "customers"."seen"
+
+-- how many columns a temp table has is not known: it must have all that the app has
+create temp table t (a int); insert into products select * from t
+-- passes
+
+create temp table t (a int); insert into squares select * from t
+-- becomes
+create temp table t (a int); insert into squares ("id", "twice", "held") select * from t

@@ -161,3 +161,22 @@ select pg_input_is_valid('x', 'integer'), 'x'::sku, 'low'::grade, span(1, 2), '[
 -- an index of a temp table takes built-in operator classes
 create index on pg_temp.x (a my_ops)
 -- refused 0A000 operator class my_ops is not supported
+
+-- what loads rows sets the sequence behind them (Django)
+select setval(pg_get_serial_sequence('"tickets"', 'id'), coalesce(max("id"), 1), max("id") is not null) from "tickets"
+-- passes
+
+select setval('tickets_id_seq', 5)
+-- passes
+
+select setval('prizes_id_seq', 5)
+-- refused 42501 permission denied for sequence prizes_id_seq
+
+select setval(pg_get_serial_sequence('prizes', 'id'), 5)
+-- refused 42501 permission denied for sequence prizes
+
+select setval('public.counter', id) from customers
+-- refused 42501 permission denied for sequence counter
+
+select setval(lower('tickets_id_seq'), 5)
+-- refused 42501 as a constant

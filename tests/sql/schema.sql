@@ -13,6 +13,7 @@ CREATE FUNCTION whole(customers) RETURNS text LANGUAGE sql AS 'SELECT $1.card_no
 CREATE FUNCTION tax(numeric) RETURNS numeric LANGUAGE sql AS 'SELECT $1 * 0.2';
 CREATE TABLE inbox (id int, body text);
 CREATE RULE leaks AS ON DELETE TO inbox DO ALSO SELECT card_no FROM customers;
+CREATE TABLE squares (id int PRIMARY KEY, twice int GENERATED ALWAYS AS (id * 2) STORED, held text, secret text);
 CREATE SEQUENCE counter;
 CREATE TABLE tickets (id serial, holder text);
 CREATE TABLE prizes (id serial, holder text);

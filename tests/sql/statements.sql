@@ -190,3 +190,15 @@ set search_path = other; execute s1
 -- a table that is dropped and made again is not there any more where the making is taken back
 begin; create temp table customers (card_no text); drop table customers; savepoint a; create temp table customers (card_no text); rollback to a; select card_no from customers
 -- refused 0A000 must be the last of its query
+
+-- constraints by name are no relations
+set constraints orders_customer_id_fkey, public.k deferred
+-- passes
+
+-- COPY leaves generated columns out
+copy squares to stdout
+-- becomes
+copy (SELECT "id", "held" FROM <squares form only> AS "squares") to stdout
+
+copy squares (id, twice) to stdout
+-- refused 42P10 column "twice" is a generated column

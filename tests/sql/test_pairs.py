@@ -124,7 +124,7 @@ def expand(text: str, app: str, rules: CompiledRules, snapshot: Snapshot) -> str
         return f'{made} AS "{name}"' if not match["alias"] else f"{made} {match['alias']}"
 
     pattern = (
-        r"<(?P<name>customers|orders|items|pg_class)(?P<words>(?: (?:only|locking|fenced|form|\+\w+))*)"
+        r"<(?P<name>customers|orders|items|squares|pg_class)(?P<words>(?: (?:only|locking|fenced|form|\+\w+))*)"
         r"(?P<rest>(?: \[.*?\](?=[ >]))*)"
         r"(?: \{(?P<sample>.*?)\})?(?: (?P<alias>(?:AS )?\w+))?>"
     )
