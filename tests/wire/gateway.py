@@ -194,7 +194,7 @@ class Running:
         self.call(flush)
         lines: list[dict[str, Any]] = []
         for path in sorted((self.directory / "audit").glob("*.jsonl")):
-            lines += [json.loads(line) for line in path.read_text().splitlines()]
+            lines += [json.loads(line) for line in path.read_text().split("\n") if line]
         return [line for line in lines if event is None or line["event"] == event]
 
     def close(self) -> None:

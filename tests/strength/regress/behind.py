@@ -7,7 +7,6 @@ governed app may send is planned, rewritten and proved as for one.
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 import sys
 from collections.abc import AsyncIterator
@@ -21,10 +20,17 @@ import asyncpg
 from proxy.catalog.introspect import fingerprint, take_snapshot
 from proxy.catalog.model import Relation, SearchPath, Snapshot
 from proxy.errors import PgError
-from proxy.policy.compile import compile_rules
-from proxy.policy.load import load_rules
-from proxy.policy.table import AppPolicy, CompiledRules
-from proxy.rewrite.lex import parse, quote_identifier
+from proxy.policy.table import (
+    AppPolicy,
+    CompiledRules,
+    GovernedColumn,
+    GovernedTable,
+    Mask,
+    PolicyRef,
+    RowPolicy,
+    Treatment,
+)
+from proxy.rewrite.lex import parse
 from proxy.rewrite.plan import Planner, describe
 from proxy.rewrite.result import Plan
 from proxy.server.generation import Generation
@@ -32,8 +38,9 @@ from proxy.server.options import Upstream
 from tests.servers import PgServer
 from tests.wire.gateway import Running
 
-Round = Literal["open", "shown", "unrelated", "identity", "rows"]
-GOVERNED = "rpvmf"
+Round = Literal["open", "shown", "unrelated", "identity", "rows", "masked"]
+GOVERNED = "rpmf"  # views are read by their definitions
+_OF_THE_SYSTEM = re.compile("pg_|information_schema$|consentry$")
 # What an app may send (rewriting.md).
 LISTED = frozenset(
     "SelectStmt InsertStmt UpdateStmt DeleteStmt MergeStmt TransactionStmt DeclareCursorStmt FetchStmt ClosePortalStmt "
@@ -105,7 +112,7 @@ class Behind(Running):
         self.reloads += 1
         async with self._connection() as connection:
             snapshot = await take_snapshot(connection)
-        rules = compile_rules(load_rules([("rules", rules_of(snapshot, self.what))]), snapshot)
+        rules = rules_of(snapshot, self.what)
 
         def make(app: AppPolicy, rules: CompiledRules, snapshot: Snapshot) -> Noting:
             return Noting(Planner(app, rules, snapshot), self.notes)
@@ -165,54 +172,50 @@ def _kind(statement: dict[str, Any]) -> str:
     return str(kind)
 
 
-def hidden_column(relation: Relation) -> str | None:
-    """The last column that is in no key, and that can be masked by its own value."""
-    keys = {name for key in (relation.primary_key, *relation.unique_keys) for name in key}
-    names = [column.name for column in relation.columns if column.name not in keys and not column.generated]
-    return names[-1] if len(relation.columns) > 1 and names else None
+def hidden_column(relation: Relation, snapshot: Snapshot) -> str | None:
+    """The last column that is in no key; of a child or partition, the one of its parents."""
+    ancestors = [snapshot.by_oid[oid] for oid in relation.parents if oid in snapshot.by_oid]
+    for one in [a for a in ancestors if not a.parents] or [relation]:
+        keys = {name for key in (one.primary_key, *one.unique_keys) for name in key}
+        names = [column.name for column in one.columns if column.name not in keys and not column.generated]
+        if len(one.columns) > 1 and names:
+            return names[-1]
+    return None
 
 
-def rules_of(snapshot: Snapshot, what: Round) -> str:
-    """The rules of one round (JSON is YAML)."""
-    tables: dict[str, Any] = {}
-    policies: list[dict[str, Any]] = []
+def rules_of(snapshot: Snapshot, what: Round) -> CompiledRules:
+    """The compiled rules of one round, made from the catalog. (To read them as YAML after each DDL would take long.)"""
+    mask = Mask("expression", (("sql", "{value}"),)) if what in ("identity", "rows") else Mask("null")
+    policy = PolicyRef("as it is", "rules", 1)
+    hiding = Treatment("mask", mask=mask, policy=policy, write="allow")
+    showing = Treatment("show", policy=policy, basis="contract", write="allow")
+    rows = (RowPolicy(policy, where="true"),) if what == "rows" else ()
+    tables: dict[tuple[str, str], GovernedTable] = {}
     for relation in snapshot.relations.values():
-        if relation.kind not in GOVERNED or re.match("pg_|information_schema$|consentry$", relation.schema):
+        if relation.kind not in GOVERNED or _OF_THE_SYSTEM.match(relation.schema) or not relation.columns:
             continue
-        name = f"{quote_identifier(relation.schema)}.{quote_identifier(relation.name)}"
         if what == "open" or (what == "unrelated" and relation.name != "consentry_unrelated"):
             continue
-        hidden = hidden_column(relation) if what in ("unrelated", "identity", "rows") else None
-        columns = {c.name: "hidden" if c.name == hidden else "shown" for c in relation.columns}
-        if not columns:
-            continue
-        tables[name] = {"columns": columns}
-        if what == "rows":
-            rows = {"name": f"rows of {name}", "apps": ["suite"], "tables": [name], "rows": {"where": "true"}}
-            policies.append(rows)
-    mask = {"kind": "null"} if what == "unrelated" else {"kind": "expression", "sql": "{value}"}
-    hiding = {"name": "mask", "apps": "all", "attributes": ["hidden"], "action": "mask", "mask": "as_it_is"}
-    showing = {"name": "all", "apps": "all", "attributes": "all", "action": "show", "basis": "contract"}
-    functions = {
-        f"{quote_identifier(function.schema)}.{quote_identifier(name)}"
+        hidden = None if what in ("open", "shown") else hidden_column(relation, snapshot)
+        columns = tuple(
+            GovernedColumn(c.name, "personal", hiding if c.name == hidden else showing) for c in relation.columns
+        )
+        tables[relation.key] = GovernedTable(relation.schema, relation.name, None, columns, rows)
+    functions = frozenset(
+        (function.schema, name)
         for name, every in snapshot.functions.items()
         for function in every
-        if not re.match("pg_|information_schema$|consentry$", function.schema)
-    }
-    app: dict[str, Any] = {
-        "label": "Suite",
-        "logins": ["postgres"],
-        "kind": "internal",
-        "purpose": "tests",
-        "functions": {"allow": sorted(functions)},
-    }
-    rules = {
-        "version": 1,
-        "attributes": {name: {"label": name, "group": "basic"} for name in ("shown", "hidden")},
-        "tables": tables,
-        "masks": {"as_it_is": mask},
-        "apps": {"suite": app},
-        "policies": [hiding | {"write": "allow"}, showing | {"write": "allow"}, *policies],
-        "defaults": {"unlisted_tables": "open"},
-    }
-    return json.dumps(rules)
+        if not _OF_THE_SYSTEM.match(function.schema)
+    )
+    app = AppPolicy(
+        "suite",
+        "Suite",
+        "internal",
+        "tests",
+        ("postgres",),
+        functions=functions,
+        tables=tables,
+        open_tables=frozenset(r.key for r in snapshot.relations.values() if r.kind == "S"),
+        unlisted_tables="open",
+    )
+    return CompiledRules(snapshot.version, {"suite": app}, {"postgres": "suite"})

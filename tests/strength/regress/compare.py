@@ -22,7 +22,8 @@ def difference(text: str, straight: Sequence[Message], through: Sequence[Message
     left = [_plain(message, rewritten) for message in left]
     right = [_plain(message, rewritten) for message in right]
     if rewritten:
-        left = [_without_origin(one, other) for one, other in _pairs(left, right)]
+        for at, (one, other) in enumerate(zip(left, right, strict=False)):
+            left[at], right[at] = _without_origin(one, other)
     if left == right:
         return None
     if scrubbed(left) == scrubbed(right):
@@ -58,22 +59,20 @@ def _scrub(body: bytes) -> object:
     return parts
 
 
-def _pairs(left: list[Message], right: list[Message]) -> list[tuple[Message, Message]]:
-    return [(one, right[at] if at < len(right) else one) for at, one in enumerate(left)]
-
-
-def _without_origin(one: Message, other: Message) -> Message:
-    """A RowDescription without the table and number of columns that are computed on the other side."""
+def _without_origin(one: Message, other: Message) -> tuple[Message, Message]:
+    """Two RowDescriptions without the tables and numbers of columns that are computed on the other side, or that stand
+    for a view's on it.
+    """
     if one[0] != b"T" or other[0] != b"T" or len(one[1]) != len(other[1]):
-        return one
-    body = bytearray(one[1])
+        return one, other
+    left, right = bytearray(one[1]), bytearray(other[1])
     at = 2
-    for _ in range(struct.unpack_from("!H", body)[0]):
-        end = body.find(b"\0", at)
-        if other[1][end + 1 : end + 7] == bytes(6):
-            body[end + 1 : end + 7] = bytes(6)
+    for _ in range(struct.unpack_from("!H", left)[0]):
+        end = left.find(b"\0", at)
+        if left[end + 1 : end + 7] != right[end + 1 : end + 7]:
+            left[end + 1 : end + 7] = right[end + 1 : end + 7] = bytes(6)
         at = end + 19
-    return one[0], bytes(body)
+    return (one[0], bytes(left)), (other[0], bytes(right))
 
 
 def _what(one: Message, other: Message) -> str:

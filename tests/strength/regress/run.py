@@ -8,11 +8,13 @@ Then a round each through the gateway: README.md says what the rules of each are
 from __future__ import annotations
 
 import argparse
+import pickle
 import re
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -74,6 +76,16 @@ def _server(binaries: Path) -> PgServer:
     return server
 
 
+@contextmanager
+def results_folder() -> Iterator[Path]:
+    """A folder into which the server may write, for what COPY TO files makes."""
+    with tempfile.TemporaryDirectory(prefix="consentry-results-") as name:
+        (Path(name) / "results").mkdir()
+        for folder in (Path(name), Path(name) / "results"):
+            folder.chmod(0o777)
+        yield Path(name)
+
+
 def _play(binaries: Path, folder: Path, files: Sequence[str], results: Path) -> list[Played]:
     server = _server(binaries)
     try:
@@ -130,7 +142,8 @@ def _judge(played: Played, straight: Straight, gateway: Behind, outcome: Outcome
     if refusal is not None and refusal.sqlstate != "42601":
         failed = before is not None and bool(before.answer.errors())
         outcome.refused.append((played, f"{refusal.sqlstate} {refusal.message}", "failed" if failed else "ran"))
-    elif plan is not None and plan.rewritten:
+        return
+    if plan is not None and plan.rewritten:
         outcome.rewritten += 1
     else:
         outcome.passed += 1
@@ -174,16 +187,18 @@ def main() -> None:
     parser.add_argument("--rounds", nargs="*", default=ROUNDS)
     parser.add_argument("--files", nargs="*", default=())
     parser.add_argument("--list", type=Path, help="Write refusals and differences to this folder.")
+    parser.add_argument("--keep", type=Path, help="Keeps the straight answers in this file, or takes them from it.")
     parser.add_argument("--own-renewal", action="store_true", help="The gateway has to see DDL by itself.")
     options = parser.parse_args()
     files = files_of(options.folder, options.files)
-    with tempfile.TemporaryDirectory(prefix="consentry-results-") as name:
-        results = Path(name)
-        results.chmod(0o777)
-        (results / "results").mkdir()
-        (results / "results").chmod(0o777)
+    with results_folder() as results:
         begun = time.monotonic()
-        straight = Straight(options.binaries, options.folder, files, results)
+        if options.keep and options.keep.exists():
+            straight = pickle.loads(options.keep.read_bytes())
+        else:
+            straight = Straight(options.binaries, options.folder, files, results)
+            if options.keep:
+                options.keep.write_bytes(pickle.dumps(straight))
         print(
             f"straight: {len(straight.answers):,} statements, {len(straight.unstable):,} unstable, "
             f"{time.monotonic() - begun:.0f} s for two",

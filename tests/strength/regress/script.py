@@ -205,6 +205,8 @@ class Script:
                 continue
             if text[at] == "'":
                 end = _quoted(text, at, "'", True)
+                while text[end : end + 1] == "'":
+                    end = _quoted(text, end, "'", True)
                 piece = text[at + 1 : end - 1].replace("''", "'").replace("\\n", "\n")
             elif found := _VARIABLE.match(text, at):
                 end = found.end()
