@@ -24,6 +24,9 @@ _READERS = frozenset(
     """.split()
 )
 
+# Words of bodies that may change what names of the session mean.
+_UNSETTLING = frozenset("set_config search_path pg_temp temp temporary discard reset".split())
+
 Reads = tuple[int, ...] | None  # oids of relations; None: it may read anything
 
 
@@ -62,6 +65,21 @@ def reads_of(bodies: Iterable[Body], relations: Mapping[tuple[str, str], int]) -
             if found is not None:
                 found |= relation_names.get(word, set())
     return {oid: _through(oid, direct, calls) for oid in known}
+
+
+def unsettling(bodies: Iterable[Body]) -> frozenset[int]:
+    """The functions that may change the session's search path or temp tables, by themselves or by what they call."""
+    every = list(bodies)
+    words = {body.oid: _words(body) for body in every}
+    oids: dict[str, set[int]] = {}
+    for body in every:
+        oids.setdefault(body.name, set()).add(body.oid)
+    calls = {body.oid: set(body.functions).union(*(oids.get(word, ()) for word in words[body.oid])) for body in every}
+    direct: dict[int, set[int] | None] = {
+        body.oid: None if _reads_anything(body, words[body.oid]) or words[body.oid] & _UNSETTLING else set()
+        for body in every
+    }
+    return frozenset(oid for oid in direct if _through(oid, direct, calls) is None)
 
 
 def _words(body: Body) -> set[str]:

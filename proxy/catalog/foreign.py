@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from proxy.catalog.bodies import Body, Reads, reads_of
+from proxy.catalog.bodies import Body, Reads, reads_of, unsettling
 from proxy.catalog.extensions import HARMLESS_EXTENSIONS
 from proxy.catalog.model import ForeignOperator, FunctionName
 
@@ -111,32 +112,40 @@ def operators(rows: Iterable[Row], types: ForeignTypes) -> dict[str, tuple[Forei
     return {name: tuple(every) for name, every in found.items()}
 
 
-def reads(bodies: Iterable[Row], relations: Mapping[Key, int]) -> tuple[dict[int, Key], dict[Key, Reads]]:
-    """Foreign functions by oid, and what they read: over all overloads of a name."""
-    rows = list(bodies)
-    known = {row["oid"]: (row["schema"], row["name"]) for row in rows}
+@dataclass(frozen=True, slots=True)
+class OwnFunctions:
+    """The foreign functions of a catalog by oid; by name, over all overloads, what they read, and which may change what
+    names mean in the session that calls them.
+    """
+
+    by_oid: Mapping[int, Key]
+    reads: Mapping[Key, Reads]
+    unsettling: frozenset[Key]
+
+
+def own_functions(rows: Iterable[Row], relations: Mapping[Key, int]) -> OwnFunctions:
+    """From rows of `queries.bodies`; `relations`: oids by (schema, name)."""
+    bodies = [
+        Body(
+            row["oid"],
+            row["schema"],
+            row["name"],
+            "c" if row["aggregate"] else row["language"],  # an aggregate is what its functions are
+            row["source"] or "",
+            row["standard"],
+            tuple(row["relations"]),
+            tuple(row["functions"]),
+        )
+        for row in rows
+    ]
+    known = {body.oid: (body.schema, body.name) for body in bodies}
     ours = {key: oid for key, oid in relations.items() if key[0] not in (*_SYSTEM, "pg_toast")}
-    found = reads_of(
-        [
-            Body(
-                row["oid"],
-                row["schema"],
-                row["name"],
-                "c" if row["aggregate"] else row["language"],  # an aggregate is what its functions are
-                row["source"] or "",
-                row["standard"],
-                tuple(row["relations"]),
-                tuple(row["functions"]),
-            )
-            for row in rows
-        ],
-        ours,
-    )
+    found = reads_of(bodies, ours)
     merged: dict[Key, Reads] = {}
     for oid, key in known.items():
         before, own = merged.get(key, ()), found[oid]
         merged[key] = None if before is None or own is None else tuple(sorted({*before, *own}))
-    return known, merged
+    return OwnFunctions(known, merged, frozenset(known[oid] for oid in unsettling(bodies)))
 
 
 def behind_types(

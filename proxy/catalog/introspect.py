@@ -54,15 +54,15 @@ async def take_snapshot(connection: asyncpg.Connection) -> Snapshot:
         definitions = {r["oid"]: r["definition"] for r in await connection.fetch(queries.VIEW_DEFINITIONS)}
         functions = await connection.fetch(queries.FUNCTIONS)
         operators = await connection.fetch(queries.FOREIGN_OPERATORS, sorted(HARMLESS_EXTENSIONS))
-        own_functions, function_reads = foreign.reads(
+        own_functions = foreign.own_functions(
             await connection.fetch(queries.bodies(version), sorted(HARMLESS_EXTENSIONS)),
             {(r["schema"], r["name"]): r["oid"] for r in classes if r["kind"] in "rpvmfS"},
         )
         behind_types = foreign.behind_types(
-            await connection.fetch(queries.BEHIND_TYPES, list(own_functions)),
+            await connection.fetch(queries.BEHIND_TYPES, list(own_functions.by_oid)),
             foreign_types,
             foreign_types.parts(await connection.fetch(queries.type_parts(version))),
-            own_functions,
+            own_functions.by_oid,
         )
         schemas = await connection.fetch(queries.SCHEMAS)
         raising = await connection.fetch(queries.RAISING)
@@ -93,7 +93,8 @@ async def take_snapshot(connection: asyncpg.Connection) -> Snapshot:
         functions=foreign.functions(functions, foreign_types),
         foreign_operators=foreign.operators(operators, foreign_types),
         foreign_types=behind_types,
-        function_reads=function_reads,
+        function_reads=own_functions.reads,
+        unsettling=own_functions.unsettling,
         schemas=frozenset(r["name"] for r in schemas),
         raised=formats,
         raised_constants=constants,

@@ -124,6 +124,7 @@ class Snapshot:
     foreign_types: Mapping[tuple[str, str], tuple[tuple[str, str], ...]] = field(default_factory=dict)
     # (schema, name) of each foreign function -> the relations that its body reads (see `bodies`); None: anything.
     function_reads: Mapping[tuple[str, str], tuple[int, ...] | None] = field(default_factory=dict)
+    unsettling: frozenset[tuple[str, str]] = frozenset()  # foreign functions that may change what names mean
     schemas: frozenset[str] = frozenset()
     raised: tuple[str, ...] = ()  # formats of the messages that functions of the database raise (RAISE, `%` a value)
     raised_constants: tuple[str, ...] = ()  # constants of the other options of RAISE: hints, names of constraints

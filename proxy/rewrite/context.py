@@ -37,6 +37,7 @@ class Context:
     disclosed: dict[Disclosure, None] = field(default_factory=dict)
     policies: dict[str, None] = field(default_factory=dict)
     foreign_values: bool = True  # values of foreign types may stand in the statement; check_functions finds out
+    unsettles: bool = False  # it calls a function that may change what names mean in the session
     _starts: list[int] = field(default_factory=list)
     _uses: dict[int, list[tuple[ColumnUse, Source, bool]]] | None = None
 

@@ -37,6 +37,8 @@ def check_functions(context: Context) -> None:
         names = [part["String"]["sval"] for part in call["funcname"]]
         start = call.get("location", 0)
         _check_function(context, reach, names, call)
+        if context.snapshot.unsettling and reach.unsettles(names, call):
+            context.unsettles = True
         if names[-1] == "set_config":
             _check_set_config(context, call, start)
         elif names[-1] in ("nextval", "setval"):

@@ -121,6 +121,12 @@ class Planner:
                 "its query",
                 "Send the next statements separately.",
             )
+        if context.unsettles:
+            raise feature_not_supported(
+                "a statement that calls a function which may change search_path or temp tables must be the last of its "
+                "query",
+                "Send the next statements separately.",
+            )
         if any(effect.kind in ("search_path", "discard") for effect in effects_of(statement)):
             known = path_after_set(fields, path, self.app, self.snapshot)
             if known is None:
@@ -230,7 +236,7 @@ def _describe(text: str, statement: Node, context: Context | None = None) -> Sta
         disclosed=tuple(context.disclosed) if context else (),
         policies=tuple(context.policies) if context else (),
         consent="opt_in" if "opt_in" in modes else "opt_out" if "opt_out" in modes else "none",
-        effects=effects_of(statement),
+        effects=(*effects_of(statement), *((Effect("search_path"),) if context and context.unsettles else ())),
         executes=_executed(statement),
     )
 

@@ -52,6 +52,11 @@ class Reach:
             untyped = False  # it is a string first
         return [f for f in fitting if untyped or not f.foreign]
 
+    def unsettles(self, names: Sequence[str], call: Node) -> bool:
+        """Whether a call may change what names mean in the session."""
+        every = _counted(names, len(_arguments(call)), self.snapshot, self.path)
+        return any((f.schema, names[-1]) in self.snapshot.unsettling for f in every)
+
     def operators(self, name: str, operands: Sequence[Node]) -> list[ForeignOperator]:
         """The foreign operators that the name, written without schema, may mean between these operands."""
         untyped = sum(map(is_untyped, operands))

@@ -89,6 +89,7 @@ class Reference:
     sampled: bool = False
     joined_naturally: bool = False
     statement: Node | None = None  # the INSERT, UPDATE ... of a target
+    _columns: tuple[ReadColumn, ...] | None = None
 
     @property
     def name(self) -> str:
@@ -112,9 +113,11 @@ class Reference:
     @property
     def columns(self) -> tuple[ReadColumn, ...]:
         """All columns of what the rules govern, in its order; none of other relations."""
-        if self.table is not None:
-            return tuple(ReadColumn.of(self.table, column) for column in self.table.columns)
-        return self.view.columns if self.view is not None else ()
+        if self.table is None:
+            return self.view.columns if self.view is not None else ()
+        if self._columns is None:  # asked for by every use of a column
+            self._columns = tuple(ReadColumn.of(self.table, column) for column in self.table.columns)
+        return self._columns
 
     @property
     def governed(self) -> tuple[GovernedTable, ...]:

@@ -29,6 +29,7 @@ from proxy.rewrite.splice import Edit, splice
 log = logging.getLogger(__name__)
 
 TEMPLATES: Final = 500  # how many are kept, and how many texts are remembered that were seen once
+TEMPLATE_BYTES: Final = 4 * 1024 * 1024
 LONGEST: Final = 8_000  # characters of a text that is worth it
 _SCONST: Final = TokenKind.Value("SCONST")
 _NUMBERS: Final = frozenset((TokenKind.Value("ICONST"), TokenKind.Value("FCONST")))
@@ -105,16 +106,21 @@ class Template:
         return replace(self.plan, text=spliced.text.encode(self.encoding), original=query, splices=spliced.stretches)
 
 
+_Key = tuple[str, tuple[str, ...], tuple[int, ...]]
+
+
 class Templates:
     """Makes plans for one app, search path and encoding: anew, or by a template."""
 
-    def __init__(self, planner: PlansText, path: SearchPath, encoding: str) -> None:
+    def __init__(self, planner: PlansText, path: SearchPath, encoding: str, limit: int = TEMPLATE_BYTES) -> None:
         self._planner = planner
         self._path = path
         self._encoding = encoding
         # None: seen once, or of no use as a template.
-        self._templates: dict[tuple[str, tuple[str, ...], tuple[int, ...]], Template | None] = {}
+        self._templates: dict[_Key, Template | None] = {}
         self._seen: dict[int, None] = {}
+        self._size = 0
+        self._limit = limit
 
     def plan(self, query: bytes, types: tuple[int, ...] = ()) -> tuple[Plan, Template | None]:
         """The plan of a text as the app sent it; with the template that it was made by, or None."""
@@ -133,8 +139,16 @@ class Templates:
             _keep(self._seen, hash(key), None)
         else:
             del self._seen[hash(key)]
-            _keep(self._templates, key, self._template(text, constants, types, plan))
+            self._put(key, self._template(text, constants, types, plan))
         return plan, None
+
+    def _put(self, key: _Key, template: Template | None) -> None:
+        """Keeps a template, and forgets the oldest beyond the limit."""
+        self._templates[key] = template
+        self._size += _cost(key, template)
+        while self._size > self._limit or len(self._templates) > TEMPLATES:
+            oldest = next(iter(self._templates))
+            self._size -= _cost(oldest, self._templates.pop(oldest))
 
     def _anew(self, query: bytes, types: tuple[int, ...]) -> Plan:
         return self._planner.plan(query, self._path, types, self._encoding)
@@ -164,6 +178,12 @@ class Templates:
             log.warning("a statement is planned anew for each constant: %s", plan.statements[0].fingerprint)
             return None
         return template
+
+
+def _cost(key: _Key, template: Template | None) -> int:
+    """Bytes of memory, roughly: the pieces of the key, and the texts of the plan and of its edits."""
+    text = 4 * sum(map(len, key[1]))
+    return 1000 + text if template is None else 6000 + 2 * text + 4 * len(template.plan.text)
 
 
 def _keep(kept: dict, key: object, value: object) -> None:  # type: ignore[type-arg]

@@ -59,6 +59,8 @@ def _named(kind: str, body: Node, app: AppPolicy, names: Names) -> list[tuple[st
 def note_effects(statement: Node, names: Names, app: AppPolicy) -> None:
     """What the statement changes for the ones after it in the same text. (Where it fails, those do not run.)"""
     ((kind, body),) = statement.items()
+    if names.unsettled:
+        names.take_back(everything=True)
     made: Any = None
     if kind == "CreateStmt":
         made = body["relation"]  # with IF NOT EXISTS too: a temp table of the name is there, before or since

@@ -8,7 +8,7 @@ as reached.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from proxy.catalog.model import Column, FunctionName, Snapshot
@@ -102,16 +102,23 @@ def own_oid(types: Sequence[int]) -> bool:
     return any(oid >= _OIDS_OF_USERS for oid in types)
 
 
-def bodies(tree: Any, kinds: frozenset[str]) -> Iterator[tuple[str, Node]]:
+def bodies(tree: Any, kinds: frozenset[str]) -> list[tuple[str, Node]]:
     """Every node of these kinds, or field of these names, with what it holds."""
-    if isinstance(tree, dict):
-        for kind, body in tree.items():
-            if kind in kinds and isinstance(body, dict):
-                yield kind, body
-            yield from bodies(body, kinds)
-    elif isinstance(tree, list):
-        for part in tree:
-            yield from bodies(part, kinds)
+    found = []
+    waiting = [tree]
+    while waiting:
+        part = waiting.pop()
+        if type(part) is dict:
+            for kind, body in part.items():
+                if type(body) is dict:
+                    if kind in kinds:
+                        found.append((kind, body))
+                    waiting.append(body)
+                elif type(body) is list:
+                    waiting += body
+        elif type(part) is list:
+            waiting += part
+    return found
 
 
 def types_meant(snapshot: Snapshot, name: Sequence[str], schemas: Sequence[str]) -> list[tuple[str, str]]:

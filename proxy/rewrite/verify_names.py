@@ -219,6 +219,7 @@ class Names:
         self._touched = False  # ... have made, dropped or renamed some
         self._unsure: set[str] = set()  # names that may mean a temp relation or another
         self._foreign = set(path.foreign)  # temp relations that may have a column of a foreign type
+        self.unsettled = False  # a function that may change what names mean is called
         self.foreign_values = True  # a value of a foreign type may stand in the statement: see `begin`
         self._calls: dict[tuple[object, ...], str | None] = {}
 
@@ -437,6 +438,9 @@ class Names:
         key = (parts, len(arguments), any(map(untyped, arguments)), foreign_values)
         if key not in self._calls:
             self._calls[key] = self._call(parts, arguments, foreign_values)
+        if self._snapshot.unsettling and not self.unsettled:
+            places = self.path.schemas if len(parts) == 1 else parts[-2:-1]
+            self.unsettled = any((place, parts[-1]) in self._snapshot.unsettling for place in places)
         if parts[-1] in TYPE_READERS:
             for found in types_in_text(self._snapshot, arguments[1] if len(arguments) == 2 else {}):
                 self._check_behind(found)

@@ -237,9 +237,16 @@ def named_in(node: Any, name: str) -> bool:
 
 def holds(node: Any, kind: str) -> bool:
     """Whether a node of this kind, or a field of this name, stands anywhere in the tree."""
-    if isinstance(node, dict):
-        return kind in node or any(holds(value, kind) for value in node.values())
-    return isinstance(node, list) and any(holds(value, kind) for value in node)
+    waiting = [node]
+    while waiting:
+        part = waiting.pop()
+        if type(part) is dict:
+            if kind in part:
+                return True
+            waiting += part.values()
+        elif type(part) is list:
+            waiting += part
+    return False
 
 
 def column_references(node: Any, inner: bool = False) -> Iterator[tuple[list[Node], bool]]:

@@ -70,6 +70,7 @@ class Database:
             ):
                 return True
             self.generation = generation
+            before.budget.clear()
             for session in self.sessions:
                 session.renew()
             log.info("database %s: rules %.12s in force", self.name, generation.rules.version)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Final
-from weakref import WeakValueDictionary
+from weakref import WeakSet, WeakValueDictionary
 
 from proxy.catalog.model import SearchPath, Snapshot
 from proxy.errors import PgError, protocol_violation
@@ -20,6 +20,7 @@ from proxy.wire import messages
 from proxy.wire.scrub import Scrubber
 from proxy.wire.states import Awaiting, Expected
 
+ALL_CACHES_BYTES: Final = 192 * 1024 * 1024
 CACHE_BYTES: Final = 64 * 1024 * 1024
 SMALL_CACHE_BYTES: Final = 2 * 1024 * 1024  # for a path with temp relations, which few sessions share
 
@@ -104,19 +105,50 @@ class Entry:
         return 3000 + 4 * len(self.key) + 4 * len(self.plan.text)
 
 
+class Budget:
+    """What the caches of a generation may hold together, in bytes: whatever apps and temp tables there are."""
+
+    def __init__(self, limit: int = ALL_CACHES_BYTES) -> None:
+        self._limit = limit
+        self._taken = 0  # of caches that are gone too, until the next count
+        self._caches: WeakSet[EntryCache] = WeakSet()
+
+    def join(self, cache: EntryCache) -> None:
+        self._caches.add(cache)
+
+    def take(self, cost: int) -> None:
+        """A cache has grown: where that is too much, the largest ones forget their oldest."""
+        self._taken += cost
+        if self._taken <= self._limit:
+            return
+        self._taken = sum(cache.size for cache in self._caches)
+        while self._taken > self._limit * 0.9:
+            largest = max(self._caches, key=lambda cache: cache.size)
+            before = largest.size
+            largest.shrink(before - before // 8 - 1)
+            self._taken -= before - largest.size
+
+    def clear(self) -> None:
+        """The generation is in force no more: what is left of it needs no caches."""
+        for cache in self._caches:
+            cache.shrink(0)
+
+
 class EntryCache:
-    """Entries by exact bytes; forgets the oldest beyond `limit` bytes.
+    """Entries by exact bytes; forgets the oldest beyond `limit` bytes, and what the budget of all caches asks for.
 
     Those that a template made cost little to make again, and may be new with every text: they get a quarter of it.
     """
 
-    __slots__ = ("_filled", "_filled_size", "_limit", "_size", "entries", "get")
+    __slots__ = ("__weakref__", "_budget", "_filled", "_filled_size", "_limit", "entries", "get", "size")
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, budget: Budget) -> None:
         self.entries: dict[bytes, Entry] = {}
         self.get = self.entries.get  # the hot path: one dict look-up
+        self.size = 0
         self._limit = limit
-        self._size = 0
+        self._budget = budget
+        budget.join(self)
         self._filled: dict[bytes, None] = {}
         self._filled_size = 0
 
@@ -126,18 +158,23 @@ class EntryCache:
         if cost > self._limit // 8:
             return
         self.entries[key] = entry
-        self._size += cost
+        self.size += cost
         if filled:
             self._filled[key] = None
             self._filled_size += cost
             while self._filled_size > self._limit // 4:
                 self._forget(next(iter(self._filled)))
-        while self._size > self._limit:
+        self.shrink(self._limit)
+        self._budget.take(cost)
+
+    def shrink(self, size: int) -> None:
+        """Forgets the oldest until no more than `size` bytes are left."""
+        while self.size > size:
             self._forget(next(iter(self.entries)))
 
     def _forget(self, key: bytes) -> None:
         cost = self.entries.pop(key).cost
-        self._size -= cost
+        self.size -= cost
         if key in self._filled:
             del self._filled[key]
             self._filled_size -= cost
@@ -176,10 +213,10 @@ class Context:
         self.planner = planner
         self.path = path
         self.encoding = encoding
-        self._plain = EntryCache(limit)
-        self._queries = EntryCache(limit)
-        self._parses = EntryCache(limit)
-        self._templates = Templates(planner, path, encoding)
+        self._plain = EntryCache(limit, generation.budget)
+        self._queries = EntryCache(limit, generation.budget)
+        self._parses = EntryCache(limit, generation.budget)
+        self._templates = Templates(planner, path, encoding, limit // 16)
         self.plain = self._plain.get
         # Whether errors that belong to no known statement may hold what the app may not see.
         self.scrubs = app.hides_anything and not app.trusted and not app.monitor
@@ -247,6 +284,7 @@ class Generation:
         self.database = database
         self.rules = rules
         self.snapshot = snapshot
+        self.budget = Budget()
         self._make_planner = planner
         self._planners: dict[str, PlansText] = {}
         self._contexts: WeakValueDictionary[tuple[str, SearchPath, str], Context] = WeakValueDictionary()

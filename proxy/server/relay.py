@@ -206,6 +206,8 @@ class Answers:
             session.describe()
         elif name == b"client_encoding":
             session.use_encoding(encoding_of(text))
+        elif name == b"search_path" and session.governed:  # PostgreSQL 18 tells, whatever has changed it
+            session.concern(DIRTY | TOUCHED)
 
     def copy_in(self, item: Expected) -> None:
         self.session.enter(State.COPY_IN)

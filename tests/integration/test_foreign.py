@@ -104,6 +104,7 @@ def test_what_functions_read(known: Known) -> None:
     assert reads("of_things") == {"things"}
     assert reads("dynamic") is None
     assert reads("by_xml") is None
+    assert {name for _, name in snapshot.unsettling} == {"dynamic", "by_xml"}
     assert reads("harmless") == reads("alias") == reads("recursive") == set()
 
 

@@ -176,3 +176,43 @@ def test_settings_of_the_login_change_nothing(gateway: Watching, setting: str) -
             assert "4111" not in told(connection, "SELECT 1 WHERE NULL = NULL")
             assert told(connection, "SELECT 1 WHERE NULL::int = NULL") == "[]"
             assert told(connection, r"SELECT 'a\b'") == str([("a\\b",)])
+
+
+UNSETTLING = """
+CREATE FUNCTION moves() RETURNS text LANGUAGE plpgsql AS 'BEGIN RETURN set_config(''search_path'', ''hidden'', false); END';
+CREATE FUNCTION makes() RETURNS int LANGUAGE sql AS 'CREATE TEMP TABLE IF NOT EXISTS made (id int); SELECT 1';
+CREATE FUNCTION calls_moves() RETURNS text LANGUAGE sql AS 'SELECT public.moves()';
+CREATE SCHEMA hidden;
+CREATE TABLE hidden.products AS SELECT card_no AS sku FROM customers;
+GRANT ALL ON SCHEMA hidden TO PUBLIC; GRANT ALL ON hidden.products TO PUBLIC;
+"""
+
+
+@pytest.mark.parametrize("call", ["moves", "calls_moves"])
+def test_a_listed_function_that_changes_the_path_is_noticed(gateway: Watching, call: str) -> None:
+    gateway.as_dba(UNSETTLING)
+    gateway.text = gateway.text.replace("[public.tax]", "[public.tax, public.moves, public.calls_moves]")
+    gateway.look()
+    with gateway.connect("partner") as connection:
+        assert told(connection, "SELECT sku FROM products") == "[]"
+        assert told(connection, f"SELECT public.{call}(); SELECT sku FROM products").startswith("0A000")
+        assert told(connection, f"SELECT public.{call}()") == str([("hidden",)])
+        assert told(connection, "SELECT sku FROM products").startswith("42501")
+    with gateway.connect("partner") as connection, connection.pipeline():
+        connection.execute(f"SELECT public.{call}()")
+        cursor = connection.execute("SELECT sku FROM products")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            cursor.fetchall()
+
+
+def test_a_schema_that_the_login_may_not_use_does_not_count(gateway: Watching) -> None:
+    """`other.customers` is open, and public.customers is not: which of them is meant depends on a right."""
+    gateway.as_dba("REVOKE ALL ON SCHEMA other FROM PUBLIC")
+    gateway.look()
+    with gateway.connect("partner") as connection:
+        assert not leaks(told(connection, f"SET search_path = other, public; {READ}"))
+        assert not leaks(
+            told(connection, "SET search_path = other, public; TABLE customers; SELECT customers FROM customers")
+        )
+        assert not leaks(told(connection, f"SET search_path = other, public; PREPARE p AS {READ}; EXECUTE p"))
+        assert not leaks(told(connection, READ, "EXECUTE p"))
