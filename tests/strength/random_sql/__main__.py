@@ -11,7 +11,7 @@ from collections import Counter
 from tests.servers import find_server
 from tests.strength import world
 from tests.strength.random_sql.campaign import Tally
-from tests.strength.random_sql.field import fight, prepare
+from tests.strength.random_sql.field import fight, fight_sqlsmith, prepare
 
 
 def report(tally: Tally, findings: int = 20) -> str:
@@ -42,11 +42,15 @@ def main() -> None:
     parser.add_argument("--apps", default=",".join(world.APPS))
     parser.add_argument("--kinds", default="", help="reads or writes; both by default")
     parser.add_argument("--workers", type=int, default=0)
+    parser.add_argument("--sqlsmith", action="store_true", help="statements of sqlsmith's")
     options = parser.parse_args()
     server = find_server()
     try:
-        place = prepare(server, options.apps.split(","), "copy" in options.checks)
+        place = prepare(server, options.apps.split(","), "copy" in options.checks or options.sqlsmith)
         checks = tuple(options.checks.split(","))
+        if options.sqlsmith:
+            print(report(fight_sqlsmith(place, options.count, options.seed, options.workers)))
+            return
         print(report(fight(place, options.count, checks, options.kinds, options.seed, options.workers)))
     finally:
         server.close()

@@ -10,13 +10,20 @@ from dataclasses import dataclass, field
 
 from tests.servers import PgServer
 from tests.strength import world
-from tests.strength.random_sql import campaign, comparing, copies
+from tests.strength.random_sql import campaign, comparing, copies, smith
 from tests.strength.random_sql.campaign import Finding, Job, Judge, Tally
 from tests.strength.random_sql.catalog import Catalog, learn
 from tests.strength.random_sql.shrink import shrink
 from tests.strength.starter import Gateway
 
 SHRUNK = 6  # findings of a process that are cut down; each takes a few hundred statements
+
+
+# Functions and operators of the database's own with names of built-in ones: that those are refused is what the canaries
+# look at; here they would only refuse every other statement.
+_HOSTILE = """
+DROP TYPE public.level CASCADE; DROP FUNCTION public.round(int, text[]); DROP FUNCTION public.compare_told CASCADE;
+"""
 
 
 @dataclass
@@ -31,6 +38,8 @@ def prepare(server: PgServer, apps: Sequence[str] = world.APPS, with_copies: boo
     """Builds the databases and learns what each app finds in them."""
     built = world.build(server, apps)
     made = Field(server, built.last_oid, apps)
+    for database in built.databases:
+        server.run(database, _HOSTILE)
     gateway = Gateway(server, built.databases, built.rules)
     try:
         for app in apps:
@@ -50,7 +59,18 @@ def fight(
 ) -> Tally:
     """`count` statements in all, spread over the apps, by as many processes as there are cores, each with a gateway."""
     share = -(-count // len(place.apps))
-    jobs = [Job(app, range(first_seed, first_seed + share), checks, kinds) for app in place.apps]
+    return work(place, [Job(app, range(first_seed, first_seed + share), checks, kinds) for app in place.apps], workers)
+
+
+def fight_sqlsmith(place: Field, count: int, seed: int = 1, workers: int = 0) -> Tally:
+    """The same with sqlsmith's statements."""
+    share = -(-count // len(place.apps))
+    made = {app: smith.statements(place.server, app, share, seed) for app in place.apps}
+    return work(place, [Job(app, range(0), ("canaries", "copy"), statements=made[app]) for app in place.apps], workers)
+
+
+def work(place: Field, jobs: Sequence[Job], workers: int = 0) -> Tally:
+    """The jobs, spread over processes."""
     workers = min(workers or os.cpu_count() or 1, len(jobs))
     groups = [jobs[n::workers] for n in range(workers)]
     address = (place.server.host, place.server.port, place.server.admin)

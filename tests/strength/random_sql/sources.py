@@ -74,12 +74,23 @@ def source(make: Make, scope: Scope, table: bool = False, lateral: bool = False)
     if way == "function":
         return _function(make, scope, lateral)
     if way == "nested":
-        first, items = source(make, scope, table=True)
-        inner = Scope(outer=scope.outer)
-        _enter(inner, items)
-        tree, items = join(make, first, inner, inner)
-        return node("source", "(", tree, ")"), items
+        return _nested(make, scope)
     return relation(make)
+
+
+def _nested(make: Make, scope: Scope) -> tuple[Node, list[Item]]:
+    """A join in parentheses; with an alias, only what has a name of its own can be asked for."""
+    first, items = source(make, scope, table=True)
+    inner = Scope(outer=scope.outer)
+    _enter(inner, items)
+    tree, items = join(make, first, inner, inner)
+    bare = all("." not in item.alias and item.row for item in items)
+    names = [name for item in items for name, _ in item.columns]
+    single = tuple((n, t) for item in items for n, t in item.columns if names.count(n) == 1)
+    if not (bare and single and make.chance(0.3)):
+        return node("source", "(", tree, ")"), items
+    alias = make.name("j")
+    return node("source", "(", tree, ")", "as", alias), [Item(alias, single, tuple(n for n, _ in single), row=False)]
 
 
 def choose(make: Make) -> Relation:

@@ -1,6 +1,6 @@
 """Types with their constants, and what can be built of which: one line a production, `<type>` is an expression of that type.
 
-A line that begins with `!` may fail on some values: which row it meets first depends on the plan.
+A line that begins with `!` may fail on some values: which row it meets first depends on the plan. `17+`: since PostgreSQL 17.
 """
 
 from __future__ import annotations
@@ -67,6 +67,7 @@ class Production:
     result: str
     parts: tuple[str, ...]  # text and types by turns, beginning with text
     risky: bool
+    since: int = 0  # PostgreSQL's version
 
 
 _SLOT = re.compile(r"<([\w\[\]]+)>")
@@ -320,8 +321,8 @@ bool (<jsonb> @? '$.list[*].deep')
 bool (<jsonb> @@ '$.n > 3')
 bool jsonb_path_exists(<jsonb>, '$.key')
 bool jsonb_path_match(<jsonb>, 'exists($.list)', silent => true)
-bool (<jsonb> is json object)
-bool (<text> is json)
+16+ bool (<text> is json object)
+16+ bool (<text> is json)
 bool (<inet> << inet '10.0.0.0/8')
 bool (<inet> >>= <inet>)
 bool (<int4range> @> <int4>)
@@ -334,6 +335,26 @@ bool isfinite(<date>)
 bool (<bytea> like '\\x7a%'::bytea)
 ! bool <text>::bool
 bool <int4>::bool
+bool (<text> is normalized)
+16+ bool (<text> is not json array)
+17+ bool json_exists(<jsonb>, '$.key')
+17+ text json_value(<jsonb>, '$.key' returning text null on empty null on error)
+17+ text json_query(<jsonb>, '$.list' with wrapper)::text
+17+ text json_serialize(<jsonb>)
+17+ text json_scalar(<text>)::text
+17+ int4 json_value(<jsonb>, '$.n' returning int4 default 3 on empty default 4 on error)
+16+ text json_object('a': <text>, 'b' value <int4> absent on null)::text
+16+ text json_array(<text>, <int4> null on null)::text
+16+ jsonb json_array(<text>, <jsonb> returning jsonb)
+text normalize(<text>)
+text (collation for (<text>))
+text substring(<text> similar '%#"x#"%' escape '#')
+text (row(<text>, <int4>))::text
+text row_to_json(row(<text>, <int4>))::text
+int4 (row(<int4>, <text>)).f1
+int4 num_nonnulls(<text>, <date>)
+timestamp (<timestamp> at time zone 'UTC' at time zone 'UTC')
+text[] array(select <text>)
 """
 
 # What aggregates of an expression of the group there are; the same slots. `A` stands for one random type.
@@ -384,10 +405,11 @@ ORDERED_AGGREGATES: dict[str, tuple[tuple[str, str, str], ...]] = {
 def _productions(lines: str) -> dict[str, list[Production]]:
     found: dict[str, list[Production]] = {}
     for line in lines.strip().splitlines():
-        risky = line.startswith("! ")
-        result, text = line.removeprefix("! ").split(" ", 1)
+        since, text = line.split("+ ", 1) if line[:1].isdigit() else ("0", line)
+        risky = text.startswith("! ")
+        result, text = text.removeprefix("! ").split(" ", 1)
         parts = tuple(part.strip() for part in _SLOT.split(text))
-        found.setdefault(result, []).append(Production(result, parts, risky))
+        found.setdefault(result, []).append(Production(result, parts, risky, int(since)))
     return found
 
 

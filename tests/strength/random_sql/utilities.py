@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.strength.random_sql import queries, sources
+from tests.strength.random_sql import queries, sources, writes
 from tests.strength.random_sql.making import Make, Statement
 from tests.strength.random_sql.nodes import Node, node
 
@@ -63,6 +63,7 @@ def _copy_in(make: Make, seed: int) -> Statement:
     if make.chance(0.3):
         columns = list(target.open)
     seen = "4" if make.catalog.app == "rowconsent" else "3"  # a row that the app sees
+    columns = writes.comes_back(make, target, columns)
     rows = []
     for _ in range(make.rng.randint(0, 2)):
         cells = [

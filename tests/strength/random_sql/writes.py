@@ -63,17 +63,16 @@ def choose_target(make: Make, insert: bool = False) -> Relation:
 
 def writable(make: Make, target: Relation) -> list[Column]:
     found = [c for c in target.columns if c.writable and c.name not in _KEYS]
-    if make.style.copy:
-        # What is masked on reading and may be written all the same does not come back.
-        found = [
-            c
-            for c in found
-            if c.name not in world.SHOWN[make.catalog.app] or world.SHOWN[make.catalog.app][c.name] == "show"
-        ]
-        found = [c for c in found if target.name in ("products", "inbox") or c.name in world.SHOWN[make.catalog.app]]
     if make.chance(make.style.wrong * 5):
         found = list(target.columns)
-    return found
+    return comes_back(make, target, found)
+
+
+def comes_back(make: Make, target: Relation, columns: list[Column]) -> list[Column]:
+    """For answers that are held against the copy: without what is masked on reading and may be written all the same."""
+    if not make.style.copy or target.name in ("products", "inbox"):
+        return columns
+    return [c for c in columns if c.name in _KEYS or world.SHOWN[make.catalog.app].get(c.name) == "show"]
 
 
 def modify(make: Make, target: Relation) -> tuple[Node, Columns]:
