@@ -38,8 +38,8 @@ def place15(pg15_server: PgServer) -> Field:
 @pytest.fixture(scope="module")
 def small(place: Field) -> Tally:
     """One run for the small sizes: each statement goes to the database, its twin and, for a part, the copy."""
-    tally = fight(place, 2100, ("canaries", "twins", "copy"))
-    tally.add(fight(place, 3500, ("canaries", "twins"), first_seed=100_000))
+    tally = fight(place, 1400, ("canaries", "twins", "copy"))
+    tally.add(fight(place, 3640, ("canaries", "twins"), first_seed=100_000))
     return tally
 
 

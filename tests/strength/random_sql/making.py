@@ -129,6 +129,8 @@ COMMON = ("int4", "int4", "text", "text", "text", "bool", "date", "int8", "numer
 def spelled(make: Make, value: str, sqltype: str) -> str:
     """A constant of the type in one of its forms."""
     quoted = "'" + value.replace("'", "''") + "'"
+    if sqltype in ("int4", "int8") and value.isdigit() and make.catalog.version >= 16 and make.chance(0.05):
+        return make.one((hex(int(value)), f"{int(value):_}", f"0b{int(value):b}", f"0o{int(value):o}"))
     if sqltype in ("int4", "int8", "numeric") and make.chance(0.9):
         return value if not value.startswith("-") else f"({value})"
     if sqltype == "bool":
@@ -143,6 +145,17 @@ def spelled(make: Make, value: str, sqltype: str) -> str:
             return "E" + quoted
         if way < 0.73 and "\\" not in value:
             return "U&" + quoted
+        if way < 0.77 and value.isalnum():
+            return make.one(
+                (
+                    f"'{value[:3]}'\n'{value[3:]}'",
+                    "E'" + "".join(f"\\x{ord(c):02x}" for c in value if c.isascii()) + "'"
+                    if value.isascii()
+                    else quoted,
+                    "U&'" + "".join(f"!{ord(c):04x}" for c in value) + "' UESCAPE '!'",
+                    f"U&'{value}' uescape '!'",
+                )
+            )
         return f"{quoted}::text"
     name = TYPES[sqltype]
     if make.chance(0.3) and "[" not in name:

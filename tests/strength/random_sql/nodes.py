@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from random import Random
@@ -57,6 +58,28 @@ class Spelled:
     params: tuple[tuple[str | None, str | None], ...] = ()
 
 
+_PAIR = re.compile(r"\b([a-z]\w*)\.([a-z]\w*)\b")
+_NAME = re.compile(r"\b(people|orders|items|readings|docs|mv_people|customer_id|person_id|country)\b")
+
+
+def _respelled(text: str, rng: Random) -> str:
+    """The same names in other spellings: capitals, quotes, escapes, white space around the dot."""
+
+    def one(name: str) -> str:
+        way = rng.random()
+        if way < 0.3:
+            return f'"{name}"'
+        if way < 0.45:
+            return f'U&"\\{ord(name[0]):04x}{name[1:]}"'
+        if way < 0.5:
+            return f"U&\"!{ord(name[0]):04x}{name[1:]}\" UESCAPE '!'"
+        return rng.choice((name.upper(), name.title(), name))
+
+    if rng.random() < 0.5:
+        return _PAIR.sub(lambda found: one(found[1]) + rng.choice((".", " . ", "./**/", "\n.")) + one(found[2]), text)
+    return _NAME.sub(lambda found: one(found[1]), text)
+
+
 _GAPS = ("\n", "\t", "  ", " /* a , b */ ", " -- c ' \" $x$\n", " /* /* nested ; */ */ ", "\r\n", "\f ")
 
 
@@ -85,8 +108,15 @@ class Spelling:
     def _tokens(self, part: Part, tokens: list[str], params: list[tuple[str | None, str | None]], rng: Random) -> None:
         if isinstance(part, str):
             if part:
-                if self.odd and "'" not in part and '"' not in part and "$" not in part and rng.random() < 0.2:
-                    part = rng.choice((part.upper(), part.title(), part.swapcase()))
+                if self.odd and "'" not in part and '"' not in part and "$" not in part and rng.random() < 0.3:
+                    respelled = (
+                        part.upper(),
+                        part.title(),
+                        part.swapcase(),
+                        _respelled(part, rng),
+                        _respelled(part, rng),
+                    )
+                    part = rng.choice(respelled)
                 tokens.append(part)
             return
         if isinstance(part, Literal) and self.params and rng.random() < 0.6:

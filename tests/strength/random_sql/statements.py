@@ -22,7 +22,8 @@ def make_statement(catalog: Catalog, seed: int, style: Style, kinds: str = "") -
         made = writes.statement(make, seed)
     else:
         made = utilities.statement(make, seed)
-    made.protocol = make.one(PROTOCOLS)
+    if made.kind not in ("several", "current"):
+        made.protocol = make.one(PROTOCOLS)
     odd = make.chance(0.15)
     made.spelling = Spelling(seed, odd, made.protocol != "simple" and len(made.steps) == 1 and make.chance(0.6))
     return made

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from tests.strength.random_sql import queries, sources, writes
 from tests.strength.random_sql.making import Make, Statement
-from tests.strength.random_sql.nodes import Node, node
+from tests.strength.random_sql.nodes import Node, listed, node
 
 _SYSTEM = ("ctid", "xmin", "xmax", "cmin", "cmax", "tableoid", "tableoid::regclass")
 
 
 def statement(make: Make, seed: int) -> Statement:
-    way = make.weighted(copy=22, copy_table=10, copy_in=8, explain=12, prepare=14, cursor=14, create=12, system=8)
+    way = make.weighted(
+        copy=22, copy_table=10, copy_in=8, explain=12, prepare=14, cursor=14, create=12, system=8, several=10, current=8
+    )
     return {
         "copy": _copy,
         "copy_table": _copy_table,
@@ -20,6 +22,8 @@ def statement(make: Make, seed: int) -> Statement:
         "cursor": _cursor,
         "create": _create,
         "system": _system,
+        "several": _several,
+        "current": _current,
     }[way](make, seed)
 
 
@@ -172,3 +176,42 @@ def _system(make: Make, seed: int) -> Statement:
         )
     )
     return _steps("system", seed, form)
+
+
+def _several(make: Make, seed: int) -> Statement:
+    """More statements than one in one text, as only the simple protocol has them."""
+    parts: list[Node | str] = []
+    for _ in range(make.rng.randint(2, 3)):
+        if make.chance(0.3):
+            parts.append(writes.modify(make, writes.choose_target(make))[0])
+        else:
+            parts.append(queries.query(make, None, None, top=True).node)
+    ends = make.one((";", ";;", " ; -- done", ""))
+    texts: list[Node | str] = [node("statement", part) for part in parts]
+    made = _steps("several", seed, node("several", listed(texts, ";", "texts"), ends))
+    made.protocol = "simple"
+    return made
+
+
+def _current(make: Make, seed: int) -> Statement:
+    """Writes where a cursor stands."""
+    fitting = [r for r in make.catalog.relations if r.kind == "r" and r.readable and any(c.writable for c in r.columns)]
+    if not fitting:
+        return _system(make, seed)
+    target = make.one(fitting)
+    columns = ", ".join([target.key[0], *(c.name for c in make.some(target.open, 1, 2))])
+    column = make.one([c for c in target.columns if c.writable])
+    where = f"where {target.key[0]} > {make.rng.randint(0, 6)}" if make.chance(0.5) else ""
+    tail = f"order by {target.key[0]} for update"
+    write = make.one(
+        (
+            f"update {target.name} set {column.name} = {column.name} where current of cur returning {target.key[0]}",
+            f"update {target.name} set {column.name} = {column.name} where current of cur",
+            f"delete from {target.name} where current of cur returning {target.key[0]}",
+        )
+    )
+    back = f"select {columns} from {target.name} order by {columns}"
+    start = f"declare cur cursor for select {columns} from {target.name} {where} {tail}"
+    made = _steps("current", seed, start, f"fetch {make.one(('1', '3', 'next'))} from cur", write, back, ordered=True)
+    made.protocol = make.one(("simple", "extended"))
+    return made

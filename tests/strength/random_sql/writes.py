@@ -99,9 +99,9 @@ def _item(make: Make, target: Relation, alias: str) -> Item:
 def _named(make: Make, target: Relation) -> tuple[Node, Item]:
     name = make.one((target.name, f"public.{target.name}"))
     if make.chance(0.5):
-        return node("target", name), _item(make, target, target.name)
+        return node("target", name), _item(make, target, name if make.chance(0.5) else target.name)
     alias = make.name()
-    return node("target", name, make.one(("as", "")) if False else "as", alias), _item(make, target, alias)
+    return node("target", name, "as", alias), _item(make, target, alias)
 
 
 def _returning(make: Make, item: Item, scope: Scope, merge: bool = False) -> tuple[Node | str, Columns]:
