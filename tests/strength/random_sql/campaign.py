@@ -15,6 +15,7 @@ from tests.strength import leaks, world
 from tests.strength.random_sql import comparing, copies
 from tests.strength.random_sql.catalog import Catalog
 from tests.strength.random_sql.making import Statement, Style
+from tests.strength.random_sql.nodes import Literal, walk
 from tests.strength.random_sql.sending import Connection, Reply
 from tests.strength.random_sql.statements import make_statement
 
@@ -180,8 +181,8 @@ class Judge:
 
     def _alone(self, reply: Reply, statement: Statement, text: str) -> list[tuple[str, str]]:
         found = []
-        params = [value for step in statement.steps for value, _ in statement.spelling.spell(step).params]
-        sent = " ".join([text, *(p or "" for p in params)])
+        literals = (part for step in statement.steps for part in walk(step) if isinstance(part, Literal))
+        sent = " ".join([text, *(literal.value or "" for literal in literals)])
         leaked = self.detector.leaks(reply, sent)
         if leaked:
             found.append(("leak", ", ".join(leaked[:5])))

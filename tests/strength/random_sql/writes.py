@@ -147,7 +147,7 @@ def _insert(make: Make, target: Relation) -> tuple[Node, Columns]:
     others = make.some(writable(make, target), 0, 5)
     must = [c for c in target.columns if c.name == "card" and c.writable and c not in others]
     columns = [*keys, *must, *others]
-    if make.style.wrong and make.chance(0.03):
+    if make.style.wrong and not make.style.copy and make.chance(0.03):
         columns = make.some(list(target.columns), 1, 5)
     name = make.one((target.name, f"public.{target.name}"))
     alias = make.name()
