@@ -18,11 +18,10 @@ from proxy.catalog.extensions import HARMLESS_EXTENSIONS
 from proxy.catalog.foreign import ForeignTypes
 from proxy.catalog.model import Column, Relation, Snapshot, UnnamedCall
 from proxy.catalog.raised import raised_texts
+from proxy.catalog.types import COMPARED_AS
 from proxy.errors import ConsentryError
 
 _RELATION_IN_TREE = re.compile(r":relid (\d+)")
-# Types that have no btree operators of their own take those of the type that they are binary coercible to.
-_COMPARED_AS = {"varchar": "text", "cidr": "inet"}
 
 
 async def take_snapshot(connection: asyncpg.Connection) -> Snapshot:
@@ -43,9 +42,10 @@ async def take_snapshot(connection: asyncpg.Connection) -> Snapshot:
         classes = await connection.fetch(queries.RELATIONS)
         type_rows = await connection.fetch(queries.TYPES)
         foreign_types = ForeignTypes(type_rows, await connection.fetch(queries.IMPLICIT_CASTS))
+        pairs = await connection.fetch(queries.LEAKPROOF)
+        leakproof = frozenset((r["left"], r["right"]) for r in pairs if r["leakproof"])
         columns = _columns(
-            await connection.fetch(queries.columns(version)),
-            _types(type_rows, await connection.fetch(queries.LEAKPROOF), foreign_types),
+            await connection.fetch(queries.columns(version)), _types(type_rows, leakproof, foreign_types)
         )
         primary, unique = _keys(await connection.fetch(queries.KEYS), columns)
         ancestors = _closure((r["child"], r["parent"]) for r in await connection.fetch(queries.INHERITS))
@@ -95,6 +95,7 @@ async def take_snapshot(connection: asyncpg.Connection) -> Snapshot:
         foreign_types=behind_types,
         function_reads=own_functions.reads,
         unsettling=own_functions.unsettling,
+        leakproof=leakproof,
         schemas=frozenset(r["name"] for r in schemas),
         raised=formats,
         raised_constants=constants,
@@ -153,16 +154,16 @@ async def _one_moment(connection: asyncpg.Connection) -> AsyncIterator[None]:
 class _Type:
     base_name: str
     category: str
+    compared: int
     leakproof: bool
     foreign: bool
 
 
 def _types(
-    rows: list[asyncpg.Record], leakproof_rows: list[asyncpg.Record], foreign_types: ForeignTypes
+    rows: list[asyncpg.Record], leakproof: frozenset[tuple[int, int]], foreign_types: ForeignTypes
 ) -> dict[int, _Type]:
     by_oid = {r["oid"]: r for r in rows}
     system = {r["name"]: r["oid"] for r in rows if r["system"]}
-    leakproof = {r["type"] for r in leakproof_rows if r["leakproof"]}
     types: dict[int, _Type] = {}
     for row in rows:
         base = row
@@ -171,11 +172,9 @@ def _types(
         compared = base["oid"]
         if base["kind"] == "e":
             compared = system["anyenum"]
-        elif base["system"] and base["name"] in _COMPARED_AS:
-            compared = system[_COMPARED_AS[base["name"]]]
-        types[row["oid"]] = _Type(
-            base["name"], base["category"], compared in leakproof, foreign_types.holds(row["oid"])
-        )
+        compared = COMPARED_AS.get(compared, compared)
+        known = (compared, compared) in leakproof
+        types[row["oid"]] = _Type(base["name"], base["category"], compared, known, foreign_types.holds(row["oid"]))
     return types
 
 
@@ -194,6 +193,7 @@ def _columns(rows: list[asyncpg.Record], types: dict[int, _Type]) -> dict[int, d
             not_null=not_null,
             has_default=has_default,
             generated=generated,
+            compared=its_type.compared,
             leakproof=its_type.leakproof,
             foreign=its_type.foreign,
         )

@@ -27,6 +27,7 @@ class Column:
     not_null: bool = False
     has_default: bool = False
     generated: bool = False  # GENERATED ALWAYS AS (...): cannot be written
+    compared: int = 0  # oid of the type by whose operators it is compared: text for varchar, the base type of a domain
     leakproof: bool = False  # all btree comparison operators (= < > <= >= <>) of the type with itself are leakproof
     foreign: bool = False  # its type, through domains and arrays, is not PostgreSQL's nor a harmless extension's
 
@@ -125,6 +126,8 @@ class Snapshot:
     # (schema, name) of each foreign function -> the relations that its body reads (see `bodies`); None: anything.
     function_reads: Mapping[tuple[str, str], tuple[int, ...] | None] = field(default_factory=dict)
     unsettling: frozenset[tuple[str, str]] = frozenset()  # foreign functions that may change what names mean
+    # (left type, right type) of which all btree comparison operators (= < > <= >= <>) are leakproof
+    leakproof: frozenset[tuple[int, int]] = frozenset()
     schemas: frozenset[str] = frozenset()
     raised: tuple[str, ...] = ()  # formats of the messages that functions of the database raise (RAISE, `%` a value)
     raised_constants: tuple[str, ...] = ()  # constants of the other options of RAISE: hints, names of constraints

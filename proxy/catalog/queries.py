@@ -80,18 +80,19 @@ IMPLICIT_CASTS = (
     "SELECT c.castsource AS source, c.casttarget AS target FROM pg_catalog.pg_cast c WHERE c.castcontext = 'i'"
 )
 
-# Per type with a default btree operator class: whether = < > <= >= and <> (the negator of =) are all leakproof.
+# Per pair of types that a default btree operator family compares: whether = < > <= >= and <> (the negator of =) are all
+# leakproof.
 LEAKPROOF = """
-SELECT c.opcintype AS type, pg_catalog.bool_and(p.proleakproof) AS leakproof
+SELECT a.amoplefttype AS left, a.amoprighttype AS right, pg_catalog.bool_and(p.proleakproof) AS leakproof
 FROM pg_catalog.pg_opclass c
 JOIN pg_catalog.pg_am m ON m.oid = c.opcmethod AND m.amname = 'btree'
 JOIN pg_catalog.pg_amop a ON a.amopfamily = c.opcfamily AND a.amoplefttype = c.opcintype
-                         AND a.amoprighttype = c.opcintype AND a.amoppurpose = 's'
+                         AND a.amoppurpose = 's'
 JOIN pg_catalog.pg_operator o ON o.oid = a.amopopr
 LEFT JOIN pg_catalog.pg_operator u ON u.oid = o.oprnegate AND a.amopstrategy = 3
 JOIN pg_catalog.pg_proc p ON p.oid = o.oprcode OR p.oid = u.oprcode
 WHERE c.opcdefault
-GROUP BY c.opcintype
+GROUP BY 1, 2
 """
 
 KEYS = f"""

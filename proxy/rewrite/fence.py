@@ -8,21 +8,26 @@ a hidden address in the error. Only comparisons whose functions are leakproof (p
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import repeat
 
-from proxy.catalog.model import Column, Snapshot
-from proxy.rewrite.lex import Node, quote_identifier, quote_literal
-from proxy.rewrite.scope import Analysis, ColumnUse, Reference, owners
-from proxy.rewrite.types import UNKNOWN, Types
+from proxy.catalog.model import Column, SearchPath, Snapshot
+from proxy.rewrite.comparable import COMPARISONS, Values
+from proxy.rewrite.lex import Node
+from proxy.rewrite.scope import Analysis, ColumnUse, Reference, owners, walk
+from proxy.rewrite.types import Types
 
-COMPARISONS = ("=", "<>", "<", ">", "<=", ">=")
-_FLIPPED = {"=": "=", "<>": "<>", "<": ">", ">": "<", "<=": ">=", ">=": "<="}
-_INTEGERS = ("int2", "int4", "int8")
-_INTEGER_OIDS = (20, 21, 23)
-_TEXTS = ("text", "varchar")
-_TEXT_OIDS = (25, 1043)
+# Aggregates by name: what calls one is computed after the conditions of its level, wherever it stands.
+AGGREGATES = frozenset(
+    """
+    any_value array_agg avg bit_and bit_or bit_xor bool_and bool_or corr count covar_pop covar_samp cume_dist
+    dense_rank every
+    json_agg json_agg_strict json_object_agg jsonb_agg jsonb_agg_strict jsonb_object_agg max min mode percent_rank
+    percentile_cont percentile_disc range_agg range_intersect_agg rank regr_avgx regr_avgy regr_count regr_intercept
+    regr_r2
+    regr_slope regr_sxx regr_sxy regr_syy stddev stddev_pop stddev_samp string_agg sum var_pop var_samp variance xmlagg
+    """.split()
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,19 +38,20 @@ class Fences:
 
     analysis: Analysis
     snapshot: Snapshot
-    parameter_types: tuple[int, ...]
+    path: SearchPath
+    values: Values
     uses: dict[int, ColumnUse]
-    parameters_used: Mapping[int, int]  # how often each parameter stands in the statement
     uncalm: frozenset[int]  # ids of the RangeVars that are views of which the definition is not leakproof
 
     @classmethod
-    def of(cls, statement: Node, analysis: Analysis, snapshot: Snapshot, parameter_types: tuple[int, ...]) -> Fences:
-        used = Counter(node.get("number", 0) for kind, node in analysis.nodes if kind == "ParamRef")
-        if statement.get("PrepareStmt", {}).get("argtypes"):
-            used.update(list(used))  # typed, but not by the driver: as good as used twice
+    def of(
+        cls, statement: Node, analysis: Analysis, snapshot: Snapshot, path: SearchPath, parameter_types: tuple[int, ...]
+    ) -> Fences:
+        opaque = bool(statement.get("PrepareStmt", {}).get("argtypes"))  # typed, but not by the driver
+        values = Values.of(analysis.nodes, snapshot, path, parameter_types, opaque)
         uses = {id(use.node): use for use in analysis.uses}
         uncalm = frozenset(id(r.node) for r in analysis.references if r.view is not None and not r.view.calm)
-        return cls(analysis, snapshot, parameter_types, uses, used, uncalm)
+        return cls(analysis, snapshot, path, values, uses, uncalm)
 
     # -- is the whole statement leakproof? --------------------------------------------------------------------------
 
@@ -78,6 +84,9 @@ class Fences:
         return all(self._from_item(item) for item in items)
 
     def _select(self, node: Node, *, outermost: bool = False) -> bool:
+        """`outermost`: what the level puts out goes nowhere that PostgreSQL might evaluate it before its conditions:
+        the statement's own level, and sub-queries in what such a level puts out.
+        """
         for cte in node.get("withClause", {}).get("ctes", ()):
             query = cte["CommonTableExpr"]["ctequery"]
             if "SelectStmt" not in query or not self._select(query["SelectStmt"]):
@@ -87,17 +96,57 @@ class Fences:
                 return False
         if not all(self._from_item(item) for item in node.get("fromClause", ())):
             return False
-        # What the outermost level puts out or sorts by is evaluated for the rows that its WHERE has left.
-        free = [node.get(name) for name in ("targetList", "groupClause", "sortClause")]
-        if not all(self._bare(node.get(name)) for name in ("distinctClause", "windowClause")):
+        free = [node.get(name) for name in ("targetList", "groupClause", "sortClause", "windowClause")]
+        if not self._bare(node.get("distinctClause")):
             return False
         if outermost:
-            if any(_has(part, "SubLink") for part in free):
+            # What it puts out or sorts by is evaluated for the rows that its WHERE has left.
+            if not all(self._select(query, outermost=True) for query in _queries_in(free)):
                 return False
         elif not all(self._bare(part) for part in free):
             return False
-        rest = ("whereClause", "havingClause", "limitOffset", "limitCount", "valuesLists")
+        if "havingClause" in node and not self._grouped(node["havingClause"]):
+            return False
+        rest = ("whereClause", "limitOffset", "limitCount", "valuesLists")
         return all(self._expression(node.get(name)) for name in rest)
+
+    def _grouped(self, condition: Node) -> bool:
+        """A condition in HAVING: PostgreSQL moves into WHERE what has no aggregate, part by part."""
+        if "BoolExpr" in condition:
+            return all(self._grouped(part) for part in condition["BoolExpr"]["args"])
+        return self._after_grouping(condition) or self._expression(condition)
+
+    def _after_grouping(self, expression: Node) -> bool:
+        """Whether it has an aggregate of its own level, and keeps it: it is computed after the level's conditions."""
+        for node in walk(expression):
+            if "ColumnRef" in node:
+                use = self.uses[id(node["ColumnRef"])]
+                meant = owners(use)
+                if not meant.certain or not all(source in use.level.sources for source in meant.sources):
+                    return False
+            if "SubLink" in node:
+                return False
+        return self._keeps_aggregate(expression)
+
+    def _keeps_aggregate(self, expression: Node) -> bool:
+        """Whether no simplification can take the aggregate out (CASE WHEN true THEN ... ELSE count(*) END is none)."""
+        ((kind, node),) = expression.items()
+        match kind:
+            case "FuncCall" if "over" not in node:
+                name = node["funcname"][-1]["String"]["sval"]
+                known = self.snapshot.functions.get(name, ())
+                if name in AGGREGATES and all(f.schema == "pg_catalog" for f in known):
+                    return True
+                return any(map(self._keeps_aggregate, node.get("args", ())))
+            case "A_Expr" if node["kind"] == "AEXPR_OP":
+                return any(self._keeps_aggregate(node[side]) for side in ("lexpr", "rexpr") if side in node)
+            case "TypeCast":
+                return self._keeps_aggregate(node["arg"])
+            case "CoalesceExpr":
+                return self._keeps_aggregate(node["args"][0])
+            case "CaseExpr" if "arg" not in node:
+                return self._keeps_aggregate(node["args"][0]["CaseWhen"]["expr"])
+        return False
 
     def _from_item(self, item: Node) -> bool:
         ((kind, node),) = item.items()
@@ -115,23 +164,13 @@ class Fences:
         for name in node.get("usingClause", ()):
             found = owners(self.uses[id(name)])
             columns = [_column(source.reference, source.base_column(found.column)) for source in found.sources]
-            if len(columns) != 2 or not all(c is not None and c.leakproof for c in columns):
-                return False
-            if columns[0].type_oid != columns[1].type_oid:  # type: ignore[union-attr]
-                return False
-            if self._may_be_foreign("=", columns[0]):
+            known = [column for column in columns if column is not None]
+            if len(columns) != 2 or len(known) != 2 or not self.values.comparable(known[0], ("=",), known[1]):
                 return False
         return True
 
-    def _may_be_foreign(self, operator: str, column: Column | None) -> bool:
-        """Whether a comparison with a column of a built-in type may be another than PostgreSQL's own: its own is exact
-        where the other side is of the same type or a constant without one, so two foreign sides never fit.
-        """
-        found = self.snapshot.foreign_operators.get(operator, ())
-        return bool(found) and (column is None or column.foreign or any(o.foreign != 2 for o in found))
-
     def _bare(self, part: object) -> bool:
-        """Only columns and constants, named or not."""
+        """Only columns and values, named or not, and what is computed after the level's conditions."""
         if not part:
             return True
         if isinstance(part, list):
@@ -143,11 +182,9 @@ class Fences:
             return self._bare(node.get("val"))
         if kind == "SortBy":
             return "useOp" not in node and self._bare(node["node"])
-        return kind in ("ColumnRef", "A_Const", "ParamRef") or self._constant_cast(part)
-
-    def _constant_cast(self, value: Node) -> bool:
-        """`'1'::int`, `$1::int`: converted before anything runs."""
-        return "TypeCast" in value and self._types.cast(value["TypeCast"]) != UNKNOWN
+        if kind in ("ColumnRef", "A_Const", "ParamRef"):
+            return True
+        return self.values.type_of(part) is not None or self._after_grouping(part)
 
     def _expression(self, value: object) -> bool:
         if not value:
@@ -162,50 +199,89 @@ class Fences:
                 return found.certain and not found.whole_row and all(s.has(found.column) for s in found.sources)
             case "A_Const" | "ParamRef":
                 return True
-            case "TypeCast":
-                return self._constant_cast(value)
             case "BoolExpr":
                 return self._expression(node["args"])
             case "List":
                 return self._expression(node["items"])
             case "NullTest" | "BooleanTest":
-                return "ColumnRef" in node["arg"] and not owners(self.uses[id(node["arg"]["ColumnRef"])]).whole_row
+                if "ColumnRef" in node["arg"]:
+                    return not owners(self.uses[id(node["arg"]["ColumnRef"])]).whole_row
+                return self.values.type_of(node["arg"]) is not None
+            case "TypeCast" | "SQLValueFunction" | "FuncCall":
+                return self.values.type_of(value) is not None
             case "A_Expr":
-                return self._comparison(node)
+                return self.comparison(node)
             case "SubLink":
-                inner = node["subselect"].get("SelectStmt", {})
-                return node["subLinkType"] == "EXISTS_SUBLINK" and bool(inner) and self._select(inner)
+                return self._sublink(node)
         return False
 
-    def _comparison(self, node: Node) -> bool:
-        operator = _operator(node)
-        if operator is None:
+    def _sublink(self, node: Node) -> bool:
+        """EXISTS (...) and `column IN (SELECT column ...)`."""
+        inner = node["subselect"].get("SelectStmt")
+        if inner is None or not self._select(inner):
             return False
-        if "lexpr" not in node or "rexpr" not in node:  # a prefix operator
+        if node["subLinkType"] == "EXISTS_SUBLINK":
+            return True
+        if node["subLinkType"] != "ANY_SUBLINK" or "operName" in node:
+            return False
+        outputs = inner.get("targetList", ())
+        if len(outputs) != 1 or "larg" in inner:
+            return False
+        compared, column = self.known_column(outputs[0]["ResTarget"]["val"]), self.known_column(node["testexpr"])
+        return column is not None and compared is not None and self.values.comparable(column, ("=",), compared)
+
+    def comparison(self, node: Node) -> bool:
+        """Whether an operator expression compares columns and values by leakproof operators."""
+        operator = operator_of(node)
+        if operator is None or "lexpr" not in node or "rexpr" not in node:  # a prefix operator
             return False
         left, right = node["lexpr"], node["rexpr"]
         match node["kind"]:
             case "AEXPR_OP":
-                if operator not in COMPARISONS:
-                    return False
-                return self._pair(left, right, (operator,)) or self._pair(right, left, (operator,))
+                return operator in COMPARISONS and self._pairs(left, (operator,), right)
+            case "AEXPR_DISTINCT" | "AEXPR_NOT_DISTINCT":
+                return self._pairs(left, ("=",), right)
             case "AEXPR_IN":
-                items = right["List"]["items"]
-                return all(self._pair(left, item, (operator,), columns=False) for item in items)
+                return all(self._pairs(left, (operator,), item) for item in right["List"]["items"])
+            case "AEXPR_OP_ANY" | "AEXPR_OP_ALL":
+                column = self.known_column(left)
+                found = self.values.element_type(right)
+                return operator in COMPARISONS and column is not None and self.values.fits(column, (operator,), found)
             case "AEXPR_BETWEEN" | "AEXPR_NOT_BETWEEN":
-                items = right["List"]["items"]
-                return all(self._pair(left, item, ("<", ">", "<=", ">="), columns=False) for item in items)
+                return all(self._pairs(left, ("<", ">", "<=", ">="), item) for item in right["List"]["items"])
         return False
 
-    def _pair(self, left: Node, right: Node, operators: tuple[str, ...], columns: bool = True) -> bool:
-        column = self._known_column(left)
-        if column is None or not column.leakproof:
+    def _pairs(self, left: Node, operators: tuple[str, ...], right: Node) -> bool:
+        """Two sides of a comparison, rows among them."""
+        if "RowExpr" in left and "RowExpr" in right:
+            first, second = left["RowExpr"].get("args", ()), right["RowExpr"].get("args", ())
+            same = 0 < len(first) == len(second)
+            return same and all(self._pairs(*two) for two in zip(first, repeat(operators), second, strict=False))
+        return self.pair(left, operators, right) or self.pair(right, operators, left)
+
+    def pair(self, left: Node, operators: tuple[str, ...], right: Node) -> bool:
+        """Whether `left` is a column, and `right` one, or a value, that is compared with it by leakproof operators."""
+        column = self.known_column(left)
+        if column is None:
             return False
-        if any(self._may_be_foreign(operator, column) for operator in operators):
-            return False
-        if columns and "ColumnRef" in right:
-            return _comparable(column, self._column_type(right))
-        return self._fits(right, column)
+        if "ColumnRef" in right:
+            other = self.known_column(right)
+            if other is not None:
+                return self.values.comparable(column, operators, other)
+            return self.values.fits(column, operators, self._column_type(right) or None)
+        return self.values.fits(column, operators, self.values.type_of(right))
+
+    def known_column(self, node: Node) -> Column | None:
+        """The relation's column that an expression is; None where it is none, or cannot be told."""
+        if "ColumnRef" not in node:
+            return None
+        found = owners(self.uses[id(node["ColumnRef"])])
+        if found.whole_row or not found.certain or len(found.sources) != 1:
+            return None
+        (source,) = found.sources
+        if source.query is not None and source.columns is not None and found.column in source.columns:
+            return self._output(source.query.get("SelectStmt", {}), source.columns.index(found.column))
+        return _column(source.reference, source.base_column(found.column))
 
     def _column_type(self, node: Node) -> int:
         """The type's oid of the column that a name means, of a relation or of a sub-query; 0 where it is not known."""
@@ -216,139 +292,31 @@ class Fences:
 
     @property
     def _types(self) -> Types:
-        return Types(self.uses, self.parameter_types, self.parameters_used)
+        return Types(self.uses, self.values.parameter_types, self.values.times_used)
 
-    def _known_column(self, node: Node) -> Column | None:
-        if "ColumnRef" not in node:
+    def _output(self, query: Node, position: int) -> Column | None:
+        """The relation's column that an output of a sub-query in FROM is."""
+        targets = [item["ResTarget"]["val"] for item in query.get("targetList", ())]
+        if "larg" in query or any("A_Star" in value.get("ColumnRef", {}).get("fields", [{}])[-1] for value in targets):
             return None
-        found = owners(self.uses[id(node["ColumnRef"])])
-        if found.whole_row or not found.certain or len(found.sources) != 1:
-            return None
-        (source,) = found.sources
-        return _column(source.reference, source.base_column(found.column))
-
-    def _fits(self, node: Node, column: Column) -> bool:
-        if "ParamRef" in node:
-            number = node["ParamRef"].get("number", 0)
-            given = self.parameter_types[number - 1] if 0 < number <= len(self.parameter_types) else 0
-            both_integers = given in _INTEGER_OIDS and column.base_type in _INTEGERS
-            # an untyped parameter takes the type of its first use: with a second one, which that is would change
-            return (given == 0 and self.parameters_used[number] == 1) or given == column.type_oid or both_integers
-        if "A_Const" not in node:
-            return False
-        constant = node["A_Const"]
-        if "sval" in constant:
-            return True
-        if "boolval" in constant:
-            return column.base_type == "bool"
-        return column.base_type in _INTEGERS and _integer(constant) is not None
-
-    # -- what may stand inside the fence ----------------------------------------------------------------------------
-
-    def comparisons(
-        self, reference: Reference, where: Node | None, alias: str = "_t", *, joined: bool = False
-    ) -> list[str]:
-        """The app's own simple comparisons in `where` on plain columns of `reference`, as conjuncts over `alias`, for
-        an index to use. `joined`: those with columns of other sources, too.
-        """
-        if reference.table is None:
-            return []
-        out = []
-        for conjunct in _conjuncts(where):
-            text = self._copied(conjunct, reference, alias, joined)
-            if text is not None and text not in out:
-                out.append(text)
-        return out
-
-    def equalities(
-        self, reference: Reference, where: Node | None, alias: str, rows: str, copied: list[str]
-    ) -> list[str]:
-        """The app's own equalities in `where` of plain columns of a written `reference` and columns of other sources,
-        for a hash join to use, whatever operator they are: a hidden row has NULL there. Not those in `copied`.
-        """
-        out = []
-        for conjunct in _conjuncts(where):
-            node = conjunct.get("A_Expr", {})
-            if node.get("kind") != "AEXPR_OP" or _operator(node) != "=":
-                continue
-            for own, other in ((node.get("lexpr", {}), node["rexpr"]), (node["rexpr"], node.get("lexpr", {}))):
-                name = self._own_column(own, reference)
-                if name is not None and self._may_be_foreign("=", self._known_column(own)):
-                    continue
-                value = self._other_column(other, reference) if name is not None and "ColumnRef" in other else None
-                if value is not None and f"({alias}.{name} OPERATOR(pg_catalog.=) {value})" not in copied:
-                    out.append(f"((CASE WHEN {rows} THEN {alias}.{name} END) = {value})")
-        return list(dict.fromkeys(out))
-
-    def _copied(self, conjunct: Node, reference: Reference, alias: str, joined: bool) -> str | None:
-        node = conjunct.get("A_Expr")
-        if node is None or not self._comparison(node):
-            return None
-        operator = _operator(node) or ""
-        left, right = node["lexpr"], node["rexpr"]
-        if node["kind"] == "AEXPR_OP" and operator != "<>":
-            if self._own_column(left, reference) is None:
-                left, right, operator = right, left, _FLIPPED[operator]
-            name = self._own_column(left, reference)
-            value = self._other_column(right, reference) if joined and "ColumnRef" in right else _value(right)
-            if name is None or value is None:
-                return None
-            return f"({alias}.{name} OPERATOR(pg_catalog.{operator}) {value})"
-        if node["kind"] == "AEXPR_IN" and operator == "=":
-            name = self._own_column(left, reference)
-            column = self._known_column(left)
-            values = [_value(item) for item in right["List"]["items"]]
-            if name is None or column is None or None in values or not _one_array(right["List"]["items"], column):
-                return None
-            return f"({alias}.{name} OPERATOR(pg_catalog.=) ANY (ARRAY[{', '.join(str(v) for v in values)}]))"
-        return None
-
-    def _own_column(self, node: Node, reference: Reference) -> str | None:
-        """The quoted name of the reference's own plain column, or None."""
-        if "ColumnRef" not in node:
-            return None
-        found = owners(self.uses[id(node["ColumnRef"])])
-        if (
-            found.whole_row
-            or not found.certain
-            or len(found.sources) != 1
-            or found.sources[0].reference is not reference
-        ):
-            return None
-        name = found.sources[0].base_column(found.column)
-        assert reference.table is not None
-        column = reference.table.column(name)
-        if column is None or not column.treatment.plain:
-            return None
-        return '"' + name.replace('"', '""') + '"'
-
-    def _other_column(self, node: Node, reference: Reference) -> str | None:
-        """A column of another source of the same level, by its name there."""
-        use = self.uses[id(node["ColumnRef"])]
-        found = owners(use)
-        if not found.certain or found.whole_row or len(found.sources) != 1:
-            return None
-        (source,) = found.sources
-        if source.reference is reference or source.name is None or source not in use.level.sources:
-            return None
-        return f"{quote_identifier(source.name)}.{quote_identifier(found.column)}"
+        return self.known_column(targets[position]) if position < len(targets) else None
 
 
-def _comparable(column: Column, other: int) -> bool:
-    """Whether the comparison of a leakproof column with a value of type `other` (an oid) is leakproof itself."""
-    if other == column.type_oid:
-        return True
-    return (column.base_type in _INTEGERS and other in _INTEGER_OIDS) or (
-        column.base_type in _TEXTS and other in _TEXT_OIDS
-    )
-
-
-def _operator(node: Node) -> str | None:
+def operator_of(node: Node) -> str | None:
     """The operator's bare name; None where it is qualified or compound."""
     names = node.get("name", [])
     if node["kind"] in ("AEXPR_BETWEEN", "AEXPR_NOT_BETWEEN"):
         return "BETWEEN"
     return str(names[0]["String"]["sval"]) if len(names) == 1 else None
+
+
+def conjuncts(where: Node | None) -> list[Node]:
+    """The parts of a condition that all must hold."""
+    if where is None:
+        return []
+    if "BoolExpr" in where and where["BoolExpr"]["boolop"] == "AND_EXPR":
+        return [c for argument in where["BoolExpr"]["args"] for c in conjuncts(argument)]
+    return [where]
 
 
 def _column(reference: Reference | None, name: str) -> Column | None:
@@ -357,50 +325,13 @@ def _column(reference: Reference | None, name: str) -> Column | None:
     return reference.relation.column(name)
 
 
-def _conjuncts(where: Node | None) -> list[Node]:
-    if where is None:
+def _queries_in(parts: object) -> list[Node]:
+    """The sub-queries that stand in expressions, those inside of them left out."""
+    if isinstance(parts, list):
+        return [query for part in parts for query in _queries_in(part)]
+    if not isinstance(parts, dict):
         return []
-    if "BoolExpr" in where and where["BoolExpr"]["boolop"] == "AND_EXPR":
-        return [c for argument in where["BoolExpr"]["args"] for c in _conjuncts(argument)]
-    return [where]
-
-
-def _integer(constant: Node) -> int | None:
-    if "ival" in constant:
-        return int(constant["ival"].get("ival", 0))
-    if "fval" in constant:
-        text = constant["fval"]["fval"]
-        if text.lstrip("-").isdigit() and -(2**63) <= int(text) < 2**63:
-            return int(text)
-    return None
-
-
-def _value(node: Node) -> str | None:
-    """A constant or parameter as text, or None."""
-    if "ParamRef" in node:
-        return f"${node['ParamRef'].get('number', 0)}"
-    constant = node.get("A_Const")
-    if constant is None or constant.get("isnull"):
-        return None
-    if "sval" in constant:
-        return quote_literal(constant["sval"].get("sval", ""))
-    if "boolval" in constant:
-        return "true" if constant["boolval"].get("boolval") else "false"
-    number = _integer(constant)
-    return None if number is None else str(number)
-
-
-def _one_array(items: list[Node], column: Column) -> bool:
-    """Whether ARRAY[...] of the items has, by itself, a type that the column compares with."""
-    constants = [item.get("A_Const", {}) for item in items]
-    if column.base_type in _INTEGERS:
-        return all(_integer(c) is not None for c in constants)
-    return column.base_type in _TEXTS and all("sval" in c for c in constants)
-
-
-def _has(part: object, kind: str) -> bool:
-    if isinstance(part, list):
-        return any(_has(element, kind) for element in part)
-    if isinstance(part, dict):
-        return kind in part or any(_has(element, kind) for element in part.values())
-    return False
+    if "SubLink" in parts:
+        link = parts["SubLink"]
+        return [*_queries_in(link.get("testexpr")), link["subselect"].get("SelectStmt", {"fromClause": [{"": {}}]})]
+    return [query for value in parts.values() for query in _queries_in(value)]

@@ -68,7 +68,7 @@ class Form:
         """The sub-query, parentheses included, without alias.
 
         `sample` is the TABLESAMPLE clause; `system` the system columns to add; `locking` takes the exists shape;
-        `comparisons` go inside the fence.
+        `comparisons` are the app's own, copied.
         """
         consent = self._consent_by_exists if locking else self._consent_by_join
         outputs = self._outputs.get(locking)
@@ -81,7 +81,7 @@ class Form:
         if self.asks_consent and not locking:
             parts += self._joins()
         conjuncts = [text for text, _ in self._conjuncts("_t", consent)]
-        conjuncts += comparisons if fenced else ()
+        conjuncts += comparisons
         if conjuncts:
             parts.append("WHERE " + " AND ".join(conjuncts))
         if fenced:

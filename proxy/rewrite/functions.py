@@ -31,7 +31,9 @@ def check_functions(context: Context) -> None:
     """Raises the refusal of the first call, operator, type or `t.f` behind which a function may stand that the app must
     not run.
     """
-    reach = Reach.of(context.analysis, context.snapshot, context.path, context.app, context.fences.parameter_types)
+    reach = Reach.of(
+        context.analysis, context.snapshot, context.path, context.app, context.fences.values.parameter_types
+    )
     context.foreign_values = reach.values
     for call in context.analysis.functions:
         names = [part["String"]["sval"] for part in call["funcname"]]

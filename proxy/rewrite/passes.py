@@ -110,7 +110,7 @@ class Passes:
             snapshot=self._snapshot,
             path=path,
             system=self.system,
-            fences=Fences.of(statement, analysis, self._snapshot, parameter_types),
+            fences=Fences.of(statement, analysis, self._snapshot, path, parameter_types),
             form_of=self.form_of,
             view_text=self.view_text,
             hints=self._hints,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from proxy.policy.table import GovernedTable
 from proxy.rewrite.context import Context
+from proxy.rewrite.copies import Copies
 from proxy.rewrite.lex import Node, quote_identifier
 from proxy.rewrite.scope import Reference
 
@@ -92,9 +93,9 @@ class _Rows:
 
     def copied(self, reference: Reference, condition: Node | None, *, joined: bool) -> list[str]:
         """The app's own comparisons that may stand beside the policies. `joined`: with other sources, too."""
-        fences = self.context.fences
-        found = fences.comparisons(reference, condition, self.alias, joined=joined)
-        return found + (fences.equalities(reference, condition, self.alias, self.text, found) if joined else [])
+        copies = Copies(self.context.fences, reference, self.alias)
+        found = copies.of_condition(condition, joined=joined)
+        return found + (copies.equalities(condition, self.text, found) if joined else [])
 
     def guard(
         self, keyword: int, last: int, condition: Node | None, copied: Sequence[str] = (), leakproof: bool = True

@@ -6,20 +6,10 @@ from functools import partial
 
 from proxy.errors import PgError
 from proxy.rewrite.context import Context
+from proxy.rewrite.copies import Copies
+from proxy.rewrite.fence import AGGREGATES
 from proxy.rewrite.lex import Node, quote_identifier
 from proxy.rewrite.scope import SYSTEM_COLUMNS, Reference, Source, View, flatten, owners, walk
-
-# Aggregates by name: a column that only these read needs no place in GROUP BY.
-AGGREGATES = frozenset(
-    """
-    any_value array_agg avg bit_and bit_or bit_xor bool_and bool_or corr count covar_pop covar_samp cume_dist
-    dense_rank every
-    json_agg json_agg_strict json_object_agg jsonb_agg jsonb_agg_strict jsonb_object_agg max min mode percent_rank
-    percentile_cont percentile_disc range_agg range_intersect_agg rank regr_avgx regr_avgy regr_count regr_intercept
-    regr_r2
-    regr_slope regr_sxx regr_sxy regr_syy stddev stddev_pop stddev_samp string_agg sum var_pop var_samp variance xmlagg
-    """.split()
-)
 
 
 def rewrite_reads(context: Context) -> None:
@@ -43,18 +33,32 @@ def _replace(context: Context, reference: Reference, calm: bool) -> None:
     table = reference.table
     assert table is not None
     fenced = bool(table.rows) and not calm
-    where = (reference.level.node or {}).get("whereClause") if reference.level is not None else None
     form = context.form_of(table).read(
         only=not reference.node.get("inh", False),
         sample=_take_sample(context, reference),
         system=system_columns(context, reference),
         locking=context.analysis.locking,
         fenced=fenced,
-        comparisons=context.fences.comparisons(reference, where) if fenced else (),
+        comparisons=_comparisons(context, reference, fenced, calm),
     )
     place(context, reference, form)
     for row in table.rows:
         context.policies[row.policy.name] = None
+
+
+def _comparisons(context: Context, reference: Reference, fenced: bool, calm: bool) -> list[str]:
+    """What of the app's own goes inside of the form.
+
+    Comparisons with values that the app may not see, too, where nothing could tell which rows they have left: the form
+    gives NULL in place of the others, so that they would go anyway. EXPLAIN would tell.
+    """
+    if reference.level is None:
+        return []
+    copies = Copies(context.fences, reference)
+    comparisons = copies.of_level(reference.level) if fenced else []
+    explained = context.app.explain or next(iter(context.statement)) in ("ExplainStmt", "PrepareStmt")
+    told = not calm or context.calm is not None or explained
+    return comparisons if told else [*comparisons, *copies.of_level(reference.level, raw=True)]
 
 
 def _replace_view(context: Context, reference: Reference, view: View, calm: bool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from proxy.errors import insufficient_privilege
-from proxy.policy.table import AppPolicy
+from proxy.policy.table import AppPolicy, GovernedTable
 from proxy.rewrite.allowed import STATEMENT_KINDS
 from proxy.rewrite.definitions import (
     Names,
@@ -136,7 +136,7 @@ def check_explain(node: Node, analysis: Analysis, app: AppPolicy) -> None:
     """A plan's row estimates and counts are of the table before its row policies."""
     if "ExplainStmt" not in node or app.explain:
         return
-    if "ExecuteStmt" in node["ExplainStmt"]["query"] and any(table.rows for table in app.tables.values()):
+    if "ExecuteStmt" in node["ExplainStmt"]["query"] and any(map(_counts_hidden, app.tables.values())):
         raise insufficient_privilege(
             f"EXPLAIN EXECUTE would count rows that app {app.name} may not see",
             f"Use EXPLAIN of the statement itself. The rules can allow both: explain: allow at app {app.name}.",
@@ -152,6 +152,11 @@ def check_explain(node: Node, analysis: Analysis, app: AppPolicy) -> None:
                 f'EXPLAIN would count rows of relation "{reference.name}" that app {app.name} may not see',
                 f"The rules can let it: explain: allow at app {app.name}.",
             )
+
+
+def _counts_hidden(table: GovernedTable) -> bool:
+    """Whether a plan's counts may be of rows, or of values, that the app does not see."""
+    return bool(table.rows) or any(c.treatment.consent and c.treatment.visible for c in table.columns)
 
 
 def _makes_table(select: Node) -> bool:

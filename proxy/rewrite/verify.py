@@ -68,6 +68,7 @@ class Verifier:
             )
         names.begin(before, types)
         walk = Walk(self._rights, self._forms, names, inner, Parameters(types, inner), holds(before, "lockingClause"))
+        walk.told = kind in ("ExplainStmt", "PrepareStmt") or app.explain
         if kind in _QUERIES:
             walk.query(before, after, None, {})
         elif kind in _WRAPPERS:
@@ -82,7 +83,7 @@ class Verifier:
             if next(iter(inner)) not in _QUERIES | {"ExecuteStmt"}:
                 raise insufficient_privilege(f"app {app.name} may not use {kind} of that statement")
             walk.wrapper(kind, body, after[kind])
-            counted = walk.row_policies or ("ExecuteStmt" in inner and self._rights.has_row_policies)
+            counted = walk.row_policies or ("ExecuteStmt" in inner and self._rights.hides_rows_or_compares)
             if kind == "ExplainStmt" and (counted or walk.views) and not app.explain:
                 raise insufficient_privilege("EXPLAIN would tell of rows or definitions that the app may not see")
         elif kind == "CopyStmt":

@@ -6,12 +6,14 @@ from dataclasses import replace
 
 from proxy.errors import feature_not_supported
 from proxy.rewrite.verify_columns import differs
-from proxy.rewrite.verify_leak import LeakProof, is_copy
+from proxy.rewrite.verify_copies import Bound
+from proxy.rewrite.verify_leak import LeakProof
 from proxy.rewrite.verify_names import Named
 from proxy.rewrite.verify_nodes import Ctes
 from proxy.rewrite.verify_reads import ReadWalk
 from proxy.rewrite.verify_scope import Columns, Level, Source, Target
 from proxy.rewrite.verify_tree import Node, column_references, flattened, parse
+from proxy.rewrite.verify_values import Values
 from proxy.rewrite.verify_view_writes import written_view
 from proxy.rewrite.verify_write import check_assigned, check_deletable, implied_columns
 
@@ -31,6 +33,10 @@ def _excluded(target: Target, b: Node, a: Node) -> Source:
         if column.treatment.plain or (column.treatment.visible and column.name in given)
     }
     return Source("excluded", columns, aliased=True)
+
+
+def _nothing(_node: Node) -> None:
+    """No column of another relation may stand in a copy: see LeakProof.copies_join for those."""
 
 
 class WriteWalk(ReadWalk):
@@ -131,7 +137,7 @@ class WriteWalk(ReadWalk):
             else:
                 check_assigned(named.table, b["targetList"], None)
         clause = "usingClause" if kind == "DeleteStmt" else "fromClause"
-        others = Level(parent, ctes, where=b.get("whereClause"))
+        others = Level(parent, ctes, where=b.get("whereClause"), beside=({"RangeVar": b["relation"]},))
         self._from(b.get(clause, []), a.get(clause, []), others)
         if named.meaning != "form":
             level = self._opened(b, named, others)
@@ -182,8 +188,10 @@ class WriteWalk(ReadWalk):
             self._node(own, when["CaseWhen"]["result"], level)
             shown: Columns = {c.name: target.relation.column(c.name) for c in target.table.columns}
             visible = Source(target.name, shown, target.relation, target.table)
+            values = Values(self._names, self._parameters)
+            bound = Bound(flattened(own), visible, (target.name,), False, values, _nothing, _nothing)
             for conjunct in parts[: -1 - len(rows)]:
-                if is_copy(conjunct, own, visible, target.name, (target.name,), self._parameters):
+                if bound.implies(conjunct, target.name, raw=False):
                     continue
                 if not proof.copies_join(conjunct, statement, source, rows):
                     raise differs("a condition that is none of the app's")

@@ -13,48 +13,25 @@ from proxy.errors import PgError
 from proxy.policy.table import GovernedTable
 from proxy.rewrite.verify_foreign import compares_by_itself
 from proxy.rewrite.verify_names import DefinitionNames, Names
-from proxy.rewrite.verify_scope import Columns, Level, Source, output_name, renamed
-from proxy.rewrite.verify_tree import Node, flattened, holds, strings
-from proxy.rewrite.verify_types import (
-    INTEGERS,
-    Parameters,
-    constant_cast,
-    constant_fits,
-    known_value,
-    same_comparison,
-)
+from proxy.rewrite.verify_scope import Columns, Level, Source, output_columns, output_name, renamed
+from proxy.rewrite.verify_tree import Node, column_references, flattened, holds, strings
+from proxy.rewrite.verify_types import Parameters, known_value
+from proxy.rewrite.verify_values import Values
 from proxy.rewrite.verify_views import definition_of
 
 _COMPARISONS = frozenset({"=", "<>", "<", ">", "<=", ">="})
 _FLIPPED = {"=": "=", "<": ">", ">": "<", "<=": ">=", ">=": "<="}
-_TEXTS = frozenset({"text", "varchar"})
-
-
-def is_copy(
-    conjunct: Node, where: Node | None, source: Source, alias: str, names: Sequence[str], fits: Parameters
-) -> bool:
-    """Whether a conjunct inside of a form is a comparison copied from the app's own condition.
-
-    `alias`: what the form calls its table; `names`: what the app may call the source, none included.
+# Aggregates: what calls one is computed when its level's conditions have been.
+_AGGREGATES = frozenset(
     """
-    body = conjunct.get("A_Expr")
-    if body is None or body.get("kind") not in ("AEXPR_OP", "AEXPR_OP_ANY") or "lexpr" not in body:
-        return False
-    if body["name"][:-1] != [{"String": {"sval": "pg_catalog"}}]:
-        return False
-    operator = body["name"][-1]["String"]["sval"]
-    column = _plain_column(body["lexpr"], source, alias)
-    if column is None or operator not in _FLIPPED:
-        return False
-    value = body["rexpr"]
-    for own in flattened(where):
-        for compared in _comparisons(own, column.name, source, names):
-            if body["kind"] == "AEXPR_OP":
-                if compared == (operator, value) and _value_fits(value, column, fits):
-                    return True
-            elif operator == "=" and compared[0] == "IN" and value == {"A_ArrayExpr": {"elements": compared[1]}}:
-                return all(_element_fits(item, column) for item in compared[1] if isinstance(item, dict))
-    return False
+    any_value array_agg avg bit_and bit_or bit_xor bool_and bool_or corr count covar_pop covar_samp cume_dist
+    dense_rank every json_agg json_agg_strict json_object_agg jsonb_agg jsonb_agg_strict jsonb_object_agg max min mode
+    percent_rank percentile_cont percentile_disc range_agg range_intersect_agg rank regr_avgx regr_avgy regr_count
+    regr_intercept regr_r2 regr_slope regr_sxx regr_sxy regr_syy stddev stddev_pop stddev_samp string_agg sum var_pop
+    var_samp variance xmlagg
+    """.split()
+)
+_FREE = ("targetList", "groupClause", "sortClause", "windowClause")  # computed for what the conditions have left
 
 
 def _guarded_by(node: Node, rows: list[Node]) -> Node:
@@ -76,17 +53,6 @@ def _plain_column(node: Node, source: Source, alias: str, leakproof: bool = True
     if governed is None or not governed.treatment.plain or column is None or (leakproof and not column.leakproof):
         return None
     return column
-
-
-def _value_fits(value: Node, column: Column, parameters: Parameters) -> bool:
-    if "ParamRef" in value:
-        return parameters.fits(value["ParamRef"].get("number", 0), column)
-    return constant_fits(value, column)
-
-
-def _element_fits(value: Node, column: Column) -> bool:
-    constant = value.get("A_Const", {})
-    return ("ival" in constant and column.base_type in INTEGERS) or ("sval" in constant and column.base_type in _TEXTS)
 
 
 def _comparisons(own: Node, column: str, source: Source, names: Sequence[str]) -> list[tuple[str, Node | list[Node]]]:
@@ -133,7 +99,7 @@ class LeakProof:
     def __init__(self, names: Names, parameters: Parameters) -> None:
         self._names = names
         self._parameters = parameters
-        self._outputs: dict[int, Columns | None] = {}  # of the sub-queries that were walked, by id
+        self._values = Values(names, parameters)
 
     def proves(self, statement: Node) -> bool:
         """Whether no form that the statement reads needs a fence."""
@@ -181,7 +147,9 @@ class LeakProof:
             return False
         if not compares_by_itself(self._names.rights.snapshot, operator[-1:], first):
             return False
-        if not guarded and not (operator[:-1] == ["pg_catalog"] and same_comparison(first, self._column(right, level))):
+        if not guarded and not (
+            operator[:-1] == ["pg_catalog"] and self._values.comparable(first, operator[-1:], self.column(right, level))
+        ):
             return False
         for own in flattened(body["whereClause"]):
             for compared, other in _comparisons(own, first.name, source, (source.name,)):
@@ -263,15 +231,17 @@ class LeakProof:
                 continue
             if key in ("intoClause", "groupDistinct"):
                 continue
-            if outermost and key in ("targetList", "groupClause", "sortClause"):
-                if holds(value, "SubLink"):
+            if outermost and key in _FREE:
+                if not self._free(value, level):
+                    return False
+            elif key == "havingClause":
+                if not self._having(value, level):
                     return False
             elif isinstance(value, list):
                 if not all(self._output(item, level) for item in value):
                     return False
             elif not self._expression(value, level):
                 return False
-        self._outputs[id(body)] = self._output_columns(body, level)
         return True
 
     def _output_columns(self, body: Node, level: Level) -> Columns | None:
@@ -299,22 +269,75 @@ class LeakProof:
             elif "A_Star" in value.get("A_Indirection", {}).get("indirection", [{}])[-1]:
                 return None
             else:
-                known = self._column(value, level) or known_value(value, self._parameters, name or "")
+                known = self.column(value, level) or known_value(value, self._parameters, name or "")
                 found.append((name or "", known))
         names = [name for name, _ in found]
         return {name: column if names.count(name) == 1 else None for name, column in found}
+
+    def _free(self, node: object, level: Level) -> bool:
+        """What is computed for rows that are not hidden: but its sub-queries have rows of their own."""
+        if isinstance(node, list):
+            return all(self._free(value, level) for value in node)
+        if not isinstance(node, dict):
+            return True
+        if "SubLink" in node:
+            link = node["SubLink"]
+            query = link["subselect"].get("SelectStmt")
+            return (
+                query is not None
+                and self._free(link.get("testexpr"), level)
+                and self._select(query, level, level.ctes, outermost=True)
+            )
+        return all(self._free(value, level) for value in node.values())
+
+    def _grouped(self, expression: Node, level: Level) -> bool:
+        """Whether it has an aggregate, and only columns of this level: it is computed after the level's conditions."""
+        if holds(expression, "SubLink"):
+            return False
+        for fields, _ in column_references(expression):
+            words = [part.get("String", {}).get("sval", "") for part in fields]
+            if not level.has_of_its_own(words):
+                return False
+        return self._aggregates(expression)
+
+    def _aggregates(self, expression: Node) -> bool:
+        """Whether an aggregate stands where no simplification takes it away from the rest."""
+        for kind, body in expression.items():
+            if kind == "FuncCall" and "over" not in body:
+                name = body["funcname"][-1]["String"]["sval"]
+                if name in _AGGREGATES and self._names.is_built_in(name):
+                    return True
+                return any(self._aggregates(argument) for argument in body.get("args", ()))
+            if kind == "A_Expr" and body["kind"] == "AEXPR_OP":
+                return any(self._aggregates(body[side]) for side in ("lexpr", "rexpr") if side in body)
+            if kind == "TypeCast":
+                return self._aggregates(body["arg"])
+            if kind == "CoalesceExpr":
+                return self._aggregates(body["args"][0])
+            if kind == "CaseExpr" and "arg" not in body:
+                return self._aggregates(body["args"][0]["CaseWhen"]["expr"])
+        return False
+
+    def _having(self, condition: Node, level: Level) -> bool:
+        """PostgreSQL moves into WHERE what has no aggregate, part by part."""
+        if "BoolExpr" in condition:
+            return all(self._having(part, level) for part in condition["BoolExpr"]["args"])
+        return self._grouped(condition, level) or self._expression(condition, level)
 
     def _output(self, item: Node, level: Level) -> bool:
         """An item of an output list, GROUP BY, ORDER BY, DISTINCT ON or a row of VALUES."""
         if not item:
             return True  # DISTINCT without ON
         if "ResTarget" in item:
-            return "indirection" not in item["ResTarget"] and self._expression(item["ResTarget"]["val"], level)
+            return "indirection" not in item["ResTarget"] and self._put_out(item["ResTarget"]["val"], level)
         if "SortBy" in item:
-            return "useOp" not in item["SortBy"] and self._expression(item["SortBy"]["node"], level)
+            return "useOp" not in item["SortBy"] and self._put_out(item["SortBy"]["node"], level)
         if "List" in item:
             return all(self._expression(value, level) for value in item["List"]["items"])
         return self._expression(item, level)
+
+    def _put_out(self, value: Node, level: Level) -> bool:
+        return self._expression(value, level) or self._grouped(value, level)
 
     def _item(self, item: Node, level: Level) -> bool:
         """An item of FROM: puts its sources into the level."""
@@ -326,9 +349,7 @@ class LeakProof:
                 query = body["subquery"]["SelectStmt"]
                 if not self._select(query, outer, level.ctes):
                     return False
-                columns = self._outputs[id(query)]
-                name = body.get("alias", {}).get("aliasname", "")
-                level.sources.append(Source(name, renamed(columns, body.get("alias"))))
+                level.sources.append(self._derived(body, outer, level.ctes))
                 return True
             if kind == "JoinExpr":
                 return self._join(body, level)
@@ -347,31 +368,35 @@ class LeakProof:
                 return False
             columns = [source.columns[name] for source in sides if source.columns and name in source.columns]
             first = columns[0] if columns else None
-            if len(columns) < 2 or first is None or not all(same_comparison(first, column) for column in columns[1:]):
-                return False
-            if not compares_by_itself(self._names.rights.snapshot, ("=",), first):
+            if (
+                len(columns) < 2
+                or first is None
+                or not all(self._values.comparable(first, ("=",), column) for column in columns[1:])
+            ):
                 return False
         return "quals" not in body or self._expression(body["quals"], Level(level.parent, level.ctes, sides))
 
     def _relation(self, body: Node, level: Level) -> bool:
         alias = body.get("alias")
         if "schemaname" not in body and body["relname"] in level.ctes:
-            level.sources.append(_opaque(alias or {"aliasname": body["relname"]}))
+            cte = level.ctes[body["relname"]]
+            names = {"aliasname": "", "colnames": cte["aliascolnames"]} if "aliascolnames" in cte else None
+            columns = renamed(output_columns(cte["ctequery"], names), alias)
+            level.sources.append(Source(alias["aliasname"] if alias else body["relname"], columns))
             return True
         named = self._names.source(body)
         name = alias["aliasname"] if alias else body["relname"]
         if named.relation is None or named.meaning == "system":
             level.sources.append(Source(name, None))
             return True
-        if named.meaning == "view" and not self._view(named.relation):
-            return False
+        calm = named.meaning != "view" or self._view(named.relation)
         shown: Columns = {
             column.name: column
             for column in named.relation.columns
             if column.number > 0 and (named.meaning != "form" or _is_visible(named.table, column.name))
         }
         level.sources.append(Source(name, renamed(shown, alias), named.relation, named.table))
-        return True
+        return calm
 
     def _view(self, view: Relation) -> bool:
         """A view that is read by its definition: any column of it may be used anywhere."""
@@ -389,53 +414,111 @@ class LeakProof:
                 return self._reference(body["fields"], level)
             if kind in ("A_Const", "ParamRef"):
                 return True
-            if kind == "TypeCast":
-                return constant_cast(body, self._parameters) != 0
             if kind == "BoolExpr":
                 return all(self._expression(part, level) for part in body["args"])
-            if kind == "NullTest":
+            if kind in ("NullTest", "BooleanTest"):
                 return self._expression(body["arg"], level)
             if kind == "A_Expr":
-                return self._comparison(body, level)
+                return self._comparison(body, level) or self._values.type_of(node) is not None
             if kind == "SubLink":
-                return body["subLinkType"] == "EXISTS_SUBLINK" and self._select(
-                    body["subselect"]["SelectStmt"], level, level.ctes
-                )
+                return self._sublink(body, level)
+            if kind in ("TypeCast", "SQLValueFunction", "FuncCall"):
+                return self._values.type_of(node) is not None
             if kind == "SetToDefault":
                 return True
         return False
 
     def _reference(self, fields: list[Node], level: Level) -> bool:
         """A name; not one that might be a function in column's clothes."""
-        return (
-            len(fields) == 1
-            or "A_Star" in fields[-1]
-            or self._column({"ColumnRef": {"fields": fields}}, level) is not None
-        )
+        words = [part.get("String", {}).get("sval") for part in fields]
+        if len(words) == 1 or words[-1] is None:
+            return True
+        for outer in level.outward():
+            named = [source for source in outer.sources if source.name == words[0]]
+            if named:
+                known = len(words) == 2 and all(s.columns is not None and words[1] in s.columns for s in named)
+                return known or self.column({"ColumnRef": {"fields": fields}}, level) is not None
+        return False
+
+    def _sublink(self, body: Node, level: Level) -> bool:
+        query = body["subselect"].get("SelectStmt")
+        if query is None or not self._select(query, level, level.ctes):
+            return False
+        if body["subLinkType"] == "EXISTS_SUBLINK":
+            return True
+        if body["subLinkType"] != "ANY_SUBLINK" or "operName" in body:
+            return False
+        if "larg" in query or len(query.get("targetList", ())) != 1:
+            return False
+        inner = self._again(query, level, level.ctes)
+        compared = self.column(query["targetList"][0]["ResTarget"]["val"], inner)
+        return self._values.comparable(self.column(body["testexpr"], level), ("=",), compared)
 
     def _comparison(self, body: Node, level: Level) -> bool:
         kind, name = body["kind"], body["name"]
         if len(name) != 1 or "lexpr" not in body:
             return False
         operator = name[0]["String"]["sval"]
+        left, right = body["lexpr"], body["rexpr"]
         if kind == "AEXPR_OP" and operator in _COMPARISONS:
-            return self._compared(body["lexpr"], (operator,), body["rexpr"], level)
+            return self._compared(left, (operator,), right, level)
+        if kind in ("AEXPR_DISTINCT", "AEXPR_NOT_DISTINCT"):
+            return self._compared(left, ("=",), right, level)
+        if kind in ("AEXPR_OP_ANY", "AEXPR_OP_ALL") and operator in _COMPARISONS:
+            column = self.column(left, level)
+            return column is not None and self._values.fits(column, (operator,), self._values.array_of(right))
         if kind == "AEXPR_IN" or (kind in ("AEXPR_BETWEEN", "AEXPR_NOT_BETWEEN")):
             operators = (operator,) if kind == "AEXPR_IN" else ("<", ">", "<=", ">=")
-            values = body["rexpr"].get("List", {}).get("items", ())
-            return bool(values) and all(self._compared(body["lexpr"], operators, value, level) for value in values)
+            values = right.get("List", {}).get("items", ())
+            return bool(values) and all(self._compared(left, operators, value, level) for value in values)
         return False
 
     def _compared(self, left: Node, operators: tuple[str, ...], right: Node, level: Level) -> bool:
-        first, second = self._column(left, level), self._column(right, level)
-        column, other = (first, right) if first is not None else (second, left)
-        if column is None or not compares_by_itself(self._names.rights.snapshot, operators, column):
-            return False
+        if "RowExpr" in left and "RowExpr" in right:
+            ours, theirs = left["RowExpr"].get("args", ()), right["RowExpr"].get("args", ())
+            if not ours or len(ours) != len(theirs):
+                return False
+            return all(self._compared(one, operators, other, level) for one, other in zip(ours, theirs, strict=True))
+        first, second = self.column(left, level), self.column(right, level)
         if first is not None and second is not None:
-            return same_comparison(first, second)
-        return column.leakproof and _value_fits(other, column, self._parameters)
+            return self._values.comparable(first, operators, second)
+        column, other = (first, right) if first is not None else (second, left)
+        if column is None or "ColumnRef" in other:
+            return False
+        return self._values.fits(column, operators, self._values.type_of(other))
 
-    def _column(self, node: Node, level: Level) -> Column | None:
+    def _derived(self, body: Node, outer: Level | None, ctes: Mapping[str, Node]) -> Source:
+        """A sub-query in FROM, with the types of its columns as far as they can be told."""
+        alias, query = body.get("alias"), body["subquery"]["SelectStmt"]
+        columns = self._output_columns(query, self._again(query, outer, ctes))
+        return Source(alias["aliasname"] if alias else "", renamed(columns, alias))
+
+    def whole(self, level: Level) -> Level:
+        """A level with all that its FROM has, calm or not."""
+        whole = Level(level.parent, level.ctes)
+        for item in [*level.beside, *level.items]:
+            self._put(item, whole)
+        return whole
+
+    def _again(self, query: Node, parent: Level | None, ctes: Mapping[str, Node]) -> Level:
+        return self.whole(Level(parent, self._ctes(query, parent, ctes) or {}, items=query.get("fromClause", [])))
+
+    def _put(self, item: Node, level: Level) -> None:
+        for kind, body in item.items():
+            if kind == "RangeVar":
+                self._relation(body, level)
+            elif kind == "RangeTableSample":
+                self._relation(body["relation"]["RangeVar"], level)
+            elif kind == "JoinExpr" and "alias" not in body:
+                self._put(body["larg"], level)
+                self._put(body["rarg"], level)
+            elif kind == "RangeSubselect" and "SelectStmt" in body["subquery"]:
+                outer = Level(level.parent, level.ctes, list(level.sources)) if body.get("lateral") else level.parent
+                level.sources.append(self._derived(body, outer, level.ctes))
+            else:
+                level.sources.append(_opaque(body.get("alias")))
+
+    def column(self, node: Node, level: Level) -> Column | None:
         """The column that an expression is; None where it is none, or cannot be told."""
         words = [part.get("String", {}).get("sval") for part in node.get("ColumnRef", {}).get("fields", ())]
         if len(words) not in (1, 2) or words[-1] is None:

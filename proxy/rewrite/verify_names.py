@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from proxy.catalog.model import FunctionName, Relation, SearchPath, Snapshot
+from proxy.catalog.model import Column, FunctionName, Relation, SearchPath, Snapshot
 from proxy.errors import PgError, feature_not_supported, insufficient_privilege, undefined_table
 from proxy.policy.table import AppPolicy, GovernedTable
 from proxy.rewrite.allowed import (
@@ -27,6 +27,7 @@ from proxy.rewrite.result import SystemCatalog
 from proxy.rewrite.verify_foreign import (
     arguments_of,
     bodies,
+    compares_by_itself,
     operator_functions,
     overloads,
     own_call,
@@ -103,7 +104,11 @@ class Rights:
             for name, candidates in snapshot.functions.items()
             if any(f.takes_row and not self.may_call(name, f) for f in candidates)
         }
-        self.has_row_policies = any(table.rows for table in app.tables.values())
+        # whether plans of the app's may count rows or values that it does not see
+        self.hides_rows_or_compares = any(
+            table.rows or any(c.treatment.consent and c.treatment.visible for c in table.columns)
+            for table in app.tables.values()
+        )
 
     @staticmethod
     def is_plain(table: GovernedTable, relation: Relation) -> bool:
@@ -273,6 +278,29 @@ class Names:
             self._unsure |= self.may_be_temporary
             self._touched = True
         self.path_changed |= everything or self._assumed
+
+    # -- what the catalog says of types, functions and operators ------------------------------------------------------
+
+    @property
+    def finds_built_in_first(self) -> bool:
+        """Whether a type's name without a schema is looked for in pg_catalog before anywhere else."""
+        return self.path.schemas[:1] == ("pg_catalog",)
+
+    def is_built_in(self, function: str) -> bool:
+        """Whether every function of the name is PostgreSQL's own."""
+        return all(one.schema == "pg_catalog" for one in self._snapshot.functions.get(function, ()))
+
+    def is_foreign_operator(self, operator: str) -> bool:
+        """Whether it may be another than PostgreSQL's own where both sides are of its own types."""
+        return any(one.foreign < 2 for one in self._snapshot.foreign_operators.get(operator, ()))
+
+    def compares_by_itself(self, operators: Sequence[str], column: Column) -> bool:
+        """Whether these operators on the column are PostgreSQL's own, whatever foreign ones there are."""
+        return compares_by_itself(self._snapshot, operators, column)
+
+    def is_leakproof(self, left: int, right: int) -> bool:
+        """Whether all comparisons of two types (OIDs) are leakproof."""
+        return (left, right) in self._snapshot.leakproof
 
     # -- relations ------------------------------------------------------------------------------------------------
 

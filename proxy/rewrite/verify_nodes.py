@@ -38,6 +38,7 @@ class NodeWalk(ColumnWalk):
         self._parameters = parameters
         self._locking = locking
         self._proof: bool | None = None
+        self.told = True  # how many rows a plan's parts have may be told (EXPLAIN), or the plan is another statement's
         self._stars: dict[int, list[str]] = {}  # the columns of queries, by id, where `*` could be told
 
     @abstractmethod

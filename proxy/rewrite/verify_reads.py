@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from proxy.catalog.model import Relation
+from collections.abc import Sequence
+
+from proxy.catalog.model import Column, Relation
 from proxy.errors import insufficient_privilege
 from proxy.rewrite.verify_columns import differs
+from proxy.rewrite.verify_copies import Bound
 from proxy.rewrite.verify_form import SYSTEM_COLUMNS
-from proxy.rewrite.verify_leak import LeakProof, is_copy
+from proxy.rewrite.verify_leak import LeakProof
 from proxy.rewrite.verify_names import DefinitionNames, Named
 from proxy.rewrite.verify_nodes import Ctes, NodeWalk
 from proxy.rewrite.verify_scope import Columns, Level, Source, Target, output_columns, output_name, renamed
 from proxy.rewrite.verify_star import Part, parts_of
 from proxy.rewrite.verify_tree import Node, column_of, flattened, holds, named_in, parse, strings
 from proxy.rewrite.verify_types import Parameters
+from proxy.rewrite.verify_values import Values
 from proxy.rewrite.verify_views import definition_of, kept_items
 
 _BARRIER: Node = parse("SELECT * FROM x OFFSET 0")[0]["SelectStmt"]
@@ -21,6 +25,11 @@ _SAMPLING = frozenset({"system", "bernoulli"})
 _TYPED: Node = {"ColumnRef": {}}  # a column's value, as an operand
 _PLAIN_TAIL: Node = {key: parse("SELECT 1")[0]["SelectStmt"][key] for key in ("limitOption", "op")}
 _FENCE: Node = {key: parse("SELECT 1 OFFSET 0")[0]["SelectStmt"][key] for key in ("limitOption", "op", "limitOffset")}
+
+
+# The side of a join whose rows all pass its ON, if they are in the result at all; and the one of which none is lost.
+_BOUND = {"JOIN_INNER": ("larg", "rarg"), "JOIN_LEFT": ("rarg",), "JOIN_RIGHT": ("larg",), "JOIN_FULL": ()}
+_KEPT = {"JOIN_LEFT": ("larg",), "JOIN_RIGHT": ("rarg",), "JOIN_FULL": ()}
 
 
 class ReadWalk(NodeWalk):
@@ -161,10 +170,8 @@ class ReadWalk(NodeWalk):
         raise differs(f"{kind} in FROM is not known")
 
     def _join(self, b: Node, a: Node, level: Level) -> list[Source]:
-        where = level.where if "alias" not in b else None  # an alias hides the names that WHERE could have
-        left = self._item(b["larg"], a["larg"], Level(level.parent, level.ctes, level.sources, where=where))
-        beside = Level(level.parent, level.ctes, [*level.sources, *left], where=where)
-        sides = [*left, *self._item(b["rarg"], a["rarg"], beside)]
+        left = self._item(b["larg"], a["larg"], _side(b, "larg", level, level.sources))
+        sides = [*left, *self._item(b["rarg"], a["rarg"], _side(b, "rarg", level, [*level.sources, *left]))]
         on = Level(level.parent, level.ctes, sides)
         if b.get("isNatural") or "usingClause" in b:
             self._names.operator_named("=", [_TYPED, _TYPED])
@@ -320,10 +327,31 @@ class ReadWalk(NodeWalk):
         if copied:
             columns: Columns = {c.name: relation.column(c.name) for c in table.columns if c.treatment.visible}
             source = Source(shown, renamed(columns, b.get("alias")), relation, table)
+            bound = self._bound(flattened(level.where), source, level)
             for conjunct in copied:
-                if not fenced or not is_copy(conjunct, level.where, source, "_t", (shown,), self._parameters):
+                plain = fenced and bound.implies(conjunct, "_t", raw=False)
+                raw = not self.told and self._leakproof() and bound.implies(conjunct, "_t", raw=True)
+                if not plain and not raw:
                     raise differs(f"a comparison inside of the form of {table.name} is none of the app's")
         return system
+
+    def _bound(self, conjuncts: list[Node], source: Source, level: Level) -> Bound:
+        """What the rows of a source in the FROM of `level` must pass."""
+        proof = LeakProof(self._names, self._parameters)
+
+        def outside(node: Node) -> Column | None:
+            """Of a query around: a column whose name would mean another thing in the level itself is none."""
+            words = [part.get("String", {}).get("sval", "") for part in node["ColumnRef"]["fields"]]
+            if len(words) != 2 or words[0] in aliases or words[0].startswith("_") or level.parent is None:
+                return None
+            return proof.column(node, level.parent)
+
+        def beside(node: Node) -> Column | None:
+            return proof.column(node, proof.whole(level))
+
+        aliases = _aliases([*level.beside, *level.items])
+        values = Values(self._names, self._parameters)
+        return Bound(conjuncts, source, (source.name,), level.nullable, values, outside, beside)
 
     def _leakproof(self) -> bool:
         if self._proof is None:
@@ -335,6 +363,30 @@ def _columns_of(row: Source | Target | None) -> list[str] | None:
     if isinstance(row, Target):
         return [column.name for column in row.table.columns if column.treatment.visible]
     return list(row.columns) if row is not None and row.columns is not None else None
+
+
+def _aliases(items: Sequence[Node]) -> frozenset[str]:
+    """What the items of a FROM are called, those of joins too."""
+    found: set[str] = set()
+    for item in items:
+        for kind, body in item.items():
+            if kind == "JoinExpr":
+                found |= _aliases([body["larg"], body["rarg"]])
+            relation = body["relation"]["RangeVar"] if kind == "RangeTableSample" else body
+            found.add(relation["alias"]["aliasname"] if "alias" in relation else relation.get("relname", ""))
+    return frozenset(found)
+
+
+def _side(join: Node, side: str, level: Level, sources: list[Source]) -> Level:
+    """The level as one side of a join sees it, and the conditions that its rows must pass."""
+    where = level.where if "alias" not in join else None  # an alias hides the names that WHERE could have
+    if side in _BOUND[join["jointype"]] and "quals" in join:
+        both = [join["quals"]] if where is None else [where, join["quals"]]
+        where = {"BoolExpr": {"boolop": "AND_EXPR", "args": both}}
+    nullable = level.nullable or (join["jointype"] != "JOIN_INNER" and side not in _KEPT[join["jointype"]])
+    return Level(
+        level.parent, level.ctes, sources, where=where, nullable=nullable, items=level.items, beside=level.beside
+    )
 
 
 def _groups_by_key(groups: list[Node], targets: list[Node], source: Source) -> bool:

@@ -7,7 +7,7 @@ columns must have been replaced, and what cannot be told counts as "might".
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from proxy.catalog.model import Column, Relation
@@ -69,6 +69,8 @@ class Level:
     target: Target | None = None
     where: Node | None = None  # the app's own
     loose: bool = False
+    nullable: bool = False  # an outer join may put NULLs in place of the rows of what comes next
+    beside: Sequence[Node] = ()  # the target of a write that reads FROM
     guarded: bool = False  # a guarded target is here or further out
     items: list[Node] = field(default_factory=list)  # the items of FROM that `sources` are of
     target_last: bool = False  # `*` has the columns of FROM first (MERGE)
@@ -81,6 +83,13 @@ class Level:
         while level is not None:
             yield level
             level = level.parent
+
+    def has_of_its_own(self, words: list[str]) -> bool:
+        """Whether a name means a column of this level's own sources, for sure."""
+        named = self.sources if len(words) == 1 else [source for source in self.sources if source.name == words[-2]]
+        return len(words) in (1, 2) and any(
+            source.columns is not None and words[-1] in source.columns for source in named
+        )
 
     def meaning_of(self, column: str) -> tuple[str, Target | None]:
         """What a name without qualifier means: INNER (not a guarded target), TARGET, or UNSURE, with the target."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
 from proxy.catalog.model import Column
+from proxy.catalog.types import COMPARED_AS
 from proxy.rewrite.verify_tree import Node, strings
 
 INTEGERS = {"int2": 21, "int4": 23, "int8": 20}
@@ -16,61 +16,45 @@ _UNTYPED = (0, 705)
 
 
 class Parameters:
-    """What the statement's parameters are, for comparisons with columns."""
+    """What the statement's parameters are: the types that the driver gave, and what each place makes of them."""
 
     def __init__(self, types: Sequence[int], statement: Node) -> None:
         self._types = types
-        self._uses: Counter[int] = Counter()
-        self._count(statement)
+        self._places: dict[int, list[Node | None]] = {}  # the type names of the casts around
+        self._look(statement, None)
 
-    def _count(self, node: object) -> None:
-        if isinstance(node, dict):
-            if "ParamRef" in node:
-                self._uses[node["ParamRef"].get("number", 0)] += 1
-            for value in node.values():
-                self._count(value)
-        elif isinstance(node, list):
+    def _look(self, node: object, cast: Node | None) -> None:
+        if isinstance(node, list):
             for value in node:
-                self._count(value)
+                self._look(value, None)
+        elif isinstance(node, dict):
+            for kind, value in node.items():
+                if kind == "ParamRef":
+                    self._places.setdefault(value.get("number", 0), []).append(cast)
+                elif kind == "TypeCast":
+                    self._look(value.get("arg"), value["typeName"])
+                else:
+                    self._look(value, None)
 
     def given(self, number: int) -> int:
-        """The type that the driver gave; 0 where it gave none."""
-        return self._types[number - 1] if 0 < number <= len(self._types) else 0
+        """The type that the driver gave; 0: none."""
+        found = self._types[number - 1] if 0 < number <= len(self._types) else 0
+        return 0 if found in _UNTYPED else found
+
+    def stands_once_bare(self, number: int) -> bool:
+        """Used in another place too, it might have got its type there."""
+        return self._places.get(number) == [None]
+
+    def always_cast_to(self, number: int, name: Node) -> bool:
+        return all(place == name for place in self._places.get(number, [None]))
 
     def used_once(self, number: int) -> bool:
-        return self._uses[number] == 1
-
-    def fits(self, number: int, column: Column) -> bool:
-        """Whether the comparison of this parameter with the column is the column's own."""
-        given = self.given(number)
-        if given in _UNTYPED:
-            # Used in another place too, it might have got its type there.
-            return self.used_once(number)
-        return given == column.type_oid or (column.base_type in INTEGERS and given in INTEGERS.values())
-
-
-def constant_fits(node: Node, column: Column) -> bool:
-    """Whether a constant is compared by the column's own operator."""
-    constant = node.get("A_Const")
-    if constant is None:
-        return False
-    if "ival" in constant or _is_bigint(constant.get("fval", {}).get("fval", "")):
-        return column.base_type in INTEGERS
-    return "sval" in constant or ("boolval" in constant and column.base_type == "bool")
+        return len(self._places.get(number, ())) == 1
 
 
 def _is_bigint(number: str) -> bool:
     """Whether the number, which is too long for an integer, is one of type bigint (make_const in parse_node.c)."""
     return number.isdecimal() and int(number) < 2**63
-
-
-def same_comparison(first: Column | None, second: Column | None) -> bool:
-    """Whether two columns are compared by an operator that is leakproof."""
-    if first is None or second is None or not (first.leakproof or second.leakproof):
-        return False
-    return first.type_oid == second.type_oid or any(
-        {first.type_oid, second.type_oid} <= set(alike.values()) for alike in (INTEGERS, _TEXTS)
-    )
 
 
 def known_value(value: Node, parameters: Parameters, name: str) -> Column | None:
@@ -85,7 +69,7 @@ def known_value(value: Node, parameters: Parameters, name: str) -> Column | None
         oid = parameters.given(value["ParamRef"].get("number", 0))
     elif "TypeCast" in value:
         oid = constant_cast(value["TypeCast"], parameters)
-    return Column(name, 0, oid, "", "", "") if oid not in _UNTYPED else None
+    return Column(name, 0, oid, "", "", "", compared=COMPARED_AS.get(oid, oid)) if oid not in _UNTYPED else None
 
 
 def constant_cast(cast: Node, parameters: Parameters) -> int:

@@ -164,7 +164,7 @@ class _Inspection:
             policies=tuple(always.policies),
             governed=tuple(dict.fromkeys(table for one in analysis.references for table in one.governed)),
             # where columns are left out, names may mean others
-            calm=all(kept) and Fences.of(statement, analysis, self.snapshot, ()).leakproof_view(statement),
+            calm=all(kept) and Fences.of(statement, analysis, self.snapshot, VIEW_PATH, ()).leakproof_view(statement),
         )
 
     def _look_up(self, reference: Reference) -> None:

@@ -84,3 +84,92 @@ select upper(note) from <orders fenced> union all select 'x'
 select o.id from orders o where o.nothing
 -- becomes
 select o.id from <orders fenced o> where o.nothing
+
+-- casts that the parser does, or that cannot fail, leave values what they are
+-- as agent
+select id from orders where id = $1::INTEGER and placed > '2024-01-01'::date and customer_id = cast($2 as bigint)
+-- becomes
+select id from <orders> where id = $1::INTEGER and placed > '2024-01-01'::date and customer_id = cast($2 as bigint)
+
+-- as agent
+select id from orders where id = $1::INTEGER and placed > date '2024-01-01' and note ilike 'x'
+-- becomes
+select id from <orders fenced [(_t."id" OPERATOR(pg_catalog.=) $1::"pg_catalog"."int4")] [(_t."placed" OPERATOR(pg_catalog.>) '2024-01-01'::"date")]> where id = $1::INTEGER and placed > date '2024-01-01' and note ilike 'x'
+
+-- a length may cut the value
+-- as agent
+select id from orders where note = $1::varchar(3)
+-- becomes
+select id from <orders fenced> where note = $1::varchar(3)
+
+-- lists that drivers send
+-- as agent
+select id from orders where id = any($1) and note ilike 'x'
+-- becomes
+select id from <orders fenced [(_t."id" OPERATOR(pg_catalog.=) ANY ($1))]> where id = any($1) and note ilike 'x'
+
+-- the next page
+-- as agent
+select id from orders where (placed, id) < ($1, $2) and note ilike 'x' order by placed desc, id desc limit $3
+-- becomes
+select id from <orders fenced [(ROW(_t."placed", _t."id") OPERATOR(pg_catalog.<) ROW($1, $2))]> where (placed, id) < ($1, $2) and note ilike 'x' order by placed desc, id desc limit $3
+
+-- what follows from two of the app's comparisons; a column of one query in another; what a join asks
+-- as agent
+select o.id from products p join orders o on o.customer_id = p.id where p.id = 5 and p.name like 'x%'
+-- becomes
+select o.id from products p join <orders fenced form [(_t."customer_id" OPERATOR(pg_catalog.=) 5)]> o on o.customer_id = p.id where p.id = 5 and p.name like 'x%'
+
+-- as agent
+select p.id from products p where exists (select from orders o where o.customer_id = p.id and o.note like 'x%')
+-- becomes
+select p.id from products p where exists (select from <orders fenced form [(_t."customer_id" OPERATOR(pg_catalog.=) "p"."id")]> o where o.customer_id = p.id and o.note like 'x%')
+
+-- as agent
+select p.id from products p left join orders o on o.customer_id = p.id and o.id = 7 where o.note is null and lower(p.name) = 'x'
+-- becomes
+select p.id from products p left join <orders fenced form [(_t."id" OPERATOR(pg_catalog.=) 7)]> o on o.customer_id = p.id and o.id = 7 where o.note is null and lower(p.name) = 'x'
+
+-- aggregates are computed after the conditions of their level, and sub-queries of the output for the rows that are left
+-- as agent
+select p.id, (select count(*) from orders o where o.customer_id = p.id) from products p join (select customer_id, sum(id) as n from orders group by customer_id having count(*) > 1) s on s.customer_id = p.id
+-- becomes
+select p.id, (select count(*) from <orders form> o where o.customer_id = p.id) from products p join (select customer_id, sum(id) as n from <orders> group by customer_id having count(*) > 1) s on s.customer_id = p.id
+
+-- as agent
+select id from orders where customer_id in (select id from products where sku = 'x')
+-- becomes
+select id from <orders> where customer_id in (select id from products where sku = 'x')
+
+-- a value that is NULL without consent: the comparison finds no row by it that it would not find anyway
+-- as mailer
+select id from customers where email = $1
+-- becomes
+select id from <customers [(_t."email" OPERATOR(pg_catalog.=) $1)]> where email = $1
+
+-- but what the app runs beside it would tell which rows it found
+-- as mailer
+select id from customers where email = 'x' and 1 / id > 0
+-- becomes
+select id from <customers> where email = 'x' and 1 / id > 0
+
+-- and so would EXPLAIN
+-- as mailer
+explain analyze select id from customers where email = 'x'
+-- becomes
+explain analyze select id from <customers> where email = 'x'
+
+-- as mailer
+explain analyze execute p
+-- refused 42501 EXPLAIN EXECUTE would count
+
+-- names of a WITH query and of a sub-query that computes them
+-- as agent
+with p as (select id, sku from products) select o.id from p join (select id, max(name) as last from products group by id) n on n.id = p.id, orders o where p.sku is null and n.last is not null and o.id = 1
+-- becomes
+with p as (select id, sku from products) select o.id from p join (select id, max(name) as last from products group by id) n on n.id = p.id, <orders fenced form [(_t."id" OPERATOR(pg_catalog.=) 1)]> o where p.sku is null and n.last is not null and o.id = 1
+
+-- as agent
+with p as (select id, sku from products) select o.id from p, orders o where p.sku is null and o.id = 1
+-- becomes
+with p as (select id, sku from products) select o.id from p, <orders form> o where p.sku is null and o.id = 1

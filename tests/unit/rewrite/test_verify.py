@@ -434,12 +434,25 @@ def test_explain_counts_hidden_rows() -> None:
         "where id = $1",
         "join things t on t.id = visits.id",
         "where exists (select from things t where t.id = visits.id)",
-        "order by lower(note)",
+        "where id in (select id from things) or id not in (select t.id from things t where t.label = 'x')",
+        "where (id, person) = (1, 2) or (id, person) >= ($1, $2::bigint)",
+        "where id = any ($1) or person = any (array[1, 2]) or note = any ('{x}') or note <> all ($2::text[])",
+        "where id = $1::int or id < '7'::bigint or note = 'x'::varchar or person = cast($2 as pg_catalog.int8)",
+        "where id = $1::int and person = $1::int",
+        "where id is distinct from 1 and person is not distinct from $1 and id not between 2 and $2::smallint",
+        "where $1::int is null or id = $1::int",
+        "group by note having count(*) > 1 and not (lower(max(note)) > 'x' or note <> 'y')",
+        "join (select id, coalesce(max(label), '') as x from things group by id) t on t.id = visits.id and t.x is null",
+        "join (select id, count(*) as n from things group by id having count(label) > 1) t on t.id = visits.id",
+        "join (select id, label from things) t (a, b) on t.a = visits.id and t.b = visits.note",
+        "order by lower(note) limit $1::bigint offset 1",
+        "order by (select max(lower(t.label)) from things t where t.id = visits.id)",
     ],
 )
 def test_what_needs_no_fence(rest: str) -> None:
-    proved(f"select lower(note) from visits {rest}", f"select lower(note) from {OPEN} visits {rest}")
-    proved(f"select lower(note) from visits {rest}", f"select lower(note) from {FENCED} visits {rest}")
+    output = "count(lower(note))" if "group by note" in rest else "lower(note)"
+    proved(f"select {output} from visits {rest}", f"select {output} from {OPEN} visits {rest}")
+    proved(f"select {output} from visits {rest}", f"select {output} from {FENCED} visits {rest}")
 
 
 @pytest.mark.parametrize(
@@ -453,13 +466,44 @@ def test_what_needs_no_fence(rest: str) -> None:
         "where id + 1 = 2",
         "where id = (select 1)",
         "where case when id = 1 then true end",
-        "group by id having count(*) > 1",
+        "group by id having lower(min(note)) > 'x' or lower(note) = 'x'",
+        "group by id having not (min(id) > 1 or lower(note) = 'x')",
+        "group by id having case when true then lower(note) = 'x' else count(*) > 1 end",
+        "group by id having coalesce(lower(note) = 'x', count(*) > 1)",
+        "group by id having (count(*), lower(note)) = (1, 'x')",
+        "group by id having lower(note) between 'x' and max(note)",
+        "group by id having lower(note) in ('x', max(note))",
+        "group by id having count(*) over () > 1",
+        "join (select id, case when true then lower(label) else max(label) end as x from things group by id) t on t.x is null",
+        "group by id, note having count(*) > 1 and lower(note) = 'x'",
+        "where exists (select from things t having lower(max(visits.note)) = 'x')",
         "limit 1 + 1",
         "join things t on lower(t.label) = 'x'",
         "natural join things",
         ", generate_series(1, 2)",
         ", lateral (select lower(visits.note)) x",
-        "where (id, person) = (1, 2)",
+        "where (id, person) = (1, 1.5)",
+        "where (id, person + 1) < (1, 2)",
+        "where id = any ($1) and person = any ($1)",
+        "where id = any (array[1.5])",
+        "where id = any (array(select id from things))",
+        "where id = any (person)",
+        "where note = any (array['x', $1])",
+        "where id = $1::numeric",
+        "where id = $1::int and person = $1::bigint",
+        "where note = $1::varchar(3)",
+        "where id = lower('1')::int",
+        "where id = 'x'::text::int",
+        "where id is distinct from 1.5",
+        "where id in (select id + 1 from things)",
+        "where id in (select lower(label)::int from things)",
+        "where id not in (select id from things where lower(label) = 'x')",
+        "where id = (select max(id) from things)",
+        "where (select max(1 / t.id) from things t where lower(t.label) = 'x') is null",
+        "where note > now()",
+        "join (select lower(label) as id, id as x from things) t on t.x = visits.id",
+        "join (select id::text as id from things) t on t.id = visits.note",
+        "join (select id from things union select 1) t on t.id = visits.id",
         "where visits.row_to_json is null",
     ],
 )
@@ -516,6 +560,78 @@ def test_what_is_no_copy_of_the_apps(where: str, copied: str) -> None:
     sent = f"select 1 from whole w, visits v where {where} and lower(note) = 'x'"
     inside = VISITS.format(f" and ({copied}) offset 0")
     refused(sent, f"select 1 from whole w, {inside} v where {where} and lower(note) = 'x'")
+
+
+# FROM, WHERE beside something that needs the fence, and what goes inside of the form of visits.
+COPIES = [
+    ("visits v", "id = any ($1)", "_t.id operator(pg_catalog.=) any ($1)"),
+    ("visits v", "id = any ('{1}'::int[])", "_t.id operator(pg_catalog.=) any ('{1}'::int[])"),
+    ("visits v", "id = $1::pg_catalog.int8", "_t.id operator(pg_catalog.=) $1::pg_catalog.int8"),
+    ("visits v", "(v.id, person) < (1, $1)", "row(_t.id, _t.person) operator(pg_catalog.<) row(1, $1)"),
+    ("visits v", "(v.id, person) = (1, $1)", "_t.person operator(pg_catalog.=) $1"),
+    ("visits v", "id is null", "_t.id is null"),
+    ("visits v left join things t on true", "v.id is null", "_t.id is null"),
+    ("things t left join visits v on v.id = t.id", "v.id is not null", "_t.id is not null"),
+    ("things t left join visits v on v.id = t.id and v.person = 3", "true", "_t.person operator(pg_catalog.=) 3"),
+    ("visits v right join things t on v.person = 3", "true", "_t.person operator(pg_catalog.=) 3"),
+    ("things t join visits v on v.id = t.id", "t.id = 3", "_t.id operator(pg_catalog.=) 3"),
+    ("visits v left join things t on true", "v.id = t.id and t.id in (1, 2)", "_t.id operator(pg_catalog.=) any (array[1, 2])"),
+    ("visits v, (select x.id as n from things x) t", "v.id = t.n and t.n = $1", "_t.id operator(pg_catalog.=) $1"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("sources", "where", "copied"), COPIES)
+def test_more_comparisons_inside_of_the_fence(sources: str, where: str, copied: str) -> None:
+    sent = f"select 1 from {sources} where {where} and lower(v.note) = 'x'"
+    inside = VISITS.format(f" and ({copied}) offset 0")
+    proved(sent, sent.replace("visits v", f"{inside} v"))
+    refused(sent, sent.replace("visits v", f"{inside.replace(' offset 0', '')} v"))
+
+
+@pytest.mark.parametrize(
+    ("sources", "where", "copied"),
+    [
+        ("visits v", "id = any ($1) and id = $1", "_t.id operator(pg_catalog.=) any ($1)"),
+        ("visits v", "id <> all ($1)", "_t.id operator(pg_catalog.=) any ($1)"),
+        ("visits v", "id = any ('{1}'::int[])", "_t.id operator(pg_catalog.=) any ('{1}')"),
+        ("visits v", "id = $1::numeric", "_t.id operator(pg_catalog.=) $1::numeric"),
+        ("visits v", "(v.id, person) < (1, 2)", "_t.id operator(pg_catalog.<) 1"),
+        ("visits v", "(v.id, person) < (1, 2)", "row(_t.person, _t.id) operator(pg_catalog.<) row(1, 2)"),
+        ("visits v", "(v.id, person) < (1, 2)", "row(_t.id, _t.person) operator(pg_catalog.<=) row(1, 2)"),
+        ("visits v", "(v.id, person) <> (1, 2)", "_t.id operator(pg_catalog.=) 1"),
+        ("visits v", "id is not null", "_t.id is null"),
+        ("visits v", "id is null or id = 1", "_t.id is null"),
+        ("things t left join visits v on v.id = t.id", "v.id is null", "_t.id is null"),
+        ("things t full join visits v on v.id = t.id and v.person = 3", "true", "_t.person operator(pg_catalog.=) 3"),
+        ("visits v left join things t on v.person = 3", "true", "_t.person operator(pg_catalog.=) 3"),
+        ("visits v left join things t on v.id = t.id and t.id = 3", "true", "_t.id operator(pg_catalog.=) 3"),
+        ("visits v, things t", "v.id = t.id and t.id < 3", "_t.id operator(pg_catalog.=) 3"),
+        ("visits v, things t", "v.id <= t.id and t.id = 3", "_t.id operator(pg_catalog.=) 3"),
+        ("visits v, things t", "v.id = t.id and t.label = 'x'", "_t.id operator(pg_catalog.=) 'x'"),
+        ("visits v, things t", "v.note = t.label and t.label = lower('x')", "_t.note operator(pg_catalog.=) lower('x')"),
+        ("visits v, things t", "v.id = t.id", "_t.id operator(pg_catalog.=) t.id"),
+        ("visits v, (select lower(x.label) as n from things x) t", "v.note = t.n and t.n = 'x'", "_t.note operator(pg_catalog.=) 'x'"),
+    ],
+)  # fmt: skip
+def test_what_does_not_follow_from_the_apps(sources: str, where: str, copied: str) -> None:
+    sent = f"select 1 from {sources} where {where} and lower(v.note) = 'x'"
+    inside = VISITS.format(f" and ({copied}) offset 0")
+    refused(sent, sent.replace("visits v", f"{inside} v"))
+
+
+def test_a_copy_may_name_a_query_around() -> None:
+    sent = "select 1 from things t where exists (select 1 from visits v where v.id = t.id and lower(note) = 'x')"
+    inside = VISITS.format(" and (_t.id operator(pg_catalog.=) t.id) offset 0")
+    proved(sent, sent.replace("visits v", f"{inside} v"))
+    lateral = "select 1 from things t, lateral (select 1 from visits v where v.id = t.id and lower(note) = 'x') x"
+    proved(lateral, lateral.replace("visits v", f"{inside} v"))
+    shadowed = (
+        "select 1 from things t where exists (select 1 from visits v, things t where v.id = t.id and lower(note) = 'x')"
+    )
+    refused(shadowed, shadowed.replace("visits v", f"{inside} v"))
+    label = sent.replace("t.id", "t.label").replace("v.id", "v.note")
+    other = VISITS.format(" and (_t.id operator(pg_catalog.=) t.label) offset 0")
+    refused(label, label.replace("visits v", f"{other} v"))
 
 
 def test_no_copies_where_an_alias_hides_the_names() -> None:

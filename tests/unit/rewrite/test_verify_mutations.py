@@ -63,17 +63,30 @@ def texts(planners: dict[str, Planner]) -> list[Honest]:
 
 
 def _compared(node: Any) -> bool:
-    """A comparison as the rewriter copies it: of a column with a constant, a parameter, a list or another column; or an
-    equality with a column that is NULL for hidden rows.
+    """A condition as the rewriter copies it into a form: of the form's columns with values, lists, rows of them, or
+    columns that are not the form's; or an equality with a column that is NULL for hidden rows.
     """
+    if {"CaseExpr", "ColumnRef"} <= {
+        *node.get("A_Expr", {}).get("lexpr", {}),
+        *node.get("A_Expr", {}).get("rexpr", {}),
+    }:
+        return "defresult" not in node["A_Expr"]["lexpr"].get("CaseExpr", {"defresult": None})
+    if {"NullTest", "BooleanTest"} & node.keys():
+        return _root(next(iter(node.values()))["arg"]) == "_t"
     body = node.get("A_Expr", {})
-    if {"CaseExpr", "ColumnRef"} <= {*body.get("lexpr", {}), *body.get("rexpr", {})}:
-        return "defresult" not in body["lexpr"].get("CaseExpr", {"defresult": None})
-    return (
-        {"String": {"sval": "pg_catalog"}} in body.get("name", ())
-        and len(body.get("lexpr", {}).get("ColumnRef", {}).get("fields", ())) == 2
-        and not {"A_Const", "ParamRef", "A_ArrayExpr", "ColumnRef"}.isdisjoint(body.get("rexpr", {}))
-    )
+    if {"String": {"sval": "pg_catalog"}} not in body.get("name", ()) or "lexpr" not in body:
+        return False
+    left, right = body["lexpr"], body["rexpr"]
+    if "RowExpr" in left:
+        return all(_root(column) == "_t" for column in left["RowExpr"]["args"])
+    values = not {"A_Const", "ParamRef", "A_ArrayExpr", "TypeCast"}.isdisjoint(right)
+    return len(left.get("ColumnRef", {}).get("fields", ())) == 2 and (values or not _root(right).startswith("_"))
+
+
+def _root(node: Any) -> str:
+    """What a column's name is qualified by; `_` for what is none."""
+    fields = node.get("ColumnRef", {}).get("fields", [{}])
+    return str(fields[0].get("String", {}).get("sval", "_")) if len(fields) == 2 else "_"
 
 
 def _everywhere(tree: Any, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Any:

@@ -9,6 +9,7 @@ from proxy.rewrite.verify import Verifier
 
 OIDS = {"int4": 23, "text": 25, "numeric": 1700, "timestamptz": 1184, "name": 19, "oid": 26}
 LEAKPROOF = frozenset({"int4", "text", "timestamptz", "oid"})
+_PAIRS = frozenset((one, other) for one in (20, 21, 23) for other in (20, 21, 23))  # of which comparisons are leakproof
 
 
 def columns(text: str) -> tuple[Column, ...]:
@@ -47,7 +48,7 @@ RELATIONS = (
     Relation(902, "pg_catalog", "pg_class", "r", columns("oid:oid relname:name")),
 )  # fmt: skip
 FUNCTIONS = {
-    **{name: (FunctionName("pg_catalog", None, takes_row=False),) for name in "lower now count right nextval set_config pg_read_file pg_get_viewdef generate_series array_agg json_to_record".split()},
+    **{name: (FunctionName("pg_catalog", None, takes_row=False),) for name in "lower now max min count right nextval set_config pg_read_file pg_get_viewdef generate_series array_agg json_to_record".split()},
     **{name: (FunctionName("pg_catalog", None, takes_row=True),) for name in ("row_to_json", "to_jsonb")},
     "spy": (FunctionName("public", None, takes_row=False),),
     "tax": (FunctionName("public", None, takes_row=False),),
@@ -61,6 +62,7 @@ SNAPSHOT = Snapshot(
     relations={relation.key: relation for relation in RELATIONS},
     functions=FUNCTIONS,
     foreign_operators={name: (ForeignOperator("public", ("public", "spy"), 2, 0),) for name in ("===", "=")},
+    leakproof=_PAIRS,
     by_oid={relation.oid: relation for relation in RELATIONS},
 )
 PLAIN_OPERATORS = Snapshot(
@@ -68,6 +70,7 @@ PLAIN_OPERATORS = Snapshot(
     server_version=180000,
     relations=SNAPSHOT.relations,
     functions=FUNCTIONS,
+    leakproof=_PAIRS,
     by_oid=SNAPSHOT.by_oid,
 )
 
