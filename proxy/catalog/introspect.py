@@ -16,7 +16,7 @@ import asyncpg
 from proxy.catalog import foreign, queries
 from proxy.catalog.extensions import HARMLESS_EXTENSIONS
 from proxy.catalog.foreign import ForeignTypes
-from proxy.catalog.model import Column, Relation, Snapshot, UnnamedCall
+from proxy.catalog.model import Column, Part, Relation, Snapshot, UnnamedCall
 from proxy.catalog.raised import raised_texts
 from proxy.catalog.types import COMPARED_AS
 from proxy.errors import ConsentryError
@@ -52,6 +52,7 @@ async def take_snapshot(connection: asyncpg.Connection) -> Snapshot:
         kinds = {r["oid"]: r["kind"] for r in classes}
         reads = _reads(await connection.fetch(queries.VIEW_TREES), kinds)
         definitions = {r["oid"]: r["definition"] for r in await connection.fetch(queries.VIEW_DEFINITIONS)}
+        parts = _parts(await connection.fetch(queries.PARTS), await connection.fetch(queries.PART_USES))
         functions = await connection.fetch(queries.FUNCTIONS)
         operators = await connection.fetch(queries.FOREIGN_OPERATORS, sorted(HARMLESS_EXTENSIONS))
         own_functions = foreign.own_functions(
@@ -83,6 +84,9 @@ async def take_snapshot(connection: asyncpg.Connection) -> Snapshot:
             barrier=r["barrier"],
             rules=r["rules"],
             owner=r["owner"],
+            owner_column=r["owner_column"] or 0,
+            row_types=tuple(oid for oid in (r["row_type"], r["array_type"]) if oid),
+            parts=tuple(parts.get(r["oid"], ())),
         )
         for r in classes
     ]
@@ -212,6 +216,19 @@ def _keys(
         if row["is_primary"]:
             primary[row["relation"]] = names
     return primary, unique
+
+
+def _parts(rows: list[asyncpg.Record], use_rows: list[asyncpg.Record]) -> dict[int, list[Part]]:
+    uses: dict[tuple[str, int], set[tuple[int, int]]] = defaultdict(set)
+    for catalog, oid, relation, number in use_rows:
+        uses[catalog, oid].add((relation, number))
+    parts: dict[int, list[Part]] = defaultdict(list)
+    for row in rows:
+        relation, catalog, oid = row["relation"], row["catalog"], row["oid"]
+        stands_in = "pg_class" if catalog in ("pg_index", "pg_partitioned_table") else catalog
+        used = uses.get((stands_in, oid), set()) - {(relation, 0)}
+        parts[relation].append(Part(catalog, oid, row["name"], row["kind"], frozenset(used), row["literal"]))
+    return parts
 
 
 def _reads(rows: list[asyncpg.Record], kinds: dict[int, str]) -> dict[int, tuple[int, ...]]:

@@ -33,6 +33,21 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """What stands in a catalog of its own and belongs to a relation: an index, a constraint, a default ...
+
+    `uses`: (relation, column number) of what it is made of; the number 0 is a whole other relation.
+    """
+
+    catalog: str  # pg_index, pg_constraint, pg_trigger, pg_statistic_ext, pg_attrdef, pg_policy ...
+    oid: int
+    name: str
+    kind: str = ""  # constraints: contype
+    uses: frozenset[tuple[int, int]] = frozenset()
+    literal: bool = False  # it holds text that names no column and may mean one: a trigger's arguments
+
+
+@dataclass(frozen=True, slots=True)
 class Relation:
     oid: int
     schema: str
@@ -47,6 +62,9 @@ class Relation:
     barrier: bool = False  # views: security_barrier
     rules: bool = False  # writes to it fire rewrite rules (CREATE RULE), which may read anything
     owner: int | None = None  # sequences: oid of the table whose column owns it (serial, identity)
+    owner_column: int = 0  # ... and the column's number
+    row_types: tuple[int, ...] = ()  # oids of its row type, and of the type of arrays of it
+    parts: tuple[Part, ...] = ()
 
     @property
     def key(self) -> tuple[str, str]:

@@ -24,11 +24,11 @@ SELECT c.oid, n.nspname::text AS schema, c.relname::text AS name, c.relkind::tex
        COALESCE((SELECT pg_catalog.bool_or(o.option_value::pg_catalog.bool)
                  FROM pg_catalog.pg_options_to_table(c.reloptions) o
                  WHERE o.option_name = 'security_barrier'), false) AS barrier,
-       CASE WHEN c.relkind = 'S' THEN
-            (SELECT d.refobjid FROM pg_catalog.pg_depend d
-             WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid
-               AND d.refclassid = d.classid AND d.deptype IN ('a', 'i')) END AS owner
+       owner.refobjid AS owner, owner.refobjsubid AS owner_column, c.reltype AS row_type, t.typarray AS array_type
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+LEFT JOIN pg_catalog.pg_depend owner ON c.relkind = 'S' AND owner.objid = c.oid AND owner.deptype IN ('a', 'i')
+      AND owner.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND owner.refclassid = owner.classid
+LEFT JOIN pg_catalog.pg_type t ON t.oid = c.reltype
 WHERE {_NO_TEMP}
 ORDER BY c.oid
 """
@@ -105,6 +105,56 @@ WHERE i.indisunique AND i.indisvalid AND i.indimmediate AND i.indpred IS NULL AN
   AND NOT EXISTS (SELECT FROM pg_catalog.pg_attribute a
                   WHERE a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey::int2[]) AND a.attnum < 0)
 ORDER BY i.indrelid, NOT i.indisprimary, i.indexrelid
+"""
+
+# What belongs to a relation and stands in another catalog. An index's own entry is in pg_class, a partition key's too.
+PARTS = """
+SELECT i.indrelid AS relation, 'pg_index' AS catalog, i.indexrelid AS oid, '' AS name, '' AS kind, false AS literal
+FROM pg_catalog.pg_index i WHERE i.indrelid >= 16384
+UNION ALL
+SELECT k.conrelid, 'pg_constraint', k.oid, k.conname::text, k.contype::text, false
+FROM pg_catalog.pg_constraint k WHERE k.conrelid >= 16384
+UNION ALL
+SELECT g.tgrelid, 'pg_trigger', g.oid, g.tgname::text, '', g.tgnargs > 0
+FROM pg_catalog.pg_trigger g WHERE g.tgrelid >= 16384
+UNION ALL
+SELECT s.stxrelid, 'pg_statistic_ext', s.oid, s.stxname::text, '', false
+FROM pg_catalog.pg_statistic_ext s WHERE s.stxrelid >= 16384
+UNION ALL
+SELECT d.adrelid, 'pg_attrdef', d.oid, '', '', false FROM pg_catalog.pg_attrdef d WHERE d.adrelid >= 16384
+UNION ALL
+SELECT p.polrelid, 'pg_policy', p.oid, p.polname::text, '', false FROM pg_catalog.pg_policy p
+UNION ALL
+SELECT r.prrelid, 'pg_publication_rel', r.oid, '', '', false FROM pg_catalog.pg_publication_rel r
+UNION ALL
+SELECT p.partrelid, 'pg_partitioned_table', p.partrelid, '', '', false FROM pg_catalog.pg_partitioned_table p
+"""
+
+# pg_depend has the columns of expressions; where a constraint or an index stands on plain columns, the objects may
+# depend on one another instead. The trigger of a foreign key has the key's columns.
+PART_USES = """
+SELECT c.relname::text AS catalog, d.objid AS oid, d.refobjid AS relation, d.refobjsubid AS number
+FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_class c ON c.oid = d.classid
+WHERE d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid >= 16384 AND d.classid = ANY (
+    '{pg_catalog.pg_class,pg_catalog.pg_constraint,pg_catalog.pg_trigger,pg_catalog.pg_statistic_ext,
+      pg_catalog.pg_attrdef,pg_catalog.pg_policy,pg_catalog.pg_publication_rel}'::pg_catalog.regclass[]::pg_catalog.oid[])
+UNION
+SELECT 'pg_class', i.indexrelid, i.indrelid, k.number
+FROM pg_catalog.pg_index i, pg_catalog.unnest(i.indkey::int2[]) AS k (number) WHERE i.indrelid >= 16384
+UNION
+SELECT 'pg_constraint', c.oid, c.conrelid, k.number
+FROM pg_catalog.pg_constraint c, pg_catalog.unnest(c.conkey) AS k (number) WHERE c.conrelid >= 16384
+UNION
+SELECT 'pg_constraint', c.oid, c.confrelid, k.number
+FROM pg_catalog.pg_constraint c, pg_catalog.unnest(c.confkey || 0::int2) AS k (number) WHERE c.confrelid >= 16384
+UNION
+SELECT 'pg_trigger', g.oid, c.conrelid, k.number
+FROM pg_catalog.pg_trigger g JOIN pg_catalog.pg_constraint c ON c.oid = g.tgconstraint,
+     pg_catalog.unnest(c.conkey) AS k (number)
+UNION
+SELECT 'pg_trigger', g.oid, c.confrelid, k.number
+FROM pg_catalog.pg_trigger g JOIN pg_catalog.pg_constraint c ON c.oid = g.tgconstraint,
+     pg_catalog.unnest(c.confkey || 0::int2) AS k (number)
 """
 
 INHERITS = "SELECT i.inhrelid AS child, i.inhparent AS parent FROM pg_catalog.pg_inherits i"
@@ -338,14 +388,21 @@ SELECT pg_catalog.md5(pg_catalog.concat_ws('/',
     (SELECT {
     _sum(
         "pg_catalog.pg_index i JOIN live c ON c.oid = i.indrelid",
+        "i.indexrelid",
         "i.indrelid",
         "i.indkey",
         "i.indnkeyatts",
+        "i.indisunique",
         "i.indisprimary",
         "i.indimmediate",
         "i.indpred IS NULL",
     )
-} WHERE i.indisunique AND i.indisvalid),
+} WHERE i.indisvalid),
+    (SELECT {_sum("pg_catalog.pg_trigger g JOIN live c ON c.oid = g.tgrelid", "g.oid", "g.xmin")}),
+    (SELECT {_sum("pg_catalog.pg_statistic_ext s JOIN live c ON c.oid = s.stxrelid", "s.oid", "s.stxrelid")}),
+    (SELECT {_sum("pg_catalog.pg_attrdef d JOIN live c ON c.oid = d.adrelid", "d.oid", "d.adrelid", "d.adnum")}),
+    (SELECT {_sum("pg_catalog.pg_policy p", "p.oid", "p.xmin")}),
+    (SELECT {_sum("pg_catalog.pg_publication_rel r", "r.oid", "r.xmin")}),
     (SELECT {_sum("pg_catalog.pg_constraint k JOIN live c ON c.oid = k.conrelid", "k.oid", "k.xmin")}),
     (SELECT {_sum("pg_catalog.pg_constraint k", "k.oid", "k.xmin")} WHERE k.contypid <> 0),
     (SELECT {_sum("pg_catalog.pg_cast o", "o.oid", "o.xmin")}),

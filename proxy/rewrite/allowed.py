@@ -42,7 +42,7 @@ REFUSED_FUNCTIONS = frozenset(
     pg_check_visible pg_clear_attribute_stats pg_clear_relation_stats pg_config pg_control_checkpoint
     pg_control_init pg_control_recovery pg_control_system pg_copy_logical_replication_slot
     pg_copy_physical_replication_slot pg_create_logical_replication_slot pg_create_physical_replication_slot
-    pg_create_restore_point pg_current_logfile pg_cursor pg_database_size pg_drop_replication_slot
+    pg_create_restore_point pg_current_logfile pg_cursor pg_drop_replication_slot
     pg_export_snapshot pg_extension_config_dump pg_filenode_relation pg_freespace pg_get_backend_memory_contexts
     pg_get_logical_snapshot_info pg_get_logical_snapshot_meta pg_get_multixact_members pg_get_publication_tables
     pg_get_replication_slots pg_get_sequence_data pg_get_shmem_allocations pg_get_shmem_allocations_numa
@@ -53,7 +53,7 @@ REFUSED_FUNCTIONS = frozenset(
     pg_logical_slot_get_changes pg_logical_slot_peek_binary_changes pg_logical_slot_peek_changes
     pg_ls_archive_statusdir pg_ls_dir pg_ls_logdir pg_ls_logicalmapdir pg_ls_logicalsnapdir pg_ls_replslotdir
     pg_ls_summariesdir pg_ls_tmpdir pg_ls_waldir pg_mcv_list_items pg_nextoid pg_notify pg_prepared_statement
-    pg_describe_object pg_identify_object pg_identify_object_as_address pg_prewarm pg_promote pg_read_binary_file
+    pg_identify_object pg_identify_object_as_address pg_prewarm pg_promote pg_read_binary_file
     pg_read_file pg_relation_filenode pg_relation_filepath
     pg_reload_conf pg_relpages pg_replication_origin_advance pg_replication_origin_create
     pg_replication_origin_drop pg_replication_origin_oid pg_replication_origin_progress
@@ -61,14 +61,14 @@ REFUSED_FUNCTIONS = frozenset(
     pg_replication_origin_session_reset pg_replication_origin_session_setup pg_replication_origin_xact_reset
     pg_replication_origin_xact_setup pg_replication_slot_advance pg_restore_attribute_stats
     pg_restore_relation_stats pg_rotate_logfile pg_sequence_last_value pg_sequence_parameters
-    pg_show_all_file_settings pg_show_all_settings pg_show_replication_origin_status pg_start_backup
+    pg_show_all_file_settings pg_show_replication_origin_status pg_start_backup
     pg_stat_clear_snapshot pg_stat_file pg_stat_force_next_flush pg_stat_get_activity
     pg_stat_get_backend_activity pg_stat_get_progress_info pg_stat_get_wal_receiver pg_stat_reset
     pg_stat_reset_backend_stats pg_stat_reset_replication_slot pg_stat_reset_shared
     pg_stat_reset_single_function_counters pg_stat_reset_single_table_counters pg_stat_reset_slru
     pg_stat_reset_subscription_stats pg_stat_statements pg_stat_statements_info pg_stat_statements_reset
     pg_stats_ext_mcvlist_items pg_stop_backup pg_stop_making_pinned_objects pg_switch_wal
-    pg_sync_replication_slots pg_tablespace_size pg_terminate_backend
+    pg_sync_replication_slots pg_terminate_backend
     pg_truncate_visibility_map pg_visibility pg_visibility_map pg_visibility_map_summary pg_wal_replay_pause
     pg_wal_replay_resume pg_wal_summary_contents pg_walfile_name pg_walfile_name_offset pgrowlocks
     pgstatginindex pgstathashindex pgstatindex pgstattuple pgstattuple_approx plpgsql_call_handler
@@ -122,7 +122,7 @@ REFUSED_FUNCTION_PREFIXES = (
 # takes a tree, which an app can only have from a catalog that is filtered already: no text makes a pg_node_tree.)
 DEFINITION_FUNCTIONS = frozenset(
     """
-    pg_get_constraintdef pg_get_function_sqlbody pg_get_functiondef pg_get_indexdef
+    pg_describe_object pg_get_constraintdef pg_get_function_sqlbody pg_get_functiondef pg_get_indexdef
     pg_get_partition_constraintdef pg_get_partkeydef pg_get_ruledef pg_get_statisticsobjdef
     pg_get_statisticsobjdef_columns pg_get_statisticsobjdef_expressions pg_get_triggerdef pg_get_viewdef
     """.split()
@@ -140,6 +140,9 @@ TYPE_READERS = frozenset({"pg_input_is_valid", "pg_input_error_info"})
 
 # They take a relation and tell its size: allowed for relations that the app has whole.
 SIZE_FUNCTIONS = frozenset({"pg_relation_size", "pg_table_size", "pg_total_relation_size", "pg_indexes_size"})
+
+# They tell the size of more than relations: callable, and NULL where anything is hidden.
+WHOLE_SIZE_FUNCTIONS = frozenset({"pg_database_size", "pg_tablespace_size"})
 
 # Extensions whose functions and operators compute, and read nothing.
 HARMLESS_EXTENSIONS = frozenset(

@@ -8,7 +8,7 @@ from proxy.catalog.model import SearchPath, Snapshot
 from proxy.errors import feature_not_supported, insufficient_privilege, undefined_table
 from proxy.policy.table import AppPolicy
 from proxy.rewrite.allowed import TEMP_TABLE_CHANGES
-from proxy.rewrite.catalogs import readable_view
+from proxy.rewrite.catalog_hidden import readable_view
 from proxy.rewrite.lex import Node
 
 

@@ -6,7 +6,9 @@ from proxy.catalog.model import Relation, SearchPath, Snapshot
 from proxy.errors import PgError, feature_not_supported, undefined_table
 from proxy.policy.table import AppPolicy, GovernedTable
 from proxy.rewrite.analyse import analyse
-from proxy.rewrite.catalogs import readable_view, rewrite_catalogs, system_catalog
+from proxy.rewrite.catalog_forms import system_catalog
+from proxy.rewrite.catalog_hidden import readable_view
+from proxy.rewrite.catalogs import rewrite_catalogs
 from proxy.rewrite.context import Context
 from proxy.rewrite.definitions import Names
 from proxy.rewrite.dml import rewrite_writes

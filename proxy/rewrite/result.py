@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from proxy.errors import PgError
@@ -105,12 +105,13 @@ class SystemCatalog:
     stands in its place (`AS alias` follows it). Every other system relation is refused. `arguments`: name of a
     pg_catalog function
     that prints a definition -> the text that takes the place of its first argument, `{argument}` being what stood
-    there.
+    there. `calls`: likewise -> the texts around and between its arguments that take the place of the whole call.
     """
 
     open: frozenset[tuple[str, str]]
     forms: Mapping[tuple[str, str], str]
     arguments: Mapping[str, str]
+    calls: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def form(self, key: tuple[str, str], system_columns: Sequence[str] = ()) -> str | None:
         """The sub-query for a relation, with the system columns (tableoid ...) that a statement names at its end."""

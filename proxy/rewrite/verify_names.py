@@ -497,7 +497,8 @@ class Names:
                 )
         if all(function.schema == "pg_catalog" for function in candidates):
             system = self.rights.system
-            if name in DEFINITION_FUNCTIONS and system.forms and name not in system.arguments:
+            guarded = name in system.arguments or name in system.calls
+            if name in DEFINITION_FUNCTIONS and system.arguments and not guarded:
                 raise insufficient_privilege(f"permission denied for function {name}")
             return name
         return None

@@ -71,6 +71,9 @@ class NodeWalk(ColumnWalk):
         if kind == "ColumnRef":
             self._column(before, after, level)
             return
+        if kind == "FuncCall" and "SubLink" in after:
+            self._guarded_call(b, after, level)
+            return
         if list(after) != [kind]:
             raise differs(f"{kind} became {', '.join(after)}")
         if kind in QUERIES:
@@ -201,19 +204,34 @@ class NodeWalk(ColumnWalk):
             check_set_config(b.get("args", []))
         elif strings(b["funcname"])[-1] in ("nextval", "setval"):
             self._names.sequence(b.get("args", [])[:1], sets=strings(b["funcname"])[-1] == "setval")
+        if name in self._rights.system.calls:
+            raise differs(f"the call of {name} is not guarded")
         template = self._rights.system.arguments.get(name) if name is not None else None
         if template is None or "args" not in b:
             self._fields("FuncCall", b, a, level)
             return
         guard = self._forms.template(template)
-        inner = _in_hole(guard, a["args"][0])
-        if inner is None:
+        inner = _in_holes(guard, a["args"][0])
+        if len(inner) != 1:
             raise differs(f"the argument of {name} is not guarded")
-        self._fields("FuncCall", b, {**a, "args": [inner, *a["args"][1:]]}, level)
+        self._fields("FuncCall", b, {**a, "args": [*inner, *a["args"][1:]]}, level)
+
+    def _guarded_call(self, b: Node, after: Node, level: Level) -> None:
+        """A call in whose place a query stands that holds the arguments and calls the function where the app may
+        know.
+        """
+        name = self._names.call(b)
+        texts = self._rights.system.calls.get(name or "")
+        if texts is None:
+            raise differs("FuncCall became SubLink")
+        inner = _in_holes(self._forms.template("{argument}".join(texts)), after)
+        if len(inner) != len(texts) - 1 or b.keys() - {"funcname", "args", "funcformat"}:
+            raise differs(f"the call of {name} is not guarded")
+        self._nodes(b["args"], inner, level)
 
 
-def _in_hole(template: Node, tree: Node) -> Node | None:
-    """What stands in `tree` where the template has its hole; None where they differ elsewhere."""
+def _in_holes(template: Node, tree: Node) -> list[Node]:
+    """What stands in `tree` where the template has its holes; nothing where they differ elsewhere."""
     found: list[Node] = []
 
     def fits(expected: object, given: object) -> bool:
@@ -226,4 +244,4 @@ def _in_hole(template: Node, tree: Node) -> Node | None:
             return len(expected) == len(given) and all(map(fits, expected, given))
         return expected == given
 
-    return found[0] if fits(template, tree) and len(found) == 1 else None
+    return found if fits(template, tree) else []

@@ -120,7 +120,7 @@ def _fits(
         *schema, name = strings(body["funcname"])
         place = schema[-1] if schema else "pg_catalog"
         candidates = [function for function in snapshot.functions.get(name, ()) if function.schema == place]
-        if place == "pg_catalog" and name in DEFINITION_FUNCTIONS and system.forms:
+        if place == "pg_catalog" and name in DEFINITION_FUNCTIONS and system.arguments:
             return False
         if not candidates:
             return place == "pg_catalog" and name in GRAMMAR_FUNCTIONS

@@ -13,7 +13,7 @@ from proxy.catalog.model import Relation, SearchPath, Snapshot
 from proxy.errors import PgError
 from proxy.policy.table import Action, AppPolicy, GovernedTable
 from proxy.rewrite.analyse import analyse
-from proxy.rewrite.catalogs import readable_view
+from proxy.rewrite.catalog_hidden import readable_view
 from proxy.rewrite.fence import Fences
 from proxy.rewrite.lex import Node, Token, parse, tokens
 from proxy.rewrite.result import Disclosure

@@ -205,7 +205,6 @@ def test_a_session(pair: Pair, tmp_path: Path) -> None:
     pair.same(lambda dsn: run(pair, dsn, script))
 
 
-@pytest.mark.xfail(strict=True, reason="finding 9: col_description of another row's column gives nothing")
 def test_comments_of_columns(sales: Pair) -> None:
     sales.admin("COMMENT ON COLUMN customers.full_name IS 'as on the letter'")
     try:

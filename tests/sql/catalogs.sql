@@ -1,19 +1,21 @@
 -- catalogs of the server's own pass
-select typname from pg_type t join pg_namespace n on n.oid = t.typnamespace
+select collname from pg_collation t join pg_namespace n on n.oid = t.collnamespace
 -- passes
 
 -- what holds values or other people's text does not
-select * from pg_stats
--- refused 42501 permission denied for system relation "pg_stats"
+select * from pg_statistic
+-- refused 42501 permission denied for system relation "pg_statistic"
 
-select most_common_vals from pg_catalog.pg_stats
--- refused 42501 permission denied for system relation "pg_stats"
+select stxdmcv from pg_catalog.pg_statistic_ext_data
+-- refused 42501 permission denied for system relation "pg_statistic_ext_data"
 
 select * from pg_authid
 -- refused 42501 permission denied for system relation "pg_authid"
 
-select query from pg_stat_activity
--- refused 42501 permission denied for system relation "pg_stat_activity"
+-- statements as the server has them hold the rules' own texts
+select statement from pg_cursors
+-- becomes
+select statement from <pg_cursors>
 
 select * from pg_toast.pg_toast_1255
 -- refused 42501 permission denied for relation "pg_toast_1255"
@@ -21,8 +23,18 @@ select * from pg_toast.pg_toast_1255
 update pg_settings set setting = 'x'
 -- refused 42501 permission denied to write relation "pg_settings"
 
-select pg_describe_object(1259, 1, 1)
--- refused 42501 permission denied for function pg_describe_object
+-- functions that say something of an object are called where the app may know it
+select pg_catalog.col_description(c.oid, 1 + 1), 2 from pg_collation c
+-- becomes
+select {col_description: c.oid | 1 + 1}, 2 from pg_collation c
+
+select pg_describe_object(1259, (1), greatest(1, 2)) as x
+-- becomes
+select {pg_describe_object: 1259 | (1) | greatest(1, 2)} as x
+
+-- what drivers call of information_schema's own functions
+select (information_schema._pg_expandarray(array[3, 4])).n
+-- passes
 
 -- names with their schema, as SQLAlchemy's reflection has them
 select pg_catalog.pg_namespace.nspname from pg_catalog.pg_namespace join pg_catalog.pg_class on pg_catalog.pg_namespace.oid = pg_catalog.pg_class.relnamespace

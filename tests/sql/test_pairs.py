@@ -15,7 +15,7 @@ from proxy.errors import PgError
 from proxy.policy.compile import compile_rules
 from proxy.policy.load import load_rules
 from proxy.policy.table import CompiledRules
-from proxy.rewrite.catalogs import system_catalog
+from proxy.rewrite.catalog_forms import system_catalog
 from proxy.rewrite.forms import Form
 from proxy.rewrite.passes import Passes
 from proxy.rewrite.plan import Planner
@@ -109,7 +109,7 @@ def expand(text: str, app: str, rules: CompiledRules, snapshot: Snapshot) -> str
         words, name = match["words"].split(), match["name"]
         if name.startswith("pg_"):
             catalog = Passes(rules.apps[app], True, snapshot).system.form(("pg_catalog", name), ())
-            return f'{catalog} AS "{name}"'
+            return f"{catalog} {match['alias']}" if match["alias"] else f'{catalog} AS "{name}"'
         table = rules.apps[app].tables["public", name]
         made = Form(rules.apps[app], table, snapshot.relations["public", name], snapshot).read(
             only="only" in words,
@@ -123,12 +123,16 @@ def expand(text: str, app: str, rules: CompiledRules, snapshot: Snapshot) -> str
             return made
         return f'{made} AS "{name}"' if not match["alias"] else f"{made} {match['alias']}"
 
+    def call(match: re.Match[str]) -> str:
+        texts = Passes(rules.apps[app], True, snapshot).system.calls[match[1]]
+        return texts[0] + "".join(map("".join, zip(match[2].split(" | "), texts[1:], strict=True)))
+
     pattern = (
-        r"<(?P<name>customers|orders|items|squares|pg_class)(?P<words>(?: (?:only|locking|fenced|form|\+\w+))*)"
+        r"<(?P<name>customers|orders|items|squares|pg_\w+)(?P<words>(?: (?:only|locking|fenced|form|\+\w+))*)"
         r"(?P<rest>(?: \[.*?\](?=[ >]))*)"
         r"(?: \{(?P<sample>.*?)\})?(?: (?P<alias>(?:AS )?\w+))?>"
     )
-    return re.sub(pattern, form, text)
+    return re.sub(r"\{(\w+): (.*?)\}", call, re.sub(pattern, form, text))
 
 
 @pytest.mark.parametrize("pair", PAIRS, ids=[f"{p.file}:{p.line}" for p in PAIRS])

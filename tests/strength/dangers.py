@@ -119,6 +119,7 @@ ANSWERED: dict[str, str] = {
         regclass to_regclass to_regcollation to_regnamespace to_regoper to_regoperator to_regproc to_regprocedure
         to_regrole to_regtype to_regtypemod""",
     "constants only, and parameters that apps may set": "set_config",
+    "what pg_settings has": "pg_show_all_settings",
 }
 # Relations that are answered, with the governed parts taken out.
 SHOWN: dict[str, str] = {
@@ -127,6 +128,19 @@ SHOWN: dict[str, str] = {
         pg_catalog.pg_policy pg_catalog.pg_proc pg_catalog.pg_rewrite pg_catalog.pg_rules pg_catalog.pg_trigger
         pg_catalog.pg_views""",
     "definitions of sequences, without last values": "pg_catalog.pg_sequences",
+    "statistics of relations that the app has whole": """
+        pg_catalog.pg_stats pg_catalog.pg_stats_ext pg_catalog.pg_stats_ext_exprs""",
+    "which relations there are; nothing is counted": """
+        pg_catalog.pg_stat_all_tables pg_catalog.pg_stat_user_tables pg_catalog.pg_stat_xact_all_tables
+        pg_catalog.pg_statio_all_tables""",
+    "what PostgreSQL shows of others' sessions, and no statement": """
+        pg_catalog.pg_cursors pg_catalog.pg_locks pg_catalog.pg_prepared_statements pg_catalog.pg_stat_activity
+        pg_catalog.pg_stat_replication""",
+    "names of servers, without options": """
+        pg_catalog.pg_foreign_server pg_catalog.pg_foreign_table pg_catalog.pg_subscription
+        pg_catalog.pg_user_mappings""",
+    "labels of what the app has": "pg_catalog.pg_seclabel",
+    "no row": "pg_catalog.pg_largeobject_metadata",
     "drivers read settings; an UPDATE is refused": "pg_catalog.pg_settings",
     "the app's own temp relations": "pg_temp.*",
 }
@@ -171,6 +185,7 @@ def _relation(connection: Any, name: str) -> Iterator[str]:
 
 # Their answers may differ between twins: protocols and apps before have moved the sequence on.
 _COUNTING = ("nextval", "currval", "lastval", "setval")
+_SESSIONS = ("pg_catalog.pg_locks", "pg_catalog.pg_stat_activity", "pg_catalog.pg_prepared_statements")
 
 
 def name_of(attack: Attack) -> str:
@@ -193,5 +208,6 @@ def make_attacks(server: PgServer, dangers: Sequence[Dangerous]) -> list[Attack]
                 few = number > 3 and danger.kind != "statement"
                 apps = ("mixer", "dropper") if few else world.APPS
                 nodiff = "the state of a sequence" if danger.name in _COUNTING else ""
+                nodiff = "which sessions there are" if danger.name in _SESSIONS else nodiff
                 found.append(Attack(danger.kind, f"{danger.name} #{number}", (text,), apps=apps, nodiff=nodiff))
     return found

@@ -149,6 +149,7 @@ select pg_read_binary_file(pg_relation_filepath('people'))
 -- # pg_read_binary_file of a file that the catalog tells
 select pg_read_binary_file(pg_relation_filepath({oid:public.people}::regclass), 0, 8192)
 -- # pg_stat_activity
+-- nodiff: which sessions there are
 -- vacuous: what others have just sent, by chance
 select query from pg_stat_activity
 -- # pg_stat_get_activity

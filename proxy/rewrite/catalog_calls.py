@@ -1,0 +1,80 @@
+"""Functions that print definitions, tell sizes or read comments: what stands around their arguments, or their calls."""
+
+from __future__ import annotations
+
+from proxy.rewrite.allowed import SIZE_FUNCTIONS, WHOLE_SIZE_FUNCTIONS
+from proxy.rewrite.catalog_hidden import Hidden, oids, reg
+
+
+def _guard(condition: str, kind: str = "oid") -> str:
+    """What takes the place of a function's first argument: NULL where `condition` is not true of it, `w.o`."""
+    cast = (
+        "::pg_catalog.regclass::pg_catalog.oid" if kind == "relation" else "::pg_catalog.oid" if kind == "oid" else ""
+    )
+    shown = "w.o::pg_catalog.regclass" if kind == "sized" else "w.o"
+    cast = {"oid": "::pg_catalog.oid", "any": ""}.get(kind, "::pg_catalog.regclass::pg_catalog.oid")
+    shown = "w.o::pg_catalog.regclass" if kind == "sized" else "w.o"
+    return f"(SELECT {shown} FROM (SELECT ({{argument}}){cast} AS o OFFSET 0) AS w WHERE {condition})"
+
+
+def guarded_arguments(hidden: Hidden) -> dict[str, str]:
+    """The first argument of functions that print a definition: NULL where the app has no such thing."""
+    there = f"NOT ({hidden.gone('w.o')})"
+    reads_hidden = (
+        "EXISTS (SELECT 1 FROM pg_catalog.pg_rewrite AS r WHERE r.ev_class = w.o "
+        f"AND {hidden.depends('pg_rewrite', 'r.oid')})"
+    )
+    views = oids(view.oid for view in hidden.views)
+    rule = f"EXISTS (SELECT 1 FROM pg_catalog.pg_rewrite AS r WHERE r.oid = w.o AND r.ev_class = ANY ({views}))"
+    builtin = (
+        "EXISTS (SELECT 1 FROM pg_catalog.pg_proc AS p WHERE p.oid = w.o "
+        "AND p.pronamespace = 'pg_catalog'::pg_catalog.regnamespace)"
+    )
+    kept = oids(part.oid for part in hidden.kept.get("pg_partitioned_table", ()))
+    keys = f"{there} AND NOT (w.o = ANY ({oids(hidden.touched_oids)}) AND w.o <> ALL ({kept}))"
+    bounds = f"{there} AND w.o <> ALL ({oids(hidden.bounded)})"
+    statistics = _guard(f"NOT ({hidden.part('pg_statistic_ext', 'w.o')})")
+    trigger = f"NOT ({hidden.part('pg_trigger', 'w.o')}) AND NOT ({hidden.depends('pg_trigger', 'w.o')})"
+    described = f"{there} AND w.o NOT IN (SELECT d.objid {hidden.described})"
+    return {
+        **dict.fromkeys(sorted(SIZE_FUNCTIONS), _guard(f"w.o = ANY ({oids(hidden.sized)})", "sized")),
+        **dict.fromkeys(sorted(WHOLE_SIZE_FUNCTIONS), _guard("false", "any")),
+        "pg_get_indexdef": _guard(there, "relation"),
+        "pg_get_constraintdef": _guard(f"NOT ({hidden.part('pg_constraint', 'w.o')})"),
+        "pg_get_triggerdef": _guard(trigger),
+        "pg_get_viewdef": _guard(f"{there} AND w.o <> ALL ({views}) AND NOT ({reads_hidden})", "relation"),
+        "pg_get_ruledef": _guard(f"NOT ({hidden.depends('pg_rewrite', 'w.o')}) AND NOT ({rule})"),
+        "pg_get_statisticsobjdef": statistics,
+        "pg_get_statisticsobjdef_columns": statistics,
+        "pg_get_statisticsobjdef_expressions": statistics,
+        "pg_get_partkeydef": _guard(keys, "relation"),
+        "pg_get_partition_constraintdef": _guard(bounds, "relation"),
+        "pg_get_functiondef": _guard(builtin),
+        "pg_get_function_sqlbody": _guard(builtin),
+        "obj_description": _guard(described),
+    }
+
+
+def guarded_calls(hidden: Hidden) -> dict[str, tuple[str, ...]]:
+    """Functions that say something of one column, or of any object: their whole call is guarded.
+
+    The texts around and between the arguments.
+    """
+    column = f"NOT ({hidden.gone('w.o')}) AND NOT ({hidden.column('w.o', 'w.n')})"
+    thing = (
+        f"NOT (w.c = {reg('pg_class')} AND ({hidden.gone('w.o')} OR {hidden.column('w.o', 'w.n')})) "
+        f"AND (w.c, w.o) NOT IN (SELECT d.classid, d.objid {hidden.described})"
+    )
+    return {
+        "col_description": (
+            "(SELECT pg_catalog.col_description(w.o, w.n) FROM (SELECT (",
+            ")::pg_catalog.regclass::pg_catalog.oid AS o, (",
+            f")::pg_catalog.int4 AS n OFFSET 0) AS w WHERE {column})",
+        ),
+        "pg_describe_object": (
+            "(SELECT pg_catalog.pg_describe_object(w.c, w.o, w.n) FROM (SELECT (",
+            ")::pg_catalog.regclass::pg_catalog.oid AS c, (",
+            ")::pg_catalog.oid AS o, (",
+            f")::pg_catalog.int4 AS n OFFSET 0) AS w WHERE {thing})",
+        ),
+    }
