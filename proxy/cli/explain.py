@@ -81,7 +81,8 @@ def _columns(app: AppPolicy, compiled: CompiledRules, snapshot: Snapshot, as_jso
         for line in lines:
             if line.table == name:
                 attribute = (line.attribute or "open") if line.column else ""
-                table.add_row(line.column or "(rows)", attribute, line.treatment, line.write, line.because)
+                column = f"{line.column} {line.path}".strip() or "(rows)"
+                table.add_row(column, attribute, line.treatment, line.write, line.because)
         console.print(table)
     if views:
         table = Table(title="views that the rules do not list", title_justify="left")

@@ -140,7 +140,7 @@ def _app_rights(app: AppPolicy) -> Iterator[str]:
 
 
 def _asks_consent(table: GovernedTable) -> bool:
-    return any(row.consent for row in table.rows) or any(c.treatment.consent for c in table.columns)
+    return any(row.consent for row in table.rows) or any(c.asks_consent for c in table.columns)
 
 
 def _keyed(mask: Mask) -> bool:
@@ -150,8 +150,7 @@ def _keyed(mask: Mask) -> bool:
 def _masks(tables: Iterable[GovernedTable]) -> Iterator[Mask]:
     for table in tables:
         for column in table.columns:
-            if column.treatment.visible and column.treatment.mask is not None:
-                yield column.treatment.mask
+            yield from column.masks
 
 
 def _tables(rules: CompiledRules) -> Iterator[GovernedTable]:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from proxy.catalog.model import Column, Relation, Snapshot
 from proxy.policy.decide import Decisions
 from proxy.policy.expressions import called_functions, named_relations, row_predicate
+from proxy.policy.json_masks import JSON, check_path, check_rest
 from proxy.policy.lint import lint_catalog, lint_rules
 from proxy.policy.masks import check_mask
-from proxy.policy.model import App, Policy, SubjectReference, Table
+from proxy.policy.model import App, ColumnEntry, Policy, SubjectReference, Table
 from proxy.policy.names import join_dotted, split_column, split_relation
+from proxy.policy.paths import governed_document, whole_treatment
 from proxy.policy.references import attribute_of, governed_tables, mask_of, open_tables
 from proxy.policy.rules import Path, Rules, RulesError
 from proxy.policy.table import (
@@ -21,6 +23,7 @@ from proxy.policy.table import (
     GovernedColumn,
     GovernedTable,
     Mask,
+    Part,
     PolicyRef,
     RowPolicy,
     Subject,
@@ -161,10 +164,15 @@ def _check_columns(work: _Work) -> None:
         if target is None:
             continue
         known = [c.name for c in target.relation.columns if c.number > 0]
-        for column in table.columns:
-            if column not in known:
+        for column, rule in table.columns.items():
+            model = target.relation.column(column)
+            paths = isinstance(rule, ColumnEntry) and rule.paths is not None
+            if model is None or column not in known:
                 message = f'column "{column}" is not in {text}{nearest(column, known)}'
                 work.say((*target.path, "columns", column), message, key=True)
+            elif paths and model.base_type not in JSON:
+                message = f"paths: only json and jsonb have an inside with paths; {column} is of type {model.type_name}"
+                work.say((*target.path, "columns", column, "paths"), message, key=True)
 
 
 def _check_unlisted(work: _Work) -> None:
@@ -332,20 +340,41 @@ def _column(work: _Work, decisions: Decisions, app: str, target: _Target, base: 
     if rule is None:
         unlisted = rules.defaults.unlisted_columns
         return GovernedColumn(column.name, None, Treatment("show" if unlisted == "open" else unlisted))
-    attribute = attribute_of(rule)
+    paths = rule.paths if isinstance(rule, ColumnEntry) and column.base_type in JSON else None
+
+    def part(name: str | None, wrong: Callable[[Mask], str | None]) -> Part:
+        number = decisions.decide(app, name, (*base, column.name))
+        return Part(name, _decided(work, number, target, name, wrong))
+
+    def at(path: str) -> Callable[[Mask], str | None]:
+        return lambda mask: check_path(mask, column, path)
+
+    if not paths:
+        whole = part(attribute_of(rule), lambda mask: check_mask(mask, column))
+        return GovernedColumn(column.name, whole.attribute, whole.treatment)
+    rest = part(attribute_of(rule), lambda mask: check_rest(mask, column))
+    listed = [(path, part(None if name == "open" else name, at(path))) for path, name in paths.items()]
+    document = governed_document(rest, listed)
+    return GovernedColumn(column.name, rest.attribute, whole_treatment(document), document)
+
+
+def _decided(
+    work: _Work, number: int | None, target: _Target, attribute: str | None, wrong: Callable[[Mask], str | None]
+) -> Treatment:
+    """What policy `number` gives of an attribute, or the defaults. `wrong`: why a mask cannot stand there."""
+    rules = work.rules
     if attribute is None:
-        return GovernedColumn(column.name, None, Treatment("show"))
-    number = decisions.decide(app, attribute, (*base, column.name))
+        return Treatment("show")
     if number is None:
-        return GovernedColumn(column.name, attribute, Treatment(rules.defaults.attributes))
+        return Treatment(rules.defaults.attributes)
     policy = rules.policies[number]
     treatment = _treatment(rules, number, policy)
     if treatment.consent is not None and target.table.subject is None:
         _needs_subject(work, target, number)
-    why = check_mask(treatment.mask, column) if treatment.mask is not None else None
+    why = wrong(treatment.mask) if treatment.mask is not None else None
     if why is not None:
         work.say(_mask_path(number, policy), f"{why}, in {target.text}")
-    return GovernedColumn(column.name, attribute, treatment)
+    return treatment
 
 
 def _needs_subject(work: _Work, target: _Target, number: int) -> None:

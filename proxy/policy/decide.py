@@ -39,9 +39,9 @@ class Decisions:
             )
         return self._known[question]
 
-    def decide(self, app: str, attribute: str, column: ColumnKey) -> int | None:
-        """The number of the policy that decides, or None where the defaults do."""
-        return next(iter(self.matching(app, attribute, column)), None)
+    def decide(self, app: str, attribute: str | None, column: ColumnKey) -> int | None:
+        """The number of the policy that decides; None where the defaults do, or what is asked about is open."""
+        return None if attribute is None else next(iter(self.matching(app, attribute, column)), None)
 
     def rows(self, app: str, table: tuple[str, str]) -> list[int]:
         """The numbers of the row policies of one app and table."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from proxy.policy.table import AppPolicy
+from proxy.policy.table import AppPolicy, Part
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +17,7 @@ class Line:
     treatment: str
     write: str
     because: str  # the policy with its file and line, or what decided instead
+    path: str = ""  # of a part of the column's document
 
 
 def explain_app(app: AppPolicy) -> list[Line]:
@@ -29,8 +30,15 @@ def explain_app(app: AppPolicy) -> list[Line]:
             what = [f"consent to {attribute}" for attribute in row.consent] + ([row.where] if row.where else [])
             lines.append(Line(name, "", None, f"rows only where {' and '.join(what)}", "", str(row.policy)))
         for column in table.columns:
-            treatment = column.treatment
-            because = str(treatment.policy) if treatment.policy else "open" if column.attribute is None else "defaults"
-            write = "yes" if treatment.writable else "no"
-            lines.append(Line(name, column.name, column.attribute, str(treatment), write, because))
+            write = "yes" if column.treatment.writable else "no"
+            paths = ("", *(path.path for path in column.paths))
+            for path, part in zip(paths, column.parts, strict=True):
+                line = Line(name, column.name, part.attribute, str(part.treatment), write, _because(part), path)
+                lines.append(line)
     return lines
+
+
+def _because(part: Part) -> str:
+    if part.treatment.policy:
+        return str(part.treatment.policy)
+    return "open" if part.attribute is None else "defaults"

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator
 from proxy.catalog.model import Relation, Snapshot
 from proxy.policy.decide import Decisions
 from proxy.policy.names import join_dotted
-from proxy.policy.references import attribute_of, governed_tables
+from proxy.policy.references import attributes_of, governed_tables
 from proxy.policy.rules import Rules
 from proxy.yaml_lines import Problem
 
@@ -19,7 +19,12 @@ _LISTED_AT_MOST = 20
 def lint_rules(rules: Rules, decisions: Decisions) -> Iterator[Problem]:
     """Warnings that need no database."""
     yield from _policies_without_effect(rules, decisions)
-    used = {attribute_of(r) for _, table in governed_tables(rules).values() for r in table.columns.values()}
+    used = {
+        name
+        for _, table in governed_tables(rules).values()
+        for r in table.columns.values()
+        for name in attributes_of(r)
+    }
     for name in rules.attributes:
         if name not in used:
             yield rules.problem(("attributes", name), f'no column has attribute "{name}"', key=True)
@@ -33,10 +38,10 @@ def _policies_without_effect(rules: Rules, decisions: Decisions) -> Iterator[Pro
     reached: dict[int, set[int]] = defaultdict(set)  # policy -> the policies that decide where it matches
     asked = set()
     for key, (_, table) in governed_tables(rules).items():
-        for column, rule in table.columns.items():
-            attribute = attribute_of(rule)
+        uses = [(c, attribute) for c, rule in table.columns.items() for attribute in attributes_of(rule)]
+        for column, attribute in uses:
             for app in rules.apps if attribute in rules.attributes else ():
-                matching = decisions.matching(app, str(attribute), (*key, column))
+                matching = decisions.matching(app, attribute, (*key, column))
                 if matching in asked:
                     continue
                 asked.add(matching)

@@ -17,7 +17,6 @@ __all__ = ["Rules", "RulesError", "load_rules", "read_rules"]
 
 # Parts of the format that this version does not enforce. To take them and do nothing would be a hole.
 NOT_ENFORCED: Mapping[str, str] = {
-    "paths": "the inside of a json column cannot have rules yet; give the whole column one attribute",
     "profile": "the unified profile is not built yet",
     "sources": "other sources are not read yet",
     "retention": "nothing is deleted by age yet",

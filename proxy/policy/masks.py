@@ -114,32 +114,33 @@ def is_domain(column: Column) -> bool:
     return name not in (base, _SPELLED.get(base, base)) and spelled != base
 
 
-# -- pieces ---------------------------------------------------------------------------------------------------------
+# -- pieces, for masks inside of documents too ------------------------------------------------------------------------
 
 
-def _literal(text: str) -> str:
+def literal(text: str) -> str:
     """A string constant that means the same whatever standard_conforming_strings says."""
     if "\\" in text:
         return "E'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
     return "'" + text.replace("'", "''") + "'"
 
 
-def _text(text: str) -> str:
-    return f"{_literal(text)}::pg_catalog.text"
+def text_constant(text: str) -> str:
+    return f"{literal(text)}::pg_catalog.text"
 
 
-def _call(name: str, *arguments: str) -> str:
+def call(name: str, *arguments: str) -> str:
     return f"pg_catalog.{name}({', '.join(arguments)})"
 
 
-def _op(left: str, operator: str, right: str) -> str:
+def op(left: str, operator: str, right: str) -> str:
+    """An operator of pg_catalog's."""
     return f"({left} OPERATOR(pg_catalog.{operator}) {right})"
 
 
-def _join(*parts: str) -> str:
+def join(*parts: str) -> str:
     joined = parts[0]
     for part in parts[1:]:
-        joined = _op(joined, "||", part)
+        joined = op(joined, "||", part)
     return joined
 
 
@@ -147,7 +148,7 @@ def _as_text(value: str) -> str:
     return f"({value})::pg_catalog.text"
 
 
-def _bytewise(text: str) -> str:
+def bytewise(text: str) -> str:
     """For regular expressions and searches: the column's own collation may be one that does not allow them."""
     return f'({text} COLLATE pg_catalog."C")'
 
@@ -184,8 +185,8 @@ def _redacted(mask: Mask, column: Column) -> str:
     written = mask.option("with", "") if mask.kind == "redact" else ""
     text = str(written) if _has(mask, "with") else _EMPTY[column.base_type]
     if column.base_type in TEXT:
-        return _text(text)
-    return f"{_literal(text)}::pg_catalog.{column.base_type}"
+        return text_constant(text)
+    return f"{literal(text)}::pg_catalog.{column.base_type}"
 
 
 def _has(mask: Mask, name: str) -> bool:
@@ -259,31 +260,31 @@ _CONSTANTS: dict[str, Callable[[str], object]] = {
 
 def _partial(mask: Mask, value: str, _column: Column) -> str:
     first, last = _number(mask, "keep_first"), _number(mask, "keep_last")
-    sign, text = _text(str(mask.option("with", "*"))), _as_text(value)
-    length = _call("char_length", text)
-    hidden = _call("repeat", sign, _op(length, "-", str(first + last)))
-    kept = _join(_call("left", text, str(first)), hidden, _call("right", text, str(last)))
+    sign, text = text_constant(str(mask.option("with", "*"))), _as_text(value)
+    length = call("char_length", text)
+    hidden = call("repeat", sign, op(length, "-", str(first + last)))
+    kept = join(call("left", text, str(first)), hidden, call("right", text, str(last)))
     # A value that is no longer than what may be kept would be shown whole: all of it is hidden.
-    short = _op(length, "<=", str(first + last))
-    return f"(CASE WHEN {short} THEN {_call('repeat', sign, length)} ELSE {kept} END)"
+    short = op(length, "<=", str(first + last))
+    return f"(CASE WHEN {short} THEN {call('repeat', sign, length)} ELSE {kept} END)"
 
 
 _EMAIL = "^[^@[:space:]]+@[^@[:space:]]+[.][^@.[:space:]]+$"
 
 
 def _email(_mask: Mask, value: str, column: Column) -> str:
-    text = _bytewise(_as_text(value))
-    domain = _call("split_part", text, "'@'", "2")
-    last = _call("reverse", _call("split_part", _call("reverse", domain), "'.'", "1"))
-    masked = _join(
-        _call("left", text, "1"), _text("***@"), _call("left", domain, "1"), _text("***."), last
+    text = bytewise(_as_text(value))
+    domain = call("split_part", text, "'@'", "2")
+    last = call("reverse", call("split_part", call("reverse", domain), "'.'", "1"))
+    masked = join(
+        call("left", text, "1"), text_constant("***@"), call("left", domain, "1"), text_constant("***."), last
     )  # fmt: skip
-    looks_right = _op(text, "~", _text(_EMAIL))
+    looks_right = op(text, "~", text_constant(_EMAIL))
     return _usual(_keep_null(value, f"(CASE WHEN {looks_right} THEN {masked} ELSE {_redacted(_mask, column)} END)"))
 
 
 def _first(mask: Mask, value: str, _column: Column) -> str:
-    return _call("left", _as_text(value), str(_number(mask, "characters")))
+    return call("left", _as_text(value), str(_number(mask, "characters")))
 
 
 # -- keyed ----------------------------------------------------------------------------------------------------------
@@ -292,26 +293,26 @@ def _first(mask: Mask, value: str, _column: Column) -> str:
 def _keyed_hex(mask: Mask, value: str, column: Column) -> str:
     text = _as_text(value)
     if column.base_type == "citext":  # equal values stay equal, and citext calls A and a equal
-        text = _call("lower", text)
-    key = _text(str(mask.option("key", "default")))
-    return _call("encode", f"consentry.keyed_hash({key}, {text})", "'hex'")
+        text = call("lower", text)
+    key = text_constant(str(mask.option("key", "default")))
+    return call("encode", f"consentry.keyed_hash({key}, {text})", "'hex'")
 
 
 def _hash(mask: Mask, value: str, column: Column) -> str:
     hexadecimal = _keyed_hex(mask, value, column)
-    return _keep_null(value, _call("left", hexadecimal, str(_number(mask, "length", 64))))
+    return _keep_null(value, call("left", hexadecimal, str(_number(mask, "length", 64))))
 
 
 def _pseudonym(mask: Mask, value: str, column: Column) -> str:
     digits, base = _keyed_hex(mask, value, column), column.base_type
     if base in TEXT:
-        shaped = _join(_text(str(mask.option("prefix", ""))), _call("left", digits, "12"))
+        shaped = join(text_constant(str(mask.option("prefix", ""))), call("left", digits, "12"))
     elif base == "uuid":  # RFC 9562 version 8, variant 10
-        parts = [_call("substr", digits, at, n) for at, n in (("1", "12"), ("13", "3"), ("16", "15"))]
-        shaped = f"{_join(parts[0], _text('8'), parts[1], _text('a'), parts[2])}::pg_catalog.uuid"
+        parts = [call("substr", digits, at, n) for at, n in (("1", "12"), ("13", "3"), ("16", "15"))]
+        shaped = f"{join(parts[0], text_constant('8'), parts[1], text_constant('a'), parts[2])}::pg_catalog.uuid"
     else:  # positive; bigint below 2^53, which JavaScript still holds exactly
-        bits = f"{_join(_text('x'), _call('left', digits, '13'))}::pg_catalog.bit(52)::pg_catalog.int8"
-        shaped = f"{_op(bits, '&', str(_LARGEST[base]))}::pg_catalog.{base}"
+        bits = f"{join(text_constant('x'), call('left', digits, '13'))}::pg_catalog.bit(52)::pg_catalog.int8"
+        shaped = f"{op(bits, '&', str(_LARGEST[base]))}::pg_catalog.{base}"
         if base == "int8":
             shaped = bits
     return _keep_null(value, f"({shaped})")
@@ -324,17 +325,17 @@ _EARLIEST, _LATEST = "4712-01-01 00:00:00+00 BC", "294275-01-01 00:00:00+00"
 
 
 def _truncate(mask: Mask, value: str, column: Column) -> str:
-    unit, base = _text(str(mask.option("to", "year"))), column.base_type
+    unit, base = text_constant(str(mask.option("to", "year"))), column.base_type
     raw, type_ = f"({value})", f"pg_catalog.{base}"
-    early, late = f"{_literal(_EARLIEST)}::{type_}", f"{_literal(_LATEST)}::{type_}"
+    early, late = f"{literal(_EARLIEST)}::{type_}", f"{literal(_LATEST)}::{type_}"
     if base == "timestamptz":
         # In UTC: by setting odd time zones an app could find out where in the day the moment is.
-        cut = _call("date_trunc", unit, raw, "'UTC'")
+        cut = call("date_trunc", unit, raw, "'UTC'")
     else:
-        cut = f"{_call('date_trunc', unit, f'{raw}::pg_catalog.timestamp')}::{type_}"
+        cut = f"{call('date_trunc', unit, f'{raw}::pg_catalog.timestamp')}::{type_}"
     return (
-        f"(CASE WHEN {_op(raw, '<', early)} THEN '-infinity'::{type_} "
-        f"WHEN {_op(raw, '>', late)} THEN 'infinity'::{type_} ELSE {cut} END)"
+        f"(CASE WHEN {op(raw, '<', early)} THEN '-infinity'::{type_} "
+        f"WHEN {op(raw, '>', late)} THEN 'infinity'::{type_} ELSE {cut} END)"
     )
 
 
@@ -342,8 +343,8 @@ def _round(mask: Mask, value: str, column: Column) -> str:
     to, half = _exact(_number(mask, "to", 1)), _exact(Decimal(_number(mask, "to", 1)) / 2)
 
     def rounded(number: str) -> str:
-        size = _op(_call("abs", number), "+", half)
-        return _op(_call("sign", number), "*", _op(size, "-", _call("mod", size, to)))
+        size = op(call("abs", number), "+", half)
+        return op(call("sign", number), "*", op(size, "-", call("mod", size, to)))
 
     return _numeric(value, column, rounded)
 
@@ -353,17 +354,17 @@ def _range(mask: Mask, value: str, column: Column) -> str:
 
     def lower(number: str) -> str:
         size = _exact(step)
-        rest = _call("mod", _op(_call("mod", number, size), "+", size), size)
-        return _op(number, "-", rest)
+        rest = call("mod", op(call("mod", number, size), "+", size), size)
+        return op(number, "-", rest)
 
     if column.base_type not in TEXT:
         return _numeric(value, column, lower)
-    text = _bytewise(_as_text(value))
-    number = _call("trunc", lower(f"{text}::pg_catalog.numeric"), "0")
-    upper = _op(number, "+", _exact(step - 1))
-    shown = _join(_as_text(number), _text("-"), _as_text(upper))
-    plain = _op(text, "~", _text("^[0-9]{1,30}([.][0-9]{1,30})?$"))
-    return _keep_null(value, f"(CASE WHEN {plain} THEN {shown} ELSE {_text('')} END)")
+    text = bytewise(_as_text(value))
+    number = call("trunc", lower(f"{text}::pg_catalog.numeric"), "0")
+    upper = op(number, "+", _exact(step - 1))
+    shown = join(_as_text(number), text_constant("-"), _as_text(upper))
+    plain = op(text, "~", text_constant("^[0-9]{1,30}([.][0-9]{1,30})?$"))
+    return _keep_null(value, f"(CASE WHEN {plain} THEN {shown} ELSE {text_constant('')} END)")
 
 
 def _numeric(value: str, column: Column, change: Callable[[str], str]) -> str:
@@ -375,11 +376,11 @@ def _numeric(value: str, column: Column, change: Callable[[str], str]) -> str:
         changed = f"LEAST(GREATEST({change(number)}, {_exact(-largest - 1)}), {_exact(largest)})"
         return _keep_null(value, f"({changed})::{type_}")  # LEAST and GREATEST pass over NULL
     limit = {"float4": "1e37", "float8": "1e300", "numeric": "1e1000"}[base]
-    changed = _call("trunc", change(number), "0")
+    changed = call("trunc", change(number), "0")
     largest_numeric = _largest_numeric(column) if base == "numeric" else None
     if largest_numeric is not None:
         changed = f"LEAST(GREATEST({changed}, {_exact(-largest_numeric)}), {_exact(largest_numeric)})"
-    inside = _op(_call("abs", f"({value})"), "<", f"'{limit}'::{type_}")
+    inside = op(call("abs", f"({value})"), "<", f"'{limit}'::{type_}")
     # NaN, infinities and what is larger than anything that is measured
     return _keep_null(value, f"(CASE WHEN {inside} THEN ({changed})::{type_} ELSE 'NaN'::{type_} END)")
 
@@ -412,26 +413,26 @@ def _ip(mask: Mask, value: str, column: Column) -> str:
     v4, v6 = _number(mask, "v4", 24), _number(mask, "v6", 48)
 
     def network(address: str) -> str:
-        length = f"(CASE WHEN {_op(_call('family', address), '=', '4')} THEN {v4} ELSE {v6} END)"
-        shorter = f"LEAST({_call('masklen', address)}, {length})"
-        return _call("network", _call("set_masklen", address, shorter))
+        length = f"(CASE WHEN {op(call('family', address), '=', '4')} THEN {v4} ELSE {v6} END)"
+        shorter = f"LEAST({call('masklen', address)}, {length})"
+        return call("network", call("set_masklen", address, shorter))
 
     if column.base_type not in TEXT:
         return f"{network(f'({value})::pg_catalog.inet')}::pg_catalog.{column.base_type}"
-    text = _bytewise(_as_text(value))
-    address = f"({_op(text, '~', _text(_IPV4))} OR {_op(text, '~', _text(_IPV6))})"
+    text = bytewise(_as_text(value))
+    address = f"({op(text, '~', text_constant(_IPV4))} OR {op(text, '~', text_constant(_IPV6))})"
     shown = _as_text(network(f"{text}::pg_catalog.inet"))
-    return _keep_null(value, f"(CASE WHEN {address} THEN {shown} ELSE {_text('')} END)")
+    return _keep_null(value, f"(CASE WHEN {address} THEN {shown} ELSE {text_constant('')} END)")
 
 
 def _keys(_mask: Mask, value: str, column: Column) -> str:
     if column.base_type == "jsonb":
         return f"consentry.json_keys({value})"
     # json keeps texts that jsonb refuses: numbers without bound, and escapes of what is no character.
-    text = _bytewise(_as_text(value))
-    escapes = _text(r"\\(u[0-9a-fA-F]{4}|.)")
-    plain = _call("regexp_replace", text, escapes, "'?'", "'g'")
-    too_large = _op(text, "~", _text("[0-9]{250}|[0-9][eE][+-]?[0-9]{4}"))
+    text = bytewise(_as_text(value))
+    escapes = text_constant(r"\\(u[0-9a-fA-F]{4}|.)")
+    plain = call("regexp_replace", text, escapes, "'?'", "'g'")
+    too_large = op(text, "~", text_constant("[0-9]{250}|[0-9][eE][+-]?[0-9]{4}"))
     emptied = f"consentry.json_keys({plain}::pg_catalog.jsonb)::pg_catalog.json"
     return _keep_null(value, f"(CASE WHEN {too_large} THEN '{{}}'::pg_catalog.json ELSE {emptied} END)")
 

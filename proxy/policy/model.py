@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from proxy.policy.names import check_name, split_column, split_relation
+from proxy.policy.paths import split_path
 
 
 class Reading(Protocol):
@@ -58,6 +59,11 @@ def _column(text: str) -> str:
     return text
 
 
+def _path(text: str) -> str:
+    split_path(text)
+    return text
+
+
 def _shape(value: Any) -> str:
     if isinstance(value, dict):
         return "mapping"
@@ -67,6 +73,7 @@ def _shape(value: Any) -> str:
 Name = Annotated[str, AfterValidator(check_name)]
 RelationName = Annotated[str, AfterValidator(_relation)]
 ColumnName = Annotated[str, AfterValidator(_column)]
+PathName = Annotated[str, AfterValidator(_path)]
 Names = Annotated[list[str], Field(min_length=1)]
 Kind = Literal["internal", "partner"]
 Group = Literal["basic", "sensitive", "unstructured", "consent"]
@@ -81,9 +88,10 @@ class Attribute(Strict):
 
 
 class ColumnEntry(Strict):
-    """A column written as a mapping."""
+    """A column written as a mapping. `paths`: attributes of what is inside of a json or jsonb column."""
 
     attribute: str
+    paths: Annotated[dict[PathName, str], Field(min_length=1)] | None = None
 
 
 class SubjectReference(Strict):

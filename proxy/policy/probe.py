@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from proxy.catalog.model import Column, Relation, Snapshot
 from proxy.policy.expressions import substitute
+from proxy.policy.json_masks import json_mask_sql
 from proxy.policy.masks import TEXT, mask_sql
 from proxy.policy.table import AppPolicy, CompiledRules, GovernedColumn, GovernedTable, PolicyRef
 
@@ -43,14 +44,20 @@ def _probes(compiled: CompiledRules, snapshot: Snapshot) -> Iterator[Probe]:
 
 
 def _mask(table: GovernedTable, relation: Relation, column: GovernedColumn) -> Iterator[Probe]:
-    mask, ref = column.treatment.mask, column.treatment.policy
     model = relation.column(column.name)
-    if mask is None or mask.kind != "expression" or ref is None or model is None:
+    if model is None:
         return
-    value = f"t.{_quoted(column.name)}"
-    sql = f"SELECT {mask_sql(mask, value, model)} FROM {_name(table)} AS t LIMIT 0"
-    what = f"mask expression of {_shown(ref)} for {table.schema}.{table.name}.{column.name}"
-    yield Probe(ref.file, ref.line, what, sql, _types(model))
+    for path, part in zip(("", *(path.path for path in column.paths)), column.parts, strict=True):
+        mask, ref = part.treatment.mask, part.treatment.policy
+        if mask is None or mask.kind != "expression" or ref is None:
+            continue
+        what = f"mask expression of {_shown(ref)} for {table.schema}.{table.name}.{column.name}"
+        if path:  # what is inside of a document is masked as text
+            sql = f"SELECT {json_mask_sql(mask, 't.value')} FROM (SELECT NULL::pg_catalog.jsonb AS value) AS t LIMIT 0"
+            yield Probe(ref.file, ref.line, f"{what} at {path}", sql)
+        else:
+            sql = f"SELECT {mask_sql(mask, f't.{_quoted(column.name)}', model)} FROM {_name(table)} AS t LIMIT 0"
+            yield Probe(ref.file, ref.line, what, sql, _types(model))
 
 
 def _types(column: Column) -> frozenset[str]:

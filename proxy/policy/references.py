@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from proxy.policy.expressions import ExpressionError, mask_expression, row_predicate
 from proxy.policy.model import ColumnEntry, ExpressionMask, Policy, SubjectReference, Table
 from proxy.policy.names import join_dotted, split_column, split_relation
+from proxy.policy.paths import Steps, keys_of, split_path
 from proxy.policy.rules import Path, Rules
 from proxy.policy.table import Mask
 from proxy.yaml_lines import Problem, nearest
@@ -38,9 +39,14 @@ def check_references(rules: Rules) -> list[Problem]:
 
 def attribute_of(rule: str | ColumnEntry) -> str | None:
     """The attribute of a column's entry; None where the column is open."""
-    if isinstance(rule, ColumnEntry):
-        return rule.attribute
-    return None if rule == "open" else rule
+    attribute = rule.attribute if isinstance(rule, ColumnEntry) else rule
+    return None if attribute == "open" else attribute
+
+
+def attributes_of(rule: str | ColumnEntry) -> list[str]:
+    """The attributes of a column's entry and of the paths in it, open ones left out."""
+    paths = rule.paths or {} if isinstance(rule, ColumnEntry) else {}
+    return [name for name in (attribute_of(rule), *paths.values()) if name is not None and name != "open"]
 
 
 def governed_tables(rules: Rules) -> dict[tuple[str, str], tuple[str, Table]]:
@@ -74,10 +80,13 @@ def _tables(rules: Rules) -> Iterator[Problem]:
         if not isinstance(table, Table):
             continue
         for column, rule in table.columns.items():
+            at: Path = (*path, "columns", column)
             attribute = attribute_of(rule)
             if attribute is not None and not rules.declares("attributes", attribute):
-                at: Path = (*path, "columns", column)
-                yield _unknown(rules, at, "attribute", attribute, [*rules.attributes, "open"])
+                inside = (*at, "attribute") if isinstance(rule, ColumnEntry) else at
+                yield _unknown(rules, inside, "attribute", attribute, [*rules.attributes, "open"])
+            if isinstance(rule, ColumnEntry):
+                yield from _paths(rules, (*at, "paths"), rule.paths or {})
         if isinstance(table.subject, SubjectReference):
             schema, name, _ = split_column(table.subject.references)
             at = (*path, "subject", "references")
@@ -90,6 +99,17 @@ def _tables(rules: Rules) -> Iterator[Problem]:
                 yield rules.problem(at, f"{join_dotted(schema, name)} has no `subject` itself: where to go from there?")
             elif _circular(governed, key):
                 yield rules.problem(at, "the subject is looked for in a circle: no table says which column names it")
+
+
+def _paths(rules: Rules, at: Path, paths: Mapping[str, str]) -> Iterator[Problem]:
+    """The attributes of the paths in one column, and that no place has two."""
+    seen: dict[Steps, str] = {}
+    for text, attribute in paths.items():
+        if attribute != "open" and not rules.declares("attributes", attribute):
+            yield _unknown(rules, (*at, text), "attribute", attribute, [*rules.attributes, "open"])
+        first = seen.setdefault(keys_of(split_path(text)), text)
+        if first != text:
+            yield rules.problem((*at, text), f"{text} and {first} are the same places: write one of them", key=True)
 
 
 def _circular(governed: dict[tuple[str, str], tuple[str, Table]], key: tuple[str, str]) -> bool:
@@ -209,7 +229,7 @@ def _columns(rules: Rules, path: Path, policy: Policy) -> Iterator[Problem]:
         table = governed[schema, name][1]
         if column not in table.columns:
             yield _unknown(rules, at, "column", column, table.columns)
-        elif attribute_of(table.columns[column]) is None:
+        elif not attributes_of(table.columns[column]):
             yield rules.problem(at, f"{text} is open: no policy decides about it")
 
 

@@ -70,21 +70,100 @@ class Treatment:
         return self.write == "allow" or (self.write == "visible" and self.plain)
 
     def __str__(self) -> str:
-        """As rule tests and `explain` print it: `show`, `mask email`, `show if consent, else null`, `drop`, `deny`."""
+        """As rule tests and `explain` print it: `show`, `mask email`, `show if consent, else null`, `drop`, `deny`.
+
+        `by path` is a column of which the paths are treated differently.
+        """
         if self.action == "show" and self.consent is not None:
             other = self.mask.kind if self.mask else "null"
             when = "if consent" if self.consent == "opt_in" else "unless withdrawn"
             return f"show {when}, else {other}"
+        if self.mask is not None and self.mask.kind == "paths":
+            return "by path"
         if self.action == "mask":
             return f"mask {self.mask.kind if self.mask else 'null'}"
         return self.action
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """One part of a document: the attribute that it has (None: it is open), and what the app gets of it."""
+
+    attribute: str | None
+    treatment: Treatment
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentNode:
+    """What an app gets of one place in a document, and of the places below it that have rules of their own.
+
+    `levels`: what holds of the value; where it is an array and there are more, what holds of its elements, of theirs.
+    A value that is no array has the last one. `keys`: members of the object, or of each object in the array. Every
+    other member has the last level. `depth`: how many arrays inside each other are gone into; what lies deeper is not
+    shown where there are keys. Nodes that would say what the one above says are left out.
+    """
+
+    levels: tuple[Part, ...]
+    keys: tuple[tuple[str, DocumentNode], ...] = ()
+    depth: int = 0
+
+    @property
+    def last(self) -> Part:
+        return self.levels[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class GovernedPath:
+    """A path that the rules list, as they spell it."""
+
+    path: str
+    part: Part
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """The inside of a json or jsonb column: `rest` is what holds where no path does, `root` the form of all of it."""
+
+    rest: Part
+    paths: tuple[GovernedPath, ...]
+    root: DocumentNode
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        return (self.rest, *(path.part for path in self.paths))
+
+
+@dataclass(frozen=True, slots=True)
 class GovernedColumn:
+    """One column as one app has it.
+
+    With a `document` the treatment is that of the whole: `show`, `drop` or `deny` where it holds of every path, else
+    `mask` with the mask `paths`, and then the document says what is in it.
+    """
+
     name: str
     attribute: str | None  # None: the column is open
     treatment: Treatment
+    document: Document | None = None
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The column, or the rest of its document and every path: what is asked and disclosed where it is read."""
+        return self.document.parts if self.document else (Part(self.attribute, self.treatment),)
+
+    @property
+    def paths(self) -> tuple[GovernedPath, ...]:
+        return self.document.paths if self.document else ()
+
+    @property
+    def asks_consent(self) -> bool:
+        return self.treatment.visible and any(part.treatment.consent for part in self.parts)
+
+    @property
+    def masks(self) -> tuple[Mask, ...]:
+        """The masks that its form may need."""
+        found = (part.treatment.mask for part in self.parts if part.treatment.visible)
+        return tuple(mask for mask in found if mask is not None) if self.treatment.visible else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +211,11 @@ class GovernedTable:
     def plain(self) -> bool:
         """Reads of it need no rewriting for this app."""
         return not self.rows and all(c.treatment.plain for c in self.columns)
+
+    @property
+    def makes_documents(self) -> bool:
+        """A document of which a part is hidden stands for one of its columns."""
+        return any(c.document is not None and c.treatment.visible and not c.treatment.plain for c in self.columns)
 
     def column(self, name: str) -> GovernedColumn | None:
         for column in self.columns:

@@ -14,6 +14,7 @@ from proxy.errors import ConsentryError, PgError
 from proxy.policy.masks import mask_sql
 from proxy.policy.table import AppPolicy, GovernedColumn, GovernedTable, Mask, Subject
 from proxy.rewrite.analyse import analyse
+from proxy.rewrite.documents import document_sql
 from proxy.rewrite.lex import parse, quote_identifier, quote_literal, tokens
 from proxy.rewrite.scope import owners
 
@@ -44,6 +45,7 @@ class Form:
         self.table = table
         self.relation = relation
         self._app = app
+        self._version = snapshot.server_version
         self._base = f"{quote_identifier(table.schema)}.{quote_identifier(table.name)}"
         self._state = f'"consentry".{quote_identifier("state_" + app.name)} AS _c'
         self._predicates = [
@@ -51,7 +53,7 @@ class Form:
         ]
         self._outputs: dict[bool, str] = {}  # by `locking`: the same for every statement
         self.visible = tuple(c for c in table.columns if c.treatment.visible)
-        self.asks_consent = any(c.treatment.consent for c in self.visible) or any(row.consent for row in table.rows)
+        self.asks_consent = any(c.asks_consent for c in self.visible) or any(row.consent for row in table.rows)
 
     # -- the form in FROM -------------------------------------------------------------------------------------------
 
@@ -126,6 +128,10 @@ class Form:
         if treatment.plain:
             return raw
         model = self._column(column.name)
+        if column.document is not None:
+            return document_sql(
+                column.document, raw, model.base_type, self._version, lambda name, mode: consent(name, mode, alias)
+            )
         masked = f"({mask_sql(treatment.mask or _NULL, raw, model)})::{model.type_name}"
         if treatment.action == "mask":
             text = masked
@@ -205,8 +211,8 @@ class Form:
 
 
 def is_form_alias(name: str) -> bool:
-    """Whether `name` is an alias that stands inside of governed forms: _t, _c, _r, _s1, _s2 ..."""
-    return re.fullmatch(r"_(t|c|r|s\d+)", name) is not None
+    """Whether `name` is an alias that stands inside of governed forms: _t, _c, _r, _s1, _j, _j1, _g1, _p1, _o ..."""
+    return re.fullmatch(r"_(t|c|r|o|s\d+|j\d*|[gp]\d+)", name) is not None
 
 
 def _granted(attribute: str) -> str:

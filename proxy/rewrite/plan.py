@@ -255,7 +255,8 @@ def _modes(context: Context) -> set[str]:
     for reference in context.analysis.references:
         for table in reference.governed:
             named = {d.column for d in context.disclosed if d.relation == f"{table.schema}.{table.name}"}
-            modes |= {c.treatment.consent for c in table.columns if c.treatment.consent and c.name in named}
+            read = [column for column in table.columns if column.name in named]
+            modes |= {part.treatment.consent for column in read for part in column.parts}
             if any(row.consent for row in table.rows):
                 modes.add("opt_in")
     return {mode for mode in modes if mode is not None}

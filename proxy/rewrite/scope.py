@@ -42,12 +42,14 @@ class ReadColumn:
     def of(cls, table: GovernedTable, column: GovernedColumn) -> ReadColumn:
         """A governed column."""
         treatment = column.treatment
-        disclosed = Disclosure(f"{table.schema}.{table.name}", column.name, column.attribute, str(treatment))
+        parts = column.parts if treatment.visible else ()
+        decided = [part.treatment.policy for part in parts] or [treatment.policy]
+        name = f"{table.schema}.{table.name}"
         return cls(
             column.name,
             treatment.action,
-            (disclosed,) if treatment.visible else (),
-            (treatment.policy.name,) if treatment.policy is not None else (),
+            tuple(Disclosure(name, column.name, part.attribute, str(part.treatment)) for part in parts),
+            tuple(policy.name for policy in decided if policy is not None),
             (table, column) if treatment.action == "deny" else None,
         )
 

@@ -133,10 +133,15 @@ _CHECKS: dict[str, Callable[[Node, AppPolicy, Names], None]] = {
 
 
 def check_explain(node: Node, analysis: Analysis, app: AppPolicy) -> None:
-    """A plan's row estimates and counts are of the table before its row policies."""
+    """A plan's row estimates and counts are of the table before its row policies; ANALYZE counts what a document was
+    made of.
+    """
     if "ExplainStmt" not in node or app.explain:
         return
-    if "ExecuteStmt" in node["ExplainStmt"]["query"] and any(map(_counts_hidden, app.tables.values())):
+    options = node["ExplainStmt"].get("options", ())
+    analyzed = any(option["DefElem"]["defname"] == "analyze" for option in options)
+    counted = any(_counts_hidden(table) or (analyzed and table.makes_documents) for table in app.tables.values())
+    if "ExecuteStmt" in node["ExplainStmt"]["query"] and counted:
         raise insufficient_privilege(
             f"EXPLAIN EXECUTE would count rows that app {app.name} may not see",
             f"Use EXPLAIN of the statement itself. The rules can allow both: explain: allow at app {app.name}.",
@@ -151,6 +156,11 @@ def check_explain(node: Node, analysis: Analysis, app: AppPolicy) -> None:
             raise insufficient_privilege(
                 f'EXPLAIN would count rows of relation "{reference.name}" that app {app.name} may not see',
                 f"The rules can let it: explain: allow at app {app.name}.",
+            )
+        if analyzed and any(table.makes_documents for table in reference.governed):
+            raise insufficient_privilege(
+                f'EXPLAIN ANALYZE would count what is hidden in documents of relation "{reference.name}"',
+                f"EXPLAIN without ANALYZE does not. The rules can let it: explain: allow at app {app.name}.",
             )
 
 

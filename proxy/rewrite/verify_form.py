@@ -13,6 +13,7 @@ from proxy.catalog.model import Column, Relation, Snapshot
 from proxy.errors import PgError, feature_not_supported, insufficient_privilege
 from proxy.policy.masks import mask_sql
 from proxy.policy.table import AppPolicy, GovernedColumn, GovernedTable, Mask
+from proxy.rewrite.verify_documents import expected_document
 from proxy.rewrite.verify_tree import Node, column_of, flattened, holds, parse, strings
 
 SYSTEM_COLUMNS = ("ctid", "xmin", "xmax", "cmin", "cmax", "tableoid")
@@ -107,9 +108,7 @@ class Forms:
         self, table: GovernedTable, relation: Relation, only: bool, exists: bool, system: tuple[str, ...]
     ) -> ReadForm:
         subject = _Subject(self._app.name, table, "_t")
-        asked = any(c.treatment.consent and c.treatment.visible for c in table.columns) or any(
-            row.consent for row in table.rows
-        )
+        asked = any(c.asks_consent for c in table.columns) or any(row.consent for row in table.rows)
         joined = asked and not exists
         columns = [
             self._output(subject, governed, self._column(relation, governed.name), exists)
@@ -160,6 +159,14 @@ class Forms:
         treatment = governed.treatment
         if treatment.plain:
             return value
+        if governed.document is not None:
+            return expected_document(
+                governed.document,
+                value,
+                column.base_type,
+                self._snapshot.server_version,
+                lambda attribute, mode: subject.consent(attribute, mode, exists),
+            )
         try:
             masked = f"({mask_sql(treatment.mask or _NULL, value, column)})::{column.type_name}"
         except ValueError as error:

@@ -109,6 +109,7 @@ class Rights:
             table.rows or any(c.treatment.consent and c.treatment.visible for c in table.columns)
             for table in app.tables.values()
         )
+        self.has_documents = any(table.makes_documents for table in app.tables.values())
 
     @staticmethod
     def is_plain(table: GovernedTable, relation: Relation) -> bool:

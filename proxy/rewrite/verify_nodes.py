@@ -23,14 +23,15 @@ Ctes = Mapping[str, Node]
 
 
 class NodeWalk(ColumnWalk):
-    """One statement. `row_policies` is set where it reads or writes a relation that has some; `views` where it reads
-    views by their definitions.
+    """One statement. `row_policies` is set where it reads or writes a relation that has some, `documents` where one has
+    documents that are made anew; `views` where it reads views by their definitions.
     """
 
     def __init__(
         self, rights: Rights, forms: Forms, names: Names, statement: Node, parameters: Parameters, locking: bool
     ) -> None:
         self.row_policies = False
+        self.documents = False
         super().__init__(names, forms)
         self.views = False
         self._rights = rights

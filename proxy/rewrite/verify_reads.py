@@ -273,6 +273,7 @@ class ReadWalk(NodeWalk):
         walk.query(definition, {"SelectStmt": select}, None, {})
         self.views = True
         self.row_policies = self.row_policies or walk.row_policies
+        self.documents = self.documents or walk.documents
         return {column.name: column for column in columns}
 
     def _check_catalog(self, named: Named, select: Node, b: Node) -> tuple[tuple[str, ...], list[str]]:
@@ -318,6 +319,7 @@ class ReadWalk(NodeWalk):
         fenced = "limitOffset" in select
         if {key: select[key] for key in select.keys() & _FENCE.keys()} != (_FENCE if fenced else _PLAIN_TAIL):
             raise differs(f"the form of {table.name} ends in another way")
+        self.documents = self.documents or table.makes_documents
         if table.rows:
             self.row_policies = True
             if not fenced and not self._leakproof():

@@ -75,7 +75,7 @@ def _asked_alike(
     if any(named_in(condition, word) for condition in conditions for word in other):
         return None
     subject = table.subject
-    if any(c.treatment.consent for c in table.columns) or any(row.consent for row in table.rows):
+    if any(c.asks_consent for c in table.columns) or any(row.consent for row in table.rows):
         if subject is None or (subject.steps[0].from_column if subject.steps else subject.column) not in same:
             return None
     else:

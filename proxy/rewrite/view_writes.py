@@ -106,7 +106,7 @@ def _check_rows(
 
 def _subject(table: GovernedTable, same: set[str]) -> Subject | None:
     subject = table.subject
-    asks = any(c.treatment.consent for c in table.columns) or any(row.consent for row in table.rows)
+    asks = any(c.asks_consent for c in table.columns) or any(row.consent for row in table.rows)
     if subject is not None and asks:
         first = subject.steps[0].from_column if subject.steps else subject.column
         if first not in same:

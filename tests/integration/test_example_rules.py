@@ -379,6 +379,13 @@ def test_clinic_wards_treat_their_own(clinic: Example) -> None:
     ]  # fmt: skip
 
 
+def test_clinic_wards_see_what_the_machine_says_and_not_who_ran_it(clinic: Example) -> None:
+    sql = "SELECT raw, raw ->> 'tech', raw ? 'tech', raw @? '$.**.tech', raw @> '{\"tech\": \"uu\"}' FROM lab.results WHERE id = 1"
+    assert clinic.rows("ward_surgery", sql) == [({"run": 871}, None, False, False, False)]
+    assert clinic.rows("ward_surgery", "SELECT raw['flags'] FROM lab.results WHERE id = 2") == [(["high"],)]
+    assert clinic.error("ward_surgery", "UPDATE lab.results SET raw = '{}' WHERE id = 1") == "42501"
+
+
 def test_clinic_wards_write(clinic: Example) -> None:
     sql = "UPDATE patients SET insurance_no = 'Z987654321' WHERE full_name = 'Oskar Otto' RETURNING insurance_no"
     with clinic.connect("ward_surgery") as connection, connection.transaction(force_rollback=True):
@@ -425,7 +432,7 @@ def test_clinic_research_gets_those_who_agreed_and_nobody_by_name(clinic: Exampl
         ]  # fmt: skip
         laboratory = "SELECT id, analyte, value, taken_at::date::text, device::text, raw FROM lab.results ORDER BY id"
         assert clinic.rows("research_app", laboratory) == [
-            (1, "haemoglobin", 140, "2026-03-01", "10.20.0.0/16", {"run": None, "tech": None}),
+            (1, "haemoglobin", 140, "2026-03-01", "10.20.0.0/16", {"run": None}),
             (2, "CRP", 10, "2026-03-01", "10.20.0.0/16", {"run": None, "flags": [None]}),
             (5, "haemoglobin", None, "2025-11-01", None, {"error": None}),
         ]

@@ -65,3 +65,4 @@ CREATE VIEW w_lower AS SELECT id, lower(phone) AS phone FROM customers;
 CREATE VIEW w_cards AS SELECT id, name FROM customers WHERE card_no > '5';
 CREATE VIEW w_late AS SELECT id, customer_id FROM orders;
 CREATE VIEW w_renamed AS SELECT customer_id AS id, name FROM (SELECT id AS customer_id, name FROM customers) c;
+CREATE TABLE profiles (id int PRIMARY KEY, customer_id int REFERENCES customers, payload jsonb, bill jsonb);

@@ -93,6 +93,10 @@ CREATE TABLE public.readings_hi PARTITION OF public.readings FOR VALUES FROM (10
 CREATE TABLE public.docs (id int PRIMARY KEY, person_id int, body text);
 CREATE TABLE public.docs_child (child_extra text) INHERITS (public.docs);
 
+CREATE TABLE public.dossiers (id int PRIMARY KEY, person_id int, payload jsonb, raw json);
+CREATE INDEX dossiers_mail ON public.dossiers ((payload ->> 'email'));
+CREATE INDEX dossiers_gin ON public.dossiers USING gin (payload);
+
 CREATE VIEW public.v_people AS SELECT id, name, email, card, salary, extra FROM public.people;
 CREATE VIEW public.v_join AS
     SELECT p.id, p.name, p.card, o.memo, o.total FROM public.people p JOIN public.orders o ON o.customer_id = p.id;

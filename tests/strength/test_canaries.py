@@ -23,6 +23,7 @@ pytestmark = pytest.mark.timeout(600)
 CLASSES = (
     "beside",
     "catalogs",
+    "json",
     "lexer",
     "mixed",
     "oracles",

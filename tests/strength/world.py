@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,35 +55,68 @@ CELLS: dict[str, dict[str, str]] = {
     "readings": {"value": "number", "remark": "text"},
     "docs": {"body": "text"},
     "docs_child": {"body": "text", "child_extra": "text"},
+    # What is in the documents of each row (see `documents`): the columns are payload and raw.
+    "dossiers": {
+        "doc_rest": "text",
+        "doc_mail": "email",
+        "doc_phone": "phone",
+        "doc_pin": "text",
+        "doc_tag": "text",
+        "doc_dot": "text",
+        "doc_limit": "number",
+    },
     "secrets": {"word": "text"},
 }
-ROWS = {"people": PEOPLE, "orders": 24, "items": 24, "readings": 18, "docs": 6, "docs_child": 6, "secrets": 4}
+ROWS = {
+    "people": PEOPLE,
+    "orders": 24,
+    "items": 24,
+    "readings": 18,
+    "docs": 6,
+    "docs_child": 6,
+    "dossiers": 12,
+    "secrets": 4,
+}
 
-_MORE = ("people", "orders", "items", "readings", "docs")  # a twin has one row more of those that its app does not see
+_MORE = (
+    "people",
+    "orders",
+    "items",
+    "readings",
+    "docs",
+    "dossiers",
+)  # a twin has one row more of those that its app does not see
 
 # What each app has of each attribute (the column's name). `hide`: nothing, whatever the mask; `hash`: a code that depends
 # on the value; `in` and `out`: with consent. What is not listed is hidden.
 SHOWN: dict[str, dict[str, str]] = {
-    "dropper": dict.fromkeys(("name", "sku", "remark"), "show"),
-    "masker": {"name": "show", "card": "hash", "sku": "hash", "token": "hash"},
+    "dropper": dict.fromkeys(("name", "sku", "remark", "doc_rest"), "show"),
+    "masker": {"name": "show", "card": "hash", "sku": "hash", "token": "hash", "doc_rest": "show", "doc_pin": "hash"},
     "consenter": {
         **dict.fromkeys(("name", "email", "phone", "card", "tags", "profile", "bio", "born", "salary"), "in"),
         **dict.fromkeys(("memo", "total", "body", "remark", "sku"), "out"),
         "placed": "show",
+        **dict.fromkeys(("doc_mail", "doc_phone", "doc_pin"), "in"),
+        "doc_rest": "out",
     },
     "rower": {column: "show" for table in CELLS for column in CELLS[table]},
-    "rowconsent": {column: "show" for table in CELLS for column in CELLS[table] if column != "card"},
+    "rowconsent": {
+        column: "show" for table in CELLS for column in CELLS[table] if column not in ("card", "doc_pin", "doc_dot")
+    },
     "denier": {
         column: "show"
         for table in CELLS
         for column in CELLS[table]
-        if column not in ("card", "salary", "email", "memo", "value", "body", "bio")
+        if column not in ("card", "salary", "email", "memo", "value", "body", "bio") and table != "dossiers"
     },
     "mixer": {
         **dict.fromkeys(("born score rating tags profile photo note ip mood placed qty").split(), "show"),
         **dict.fromkeys(("name", "total"), "in"),
         **dict.fromkeys(("email", "sku"), "hash"),
         **dict.fromkeys(("bio", "remark"), "out"),
+        **dict.fromkeys(("doc_phone", "doc_tag", "doc_limit"), "show"),
+        "doc_mail": "hash",
+        "doc_dot": "in",
     },
 }
 NEVER = ("extra", "child_extra", "word")  # columns and tables that the rules do not name
@@ -106,6 +140,10 @@ CONSENT: dict[tuple[str, str], tuple[int, ...]] = {
             "body": (3, 6),
             "remark": (5, 6, 7),
             "sku": (7, 8),
+            "doc_mail": (3, 4, 6, 9),
+            "doc_phone": (1, 4, 8),
+            "doc_pin": (5, 9, 10),
+            "doc_rest": (2, 7, 9),
         }.items()
     },
     ("rowconsent", "email"): (1, 4, 7, 10),
@@ -113,6 +151,7 @@ CONSENT: dict[tuple[str, str], tuple[int, ...]] = {
     ("mixer", "total"): (2, 7),
     ("mixer", "bio"): (1, 2),
     ("mixer", "remark"): (3, 9),
+    ("mixer", "doc_dot"): (3, 6),
 }
 
 
@@ -138,10 +177,10 @@ def row_exists(app: str, table: str, row: int) -> bool:
         return False
     family = "docs" if table == "docs_child" else table
     if app == "rower":
-        return who % 3 == 0 if family in ("readings", "docs") else country(who) == "DE"
+        return who % 3 == 0 if family in ("readings", "docs", "dossiers") else country(who) == "DE"
     if app == "rowconsent":
         return who in CONSENT["rowconsent", "email"]
-    if app == "mixer" and family in ("people", "readings", "docs"):
+    if app == "mixer" and family in ("people", "readings", "docs", "dossiers"):
         return who % 3 == 0
     return True
 
@@ -206,6 +245,33 @@ def value(table: str, column: str, row: int, salt: str = "") -> Any:
     return text
 
 
+def documents(row: int, cell: dict[str, Any]) -> tuple[str, str]:
+    """(payload, raw) of a row of dossiers: from its fourth on, rows have shapes that the rules do not expect."""
+    mail, phone, pin, rest = cell["doc_mail"], cell["doc_phone"], cell["doc_pin"], cell["doc_rest"]
+    document: dict[str, Any] = {
+        "rest": rest,
+        "email": mail,
+        "contact": {"phone": phone, "note": f"{rest} there"},
+        "cards": [{"pin": pin, "kind": rest}, {"pin": [pin], "kind": None}],
+        "tags": [cell["doc_tag"], 17, None],
+        "a.b": cell["doc_dot"],
+        "limit": cell["doc_limit"],
+    }
+    changes: dict[int, dict[str, Any]] = {
+        4: {"contact": [{"phone": phone}, [{"phone": phone}]]},
+        5: {"email": {"x": mail, "email": [mail]}},
+        6: {"cards": {"pin": pin, "kind": rest}, "tags": cell["doc_tag"]},
+        7: {"contact": phone, "cards": pin},
+        8: {"cards": [[{"pin": pin}], pin], "tags": [[cell["doc_tag"]]]},
+        9: {"contact": {"phone": {"home": phone}}, "limit": str(cell["doc_limit"])},
+        10: {"email": None, "a.b": {"a": {"b": cell["doc_dot"]}}, "a": {"b": rest}},
+    }
+    document |= changes.get(row, {})
+    text = json.dumps([document] if row == 11 else document)
+    raw = f'{{"email": {json.dumps(mail)}, "rest" : "\\u0041", {text[1:]}' if row != 11 else text
+    return text, raw
+
+
 def markers_of(content: Any) -> Iterator[str]:
     """The parts of a value that may be searched for."""
     for part in content if isinstance(content, list) else [content]:
@@ -252,6 +318,12 @@ def inserts(app: str | None = None) -> Iterator[tuple[str, list[tuple[Any, ...]]
         numbers = range(1, ROWS[table] + 1 + more)
         rows = [(*of(n), *(cell(table, c, n) for c in CELLS[table])) for n in numbers]
         yield text, rows
+    more = app is not None and not row_exists(app, "dossiers", ROWS["dossiers"] + 1)
+    cells = ((n, {c: cell("dossiers", c, n) for c in CELLS["dossiers"]}) for n in range(1, ROWS["dossiers"] + 1 + more))
+    yield (
+        "INSERT INTO public.dossiers (id, person_id, payload, raw) VALUES (%s, %s, %s, %s)",
+        [(n, person("dossiers", n), *documents(n, made)) for n, made in cells],
+    )
 
 
 COUNTER = 471199999999999  # where the sequence begins

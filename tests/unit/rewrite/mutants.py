@@ -136,9 +136,16 @@ _WRAPPED = (
 )  # fmt: skip
 
 
-def tree_mutants(tree: list[Tree], corpus: Corpus, choose: random.Random, wide: int = 3) -> Iterator[tuple[str, Tree]]:
-    """(what was done, mutant) for a text's trees. `wide`: how many values of other places each place gets."""
+def tree_mutants(
+    tree: list[Tree], corpus: Corpus, choose: random.Random, wide: int = 3, part: float = 1
+) -> Iterator[tuple[str, Tree]]:
+    """(what was done, mutant) for a text's trees.
+
+    `wide`: how many values of other places each place gets; `part`: of the places, how many are changed.
+    """
     for path, kind, value in places(tree):
+        if part < 1 and choose.random() >= part:
+            continue
         key = path[-1]
         where = f"{kind}.{next((str(p) for p in reversed(path) if isinstance(p, str)), '')}"
         is_node = isinstance(value, dict) and len(value) == 1 and next(iter(value)) in KNOWN_NODES

@@ -237,7 +237,8 @@ def some(items: Iterator[tuple[str, Any]], part: float, choose: Random) -> Itera
 def _trees(texts: list[Honest], trial: Trial, part: float, wide: int) -> None:
     corpus = Corpus.of(tree for text in texts for tree in (text.before, text.after))
     for text in texts:
-        for what, mutant in some(tree_mutants(text.after, corpus, Random(text.name), wide), part, Random(text.sent)):
+        share = part if part >= 1 else part * min(1, 2000 / len(text.final))  # long texts do not take all the time
+        for what, mutant in tree_mutants(text.after, corpus, Random(text.name), wide, share):
             trial.give(text, what, mutant)
 
 
