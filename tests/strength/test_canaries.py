@@ -25,6 +25,7 @@ CLASSES = (
     "catalogs",
     "json",
     "lexer",
+    "merging",
     "mixed",
     "oracles",
     "order",
