@@ -59,7 +59,9 @@ class Copies:
                 name = self._own(own)
                 if name is None or self._values.may_be_foreign("=", self._own_column(own)):
                     continue
-                value = self._other(other) if "ColumnRef" in other else None
+                # (FROM may be what is not looked into: the app says whose column it is)
+                qualified = "ColumnRef" in other and len(other["ColumnRef"]["fields"]) == 2
+                value = self._other(other) if qualified else None
                 if value is not None and f"({name} OPERATOR(pg_catalog.=) {value})" not in copied:
                     out.append(f"((CASE WHEN {rows} THEN {name} END) = {value})")
         return list(dict.fromkeys(out))
@@ -238,6 +240,8 @@ class Copies:
         found = owners(use)
         if found.whole_row or not found.certain or any(source.hidden for source in found.sources):
             return None
+        if self._written and len(use.fields) > 2:
+            return None
         mine = [source for source in found.sources if source.reference is self._reference and not source.proposed]
         # several have a name without qualifier where USING made one of them
         if len(mine) != 1 or (len(found.sources) > 1 and len(use.fields) > 1):
@@ -257,9 +261,11 @@ class Copies:
         (source,) = found.sources
         if self._written:
             beside = source in use.level.sources and source.reference is not self._reference
-            if not self._joined or not beside or source.name is None:
+            if not self._joined or not beside or source.name is None or len(use.fields) > 2:
                 return None
             return f"{quote_identifier(source.name)}.{quote_identifier(found.column)}"
+        if source.reference is not None and source.reference.role == "target":
+            return None  # it stays in place, its columns do not
         around = source not in use.level.sources and self._reference.level is not None
         if not around or use.level.parent is not self._reference.level.parent:  # type: ignore[union-attr]
             return None

@@ -77,11 +77,23 @@ class Fences:
         """
         return self._expression(where)
 
-    def leakproof_sources(self, items: list[Node]) -> bool:
+    def leakproof_sources(self, statement: Node) -> bool:
         """Whether nothing in what an UPDATE, DELETE or MERGE reads beside its target could tell of a hidden row there,
-        which decides how often it runs.
+        which decides how often it runs. Its own CTEs are looked at, of others nothing is known.
         """
-        return all(self._from_item(item) for item in items)
+        items = statement.get("fromClause") or statement.get("usingClause") or []
+        if "sourceRelation" in statement:
+            items = [statement["sourceRelation"]]
+        ctes = [cte["CommonTableExpr"] for cte in statement.get("withClause", {}).get("ctes", ())]
+        own = {cte["ctename"] for cte in ctes}
+        relations = {id(reference.node) for reference in self.analysis.references}
+        named = [node for node in walk(items) if "relname" in node and id(node) not in relations]
+        return (
+            all(node["relname"] in own for node in named)
+            and all("SelectStmt" in cte["ctequery"] and self._select(cte["ctequery"]["SelectStmt"]) for cte in ctes)
+            and not any({"search_clause", "cycle_clause"} & cte.keys() for cte in ctes)
+            and all(self._from_item(item) for item in items)
+        )
 
     def _select(self, node: Node, *, outermost: bool = False) -> bool:
         """`outermost`: what the level puts out goes nowhere that PostgreSQL might evaluate it before its conditions:

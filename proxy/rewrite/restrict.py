@@ -36,7 +36,7 @@ def restrict_rows(context: Context, reference: Reference, table: GovernedTable, 
         proposed = any(source.proposed for _, source, _ in context.uses_of(reference))
         rows.guard(first, last, where, leakproof=not proposed)
         return
-    calm = context.fences.leakproof_sources(clause.get("fromClause") or clause.get("usingClause") or [])
+    calm = context.fences.leakproof_sources(clause)
     rows.guard(first, last, where, rows.copied(reference, where, joined=calm), leakproof=calm)
 
 
@@ -49,7 +49,7 @@ def restrict_merge(context: Context, reference: Reference, table: GovernedTable,
     rows = _Rows.of(context, reference, table)
     parts = _merge_parts(context, reference)
     on = node["joinCondition"]
-    calm = context.fences.leakproof_sources([node["sourceRelation"]])
+    calm = context.fences.leakproof_sources(node)
     rows.guard(parts.on, parts.whens[0].when - 1, on, rows.copied(reference, on, joined=calm), leakproof=calm)
     for clause, part in zip(node["mergeWhenClauses"], parts.whens, strict=True):
         when = clause["MergeWhenClause"]
@@ -92,10 +92,12 @@ class _Rows:
         self.context.edit(at, at, text)
 
     def copied(self, reference: Reference, condition: Node | None, *, joined: bool) -> list[str]:
-        """The app's own comparisons that may stand beside the policies. `joined`: with other sources, too."""
+        """The app's own comparisons that may stand beside the policies. `joined`: leakproof ones with other sources,
+        too.
+        """
         copies = Copies(self.context.fences, reference, self.alias)
         found = copies.of_condition(condition, joined=joined)
-        return found + (copies.equalities(condition, self.text, found) if joined else [])
+        return found + copies.equalities(condition, self.text, found)
 
     def guard(
         self, keyword: int, last: int, condition: Node | None, copied: Sequence[str] = (), leakproof: bool = True

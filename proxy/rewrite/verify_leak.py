@@ -133,7 +133,7 @@ class LeakProof:
         """
         level = self._beside(body, source)
         comparison = conjunct.get("A_Expr", {})
-        if level is None or comparison.get("kind") != "AEXPR_OP":
+        if comparison.get("kind") != "AEXPR_OP":
             return False
         operator, left, right = strings(comparison["name"]), comparison.get("lexpr", {}), comparison["rexpr"]
         guarded = operator == ["="]
@@ -147,10 +147,10 @@ class LeakProof:
             return False
         if not compares_by_itself(self._names.rights.snapshot, operator[-1:], first):
             return False
-        if not guarded and not (
-            operator[:-1] == ["pg_catalog"] and self._values.comparable(first, operator[-1:], self.column(right, level))
-        ):
-            return False
+        if not guarded:
+            second = self.column(right, level) if level is not None else None
+            if operator[:-1] != ["pg_catalog"] or not self._values.comparable(first, operator[-1:], second):
+                return False
         for own in flattened(body["whereClause"]):
             for compared, other in _comparisons(own, first.name, source, (source.name,)):
                 if compared == operator[-1] and isinstance(other, dict) and self._is_named(other, words[1], level):
@@ -158,11 +158,11 @@ class LeakProof:
         return False
 
     @staticmethod
-    def _is_named(node: Node, words: list[str], level: Level) -> bool:
+    def _is_named(node: Node, words: list[str], level: Level | None) -> bool:
         """Whether a name of the app's is the column `words` of the level."""
         own = [part.get("String", {}).get("sval") for part in node.get("ColumnRef", {}).get("fields", ())]
-        if own == words:
-            return True
+        if own == words or level is None:
+            return own == words
         holders = [one.name for one in level.sources if one.columns is None or words[1] in one.columns]
         return own == words[1:] and holders == words[:1]
 

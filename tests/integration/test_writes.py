@@ -226,7 +226,7 @@ QUESTIONS = [
     "UPDATE accounts SET owner = 'x' WHERE id = {id} RETURNING *",
     "DELETE FROM accounts WHERE id = {id} AND 1 / (balance - balance) = 1",
     "DELETE FROM accounts a USING (SELECT 1 / (id - id) AS x FROM feed OFFSET 0) f WHERE a.id = {id} AND f.x = 1",
-    "UPDATE accounts a SET owner = 'x' FROM (SELECT 1 / (id - id) AS x FROM feed OFFSET 0) f WHERE a.id = {id} AND f.x = a.balance",
+    "UPDATE accounts a SET owner = 'x' FROM (SELECT 1 / (id - id) AS x FROM feed OFFSET 0) f WHERE a.id = {id} AND f.x = a.balance + 0",
     "UPDATE accounts a SET owner = 'x' FROM feed f WHERE a.id = {id} AND 1 / (f.id - f.id) = 1",
     "WITH f AS MATERIALIZED (SELECT 1 / (id - id) AS x FROM feed) DELETE FROM accounts a USING f WHERE a.id = {id} AND f.x = 1",
     "MERGE INTO accounts a USING (VALUES ({id})) f (id) ON f.id = a.id WHEN MATCHED THEN DELETE",

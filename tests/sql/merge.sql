@@ -20,11 +20,21 @@ merge into orders o using (select p.* from products p) s on s.id = o.id and lowe
 -- becomes
 merge into orders o using (select p.* from products p) s on ("o"."id" OPERATOR(pg_catalog.=) "s"."id") AND ("o"."id" OPERATOR(pg_catalog.>) 7) AND ("o"."placed" OPERATOR(pg_catalog.>) '2020-01-01'::pg_catalog.date) AND CASE WHEN ("o"."placed" OPERATOR(pg_catalog.>) '2020-01-01'::pg_catalog.date) THEN ( s.id = o.id and lower(o.note) = s.name and 7 < o.id) ELSE FALSE END when matched then delete
 
+-- as agent
+update orders o set note = u.n from unnest($1::int[], $2::text[]) u (id, n) where u.id = o.id
+-- becomes
+update orders o set note = u.n from unnest($1::int[], $2::text[]) u (id, n) where ((CASE WHEN ("o"."placed" OPERATOR(pg_catalog.>) '2020-01-01'::pg_catalog.date) THEN "o"."id" END) = "u"."id") AND ("o"."placed" OPERATOR(pg_catalog.>) '2020-01-01'::pg_catalog.date) AND CASE WHEN ("o"."placed" OPERATOR(pg_catalog.>) '2020-01-01'::pg_catalog.date) THEN ( u.id = o.id) ELSE FALSE END
+
+-- as agent
+with f as (select id, upper(sku) as u from products) update orders o set note = f.u from f where f.id = o.id
+-- becomes
+with f as (select id, upper(sku) as u from products) update orders o set note = f.u from f where ((CASE WHEN ("o"."placed" OPERATOR(pg_catalog.>) '2020-01-01'::pg_catalog.date) THEN "o"."id" END) = "f"."id") AND ("o"."placed" OPERATOR(pg_catalog.>) '2020-01-01'::pg_catalog.date) AND CASE WHEN ("o"."placed" OPERATOR(pg_catalog.>) '2020-01-01'::pg_catalog.date) THEN ( f.id = o.id) ELSE FALSE END
+
 -- ... unless what is read beside the target could tell of hidden rows by itself
 -- as agent
 merge into orders o using (select id from products where 1 / id = 1) s on s.id = o.id when matched then delete
 -- becomes
-merge into orders o using (select id from products where 1 / id = 1) s on ("o"."placed" OPERATOR(pg_catalog.>) '2020-01-01'::pg_catalog.date) AND CASE WHEN ("o"."placed" OPERATOR(pg_catalog.>) '2020-01-01'::pg_catalog.date) THEN ( s.id = o.id) ELSE FALSE END when matched then delete
+merge into orders o using (select id from products where 1 / id = 1) s on ((CASE WHEN ("o"."placed" OPERATOR(pg_catalog.>) '2020-01-01'::pg_catalog.date) THEN "o"."id" END) = "s"."id") AND ("o"."placed" OPERATOR(pg_catalog.>) '2020-01-01'::pg_catalog.date) AND CASE WHEN ("o"."placed" OPERATOR(pg_catalog.>) '2020-01-01'::pg_catalog.date) THEN ( s.id = o.id) ELSE FALSE END when matched then delete
 
 -- as agent
 update orders o set note = s.n from (values (1, 1.5)) s (id, n) where o.id = s.n
@@ -43,7 +53,7 @@ merge into orders o using (select lower(sku) as note from products) s on o.note 
 -- as agent
 update orders o set note = s.sku from (select id, sku from products where 1 / id = 1) s where s.id = o.id
 -- becomes
-update orders o set note = s.sku from (select id, sku from products where 1 / id = 1) s where ("o"."placed" OPERATOR(pg_catalog.>) '2020-01-01'::pg_catalog.date) AND CASE WHEN ("o"."placed" OPERATOR(pg_catalog.>) '2020-01-01'::pg_catalog.date) THEN ( s.id = o.id) ELSE FALSE END
+update orders o set note = s.sku from (select id, sku from products where 1 / id = 1) s where ((CASE WHEN ("o"."placed" OPERATOR(pg_catalog.>) '2020-01-01'::pg_catalog.date) THEN "o"."id" END) = "s"."id") AND ("o"."placed" OPERATOR(pg_catalog.>) '2020-01-01'::pg_catalog.date) AND CASE WHEN ("o"."placed" OPERATOR(pg_catalog.>) '2020-01-01'::pg_catalog.date) THEN ( s.id = o.id) ELSE FALSE END
 
 -- types of a sub-query's columns: constants, parameters and casts of them, columns
 -- as agent
