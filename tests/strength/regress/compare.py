@@ -11,7 +11,7 @@ from tests.strength.client import Message, fields
 _ORDERED = re.compile(r"(?i)\border\s+by\b")
 # Where in PostgreSQL's source an error was raised; an error that the gateway's grammar finds has none.
 _SOURCE = frozenset("FLR")
-_TEMPORARY = re.compile(rb"pg_temp_\d")
+_TEMPORARY = re.compile(rb"pg_temp_\d+")
 
 
 def difference(text: str, straight: Sequence[Message], through: Sequence[Message], rewritten: bool) -> str | None:
