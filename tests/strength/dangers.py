@@ -68,13 +68,14 @@ REFUSED: dict[str, tuple[str, ...]] = {
     "SET local_preload_libraries": ("set local_preload_libraries = 'auto_explain'",),
     "SET debug_print_parse": ("set debug_print_parse = on; set client_min_messages = log",),
 }
-_COUNTS = "explain (analyze, timing off, summary off, buffers off) select id from people where card < 'zqx8'"
+# (without costs: they follow the size of the file, where dead rows of other attacks are)
+_COUNTS = "explain (analyze, costs off, timing off, summary off, buffers off) select id from people where card < 'zqx8'"
 # These are of use to apps, and must give what a read of the governed form gives.
 GOVERNED: dict[str, tuple[str, ...]] = {
     "EXECUTE": ("prepare q as select * from people; execute q",),
     "PREPARE": ("prepare q as select card from people; execute q",),
     "DECLARE CURSOR": ("declare k cursor for select * from people; fetch all k",),
-    "EXPLAIN": ("explain (verbose) select * from people", _COUNTS),
+    "EXPLAIN": ("explain (verbose, costs off) select * from people", _COUNTS),
     "COPY table TO": ("copy people to stdout", "copy orders (id, memo) to stdout"),
     "COPY FROM": ("copy people from stdin",),
     "CREATE TABLE AS": ("create temp table tt as select * from people; table tt",),
