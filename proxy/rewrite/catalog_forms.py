@@ -395,15 +395,13 @@ def _hidden_views(hidden: Hidden) -> str:
 
 
 def _form(relation: Relation, conditions: list[str], replacements: Mapping[str, str]) -> str:
-    outputs = ["t.*"]
-    if replacements:
-        outputs = [
-            f"{replacements[c.name]} AS {quote_identifier(c.name)}"
-            if c.name in replacements
-            else f"t.{quote_identifier(c.name)}"
-            for c in relation.columns
-            if c.number > 0
-        ]
+    outputs = [
+        f"{replacements[c.name]} AS {quote_identifier(c.name)}"
+        if c.name in replacements
+        else f"t.{quote_identifier(c.name)}"
+        for c in relation.columns
+        if c.number > 0
+    ]
     where = " WHERE " + " AND ".join(conditions) if conditions else ""
     base = f"{quote_identifier(relation.schema)}.{quote_identifier(relation.name)}"
     return f"(SELECT {', '.join(outputs)} FROM {base} AS t{where})"
