@@ -231,6 +231,8 @@ def _named(source: Source, qualifier: str, schema: str | None) -> bool:
     reference = source.reference
     if reference is None or "alias" in reference.node or reference.name != qualifier:
         return False
+    if source.named_only or source.proposed:  # old, new and excluded have no schema
+        return False
     if reference.temporary:
         return schema == "pg_temp"
     return reference.relation is not None and reference.relation.schema == schema

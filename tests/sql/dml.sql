@@ -208,3 +208,12 @@ create temp table t (a int); insert into products select * from t
 create temp table t (a int); insert into squares select * from t
 -- becomes
 create temp table t (a int); insert into squares ("id", "twice", "held") select * from t
+
+-- the target's columns by schema
+update public.customers set name = 'x' where public.customers.phone = 'y' returning customers.phone, public.customers.phone
+-- becomes
+update public.customers set name = 'x' where (((pg_catalog."right"(("customers"."phone"), 2)))::text COLLATE pg_catalog."C") = 'y' returning (((pg_catalog."right"(("customers"."phone"), 2)))::text COLLATE pg_catalog."C") AS "phone", (((pg_catalog."right"(("customers"."phone"), 2)))::text COLLATE pg_catalog."C") AS "phone"
+
+update public.customers set name = 'x' returning old.name, public.customers.phone
+-- becomes
+update public.customers set name = 'x' returning old.name, (((pg_catalog."right"(("customers"."phone"), 2)))::text COLLATE pg_catalog."C") AS "phone"
