@@ -106,6 +106,14 @@ def test_reference_meaning_at_night(place: Field) -> None:
 
 
 @pytest.mark.nightly
+@pytest.mark.timeout(14400)
+def test_mutated_statements_at_night(place: Field) -> None:
+    tally = fight(place, 100_000, ("canaries",), "mutated", first_seed=NIGHTLY_SEED)
+    print(report(tally))
+    assert not found(tally), report(tally)
+
+
+@pytest.mark.nightly
 @pytest.mark.timeout(7200)
 @pytest.mark.skipif(smith.PROGRAM is None, reason="sqlsmith is not installed: apt-get install sqlsmith")
 def test_sqlsmith_at_night(place: Field) -> None:

@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--checks", default="canaries,twins,copy")
     parser.add_argument("--apps", default=",".join(world.APPS))
-    parser.add_argument("--kinds", default="", help="reads or writes; both by default")
+    parser.add_argument("--kinds", default="", help="reads, writes, or mutated")
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--sqlsmith", action="store_true", help="statements of sqlsmith's")
     options = parser.parse_args()

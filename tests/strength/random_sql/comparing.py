@@ -54,6 +54,8 @@ def comparable(answer: Answer, last_oid: int, messages: bool = True) -> list[Mes
             content = _without_oids(body, last_oid if messages else 0)
         elif kind == b"A":
             content = body[4:]
+        elif kind == b"d" and body.startswith(b"PGCOPY"):
+            content = body[19:]  # the header of the binary format comes with the first row
         elif kind in b"SK":
             continue
         found.append((kind, _NAME.sub(b"canaries_x_", content)))

@@ -7,14 +7,17 @@ from random import Random
 from tests.strength.random_sql import queries, utilities, writes
 from tests.strength.random_sql.catalog import Catalog
 from tests.strength.random_sql.making import PROTOCOLS, Make, Statement, Style
+from tests.strength.random_sql.mutations import mutated
 from tests.strength.random_sql.nodes import Spelling, node
 
 
 def make_statement(catalog: Catalog, seed: int, style: Style, kinds: str = "") -> Statement:
-    """The statement of this seed; `kinds`: only `reads` or only `writes`."""
+    """The statement of this seed; `kinds`: only `reads` or `writes`, or `mutated` ones."""
     rng = Random(seed)
     make = Make(rng, catalog, style, budget=rng.choice((8, 15, 25, 40, 60)))
     shares = {"reads": 66.0, "writes": 22.0, "utilities": 12.0}
+    if kinds == "mutated":
+        return mutated(make_statement(catalog, seed, style), rng)
     kind = kinds or make.weighted(**shares)
     if kind == "reads":
         made = _read(make, seed)
