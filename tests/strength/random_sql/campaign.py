@@ -23,6 +23,7 @@ _MARKER = re.compile(r"zqx7[0-9a-z]{3,10}")
 # What the gateway says where its planner or its verifier fails: a defect, even where nothing leaks.
 STUMBLED = ("the statement could not be rewritten", "the statement's tree is not as expected")
 REFUSED = ("42501", "0A000")
+TIDY = 2000  # statements after which dead rows are taken away: each scan would read them
 
 
 @dataclass(frozen=True)
@@ -35,9 +36,11 @@ class Finding:
     detail: str
     text: str
     statement: Statement | None = None
+    checks: str = ""
 
     def __str__(self) -> str:
-        return f"{self.what}: {self.app}, seed {self.seed}\n{self.text}\n-- {self.detail}"
+        again = f"--apps {self.app} --seed {self.seed} --count 1 --checks {self.checks}"
+        return f"{self.what}: {self.app}, seed {self.seed} ({again})\n{self.text}\n-- {self.detail}"
 
 
 @dataclass
@@ -169,15 +172,19 @@ class Judge:
             self._refused(base, statement, text, tally)
         return found
 
+    def tidy(self) -> None:
+        for connection in (self.base, self.twin, self.copy):
+            if connection.made:
+                comparing.tidy(self.server, connection.database)
+
     def _again(self, statement: Statement) -> str:
         """How the twins differ once both are as they were made."""
-        for connection in (self.base, self.twin):
-            comparing.tidy(self.server, connection.database)
+        self.tidy()
         first, second = (connection.send(statement) for connection in (self.base, self.twin))
         return comparing.difference(first, second, self.last_oid, statement.ordered)
 
     def _finding(self, what: str, detail: str, statement: Statement, text: str) -> Finding:
-        return Finding(what, self.catalog.app, statement.seed, detail, text, statement)
+        return Finding(what, self.catalog.app, statement.seed, detail, text, statement, ",".join(self.checks))
 
     def _alone(self, reply: Reply, statement: Statement, text: str) -> list[tuple[str, str]]:
         found = []
@@ -235,6 +242,8 @@ def run(server: PgServer, port: int, last_oid: int, catalog: Catalog, job: Job) 
     made = (make_statement(catalog, seed, style_of(seed, job.checks), job.kinds) for seed in job.seeds)
     for statement in job.statements or made:
         tally.findings += judge.judge(statement, tally)
+        if tally.sent % TIDY == 0:
+            judge.tidy()
         if len(tally.findings) >= job.most_findings:
             break
     tally.seconds = monotonic() - start

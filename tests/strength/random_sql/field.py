@@ -6,7 +6,7 @@ import multiprocessing
 import os
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tests.servers import PgServer
 from tests.strength import world
@@ -141,6 +141,6 @@ def _shrunk(
             return finding
         small = shrink(finding.statement, fails)
         fails(small)
-        return Finding(finding.what, finding.app, finding.seed, found[-1].detail, str(small))
+        return replace(finding, detail=found[-1].detail, text=str(small), statement=None)
     finally:
         judge.close()
