@@ -173,3 +173,9 @@ with p as (select id, sku from products) select o.id from p join (select id, max
 with p as (select id, sku from products) select o.id from p, orders o where p.sku is null and o.id = 1
 -- becomes
 with p as (select id, sku from products) select o.id from p, <orders form> o where p.sku is null and o.id = 1
+
+-- a target's column is none that a copy may name
+-- as agent
+delete from items where exists (select from orders o where o.id > items.order_id)
+-- becomes
+delete from items where exists (select from <orders fenced form> o where o.id > items.order_id)
