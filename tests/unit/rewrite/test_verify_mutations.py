@@ -111,7 +111,8 @@ def _without_copies(tree: Any, honest: Honest) -> Any:
 
     def leave_out(node: dict[str, Any]) -> dict[str, Any]:
         for name in _CONDITIONS & node.keys():
-            node = {**node, name: [part for part in flattened(node[name]) if part not in copied]}
+            rest = [part for part in flattened(node[name]) if part not in copied]
+            node = {key: value for key, value in node.items() if key != name} | ({name: rest} if rest else {})
         return node
 
     _everywhere(honest.after, collect)
