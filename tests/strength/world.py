@@ -331,6 +331,7 @@ COUNTER = 471199999999999  # where the sequence begins
 _AFTER = f"""
 INSERT INTO public.products SELECT n, 'product ' || n, n * 10 FROM generate_series(1, 5) n;
 INSERT INTO public.inbox SELECT n, 'letter ' || n, n FROM generate_series(1, 3) n;
+INSERT INTO public.people_log (line) SELECT p::text FROM public.people p WHERE id = 3;  -- as its trigger does
 REFRESH MATERIALIZED VIEW public.mv_people;
 SELECT setval('public.counter', {COUNTER});
 SELECT setval('public.orders_id_seq', 1000);
