@@ -37,8 +37,6 @@ DIFFERENT = {
     r"^pgintrospection": "the database's oid; the remains of dropped columns",
     r"FROM pg_catalog\.pg_sequences|last_value": "how far a sequence of hidden rows has counted is not shown",
 }
-# By title: what is refused and should not be.
-REFUSED = {"triggers/sql/pg/default/properties.sql": "xmin beside * of a catalog"}
 
 
 @dataclass(frozen=True)
@@ -72,6 +70,7 @@ _LOOK_UPS = {
     "extension": "SELECT oid FROM pg_extension WHERE extname = %s",
 }
 
+_HIDDEN = re.compile(r"hidden|secret|salary|payroll(?!_id)", re.IGNORECASE)  # badges have a payroll_id
 pytestmark = pytest.mark.timeout(600)
 Answer = tuple[object, Counter[tuple[object, ...]]]
 
@@ -80,6 +79,7 @@ Answer = tuple[object, Counter[tuple[object, ...]]]
 class World:
     direct: psycopg.Connection[tuple[object, ...]]
     through: psycopg.Connection[tuple[object, ...]]
+    past: psycopg.Connection[tuple[object, ...]]  # the database behind the gateway, past it
     oids: psycopg.Connection[tuple[object, ...]]
 
     def filled(self, text: str, database: str) -> str:
@@ -110,9 +110,10 @@ def world(pg_server: PgServer, tmp_path_factory: pytest.TempPathFactory) -> Iter
         running_gateway(pg_server, folder, RULES, {"tool": "intro_real"}) as gateway,
         psycopg.connect(pg_server.dsn("intro_twin", "intro_tool"), autocommit=True) as direct,
         psycopg.connect(gateway.dsn("intro_tool", "tool"), autocommit=True) as through,
+        psycopg.connect(pg_server.dsn("intro_real", "intro_tool"), autocommit=True) as past,
         pg_server.connect("intro_twin") as oids,
     ):
-        yield World(direct, through, oids)
+        yield World(direct, through, past, oids)
 
 
 def ask(connection: psycopg.Connection[tuple[object, ...]], text: str) -> Answer:
@@ -158,18 +159,20 @@ def test_tools_learn_what_the_twin_tells(world: World, file: str) -> None:
         found = difference(direct, through)
         known = [pattern for pattern in DIFFERENT if re.search(pattern, f"{question.title}\n{question.text}")]
         refused = isinstance(through[0], str) and not isinstance(direct[0], str)
-        if question.title in REFUSED:
-            assert refused, f"{question.title} is mended: take it out of REFUSED"
-        elif found and (refused or not known):
+        if found and (refused or not known):
             failed.append(f"{file}.sql:{question.line} {question.title}\n{question.text[:300]}\n{found}")
     assert not failed, "\n\n".join([f"{len(failed)} of {asked}", *failed])
     assert asked > len([q for q in QUESTIONS if q.file == file]) * 0.8
 
 
 def test_nothing_of_what_is_hidden_is_told(world: World) -> None:
-    """No name, comment, default, definition or value of a hidden column or relation is in any answer."""
+    """No name, comment, default or definition of a hidden column or relation is in any answer."""
+
+    def told(connection: psycopg.Connection[tuple[object, ...]], question: Question) -> list[object]:
+        _, rows = ask(connection, world.filled(question.text, "intro_real"))
+        return [value for row in rows for value in row if _HIDDEN.search(str(value))]
+
     for question in QUESTIONS:
-        _, rows = ask(world.through, world.filled(question.text, "intro_real"))
-        text = "\n".join(str(value) for row in rows for value in row)
-        found = re.search(r"(?i).*(hidden|secret|payroll(?!_id)|471\d).*", text)
-        assert found is None, f"{question.file}.sql:{question.line} {question.title}: {found}"
+        found = told(world.through, question)
+        assert not found, f"{question.file}.sql:{question.line} {question.title}: {found[0]}"
+    assert sum(bool(told(world.past, question)) for question in QUESTIONS) > 50
