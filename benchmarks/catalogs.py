@@ -31,7 +31,7 @@ FILES = ("psql", "pgjdbc", "node", "pgadmin", "tools")
 def texts(name: str) -> Iterator[str]:
     """The recorded texts that need no oid but those of relations."""
     for part in re.split(r"(?m)^-- #.*\n", (FOLDER / f"{name}.sql").read_text())[1:]:
-        text = re.sub(r"\{oid:([^}]*)\}", lambda match: f"'{match[1]}'::regclass", part.strip().rstrip(";"))
+        text = re.sub(r"'?\{oid:([^}]*)\}'?", lambda match: f"'{match[1]}'::regclass", part.strip().rstrip(";"))
         if not re.search(r"\{\w+(:|\})", text):
             yield text
 
