@@ -1,5 +1,4 @@
 -- Makes of a copy what the app sales sees through the gateway: what it may not see is not there.
-DROP VIEW big_orders;  -- finding 2: a view that is not listed is not there; once it is expanded, this line goes
 ALTER TABLE customers DROP COLUMN secret;
 UPDATE customers SET card_no = repeat('*', length(card_no) - 4) || right(card_no, 4);
 UPDATE customers SET email = NULL WHERE id <> 1;
