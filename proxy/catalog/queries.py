@@ -131,9 +131,15 @@ SELECT p.partrelid, 'pg_partitioned_table', p.partrelid, '', '', false FROM pg_c
 """
 
 # pg_depend has the columns of expressions; where a constraint or an index stands on plain columns, the objects may
-# depend on one another instead. The trigger of a foreign key has the key's columns.
+# depend on one another instead. The trigger of a foreign key has the key's columns. Before 15 a generated column itself
+# depends on what its expression reads.
 PART_USES = """
-SELECT c.relname::text AS catalog, d.objid AS oid, d.refobjid AS relation, d.refobjsubid AS number
+SELECT 'pg_attrdef' AS catalog, e.oid, d.refobjid AS relation, d.refobjsubid AS number
+FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_attrdef e ON e.adrelid = d.objid AND e.adnum = d.objsubid
+WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refclassid = d.classid AND d.objid >= 16384
+  AND d.objid = d.refobjid AND d.refobjsubid > 0
+UNION
+SELECT c.relname::text, d.objid, d.refobjid, d.refobjsubid
 FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_class c ON c.oid = d.classid
 WHERE d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid >= 16384 AND d.classid = ANY (
     '{pg_catalog.pg_class,pg_catalog.pg_constraint,pg_catalog.pg_trigger,pg_catalog.pg_statistic_ext,

@@ -75,8 +75,9 @@ async def _against_database(opened: Opened, errors: list[str]) -> list[str]:
     from proxy.catalog.introspect import take_snapshot, unnamed_calls
     from proxy.consent import ledger, needs
     from proxy.policy.lint_functions import lint_functions
+    from proxy.policy.lint_generated import lint_generated
     from proxy.policy.probe import probes
-    from proxy.rewrite import view_rights
+    from proxy.rewrite import column_rights, view_rights
     from proxy.rewrite.plan import Planner
 
     async with connected(opened.control_dsn) as connection:
@@ -98,12 +99,16 @@ async def _against_database(opened: Opened, errors: list[str]) -> list[str]:
         for app in compiled.apps.values():
             if not app.trusted:
                 planner = Planner(app, compiled, snapshot)
-                planner.check_forms()
+                forms = planner.forms()
+                columns = column_rights.columns_read(forms, needs.key_columns(app))
+                rows = await connection.fetch(column_rights.MISSING_COLUMNS, app.logins, *columns)
+                warnings += column_rights.missing(app, map(tuple, rows), forms)
                 views[app.name] = planner.views()
                 pairs = view_rights.pairs_read(views[app.name], snapshot)
                 rows = await connection.fetch(view_rights.MISSING_RIGHTS, app.logins, *pairs)
                 warnings += view_rights.missing(app, map(tuple, rows), snapshot)
         warnings += view_rights.refused(views)
+        warnings += lint_generated(compiled, snapshot)
         warnings += lint_functions(compiled, snapshot, await unnamed_calls(connection))
         if len(needs.grants(compiled)) > 1 and await ledger.installed_subject_type(connection) is None:
             warnings.append(f"database {opened.database}: no consent ledger is in it: run `consentry consent setup`")

@@ -125,18 +125,23 @@ def _app_rights(app: AppPolicy) -> Iterator[str]:
         yield "EXECUTE ON FUNCTION consentry.keyed_hash(text, text)"
     if emptied:
         yield "EXECUTE ON FUNCTION consentry.json_keys(jsonb, integer)"
-    columns: dict[tuple[str, str], set[str]] = {}
-    for table in asking:
-        steps = table.subject.steps if table.subject else ()
-        for number, step in enumerate(steps):
-            after = steps[number + 1].from_column if number + 1 < len(steps) else _subject_name(table)
-            columns.setdefault((step.schema, step.table), set()).update((step.to_column, after))
-    for (schema, name), used in sorted(columns.items()):
+    for (schema, name), used in sorted(key_columns(app).items()):
         listed = ", ".join(quote_identifier(column) for column in sorted(used))
         yield f"SELECT ({listed}) ON {quote_identifier(schema)}.{quote_identifier(name)}"
     conditions = [row.where for table in tables for row in table.rows if row.where is not None]
     for schema, name in sorted({key for where in conditions for key in named_relations(where)}):
         yield f"SELECT ON {quote_identifier(schema)}.{quote_identifier(name)}"
+
+
+def key_columns(app: AppPolicy) -> dict[tuple[str, str], set[str]]:
+    """The columns that the app's forms read on the way to the subject, of the tables that they go through."""
+    columns: dict[tuple[str, str], set[str]] = {}
+    for table in app.tables.values():
+        steps = table.subject.steps if table.subject and _asks_consent(table) else ()
+        for number, step in enumerate(steps):
+            after = steps[number + 1].from_column if number + 1 < len(steps) else _subject_name(table)
+            columns.setdefault((step.schema, step.table), set()).update((step.to_column, after))
+    return columns
 
 
 def _asks_consent(table: GovernedTable) -> bool:

@@ -55,6 +55,20 @@ class Form:
         self.visible = tuple(c for c in table.columns if c.treatment.visible)
         self.asks_consent = any(c.asks_consent for c in self.visible) or any(row.consent for row in table.rows)
 
+    @property
+    def columns_asked(self) -> frozenset[str]:
+        """The relation's columns by which `read` finds the subject and chooses rows, shown or not."""
+        asked = {name for predicate in self._predicates if predicate is not None for name in predicate.columns}
+        if self.asks_consent:
+            asked.add(self._subject.steps[0].from_column if self._subject.steps else self._subject.column)
+        return frozenset(asked)
+
+    @property
+    def columns_given(self) -> frozenset[str]:
+        """The relation's columns that the outputs of `read` are made from; a constant is made from none."""
+        values = ((column.name, self._value(column, "_t", lambda *_: "true")) for column in self.visible)
+        return frozenset(name for name, value in values if f"_t.{quote_identifier(name)}" in value)
+
     # -- the form in FROM -------------------------------------------------------------------------------------------
 
     def read(

@@ -14,6 +14,7 @@ from proxy.errors import PgError, feature_not_supported
 from proxy.policy.table import AppPolicy, CompiledRules
 from proxy.rewrite.context import Context
 from proxy.rewrite.definitions import names_after
+from proxy.rewrite.forms import Form
 from proxy.rewrite.lex import Node, parse, tokens, without_constants
 from proxy.rewrite.locate import check_agreement
 from proxy.rewrite.passes import Passes
@@ -37,10 +38,9 @@ class Planner:
         self._passes = Passes(app, rules.show_hints, snapshot)
         self._verifier = Verifier(app, snapshot, self._passes.system)
 
-    def check_forms(self) -> None:
-        """Builds the governed form of every relation of the app's; PgError where one cannot be built."""
-        for table in self.app.tables.values():
-            self._passes.form_of(table)
+    def forms(self) -> list[Form]:
+        """The governed form of every relation of the app's; PgError where one cannot be built."""
+        return [self._passes.form_of(table) for table in self.app.tables.values()]
 
     def views(self) -> list[View]:
         """What the app has of each view that the rules do not list and that reads what they govern."""

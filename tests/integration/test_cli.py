@@ -230,6 +230,88 @@ def test_check_warns_of_views_that_an_app_cannot_read(folder: Path, pg_server: P
     assert warned[2].startswith("warning: view public.letters is refused to analytics: the app has no column of it")
 
 
+def test_check_warns_of_generated_columns_that_tell_what_an_app_does_not_have(
+    folder: Path, pg_server: PgServer, database: str
+) -> None:
+    """What is made from open columns only, is shown by the same consent, or is not shown, tells nothing."""
+    virtual = "VIRTUAL" if pg_server.version >= 180000 else "STORED"
+    pg_server.run(
+        database,
+        "ALTER TABLE customers ADD initials text GENERATED ALWAYS AS (left(full_name, 1) || right(email, 1)) STORED,"
+        f"ADD card_bank text GENERATED ALWAYS AS (left(card_no, 6)) {virtual},"
+        "ADD lower_email text GENERATED ALWAYS AS (lower(email)) STORED,"
+        "ADD unlisted text GENERATED ALWAYS AS (upper(card_no)) STORED,"
+        "ADD next_id int GENERATED ALWAYS AS (id + 1) STORED;"
+        "CREATE TABLE customers_old () INHERITS (customers)",
+    )
+    new = "      card_no: card_number\n"
+    more = "      initials: open\n      card_bank: open\n      lower_email: email\n      next_id: open\n"
+    change_rules(folder, (new, new + more))
+    try:
+        ended = run("check")
+    finally:
+        pg_server.run(
+            database,
+            "DROP TABLE customers_old; ALTER TABLE customers DROP initials, DROP card_bank, DROP lower_email,"
+            "DROP unlisted, DROP next_id",
+        )
+    assert ended.code == DONE
+    assert [line for line in ended.err.splitlines() if "generated" in line] == [
+        "warning: column card_bank of public.customers is generated from card_no, and is shown to analytics, crm, mailco "
+        "without it: is nothing personal left in it?",
+        "warning: column initials of public.customers is generated from full_name, email, and is shown to analytics, "
+        "mailco without it: is nothing personal left in it?",
+    ]
+
+
+def test_check_warns_of_logins_that_may_not_read_all_that_a_form_reads(
+    folder: Path, pg_server: PgServer, database: str
+) -> None:
+    pg_server.run(
+        database,
+        "GRANT SELECT (id, full_name) ON customers TO crm_app; GRANT SELECT (id, created_at) ON customers TO mailco_app;"
+        "GRANT SELECT ON customers TO mailco_batch; GRANT SELECT (sku) ON products TO mailco_app;"
+        "GRANT SELECT (customer_id, street, city) ON addresses TO mailco_app",
+    )
+    try:
+        ended = run("check")
+        pg_server.run(database, "GRANT SELECT (email, phone, born, card_no, created_at) ON customers TO crm_app")
+        again = run("check")
+    finally:
+        pg_server.run(
+            database,
+            "REVOKE ALL ON customers FROM crm_app, mailco_app, mailco_batch; REVOKE ALL ON products, addresses "
+            "FROM mailco_app; REVOKE ALL (id, full_name, email, phone, born, card_no, created_at) ON customers FROM crm_app",
+        )
+    assert (ended.code, again.code) == (DONE, DONE)
+    crm, *others = [line for line in ended.err.splitlines() if "login" in line]
+    assert crm == (
+        "warning: login crm_app of app crm may read some columns of public.customers, but not email, phone, born, card_no, "
+        "created_at, which every read of the table reads: all are refused; grant it SELECT (email, phone, born, card_no, "
+        "created_at), or let the rules drop these columns for the app"
+    )
+    assert [line.split(", which")[0] for line in others] == [
+        "warning: login mailco_app of app mailco may read some columns of public.customers, but not full_name, email, phone",
+        "warning: login mailco_app of app mailco may read some columns of public.addresses, but not id, country",
+    ]
+    assert [line for line in again.err.splitlines() if "login" in line] == others
+
+
+def test_check_of_a_login_that_may_not_read_the_subjects_key(folder: Path, pg_server: PgServer, database: str) -> None:
+    """The key is needed whatever the rules show, so only a GRANT helps."""
+    pg_server.run(database, "GRANT SELECT (full_name, email, phone, created_at) ON customers TO mailco_app")
+    line = "      id: open                    # a number; holds nothing personal by itself\n"
+    change_rules(folder, (line, ""))
+    try:
+        ended = run("check")
+    finally:
+        pg_server.run(database, "REVOKE ALL (full_name, email, phone, created_at) ON customers FROM mailco_app")
+    assert [line for line in ended.err.splitlines() if "login" in line] == [
+        "warning: login mailco_app of app mailco may read some columns of public.customers, but not id, which every read "
+        "of the table reads: all are refused; grant it SELECT (id)"
+    ]
+
+
 def test_check_of_a_slip_in_the_settings(folder: Path) -> None:
     change_settings(folder, lambda settings: settings.update(lissten="x", limits={"conections": 5}))
     ended = run("check")
