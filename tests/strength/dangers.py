@@ -97,7 +97,7 @@ ELSEWHERE = ("START_REPLICATION", "FunctionCall message")  # in attacks/session.
 
 # Functions of dangerous.txt that the gateway lets apps call, by why nothing hidden comes of it.
 ANSWERED: dict[str, str] = {
-    "what the app has of a listed sequence, as ORMs need it": "currval lastval nextval",
+    "what the app has of a listed sequence, as ORMs need it": "currval lastval nextval setval",
     "rights of roles; what is hidden is no relation's content": """
         has_any_column_privilege has_column_privilege has_database_privilege has_foreign_data_wrapper_privilege
         has_function_privilege has_language_privilege has_largeobject_privilege has_parameter_privilege
