@@ -57,10 +57,15 @@ class Context:
 
     def name_end(self, index: int) -> int:
         """The index after a dotted name that begins at token `index`."""
-        index += 1
+        index = self._part_end(index)
         while index + 1 < len(self.tokens) and self.tokens[index].text == b".":
-            index += 2
+            index = self._part_end(index + 1)
         return index
+
+    def _part_end(self, index: int) -> int:
+        """The index after one part of a name: `U&"..."` may have `UESCAPE '!'` behind it."""
+        index += 1
+        return index + 2 if index < len(self.tokens) and self.tokens[index].word == "uescape" else index
 
     def matching(self, index: int) -> int:
         """The index of the parenthesis that closes the one at token `index`."""

@@ -184,9 +184,7 @@ class Copies:
 
     def _substituted(self, own: Node, other: Node, bound: list[Node]) -> Iterator[str]:
         column, second = self._fences.known_column(own), self._fences.known_column(other)
-        assert column is not None
-        assert second is not None
-        if column.collation or second.collation:
+        if column is None or second is None or column.collation or second.collation:
             return
         for conjunct in bound:
             node = conjunct.get("A_Expr")

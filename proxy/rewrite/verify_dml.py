@@ -138,7 +138,7 @@ class WriteWalk(ReadWalk):
             else:
                 check_assigned(named.table, b["targetList"], None)
         clause = "usingClause" if kind == "DeleteStmt" else "fromClause"
-        others = Level(parent, ctes, where=b.get("whereClause"), beside=({"RangeVar": b["relation"]},))
+        others = Level(parent, ctes, where=self._short(b.get("whereClause")), beside=({"RangeVar": b["relation"]},))
         self._from(b.get(clause, []), a.get(clause, []), others)
         if named.meaning != "form":
             level = self._opened(b, named, others)
@@ -179,7 +179,7 @@ class WriteWalk(ReadWalk):
                 raise differs("the row policies are not in the condition")
             return
         last = parts[-1].get("CaseExpr") if parts else None
-        proof = LeakProof(self._names, self._parameters)
+        proof, statement = LeakProof(self._names, self._parameters), self._short(statement)
         columns: Columns = {column.name: column for column in target.relation.columns}
         source = Source(target.name, columns, target.relation, target.table)
         if last is not None and parts[-1 - len(rows) : -1] == rows:
@@ -190,7 +190,7 @@ class WriteWalk(ReadWalk):
             shown: Columns = {c.name: target.relation.column(c.name) for c in target.table.columns}
             visible = Source(target.name, shown, target.relation, target.table)
             values = Values(self._names, self._parameters)
-            bound = Bound(flattened(own), visible, (target.name,), False, values, _nothing, _nothing)
+            bound = Bound(flattened(self._short(own)), visible, (target.name,), False, values, _nothing, _nothing)
             for conjunct in parts[: -1 - len(rows)]:
                 if bound.implies(conjunct, target.name, raw=False):
                     continue

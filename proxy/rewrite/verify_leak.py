@@ -360,7 +360,7 @@ class LeakProof:
         if not (self._item(body["larg"], level) and self._item(body["rarg"], level)):
             return False
         sides = level.sources[start:]
-        if body.get("isNatural") or "alias" in body or "join_using_alias" in body:
+        if body.get("isNatural"):
             return False
         for word in body.get("usingClause", ()):
             name = word["String"]["sval"]
@@ -374,7 +374,10 @@ class LeakProof:
                 or not all(self._values.comparable(first, ("=",), column) for column in columns[1:])
             ):
                 return False
-        return "quals" not in body or self._expression(body["quals"], Level(level.parent, level.ctes, sides))
+        if "quals" in body and not self._expression(body["quals"], Level(level.parent, level.ctes, sides)):
+            return False
+        _name_join(body, level, start)
+        return True
 
     def _relation(self, body: Node, level: Level) -> bool:
         alias = body.get("alias")
@@ -537,6 +540,24 @@ class LeakProof:
             if len(words) == 2 and sources:
                 return None
         return None
+
+
+def _name_join(body: Node, level: Level, start: int) -> None:
+    """The names that a join's aliases bring: of its merged columns, or of all, in place of its sides'."""
+    sides = level.sources[start:]
+    merged = [word["String"]["sval"] for word in body.get("usingClause", ())]
+    if "join_using_alias" in body:
+        first = {
+            name: (one.columns or {})[name] for one in sides[::-1] for name in merged if name in (one.columns or {})
+        }
+        level.sources.append(Source(body["join_using_alias"]["aliasname"], first))
+    if "alias" in body:
+        every: Columns = {}
+        for source in sides:
+            for name, column in (source.columns or {}).items():
+                every[name] = column if name not in every or name in merged else None
+        known = all(source.columns is not None for source in sides)
+        level.sources[start:] = [Source(body["alias"]["aliasname"], renamed(every, body["alias"]) if known else None)]
 
 
 def _is_visible(table: GovernedTable | None, name: str) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from typing import Any
 
 from proxy.errors import feature_not_supported, insufficient_privilege
 from proxy.rewrite.verify_columns import ColumnWalk, differs
@@ -14,7 +15,7 @@ from proxy.rewrite.verify_form import Forms, is_hole
 from proxy.rewrite.verify_names import Names, Rights
 from proxy.rewrite.verify_scope import Level, figured_name
 from proxy.rewrite.verify_settings import check_set_config
-from proxy.rewrite.verify_tree import KNOWN_NODES, NODE, NODES, SCALAR, Node, strings
+from proxy.rewrite.verify_tree import KNOWN_NODES, NODE, NODES, SCALAR, Node, shortened, strings, whole_names
 from proxy.rewrite.verify_types import Parameters
 
 QUERIES = frozenset({"SelectStmt", "InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"})
@@ -35,12 +36,17 @@ class NodeWalk(ColumnWalk):
         super().__init__(names, forms)
         self.views = False
         self._rights = rights
-        self._statement = statement
+        self._whole_names = whole_names(statement)
+        self._statement = self._short(statement)
         self._parameters = parameters
         self._locking = locking
         self._proof: bool | None = None
         self.told = True  # how many rows a plan's parts have may be told (EXPLAIN), or the plan is another statement's
         self._stars: dict[int, list[str]] = {}  # the columns of queries, by id, where `*` could be told
+
+    def _short(self, tree: Node | None) -> Any:
+        """A part of the app's own statement, in which columns have no schema: for what looks columns up by name."""
+        return shortened(tree, self._whole_names)
 
     @abstractmethod
     def query(self, before: Node, after: Node, parent: Level | None, ctes: Ctes) -> None:

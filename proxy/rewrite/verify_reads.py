@@ -57,7 +57,7 @@ class ReadWalk(NodeWalk):
 
     def _select(self, b: Node, a: Node, parent: Level | None, ctes: Ctes) -> None:
         ctes = self._with(b, a, parent, ctes)
-        level = Level(parent, ctes, where=b.get("whereClause"))
+        level = Level(parent, ctes, where=self._short(b.get("whereClause")))
         if ("larg" in b, "rarg" in b) != ("larg" in a, "rarg" in a):
             raise differs("an arm of a set operation came or went")
         if "larg" in b:
@@ -170,8 +170,9 @@ class ReadWalk(NodeWalk):
         raise differs(f"{kind} in FROM is not known")
 
     def _join(self, b: Node, a: Node, level: Level) -> list[Source]:
-        left = self._item(b["larg"], a["larg"], _side(b, "larg", level, level.sources))
-        sides = [*left, *self._item(b["rarg"], a["rarg"], _side(b, "rarg", level, [*level.sources, *left]))]
+        short = self._short(b)
+        left = self._item(b["larg"], a["larg"], _side(short, "larg", level, level.sources))
+        sides = [*left, *self._item(b["rarg"], a["rarg"], _side(short, "rarg", level, [*level.sources, *left]))]
         on = Level(level.parent, level.ctes, sides)
         if b.get("isNatural") or "usingClause" in b:
             self._names.operator_named("=", [_TYPED, _TYPED])

@@ -260,3 +260,44 @@ def column_references(node: Any, inner: bool = False) -> Iterator[tuple[list[Nod
     elif isinstance(node, list):
         for value in node:
             yield from column_references(value, inner)
+
+
+def whole_names(statement: Node) -> frozenset[tuple[str, str]]:
+    """The (schema, relation) by which columns may be called `schema.relation.column`, where nothing else in the
+    statement has the relation's name: without the schema the column is the same.
+    """
+    meanings: dict[str, set[tuple[str, str] | None]] = {}
+    _note_names(statement, meanings)
+    found = {next(iter(those)) for those in meanings.values() if len(those) == 1}
+    return frozenset(pair for pair in found if pair is not None and pair[0] and pair[1] not in _ROWS)
+
+
+_ROWS = frozenset({"excluded", "old", "new"})  # they mean rows of a write
+
+
+def _note_names(node: Any, meanings: dict[str, set[tuple[str, str] | None]]) -> None:
+    if isinstance(node, dict):
+        if "relname" in node and "alias" not in node:
+            meanings.setdefault(node["relname"], set()).add((node.get("schemaname", ""), node["relname"]))
+        for key in ("aliasname", "ctename"):
+            if key in node:
+                meanings.setdefault(node[key], set()).add(None)
+        for value in node.values():
+            _note_names(value, meanings)
+    elif isinstance(node, list):
+        for value in node:
+            _note_names(value, meanings)
+
+
+def shortened(node: Any, names: frozenset[tuple[str, str]]) -> Any:
+    """The tree with `relation.column` for `schema.relation.column`; itself where there are no such names."""
+    if not names:
+        return node
+    if isinstance(node, list):
+        return [shortened(value, names) for value in node]
+    if not isinstance(node, dict):
+        return node
+    fields = node["ColumnRef"]["fields"] if "ColumnRef" in node else []
+    if len(fields) == 3 and (fields[0]["String"]["sval"], fields[1]["String"]["sval"]) in names:
+        return {"ColumnRef": {"fields": fields[1:]}}
+    return {key: shortened(value, names) for key, value in node.items()}

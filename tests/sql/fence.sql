@@ -176,6 +176,39 @@ with p as (select id, sku from products) select o.id from p, <orders form> o whe
 
 -- a target's column is none that a copy may name
 -- as agent
-delete from items where exists (select from orders o where o.id > items.order_id)
+delete from items where exists (select from orders o where o.id > items.order_id and o.note || '' = 'x')
 -- becomes
-delete from items where exists (select from <orders fenced form> o where o.id > items.order_id)
+delete from items where exists (select from <orders fenced form> o where o.id > items.order_id and o.note || '' = 'x')
+
+-- columns called by their schema, as SQLAlchemy does for tables with one
+-- as agent
+select public.orders.customer_id from public.orders where public.orders.id = 5 and public.orders.note is not null
+-- becomes
+select orders.customer_id from <orders> where orders.id = 5 and orders.note is not null
+
+-- as agent
+select public.orders.id from public.orders where public.orders.id = 5 and public.orders.note || '' = 'x'
+-- becomes
+select orders.id from <orders fenced [(_t."id" OPERATOR(pg_catalog.=) 5)]> where orders.id = 5 and orders.note || '' = 'x'
+
+-- as agent
+update public.orders set note = 'x' where public.orders.id = 10
+-- becomes
+update public.orders set note = 'x' where ("orders"."placed" OPERATOR(pg_catalog.>) '2020-01-01'::pg_catalog.date) AND ( public.orders.id = 10)
+
+-- aliases of joins
+-- as agent
+select u.* from customers c join orders o using (id) as u
+-- becomes
+select u.* from <customers form> c join <orders form> o using (id) as u
+
+-- as agent
+select j.id from (customers c join orders o using (id)) as j
+-- becomes
+select j.id from (<customers form> c join <orders form> o using (id)) as j
+
+-- what is joined by = to columns that are not known
+-- as agent
+select o.id from orders o join (values (13)) t (v) on o.id = t.v where o.id + 1 = 3
+-- becomes
+select o.id from <orders fenced form> o join (values (13)) t (v) on o.id = t.v where o.id + 1 = 3
