@@ -6,7 +6,6 @@ Sizes here fit into `make test`; `make nightly` runs the full ones (see CONTRIBU
 from __future__ import annotations
 
 import os
-import re
 
 import pytest
 
@@ -18,7 +17,6 @@ from tests.strength.random_sql.field import Field, fight, fight_sqlsmith, prepar
 
 pytestmark = pytest.mark.timeout(1200)
 
-# What the gateway still gets wrong: how it shows. Must become empty.
 # Other statements each night, the same ones while a day is looked into.
 NIGHTLY_SEED = 1_000_000 + int(os.environ.get("CONSENTRY_NIGHTLY_SEED", "0")) * 10_000_000
 
