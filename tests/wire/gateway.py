@@ -123,7 +123,9 @@ def make_generation(
 
 
 class Running:
-    """A gateway that runs; `call` runs a coroutine in its loop."""
+    """A gateway that runs; `call` runs a coroutine in its loop, for `call_seconds` at most."""
+
+    call_seconds: float = 30
 
     def __init__(self, server: PgServer, directory: Path, dbname: str = "postgres", **options: Any) -> None:
         self.planner = StubPlanner()
@@ -175,7 +177,7 @@ class Running:
         async def run() -> Any:
             return await make()
 
-        return asyncio.run_coroutine_threadsafe(run(), self.loop).result(30)
+        return asyncio.run_coroutine_threadsafe(run(), self.loop).result(self.call_seconds)
 
     def reload(self, planner: StubPlanner, **changes: Any) -> None:
         """Puts another planner in force."""

@@ -14,6 +14,7 @@ from tests.strength.regress.script import Script, Step
 SKIPPED = frozenset(("psql", "psql_crosstab", "psql_pipeline"))
 OPTIONS = {"datestyle": "Postgres, MDY", "timezone": "PST8PDT", "intervalstyle": "postgres_verbose"}
 DATABASE = "regression"
+ANSWER_SECONDS = 600  # of one statement: on a busy machine some take a minute
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ class Player:
             "postgres",
             self._database,
             {**OPTIONS, "application_name": f"pg_regress/{file}"},
-            timeout=120,
+            timeout=ANSWER_SECONDS,
         )
 
     def _texts(self, wire: Wire, step: Step, variables: dict[str, str]) -> Iterator[str]:
