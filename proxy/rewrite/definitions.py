@@ -22,9 +22,9 @@ class Names:
 
 def check_create(fields: Node, app: AppPolicy, names: Names) -> None:
     only_temporary(fields["relation"], app)
-    if not {"inhRelations", "partbound", "ofTypename"}.isdisjoint(fields):
+    if not {"inhRelations", "partbound", "partspec", "ofTypename"}.isdisjoint(fields):
         raise feature_not_supported(
-            "a temp table that inherits, or is of a type, is not supported", "List its columns."
+            "a temp table that inherits, is partitioned or is of a type is not supported", "List its columns."
         )
     for element in fields.get("tableElts", ()):
         like = element.get("TableLikeClause")
