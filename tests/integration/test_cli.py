@@ -391,6 +391,7 @@ def test_explain_says_what_an_app_gets_of_each_column_and_why(folder: Path) -> N
         "treatment": "show if consent, else null",
         "write": "no",
         "because": agreed,
+        "path": "",
     }
     assert found["public.customers", "card_no"]["treatment"] == "drop"
     assert found["public.customers", "card_no"]["because"] == policy_line("cards are never read")
