@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from proxy.catalog.model import SearchPath
 from proxy.rewrite.plan import Planner
-from proxy.rewrite.verify_tree import Node, parse
+from proxy.rewrite.verify.tree import Node, parse
 from tests.sql.test_pairs import PAIRS
 
 # (app, text). `full` is shown everything, so that any statement passes; the others have forms in it.

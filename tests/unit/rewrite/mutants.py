@@ -16,7 +16,7 @@ from typing import Any
 
 from postgast import scan
 
-from proxy.rewrite.verify_tree import KNOWN_NODES, NODE, NODES, SCALAR
+from proxy.rewrite.verify.tree import KNOWN_NODES, NODE, NODES, SCALAR
 
 Tree = Any
 Path = tuple[str | int, ...]

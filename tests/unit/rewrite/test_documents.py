@@ -14,7 +14,7 @@ from proxy.policy.table import Document, DocumentNode, Part, Treatment
 from proxy.rewrite.documents import document_sql
 from proxy.rewrite.forms import is_form_alias
 from proxy.rewrite.lex import parse
-from proxy.rewrite.verify_documents import expected_document
+from proxy.rewrite.verify.documents import expected_document
 from tests.unit.policy.test_paths import Steps, part, rules, spelled
 
 

@@ -21,7 +21,7 @@ from proxy.catalog.model import SearchPath
 from proxy.errors import PgError
 from proxy.rewrite.plan import Planner
 from proxy.rewrite.verify import Verifier
-from proxy.rewrite.verify_tree import KNOWN_NODES, flattened, parse
+from proxy.rewrite.verify.tree import KNOWN_NODES, flattened, parse
 from tests.sql.test_pairs import PAIRS
 from tests.unit.rewrite.attacks import IN_FORM, IN_TEXT, attacks
 from tests.unit.rewrite.honest import Honest, honest_texts

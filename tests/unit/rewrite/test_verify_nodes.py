@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from proxy.rewrite.verify_tree import KNOWN_NODES, NODE, NODES, SCALAR
+from proxy.rewrite.verify.tree import KNOWN_NODES, NODE, NODES, SCALAR
 
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "verifier-nodes.md"
 

@@ -11,20 +11,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from proxy.catalog.model import Column, FunctionName, Relation, SearchPath, Snapshot
+from proxy.catalog.model import Column, Relation, SearchPath
 from proxy.errors import PgError, feature_not_supported, insufficient_privilege, undefined_table
-from proxy.policy.table import AppPolicy, GovernedTable
+from proxy.policy.table import GovernedTable
 from proxy.rewrite.allowed import (
     DEFINITION_FUNCTIONS,
     GRAMMAR_FUNCTIONS,
-    HARMLESS_EXTENSIONS,
     INDEX_CLASSES,
-    REFUSED_FUNCTION_PREFIXES,
-    REFUSED_FUNCTIONS,
     TYPE_READERS,
 )
-from proxy.rewrite.result import SystemCatalog
-from proxy.rewrite.verify_foreign import (
+from proxy.rewrite.verify.foreign import (
     arguments_of,
     bodies,
     compares_by_itself,
@@ -37,11 +33,9 @@ from proxy.rewrite.verify_foreign import (
     types_meant,
     untyped,
 )
-from proxy.rewrite.verify_tree import Node, strings
-from proxy.rewrite.verify_views import is_harmless, lost_columns
+from proxy.rewrite.verify.rights import KINDS, OWN_SCHEMA, SYSTEM_SCHEMAS, Rights
+from proxy.rewrite.verify.tree import Node, strings
 
-SYSTEM_SCHEMAS = frozenset({"pg_catalog", "information_schema"})
-_OWN_SCHEMA = "consentry"
 _OTHER_TEMPORARY = re.compile(r"pg_(temp|toast_temp)_\d+\Z|pg_toast\Z")
 _SPECIAL = {"BETWEEN": ("<=", ">="), "NOT BETWEEN": ("<", ">"), "BETWEEN SYMMETRIC": ("<=", ">=")}
 _SPECIAL["NOT BETWEEN SYMMETRIC"] = _SPECIAL["NOT BETWEEN"]
@@ -70,143 +64,6 @@ class Named:
     table: GovernedTable | None = None  # governed: with its treatments, plain or not
     text: str = ""  # system: the sub-query
     why: PgError | None = None  # view: why it may not be read as it is
-
-
-class Rights:
-    """What one app may use of one catalog, whatever the session."""
-
-    def __init__(self, app: AppPolicy, snapshot: Snapshot, system: SystemCatalog) -> None:
-        self.app = app
-        self.snapshot = snapshot
-        self.system = system
-        self._by_oid = snapshot.by_oid or {relation.oid: relation for relation in snapshot.relations.values()}
-        self._readable: dict[int, PgError | None] = {}
-        self._lost: dict[int, frozenset[str]] = {}
-        # A parent shows the rows of its children: those of which the app must not see everything.
-        self._hidden_children: dict[int, Relation] = {}
-        for table in app.tables.values():
-            relation = snapshot.relations.get(table.key)
-            if relation is not None and not self.is_plain(table, relation):
-                for parent in relation.parents:
-                    self._hidden_children[parent] = relation
-        # Names that a temp relation must not take: our own casts and the form's sources would mean it.
-        self.reserved = {name for schema, name in snapshot.relations if schema in SYSTEM_SCHEMAS}
-        self.reserved |= {name for schema, name in (*system.open, *system.forms) if schema in SYSTEM_SCHEMAS}
-        self.builtin_types: set[str] = set()  # some that have names of their own in pg_catalog
-        for relation in snapshot.relations.values():
-            for column in relation.columns:
-                if "." not in column.type_name:
-                    self.builtin_types.add(column.base_type)
-                self.reserved.add(column.base_type)
-                self.reserved.update(re.findall(r"\w+", column.type_name))
-        self.risky_notation = {
-            name
-            for name, candidates in snapshot.functions.items()
-            if any(f.takes_row and not self.may_call(name, f) for f in candidates)
-        }
-        # whether plans of the app's may count rows or values that it does not see
-        self.hides_rows_or_compares = any(
-            table.rows or any(c.treatment.consent and c.treatment.visible for c in table.columns)
-            for table in app.tables.values()
-        )
-        self.has_documents = any(table.makes_documents for table in app.tables.values())
-
-    @staticmethod
-    def is_plain(table: GovernedTable, relation: Relation) -> bool:
-        """Whether the app sees all of it: a column that came after the rules were compiled is not seen."""
-        return table.plain and all(c.number < 0 or table.column(c.name) is not None for c in relation.columns)
-
-    def readable(self, relation: Relation) -> PgError | None:
-        """Why a relation that is not governed for the app may not be read; None where it may."""
-        if relation.oid not in self._readable:
-            self._readable[relation.oid] = self._why_unreadable(relation)
-        return self._readable[relation.oid]
-
-    def shows_hidden_rows(self, relation: Relation) -> Relation | None:
-        """A child of the relation of which the app must not see everything."""
-        return self._hidden_children.get(relation.oid)
-
-    def reads_governed(self, relation: Relation) -> bool:
-        """Whether a view or a matview reads a governed relation, plain or not."""
-        return any(oid not in self._by_oid or self._by_oid[oid].key in self.app.tables for oid in relation.reads)
-
-    def _why_unreadable(self, relation: Relation) -> PgError | None:
-        denied = insufficient_privilege(
-            f"permission denied for {_KINDS.get(relation.kind, 'relation')} {relation.name}",
-            hint=f"The rules do not list {relation.schema}.{relation.name}.",
-        )
-        if relation.key in self.app.open_tables:
-            return None
-        if relation.kind not in ("r", "p", "v", "m", "f", "S"):
-            return denied
-        if any(oid in self._by_oid and self._by_oid[oid].key in self.app.tables for oid in relation.parents):
-            return denied
-        for oid in relation.reads:
-            read = self._by_oid.get(oid)
-            if read is None:
-                return denied
-            table = self.app.tables.get(read.key)
-            if table is not None:
-                if not self.is_plain(table, read):
-                    return denied
-            elif read.schema not in SYSTEM_SCHEMAS and read is not relation and self.readable(read) is not None:
-                return denied
-        if relation.kind in ("v", "m") and not is_harmless(relation, self.snapshot, self.system, self.may_call):
-            return denied
-        if self.app.unlisted_tables == "open" or relation.kind == "v":
-            return None
-        return denied
-
-    def lost(self, relation: Relation) -> frozenset[str]:
-        """The columns of a governed relation, or of a view of such, that the app may not have."""
-        table = self.app.tables.get(relation.key)
-        if table is not None:
-            return frozenset(column.name for column in table.columns if not column.treatment.visible)
-        if relation.kind != "v" or relation.schema in SYSTEM_SCHEMAS:
-            return frozenset()
-        if relation.oid not in self._lost:
-            self._lost[relation.oid] = frozenset()
-            self._lost[relation.oid] = lost_columns(relation, self.snapshot, self.lost)
-        return self._lost[relation.oid]
-
-    def check_made(self, relation: Node) -> None:
-        """Refuses what CREATE TABLE, CREATE TABLE AS or SELECT INTO makes, unless it is a temp table of a free name."""
-        if relation.get("relpersistence") != "t" and relation.get("schemaname") != "pg_temp":
-            raise insufficient_privilege(f"app {self.app.name} may create temp tables only")
-        self.check_name(relation["relname"])
-
-    def check_name(self, name: str) -> None:
-        """Refuses a temp table that would stand in the way of what forms name."""
-        if name in self.reserved:
-            raise insufficient_privilege(f"a temp table must not be called {name}")
-
-    def owner_of(self, relation: Relation) -> GovernedTable | None:
-        """The governed table that a sequence belongs to; of another relation, itself."""
-        owner = relation if relation.owner is None else self._by_oid.get(relation.owner)
-        return self.app.tables.get(owner.key) if owner is not None else None
-
-    def has_whole(self, oid: int) -> bool:
-        """Whether the app sees all of a relation, as it is."""
-        relation = self._by_oid.get(oid)
-        if relation is None:
-            return False
-        table = self.app.tables.get(relation.key)
-        return self.is_plain(table, relation) if table is not None else relation.key in self.app.open_tables
-
-    def may_call(self, name: str, function: FunctionName) -> bool:
-        """Whether the rules let the app call these overloads."""
-        if (function.schema, name) in self.app.functions or function.makes_range:
-            return True
-        if function.schema == _OWN_SCHEMA:
-            return False
-        if function.extension is not None:
-            return function.extension in HARMLESS_EXTENSIONS
-        if function.schema == "pg_catalog":
-            return name not in REFUSED_FUNCTIONS and not name.startswith(REFUSED_FUNCTION_PREFIXES)
-        return function.schema == "information_schema" and name.startswith("_pg_")
-
-
-_KINDS = {"r": "table", "p": "table", "v": "view", "m": "materialized view", "f": "foreign table", "S": "sequence"}
 
 
 class Names:
@@ -346,7 +203,7 @@ class Names:
             raise insufficient_privilege(f"permission denied for table {relation_name}: it has rewrite rules")
         if relation is None or named.table is not None or named.why is not None:
             return named
-        denied = insufficient_privilege(f"permission denied for {_KINDS.get(relation.kind)} {relation.name}")
+        denied = insufficient_privilege(f"permission denied for {KINDS.get(relation.kind)} {relation.name}")
         if relation.kind in ("S", "m"):
             raise denied
         if relation.kind == "v" and self.rights.reads_governed(relation):
@@ -387,7 +244,7 @@ class Names:
         if schema is None:
             if self.path_changed:
                 raise _send_separately(relation_name)
-        elif schema == _OWN_SCHEMA or _OTHER_TEMPORARY.match(schema):
+        elif schema == OWN_SCHEMA or _OTHER_TEMPORARY.match(schema):
             raise insufficient_privilege(f"permission denied for schema {schema}")
         return relation_name, schema
 
@@ -425,7 +282,7 @@ class Names:
         relation = self._snapshot.resolve(name, schema, self.path)
         if relation is None:
             raise undefined_table(name if schema is None else f"{schema}.{name}")
-        if relation.schema == _OWN_SCHEMA or _OTHER_TEMPORARY.match(relation.schema):
+        if relation.schema == OWN_SCHEMA or _OTHER_TEMPORARY.match(relation.schema):
             raise insufficient_privilege(f"permission denied for schema {relation.schema}")
         return relation
 

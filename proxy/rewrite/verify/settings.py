@@ -6,7 +6,7 @@ import re
 
 from proxy.errors import PgError, feature_not_supported, insufficient_privilege
 from proxy.rewrite.allowed import ENCODINGS, SETTABLE
-from proxy.rewrite.verify_tree import Node
+from proxy.rewrite.verify.tree import Node
 
 _CUSTOM = re.compile(r"[a-z_][\w$]*(\.[a-z_][\w$]*)+\Z", re.IGNORECASE)
 _MULTIPLE = {

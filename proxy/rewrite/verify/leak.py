@@ -11,13 +11,13 @@ from collections.abc import Mapping, Sequence
 from proxy.catalog.model import Column, Relation
 from proxy.errors import PgError
 from proxy.policy.table import GovernedTable
-from proxy.rewrite.verify_foreign import compares_by_itself
-from proxy.rewrite.verify_names import DefinitionNames, Names
-from proxy.rewrite.verify_scope import Columns, Level, Source, output_columns, output_name, renamed
-from proxy.rewrite.verify_tree import Node, column_references, flattened, holds, strings
-from proxy.rewrite.verify_types import Parameters, known_value
-from proxy.rewrite.verify_values import Values
-from proxy.rewrite.verify_views import definition_of
+from proxy.rewrite.verify.foreign import compares_by_itself
+from proxy.rewrite.verify.names import DefinitionNames, Names
+from proxy.rewrite.verify.scope import Columns, Level, Source, output_columns, output_name, renamed
+from proxy.rewrite.verify.tree import Node, column_references, flattened, holds, strings
+from proxy.rewrite.verify.types import Parameters, known_value
+from proxy.rewrite.verify.values import Values
+from proxy.rewrite.verify.views import definition_of
 
 _COMPARISONS = frozenset({"=", "<>", "<", ">", "<=", ">="})
 _FLIPPED = {"=": "=", "<": ">", ">": "<", "<=": ">=", ">=": "<="}

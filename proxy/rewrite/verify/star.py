@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from proxy.rewrite.verify_scope import Level, Source, Target
-from proxy.rewrite.verify_tree import Node, strings
+from proxy.rewrite.verify.scope import Level, Source, Target
+from proxy.rewrite.verify.tree import Node, strings
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from proxy.errors import insufficient_privilege
-from proxy.rewrite.verify_columns import differs
-from proxy.rewrite.verify_merge import MergeWalk
-from proxy.rewrite.verify_names import Named
-from proxy.rewrite.verify_nodes import QUERIES, Ctes
-from proxy.rewrite.verify_scope import Level
-from proxy.rewrite.verify_tree import Node, parse, strings
-from proxy.rewrite.verify_write import check_assigned
+from proxy.rewrite.verify.columns import differs
+from proxy.rewrite.verify.merge import MergeWalk
+from proxy.rewrite.verify.names import Named
+from proxy.rewrite.verify.nodes import QUERIES, Ctes
+from proxy.rewrite.verify.scope import Level
+from proxy.rewrite.verify.tree import Node, parse, strings
+from proxy.rewrite.verify.write import check_assigned
 
 _NOTHING_MORE: Node = parse("SELECT")[0]["SelectStmt"]
 _STAR: Node = {"ColumnRef": {"fields": [{"A_Star": {}}]}}

@@ -7,13 +7,13 @@ from dataclasses import replace
 from proxy.catalog.model import Relation
 from proxy.errors import PgError
 from proxy.policy.table import GovernedColumn, GovernedTable, Treatment
-from proxy.rewrite.verify_form import Forms
-from proxy.rewrite.verify_leak import LeakProof
-from proxy.rewrite.verify_names import DefinitionNames, Names
-from proxy.rewrite.verify_scope import Source
-from proxy.rewrite.verify_tree import column_references, named_in, strings
-from proxy.rewrite.verify_types import Parameters
-from proxy.rewrite.verify_views import definition_of
+from proxy.rewrite.verify.form import Forms
+from proxy.rewrite.verify.leak import LeakProof
+from proxy.rewrite.verify.names import DefinitionNames, Names
+from proxy.rewrite.verify.scope import Source
+from proxy.rewrite.verify.tree import column_references, named_in, strings
+from proxy.rewrite.verify.types import Parameters
+from proxy.rewrite.verify.views import definition_of
 
 _CHOICE = frozenset({"targetList", "fromClause", "whereClause", "limitOption", "op"})
 

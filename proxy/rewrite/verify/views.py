@@ -12,7 +12,7 @@ from proxy.catalog.model import Column, FunctionName, Relation, Snapshot
 from proxy.errors import PgError, feature_not_supported
 from proxy.rewrite.allowed import DEFINITION_FUNCTIONS, GRAMMAR_FUNCTIONS
 from proxy.rewrite.result import SystemCatalog
-from proxy.rewrite.verify_tree import Node, named_in, parse, strings
+from proxy.rewrite.verify.tree import Node, named_in, parse, strings
 
 _SYSTEM_SCHEMAS = frozenset({"pg_catalog", "information_schema"})
 _OPERATORS = {"A_Expr": "name", "SubLink": "operName", "SortBy": "useOp"}

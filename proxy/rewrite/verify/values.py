@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 from proxy.catalog.model import Column
 from proxy.catalog.types import ARRAYS, CLOCK_WORDS, CLOCKS, COMPARED_AS, OIDS, SAFE_INTERVAL, WIDER
-from proxy.rewrite.verify_names import Names
-from proxy.rewrite.verify_tree import Node
-from proxy.rewrite.verify_types import Parameters
+from proxy.rewrite.verify.names import Names
+from proxy.rewrite.verify.tree import Node
+from proxy.rewrite.verify.types import Parameters
 
 _OTHERS = 0  # takes the type of what it is compared with
 _SAFE = re.compile(SAFE_INTERVAL, re.ASCII)

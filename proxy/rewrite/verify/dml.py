@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 from proxy.errors import feature_not_supported
-from proxy.rewrite.verify_columns import differs
-from proxy.rewrite.verify_copies import Bound
-from proxy.rewrite.verify_leak import LeakProof
-from proxy.rewrite.verify_names import Named
-from proxy.rewrite.verify_nodes import Ctes
-from proxy.rewrite.verify_reads import ReadWalk
-from proxy.rewrite.verify_scope import Columns, Level, Source, Target
-from proxy.rewrite.verify_tree import Node, column_references, flattened, parse
-from proxy.rewrite.verify_values import Values
-from proxy.rewrite.verify_view_writes import written_view
-from proxy.rewrite.verify_write import check_assigned, check_deletable, implied_columns
+from proxy.rewrite.verify.columns import differs
+from proxy.rewrite.verify.copies import Bound
+from proxy.rewrite.verify.leak import LeakProof
+from proxy.rewrite.verify.names import Named
+from proxy.rewrite.verify.nodes import Ctes
+from proxy.rewrite.verify.reads import ReadWalk
+from proxy.rewrite.verify.scope import Columns, Level, Source, Target
+from proxy.rewrite.verify.tree import Node, column_references, flattened, parse
+from proxy.rewrite.verify.values import Values
+from proxy.rewrite.verify.view_writes import written_view
+from proxy.rewrite.verify.write import check_assigned, check_deletable, implied_columns
 
 _FALSE = parse("SELECT false")[0]["SelectStmt"]["targetList"][0]["ResTarget"]["val"]
 _HANDLED_WRITES = (

@@ -6,18 +6,18 @@ from collections.abc import Sequence
 
 from proxy.catalog.model import Column, Relation
 from proxy.errors import insufficient_privilege
-from proxy.rewrite.verify_columns import differs
-from proxy.rewrite.verify_copies import Bound
-from proxy.rewrite.verify_form import SYSTEM_COLUMNS
-from proxy.rewrite.verify_leak import LeakProof
-from proxy.rewrite.verify_names import DefinitionNames, Named
-from proxy.rewrite.verify_nodes import Ctes, NodeWalk
-from proxy.rewrite.verify_scope import Columns, Level, Source, Target, output_columns, output_name, renamed
-from proxy.rewrite.verify_star import Part, parts_of
-from proxy.rewrite.verify_tree import Node, column_of, flattened, holds, named_in, parse, strings
-from proxy.rewrite.verify_types import Parameters
-from proxy.rewrite.verify_values import Values
-from proxy.rewrite.verify_views import definition_of, kept_items
+from proxy.rewrite.verify.columns import differs
+from proxy.rewrite.verify.copies import Bound
+from proxy.rewrite.verify.form import SYSTEM_COLUMNS
+from proxy.rewrite.verify.leak import LeakProof
+from proxy.rewrite.verify.names import DefinitionNames, Named
+from proxy.rewrite.verify.nodes import Ctes, NodeWalk
+from proxy.rewrite.verify.scope import Columns, Level, Source, Target, output_columns, output_name, renamed
+from proxy.rewrite.verify.star import Part, parts_of
+from proxy.rewrite.verify.tree import Node, column_of, flattened, holds, named_in, parse, strings
+from proxy.rewrite.verify.types import Parameters
+from proxy.rewrite.verify.values import Values
+from proxy.rewrite.verify.views import definition_of, kept_items
 
 _BARRIER: Node = parse("SELECT * FROM x OFFSET 0")[0]["SelectStmt"]
 _INNER: Node = {"alias": {"aliasname": "_v"}, "subquery": None}

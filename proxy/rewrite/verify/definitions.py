@@ -7,8 +7,8 @@ from typing import Any
 from proxy.errors import feature_not_supported, insufficient_privilege
 from proxy.policy.table import AppPolicy
 from proxy.rewrite.allowed import TEMP_TABLE_CHANGES
-from proxy.rewrite.verify_names import Names
-from proxy.rewrite.verify_tree import Node
+from proxy.rewrite.verify.names import Names
+from proxy.rewrite.verify.tree import Node
 
 DEFINITIONS = frozenset("CreateStmt IndexStmt TruncateStmt DropStmt AlterTableStmt RenameStmt VacuumStmt".split())
 # These take back nothing that was done before them.

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from proxy.catalog.model import Column
-from proxy.rewrite.verify_scope import Source
-from proxy.rewrite.verify_tree import Node
-from proxy.rewrite.verify_values import Values
+from proxy.rewrite.verify.scope import Source
+from proxy.rewrite.verify.tree import Node
+from proxy.rewrite.verify.values import Values
 
 _FLIPPED = {"=": "=", "<": ">", ">": "<", "<=": ">=", ">=": "<="}
 _TESTS = frozenset({"IS_TRUE", "IS_FALSE"})

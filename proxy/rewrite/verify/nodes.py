@@ -10,13 +10,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from proxy.errors import feature_not_supported, insufficient_privilege
-from proxy.rewrite.verify_columns import ColumnWalk, differs
-from proxy.rewrite.verify_form import Forms, is_hole
-from proxy.rewrite.verify_names import Names, Rights
-from proxy.rewrite.verify_scope import Level, figured_name
-from proxy.rewrite.verify_settings import check_set_config
-from proxy.rewrite.verify_tree import KNOWN_NODES, NODE, NODES, SCALAR, Node, shortened, strings, whole_names
-from proxy.rewrite.verify_types import Parameters
+from proxy.rewrite.verify.columns import ColumnWalk, differs
+from proxy.rewrite.verify.form import Forms, is_hole
+from proxy.rewrite.verify.names import Names
+from proxy.rewrite.verify.rights import Rights
+from proxy.rewrite.verify.scope import Level, figured_name
+from proxy.rewrite.verify.settings import check_set_config
+from proxy.rewrite.verify.tree import KNOWN_NODES, NODE, NODES, SCALAR, Node, shortened, strings, whole_names
+from proxy.rewrite.verify.types import Parameters
 
 QUERIES = frozenset({"SelectStmt", "InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"})
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from proxy.catalog.model import Column
 from proxy.catalog.types import COMPARED_AS
-from proxy.rewrite.verify_tree import Node, strings
+from proxy.rewrite.verify.tree import Node, strings
 
 INTEGERS = {"int2": 21, "int4": 23, "int8": 20}
 _TEXTS = {"text": 25, "varchar": 1043}

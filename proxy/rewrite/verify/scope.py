@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 from proxy.catalog.model import Column, Relation
 from proxy.policy.table import GovernedTable
-from proxy.rewrite.verify_form import SYSTEM_COLUMNS
-from proxy.rewrite.verify_tree import Node
+from proxy.rewrite.verify.form import SYSTEM_COLUMNS
+from proxy.rewrite.verify.tree import Node
 
 # Columns by name; the value is None where the type is not known.
 Columns = dict[str, Column | None]

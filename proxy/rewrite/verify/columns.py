@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from proxy.errors import PgError, feature_not_supported, insufficient_privilege
-from proxy.rewrite.verify_form import SYSTEM_COLUMNS, Forms, outputs_of, row_of
-from proxy.rewrite.verify_names import Names
-from proxy.rewrite.verify_scope import TARGET, UNSURE, Level, Source, Target
-from proxy.rewrite.verify_star import Part, parts_of
-from proxy.rewrite.verify_tree import Node, column_of, strings
+from proxy.rewrite.verify.form import SYSTEM_COLUMNS, Forms, outputs_of, row_of
+from proxy.rewrite.verify.names import Names
+from proxy.rewrite.verify.scope import TARGET, UNSURE, Level, Source, Target
+from proxy.rewrite.verify.star import Part, parts_of
+from proxy.rewrite.verify.tree import Node, column_of, strings
 
 
 def differs(what: str) -> PgError:

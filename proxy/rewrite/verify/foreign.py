@@ -13,7 +13,7 @@ from typing import Any
 
 from proxy.catalog.model import Column, FunctionName, Snapshot
 from proxy.rewrite.allowed import HARMLESS_EXTENSIONS
-from proxy.rewrite.verify_tree import Node, strings
+from proxy.rewrite.verify.tree import Node, strings
 
 _OIDS_OF_USERS = 16384
 # Between two constants without type these are pg_catalog's between strings.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from proxy.errors import PgError, feature_not_supported, insufficient_privilege
 from proxy.policy.table import GovernedTable
-from proxy.rewrite.verify_tree import Node
+from proxy.rewrite.verify.tree import Node
 
 
 def implied_columns(table: GovernedTable, insert: Node) -> list[str] | None:

@@ -13,8 +13,8 @@ from proxy.catalog.model import Column, Relation, Snapshot
 from proxy.errors import PgError, feature_not_supported, insufficient_privilege
 from proxy.policy.masks import mask_sql
 from proxy.policy.table import AppPolicy, GovernedColumn, GovernedTable, Mask
-from proxy.rewrite.verify_documents import expected_document
-from proxy.rewrite.verify_tree import Node, column_of, flattened, holds, parse, strings
+from proxy.rewrite.verify.documents import expected_document
+from proxy.rewrite.verify.tree import Node, column_of, flattened, holds, parse, strings
 
 SYSTEM_COLUMNS = ("ctid", "xmin", "xmax", "cmin", "cmax", "tableoid")
 _NULL = Mask("null")

@@ -11,13 +11,14 @@ from proxy.catalog.model import SearchPath, Snapshot
 from proxy.errors import feature_not_supported, insufficient_privilege
 from proxy.policy.table import AppPolicy
 from proxy.rewrite.result import SystemCatalog
-from proxy.rewrite.verify_definitions import DEFINITIONS, check_definition, note_effects
-from proxy.rewrite.verify_form import Forms
-from proxy.rewrite.verify_names import Names, Rights
-from proxy.rewrite.verify_settings import check_set
-from proxy.rewrite.verify_tree import Node, holds, parse
-from proxy.rewrite.verify_types import Parameters
-from proxy.rewrite.verify_walk import Walk
+from proxy.rewrite.verify.definitions import DEFINITIONS, check_definition, note_effects
+from proxy.rewrite.verify.form import Forms
+from proxy.rewrite.verify.names import Names
+from proxy.rewrite.verify.rights import Rights
+from proxy.rewrite.verify.settings import check_set
+from proxy.rewrite.verify.tree import Node, holds, parse
+from proxy.rewrite.verify.types import Parameters
+from proxy.rewrite.verify.walk import Walk
 
 _PLAIN_KINDS = frozenset(
     """
