@@ -23,6 +23,7 @@ from proxy.server.login import LoggedIn, Refused, log_in
 from proxy.server.mailbox import Mailbox
 from proxy.server.options import Options, Upstream
 from proxy.server.relay import Backend
+from proxy.server.senders import Senders
 from proxy.server.session import Session
 from proxy.server.tls import server_context
 from proxy.wire import errors
@@ -50,6 +51,7 @@ class Gateway:
             on_change=self._audit_changed,
         )
         self.sessions: set[Session] = set()
+        self.senders = Senders()
         self.keys: dict[bytes, Upstream] = {}  # where to send a cancel request
         self.addresses: list[tuple[str, int]] = []  # the TCP addresses it listens on
         self._starting: set[asyncio.Task[None]] = set()
@@ -119,6 +121,7 @@ class Gateway:
     def forget(self, session: Session) -> None:
         """A session has ended."""
         self.sessions.discard(session)
+        self.senders.end(session.database.upstream, session.cancel_key)
         session.database.sessions.discard(session)
         self.keys.pop(session.cancel_key, None)
         if not self.sessions:
@@ -199,6 +202,7 @@ class Gateway:
         backend = Backend(session, login.upstream, login.status)
         session.start(backend, backend.framing)
         self.sessions.add(session)
+        self.senders.begin(login.database.upstream, login.cancel_key, login.app)
         login.database.sessions.add(session)
         if login.cancel_key:
             self.keys[login.cancel_key] = login.database.upstream

@@ -22,7 +22,6 @@ _STREAMED: Final = frozenset(
     (
         messages.ROW_DESCRIPTION,
         messages.PARAMETER_DESCRIPTION,
-        messages.NOTIFICATION,
         messages.FUNCTION_RESULT,
     )
 )
@@ -41,7 +40,7 @@ _header = HEADER.unpack_from
 
 
 class Sink(Protocol):
-    """What hears of answers. None from `failed` and `notice` passes the message as it is."""
+    """What hears of answers. None from `failed`, `notice` and `notification` passes the message as it is."""
 
     def completed(self, item: Expected, tag: bytes) -> None:
         """A statement ended well; the tag is empty for an empty query, `SUSPENDED` where rows are left."""
@@ -59,6 +58,9 @@ class Sink(Protocol):
         """
 
     def notice(self, item: Expected | None, body: bytes) -> bytes | None: ...
+
+    def notification(self, body: bytes) -> bytes | None:
+        """What a session has sent by NOTIFY: its process, the channel and the payload."""
 
     def ready(self, status: int, item: Expected | None) -> None: ...
 
@@ -273,6 +275,8 @@ class BackendFraming:
             return self._error(data[start + 5 : end])
         if kind == messages.NOTICE:
             return sink.notice(self._head_or_none(), data[start + 5 : end])
+        if kind == messages.NOTIFICATION:
+            return sink.notification(data[start + 5 : end])
         if kind == messages.PARAMETER_STATUS:
             name, _, value = data[start + 5 : end - 1].partition(b"\0")
             sink.parameter(name, value)
@@ -336,6 +340,5 @@ _RELAYED: Final = frozenset(
         messages.PARAMETER_DESCRIPTION,
         messages.COPY_OUT,
         messages.COPY_DONE,
-        messages.NOTIFICATION,
     )
 )

@@ -228,3 +228,15 @@ def test_the_audit_log_says_what_was_disclosed(gateway: Enforcing) -> None:
     assert record["policies"] == ["mailer with consent"]
     assert record["consent"] == "opt_in"
     assert record["rows"] == 0
+
+
+def test_an_app_does_not_hear_the_payloads_of_others(gateway: Enforcing, pg_server: PgServer) -> None:
+    with gateway.connect("mailer") as listener, gateway.connect("mailer") as same, gateway.connect("full") as other:
+        listener.execute("LISTEN news")
+        same.execute("NOTIFY news, 'of its own'")
+        other.execute("NOTIFY news, 'ann@example.org'")
+        heard = list(listener.notifies(timeout=20, stop_after=2))
+        assert [(n.channel, n.payload) for n in heard] == [("news", "of its own"), ("news", "")]
+        with pg_server.connect("enforced") as direct:
+            direct.execute("NOTIFY news, 'of no app'")
+        assert [n.payload for n in listener.notifies(timeout=20, stop_after=1)] == ["of no app"]

@@ -39,6 +39,9 @@ class Recorder:
     def notice(self, item: Expected | None, body: bytes) -> bytes | None:
         return None
 
+    def notification(self, body: bytes) -> bytes | None:
+        return None
+
     def ready(self, status: int, item: Expected | None) -> None:
         self.heard.append(("ready", chr(status)))
 
