@@ -14,7 +14,7 @@ from itertools import repeat
 from proxy.catalog.model import Column, SearchPath, Snapshot
 from proxy.rewrite.comparable import COMPARISONS, Values
 from proxy.rewrite.lex import Node
-from proxy.rewrite.scope import Analysis, ColumnUse, Reference, owners, walk
+from proxy.rewrite.scope import SYSTEM_SCHEMAS, Analysis, ColumnUse, Reference, owners, walk
 from proxy.rewrite.types import Types
 
 # Aggregates by name: what calls one is computed after the conditions of its level, wherever it stands.
@@ -208,7 +208,11 @@ class Fences:
         match kind:
             case "ColumnRef":
                 found = owners(self.uses[id(node)])
-                return found.certain and not found.whole_row and all(s.has(found.column) for s in found.sources)
+                return (
+                    found.certain
+                    and not found.whole_row
+                    and all(s.has(found.column) and not _is_catalog(s.reference) for s in found.sources)
+                )
             case "A_Const" | "ParamRef":
                 return True
             case "BoolExpr":
@@ -217,7 +221,8 @@ class Fences:
                 return self._expression(node["items"])
             case "NullTest" | "BooleanTest":
                 if "ColumnRef" in node["arg"]:
-                    return not owners(self.uses[id(node["arg"]["ColumnRef"])]).whole_row
+                    found = owners(self.uses[id(node["arg"]["ColumnRef"])])
+                    return not found.whole_row and not any(_is_catalog(s.reference) for s in found.sources)
                 return self.values.type_of(node["arg"]) is not None
             case "TypeCast" | "SQLValueFunction" | "FuncCall":
                 return self.values.type_of(value) is not None
@@ -300,7 +305,8 @@ class Fences:
         found = owners(self.uses[id(node["ColumnRef"])])
         if found.whole_row or not found.certain or len(found.sources) != 1:
             return 0
-        return self._types.column(found.sources[0], found.column)
+        (source,) = found.sources
+        return 0 if _is_catalog(source.reference) else self._types.column(source, found.column)
 
     @property
     def _types(self) -> Types:
@@ -332,9 +338,14 @@ def conjuncts(where: Node | None) -> list[Node]:
 
 
 def _column(reference: Reference | None, name: str) -> Column | None:
-    if reference is None or reference.relation is None:
+    if reference is None or reference.relation is None or _is_catalog(reference):
         return None
     return reference.relation.column(name)
+
+
+def _is_catalog(reference: Reference | None) -> bool:
+    """The app has a form of it, of whose columns nothing is proved."""
+    return reference is not None and reference.relation is not None and reference.relation.schema in SYSTEM_SCHEMAS
 
 
 def _queries_in(parts: object) -> list[Node]:

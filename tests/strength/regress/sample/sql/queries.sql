@@ -9,6 +9,8 @@ SELECT * FROM towns ORDER BY town;
 TABLE people ORDER BY id LIMIT 1;
 SELECT x.* FROM people AS x (a, b, c) WHERE c IS NULL;
 SELECT * FROM people NATURAL JOIN (VALUES (1), (3)) v (id) ORDER BY id;
+SELECT name FROM people p, pg_class c WHERE c.relname = 'people' AND c.relkind = 'r' ORDER BY 1;
+SELECT name FROM people p JOIN pg_class c ON c.relname = p.name OR c.relispartition IS NULL ORDER BY 1;
 SELECT name FROM people UNION ALL SELECT note FROM visits ORDER BY 1;
 SELECT id FROM people WHERE EXISTS (SELECT FROM visits WHERE person = people.id AND note LIKE '%2') FOR UPDATE;
 SELECT name::int FROM people ORDER BY id;
