@@ -65,7 +65,10 @@ class Types:
         return types
 
     def _star(self, use: ColumnUse) -> list[int] | None:
-        items = star_of(use.level) if len(use.fields) == 1 else [StarItem(source) for source in owners(use).sources]
+        sources = owners(use).sources
+        if any(source not in use.level.sources for source in sources):
+            return None  # `outer.*` in a LATERAL sub-query
+        items = star_of(use.level) if len(use.fields) == 1 else [StarItem(source) for source in sources]
         types: list[int] = []
         for item in items or ():
             columns = item.columns()
@@ -75,7 +78,9 @@ class Types:
         return None if items is None else types
 
     def _common(self, values: list[Node]) -> int:
-        """The type of a column of VALUES: that of all of its rows."""
+        """The type of a column of VALUES: that of all of its rows, none of which is a column around it."""
+        if any("ColumnRef" in value for value in values):
+            return UNKNOWN
         found = {self._expression(value) for value in values if not value.get("A_Const", {}).get("isnull")}
         return found.pop() if len(found) == 1 else UNKNOWN
 

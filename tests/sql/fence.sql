@@ -212,3 +212,14 @@ select j.id from (<customers form> c join <orders form> o using (id)) as j
 select o.id from orders o join (values (13)) t (v) on o.id = t.v where o.id + 1 = 3
 -- becomes
 select o.id from <orders fenced form> o join (values (13)) t (v) on o.id = t.v where o.id + 1 = 3
+
+-- columns of a query around, in a LATERAL one
+-- as agent
+select o.id from items i, orders o join lateral (values (i.order_id), (13)) t (v) on o.id = t.v
+-- becomes
+select o.id from items i, <orders fenced form> o join lateral (values (i.order_id), (13)) t (v) on o.id = t.v
+
+-- as agent
+select o.id from items i, orders o, lateral (select i.* from items limit 1) t where o.id = t.order_id
+-- becomes
+select o.id from items i, <orders fenced form> o, lateral (select i.* from items limit 1) t where o.id = t.order_id
