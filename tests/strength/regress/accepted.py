@@ -79,7 +79,7 @@ REFUSALS = (
     ),
     Accepted(
         "what triggers and rules of a view do is not governed; a view that the rules do not list is read, not written",
-        how='permission denied (for|to write) relation "(city_view|european_city_view|upview|bug18634v|sj)"',
+        how='permission denied (for|to write) (relation|view) "?(city_view|european_city_view|upview|bug18634v|sj)"?$',
     ),
     Accepted(
         "a plan says how many rows there are that the row policies hide (rewriting.md)",
