@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from proxy.catalog.model import Relation, SearchPath, Snapshot
 from proxy.errors import PgError, feature_not_supported, undefined_table
 from proxy.policy.table import AppPolicy, GovernedTable
@@ -23,6 +25,18 @@ from proxy.rewrite.select import rewrite_reads
 from proxy.rewrite.splice import splice
 from proxy.rewrite.statements import check_explain, check_into, check_statement
 from proxy.rewrite.views import VIEW_PATH, Views
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """One statement, and the text that it stands in: whole, as bytes of UTF-8, and as tokens."""
+
+    text: str
+    raw: bytes
+    tokens: list[Token]
+    statement: Node
+    path: SearchPath
+    parameter_types: tuple[int, ...] = ()
 
 
 class Passes:
@@ -59,18 +73,10 @@ class Passes:
             text = self._expanded[key] = self._expand(view, locking, calm)
         return text
 
-    def over(
-        self,
-        text: str,
-        raw: bytes,
-        found: list[Token],
-        statement: Node,
-        path: SearchPath,
-        parameter_types: tuple[int, ...],
-    ) -> Context:
-        """All edits of one statement of `text`. Raises PgError, its refusal."""
-        check_statement(statement, self._app, Names(path, self._snapshot))
-        context = self._context(text, raw, found, statement, path, parameter_types)
+    def over(self, sent: Sent) -> Context:
+        """All edits of one statement. Raises PgError, its refusal."""
+        check_statement(sent.statement, self._app, Names(sent.path, self._snapshot))
+        context = self._context(sent, self._analysis(sent))
         check_into(context.analysis.nodes, self._app)
         self._check_relations(context)
         check_functions(context)
@@ -80,47 +86,29 @@ class Passes:
         _edit(context)
         return context
 
-    def _context(
-        self,
-        text: str,
-        raw: bytes,
-        found: list[Token],
-        statement: Node,
-        path: SearchPath,
-        parameter_types: tuple[int, ...],
-    ) -> Context:
-        analysis = analyse(statement, self._snapshot, path, self._app, self._views)
-        return self._context_of(text, raw, found, statement, path, parameter_types, analysis)
+    def _analysis(self, sent: Sent) -> Analysis:
+        return analyse(sent.statement, self._snapshot, sent.path, self._app, self._views)
 
-    def _context_of(
-        self,
-        text: str,
-        raw: bytes,
-        found: list[Token],
-        statement: Node,
-        path: SearchPath,
-        parameter_types: tuple[int, ...],
-        analysis: Analysis,
-    ) -> Context:
+    def _context(self, sent: Sent, analysis: Analysis) -> Context:
         return Context(
-            text=text,
-            raw=raw,
-            tokens=found,
-            statement=statement,
+            text=sent.text,
+            raw=sent.raw,
+            tokens=sent.tokens,
+            statement=sent.statement,
             analysis=analysis,
             app=self._app,
             snapshot=self._snapshot,
-            path=path,
+            path=sent.path,
             system=self.system,
-            fences=Fences.of(statement, analysis, self._snapshot, path, parameter_types),
+            fences=Fences.of(sent.statement, analysis, self._snapshot, sent.path, sent.parameter_types),
             form_of=self.form_of,
             view_text=self.view_text,
             hints=self._hints,
         )
 
     def _expand(self, view: View, locking: bool, calm: bool) -> str:
-        statement = parse(view.text)[0]["stmt"]
-        context = self._context(view.text, view.text.encode(), tokens(view.text), statement, VIEW_PATH, ())
+        sent = _definition(view.text, parse(view.text)[0]["stmt"])
+        context = self._context(sent, self._analysis(sent))
         context.analysis.locking = context.analysis.locking or locking
         context.calm = calm
         try:
@@ -135,7 +123,7 @@ class Passes:
 
     def _check_view(self, text: str, statement: Node, analysis: Analysis) -> None:
         """Raises the refusal of a view's definition that calls what the app may not."""
-        check_functions(self._context_of(text, text.encode(), tokens(text), statement, VIEW_PATH, (), analysis))
+        check_functions(self._context(_definition(text, statement), analysis))
 
     # -- what a statement may name ----------------------------------------------------------------------------------
 
@@ -190,6 +178,11 @@ class Passes:
             name = f"{relation.schema}.{relation.name}"
             return f"It reads {', '.join(governed)}, which the rules govern: list {name} in the rules."
         return f"The rules do not list {relation.schema}.{relation.name} (defaults: unlisted_tables: deny)."
+
+
+def _definition(text: str, statement: Node) -> Sent:
+    """The definition of a view, as a statement."""
+    return Sent(text, text.encode(), tokens(text), statement, VIEW_PATH)
 
 
 def _edit(context: Context) -> None:

@@ -17,7 +17,7 @@ from proxy.rewrite.definitions import names_after
 from proxy.rewrite.forms import Form
 from proxy.rewrite.lex import Node, parse, tokens, without_constants
 from proxy.rewrite.locate import check_agreement
-from proxy.rewrite.passes import Passes
+from proxy.rewrite.passes import Passes, Sent
 from proxy.rewrite.result import REFUSED_TEXT, Effect, Plan, StatementInfo
 from proxy.rewrite.scope import View
 from proxy.rewrite.settings import path_after_set
@@ -81,7 +81,7 @@ class Planner:
                     "PREPARE must not come after a statement of the same query that changes what names mean",
                     "Send it separately.",
                 )
-            context = self._passes.over(text, raw, found, statement["stmt"], path, parameter_types)
+            context = self._passes.over(Sent(text, raw, found, statement["stmt"], path, parameter_types))
             if path.schemas is not begun.schemas:
                 _check_certain(context)
             if context.edits:
