@@ -63,7 +63,6 @@ def test_a_masked_null_stays_null(sales: Pair) -> None:
         assert found == (None,)
 
 
-@pytest.mark.xfail(strict=True, reason="finding 2: views that are not listed are refused, not expanded")
 def test_views(sales: Pair) -> None:
     with psycopg.connect(sales.through) as connection:
         cursor = connection.execute(
