@@ -545,19 +545,20 @@ class LeakProof:
 def _name_join(body: Node, level: Level, start: int) -> None:
     """The names that a join's aliases bring: of its merged columns, or of all, in place of its sides'."""
     sides = level.sources[start:]
+    every: Columns = {}
     merged = [word["String"]["sval"] for word in body.get("usingClause", ())]
+    for source in sides:
+        for name, column in (source.columns or {}).items():
+            other = every.get(name, column)
+            alike = name in merged and column is not None and other is not None and other.type_oid == column.type_oid
+            every[name] = column if name not in every or alike else None  # two of one name, or of a type between both
     if "join_using_alias" in body:
-        first = {
-            name: (one.columns or {})[name] for one in sides[::-1] for name in merged if name in (one.columns or {})
-        }
-        level.sources.append(Source(body["join_using_alias"]["aliasname"], first))
+        columns = {name: every.get(name) for name in merged}
+        level.sources.append(Source(body["join_using_alias"]["aliasname"], columns))
     if "alias" in body:
-        every: Columns = {}
-        for source in sides:
-            for name, column in (source.columns or {}).items():
-                every[name] = column if name not in every or name in merged else None
-        known = all(source.columns is not None for source in sides)
-        level.sources[start:] = [Source(body["alias"]["aliasname"], renamed(every, body["alias"]) if known else None)]
+        # A list of names would name the columns by their places, in which merged ones come first.
+        known = "colnames" not in body["alias"] and all(source.columns is not None for source in sides)
+        level.sources[start:] = [Source(body["alias"]["aliasname"], every if known else None)]
 
 
 def _is_visible(table: GovernedTable | None, name: str) -> bool:

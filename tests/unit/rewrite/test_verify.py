@@ -445,6 +445,7 @@ def test_explain_counts_hidden_rows() -> None:
         "join (select id, coalesce(max(label), '') as x from things group by id) t on t.id = visits.id and t.x is null",
         "join (select id, count(*) as n from things group by id having count(label) > 1) t on t.id = visits.id",
         "join (select id, label from things) t (a, b) on t.a = visits.id and t.b = visits.note",
+        "join things using (id) as u where u.id = 1 and visits.id = 2",
         "order by lower(note) limit $1::bigint offset 1",
         "order by (select max(lower(t.label)) from things t where t.id = visits.id)",
     ],
@@ -505,11 +506,37 @@ def test_what_needs_no_fence(rest: str) -> None:
         "join (select id::text as id from things) t on t.id = visits.note",
         "join (select id from things union select 1) t on t.id = visits.id",
         "where visits.row_to_json is null",
+        "join things using (id) as u where u.label = 'x'",
+        "where exists (select from (whole a join things b on a.id = b.id) as j (x, y) where j.y = 1)",
+        "where exists (select from (whole a join things b on a.id = b.id) as j where j.id = 1)",
     ],
 )
 def test_what_needs_a_fence(rest: str) -> None:
     refused(f"select 1 from visits {rest}", f"select 1 from {OPEN} visits {rest}")
     proved(f"select 1 from visits {rest}", f"select 1 from {FENCED} visits {rest}")
+
+
+def test_columns_called_by_their_schema() -> None:
+    """As long as nothing else of the statement has the relation's name."""
+    for where in (
+        "public.visits.id = 3",
+        "public.visits.note is null and exists (select from public.things t where t.id = 1)",
+    ):
+        sent, final = f"select 1 from public.visits where {where}", where.replace("public.visits.", "visits.")
+        proved(sent, f"select 1 from {OPEN} visits where {final}")
+    copied = VISITS.format(" AND (_t.id operator(pg_catalog.=) 3) OFFSET 0")
+    sent = "select 1 from public.visits where public.visits.id = 3 and lower(public.visits.note) = 'x'"
+    proved(sent, f"select 1 from {copied} visits where visits.id = 3 and lower(visits.note) = 'x'")
+    sent = "select 1 from public.visits, (select lower(label) as id from things) visits2 where {}.id = 3"
+    refused(
+        sent.format("public.visits"),
+        f"select 1 from {OPEN} visits, (select lower(label) as id from things) visits2 where visits.id = 3",
+    )
+    inner = "exists (select from things visits where public.visits.id = 3 and visits.label = 'x')"
+    refused(
+        f"select 1 from public.visits where {inner}",
+        f"select 1 from {OPEN} visits where {inner.replace('public.visits.id', 'visits.id')}",
+    )
 
 
 def test_a_fence_in_every_level() -> None:
