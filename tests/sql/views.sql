@@ -206,3 +206,7 @@ copy (SELECT * FROM (SELECT o.id,
     o.customer_id
    FROM (<orders form> o
      JOIN public.products p ON ((p.id = o.id)))) AS "v_recent") to stdout
+
+-- what was prepared may read a view: its plan would show the definition
+explain (costs off) execute p
+-- refused 42501 EXPLAIN EXECUTE

@@ -61,12 +61,6 @@ class Rights:
             for name, candidates in snapshot.functions.items()
             if any(f.takes_row and not self.may_call(name, f) for f in candidates)
         }
-        # whether plans of the app's may count rows or values that it does not see
-        self.hides_rows_or_compares = any(
-            table.rows or any(c.treatment.consent and c.treatment.visible for c in table.columns)
-            for table in app.tables.values()
-        )
-        self.has_documents = any(table.makes_documents for table in app.tables.values())
 
     @staticmethod
     def is_plain(table: GovernedTable, relation: Relation) -> bool:

@@ -106,8 +106,8 @@ class Verifier:
     def _check_explain(self, body: Node, inner: Node, walk: Walk) -> None:
         """A plan shows the definitions of views and counts rows; with ANALYZE, what documents were made of."""
         prepared = "ExecuteStmt" in inner
-        counted = walk.row_policies or (prepared and self._rights.hides_rows_or_compares)
+        counted = walk.row_policies or (prepared and self._rights.app.hides_anything)
         if any(option["DefElem"]["defname"] == "analyze" for option in body.get("options", ())):
-            counted = counted or walk.documents or (prepared and self._rights.has_documents)
+            counted = counted or walk.documents
         if counted or walk.views:
             raise insufficient_privilege("EXPLAIN would tell of rows or definitions that the app may not see")
