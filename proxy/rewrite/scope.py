@@ -72,10 +72,6 @@ class View:
     calm: bool = False  # nothing in it could tell of hidden rows: it needs a fence only where the statement needs one
     refusal: str | None = None
 
-    @property
-    def has_rows_hidden(self) -> bool:
-        return any(table.rows for table in self.governed)
-
 
 @dataclass(slots=True, eq=False)
 class Reference:
