@@ -23,7 +23,8 @@ _SUBJECT_TYPES = {
 }
 
 _EVENT_COLUMNS = (
-    "subject, app, attribute, decision, at, expires_at, actor, source, policy_version, text_version, evidence"
+    "subject, app, attribute, decision, at, expires_at, actor, source, policy_version, text_version, evidence, "
+    "scope, request"
 )
 
 

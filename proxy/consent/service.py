@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -58,6 +58,12 @@ class Event:
     expires_at: datetime | None
     actor: Actor
     source: str | None
+    policy_version: str | None
+    text_version: str | None
+    evidence: Any  # JSON
+    scope: str | None  # what the decision was about: a group, all of the app; None: this attribute
+    request: str | None  # the caller's idempotency key
+    prev_hash: str  # hex
     hash: str  # hex
 
 
@@ -72,6 +78,19 @@ class Standing:
     since: datetime
     expires_at: datetime | None
     actor: Actor
+    event: int  # the deciding event
+
+
+class StaleError(ConsentryError):
+    """A decision was made on what is no longer so. `standings`: how the consents stand now."""
+
+    def __init__(self, standings: Sequence[Standing]) -> None:
+        super().__init__("the consent was changed meanwhile; look at it again, then decide")
+        self.standings = tuple(standings)
+
+
+class RequestReusedError(ConsentryError):
+    """An idempotency key came again with another decision."""
 
 
 async def grant(
@@ -84,12 +103,11 @@ async def grant(
     expires_at: datetime | None = None,
     origin: Origin | None = None,
 ) -> Event:
-    """Records that the subject shares the attribute with the app, until `expires_at` (with a time zone) where given.
-
-    `subject` is the key's text form. In force for every app's statement that begins after the commit.
-    Raises ConsentryError: no ledger, an unknown app or attribute, a subject that is not of the key's type, a time past.
-    """
-    return await _record(connection, vocabulary, subject, app, attribute, "granted", expires_at, origin)
+    """Records that the subject shares the attribute with the app; otherwise as `decide`."""
+    (event,) = await decide(
+        connection, vocabulary, subject, app, (attribute,), "granted", expires_at=expires_at, origin=origin
+    )
+    return event
 
 
 async def withdraw(
@@ -101,15 +119,102 @@ async def withdraw(
     *,
     origin: Origin | None = None,
 ) -> Event:
-    """Records that the subject no longer shares the attribute with the app. Otherwise as `grant`."""
-    return await _record(connection, vocabulary, subject, app, attribute, "withdrawn", None, origin)
+    """Records that the subject no longer shares the attribute with the app; otherwise as `decide`."""
+    (event,) = await decide(connection, vocabulary, subject, app, (attribute,), "withdrawn", origin=origin)
+    return event
+
+
+async def decide(
+    connection: asyncpg.Connection,
+    vocabulary: Vocabulary,
+    subject: str,
+    app: str,
+    attributes: Sequence[str],
+    decision: Decision,
+    *,
+    scope: str | None = None,
+    expires_at: datetime | None = None,
+    origin: Origin | None = None,
+    expected: Mapping[str, int] | None = None,
+    request: str | None = None,
+) -> list[Event]:
+    """Records one decision about `attributes` (an event each) for one subject and app, all or none.
+
+    `subject` is the key's text form. In force for every app's statement that begins after the commit; a grant until
+    `expires_at` (with a time zone) where given. `scope`: what the customer was asked, where it was a group
+    (`group:NAME`) or the whole app (`all`). `expected`: for each attribute the id of the event that decided it when the
+    customer looked, 0 for none. `request`: an idempotency key: sent again with the same decision it gives the first
+    time's events.
+    Raises StaleError, RequestReusedError; ConsentryError: no ledger, an unknown app or attribute, a subject that is not
+    of the key's type, a time past.
+    """
+    if not attributes:
+        raise ConsentryError(f"nothing to decide: app {app} asks no consent for that")
+    for attribute in attributes:
+        vocabulary.check(app, attribute)
+    if expires_at is not None and expires_at.tzinfo is None:
+        raise ConsentryError(f"the expiry {expires_at.isoformat()} has no time zone")
+    kind = await _subject_type(connection)
+    async with connection.transaction():
+        lock = f"SELECT pg_advisory_xact_lock(hashtextextended('consentry subject ' || ($1::text::{kind})::text, 0))"
+        await _run(connection, lock, subject, subject=subject, kind=kind)
+        if request is not None:
+            before = await _of_request(connection, subject, kind, request)
+            if before:
+                asked = (app, decision, expires_at, scope, sorted(attributes))
+                first = before[0]
+                if asked == (
+                    first.app,
+                    first.decision,
+                    first.expires_at,
+                    first.scope,
+                    sorted(e.attribute for e in before),
+                ):
+                    return before
+                raise RequestReusedError("the idempotency key was used before, for another decision")
+        if expected is not None:
+            now = [s for s in await show(connection, subject) if s.app == app and s.attribute in attributes]
+            last = dict.fromkeys(attributes, 0) | {s.attribute: s.event for s in now}
+            if any(last[attribute] != event for attribute, event in expected.items()):
+                raise StaleError(now)
+        by = origin or Origin()
+        evidence = None if by.evidence is None else json.dumps(by.evidence)
+        query = f"""
+            INSERT INTO consentry.events (subject, app, attribute, decision, expires_at, actor, source, policy_version,
+                                          text_version, evidence, scope, request)
+            SELECT $1::text::{kind}, $2, attribute, $4, $5, $6, $7, $8, $9, $10::text::jsonb, $11, $12
+            FROM unnest($3::text[]) attribute RETURNING {_EVENT}"""
+        values = (subject, app, list(attributes), decision, expires_at, by.actor, by.source, by.policy_version)
+        rows = await _run(
+            connection, query, *values, by.text_version, evidence, scope, request, subject=subject, kind=kind
+        )
+    return [_event(row) for row in rows]
+
+
+async def history(
+    connection: asyncpg.Connection, subject: str, *, before: int | None = None, limit: int = 50
+) -> list[Event]:
+    """The subject's events, newest first: at most `limit`, those with an id below `before`. Errors as `decide`."""
+    kind = await _subject_type(connection)
+    query = f"""
+        SELECT {_EVENT} FROM consentry.events
+        WHERE subject = $1::text::{kind} AND id < coalesce($2, 9223372036854775807) ORDER BY id DESC LIMIT $3"""
+    return [_event(row) for row in await _run(connection, query, subject, before, limit, subject=subject, kind=kind)]
+
+
+async def event(connection: asyncpg.Connection, subject: str, number: int) -> Event | None:
+    """One event of the subject's, by its id. Errors as `decide`."""
+    kind = await _subject_type(connection)
+    query = f"SELECT {_EVENT} FROM consentry.events WHERE subject = $1::text::{kind} AND id = $2"
+    rows = await _run(connection, query, subject, number, subject=subject, kind=kind)
+    return _event(rows[0]) if rows else None
 
 
 async def show(connection: asyncpg.Connection, subject: str) -> list[Standing]:
     """Where the subject's decisions stand now, by app and attribute: the last event of each. Errors as `grant`."""
     kind = await _subject_type(connection)
     query = f"""
-        SELECT DISTINCT ON (e.app, e.attribute) e.app, e.attribute, e.decision, e.at, e.expires_at, e.actor,
+        SELECT DISTINCT ON (e.app, e.attribute) e.app, e.attribute, e.decision, e.at, e.expires_at, e.actor, e.id,
                coalesce(e.attribute = ANY (s.granted)
                         OR (s.expiring ->> e.attribute)::timestamptz > statement_timestamp(), false) AS in_force
         FROM consentry.events e LEFT JOIN consentry.state s ON s.subject = e.subject AND s.app = e.app
@@ -117,37 +222,26 @@ async def show(connection: asyncpg.Connection, subject: str) -> list[Standing]:
         ORDER BY e.app, e.attribute, e.at DESC, e.id DESC"""
     rows = await _run(connection, query, subject, subject=subject, kind=kind)
     return [
-        Standing(r["app"], r["attribute"], r["decision"], r["in_force"], r["at"], r["expires_at"], r["actor"])
+        Standing(r["app"], r["attribute"], r["decision"], r["in_force"], r["at"], r["expires_at"], r["actor"], r["id"])
         for r in rows
     ]
 
 
-async def _record(
-    connection: asyncpg.Connection,
-    vocabulary: Vocabulary,
-    subject: str,
-    app: str,
-    attribute: str,
-    decision: Decision,
-    expires_at: datetime | None,
-    origin: Origin | None,
-) -> Event:
-    vocabulary.check(app, attribute)
-    kind = await _subject_type(connection)
-    if expires_at is not None and expires_at.tzinfo is None:
-        raise ConsentryError(f"the expiry {expires_at.isoformat()} has no time zone")
-    by = origin or Origin()
-    query = f"""
-        INSERT INTO consentry.events
-            (subject, app, attribute, decision, expires_at, actor, source, policy_version, text_version, evidence)
-        VALUES ($1::text::{kind}, $2, $3, $4, $5, $6, $7, $8, $9, $10::text::jsonb)
-        RETURNING id, subject::text AS subject, app, attribute, decision, at, expires_at, actor, source, hash"""
-    evidence = None if by.evidence is None else json.dumps(by.evidence)
-    values = (subject, app, attribute, decision, expires_at, by.actor, by.source)
-    (row,) = await _run(
-        connection, query, *values, by.policy_version, by.text_version, evidence, subject=subject, kind=kind
-    )
-    return Event(**{**dict(row), "hash": row["hash"].hex()})
+_EVENT = (
+    "id, subject::text AS subject, app, attribute, decision, at, expires_at, actor, source, policy_version, "
+    "text_version, evidence::text AS evidence, scope, request, prev_hash, hash"
+)
+
+
+def _event(row: asyncpg.Record) -> Event:
+    evidence = None if row["evidence"] is None else json.loads(row["evidence"])
+    hashes = {name: row[name].hex() for name in ("prev_hash", "hash")}
+    return Event(**{**dict(row), "evidence": evidence, **hashes})
+
+
+async def _of_request(connection: asyncpg.Connection, subject: str, kind: str, request: str) -> list[Event]:
+    query = f"SELECT {_EVENT} FROM consentry.events WHERE subject = $1::text::{kind} AND request = $2 ORDER BY id"
+    return [_event(row) for row in await _run(connection, query, subject, request, subject=subject, kind=kind)]
 
 
 async def _subject_type(connection: asyncpg.Connection) -> str:

@@ -64,7 +64,7 @@ async def state(connection: asyncpg.Connection, subject: int, app: str = "mailco
     row = await connection.fetchrow(
         f'SELECT granted, withdrawn, expiring FROM consentry."state_{app}" WHERE subject = $1', subject
     )
-    return (row["granted"], row["withdrawn"], json.loads(row["expiring"])) if row else ()
+    return (row["granted"], row["withdrawn"] or [], json.loads(row["expiring"] or "{}")) if row else ()
 
 
 async def in_force(connection: asyncpg.Connection, subject: int, attribute: str, app: str = "mailco") -> bool:
@@ -88,7 +88,7 @@ async def test_setup_adds_what_the_rules_gained(server: PgServer) -> None:
     connection = await asyncpg.connect(server.create_database("ledger_grows"))
     try:
         first = await ledger.setup(connection, "bigint", ["crm"])
-        assert first.migrations == ("001_ledger", "002_masks", "003_catalog_changes")
+        assert first.migrations == ("001_ledger", "002_masks", "003_catalog_changes", "004_decisions")
         assert (first.apps, first.keys) == (("crm",), ("default",))
         second = await ledger.setup(connection, "bigint", ["crm", 'O"dd app'], ["default", "research"])
         assert (second.migrations, second.apps, second.keys) == ((), ('O"dd app',), ("research",))
@@ -104,7 +104,7 @@ async def test_two_setups_at_once(server: PgServer) -> None:
     connections = await asyncio.gather(*(asyncpg.connect(dsn) for _ in range(4)))
     try:
         reports = await asyncio.gather(*(ledger.setup(c, "bigint", ["crm"]) for c in connections))
-        assert sorted(len(report.migrations) for report in reports) == [0, 0, 0, 3]
+        assert sorted(len(report.migrations) for report in reports) == [0, 0, 0, len(ledger.migrations())]
     finally:
         await asyncio.gather(*(c.close() for c in connections))
 
@@ -239,6 +239,82 @@ async def test_show(connection: asyncpg.Connection) -> None:
     assert await service.show(connection, "70000") == []
 
 
+async def test_a_decision_about_several_attributes(connection: asyncpg.Connection) -> None:
+    events = await service.decide(connection, WORDS, "9", "mailco", ["email", "phone"], "granted", scope="group:basic")
+    assert [(e.attribute, e.scope) for e in events] == [("email", "group:basic"), ("phone", "group:basic")]
+    with pytest.raises(ConsentryError, match='no attribute "zzz"'):
+        await service.decide(connection, WORDS, "9", "mailco", ["email", "zzz"], "withdrawn")
+    with pytest.raises(ConsentryError, match="nothing to decide"):
+        await service.decide(connection, WORDS, "9", "mailco", [], "withdrawn")
+    assert await state(connection, 9) == (["email", "phone"], [], {})
+    assert await service.history(connection, "9") == events[::-1]
+    assert await service.history(connection, "9", before=events[1].id, limit=1) == events[:1]
+    assert await service.event(connection, "9", events[0].id) == events[0]
+    assert await service.event(connection, "10", events[0].id) is None
+    assert await verify_chain(connection, 9) == 2
+
+
+async def test_a_decision_on_what_is_no_longer_so_is_refused(connection: asyncpg.Connection) -> None:
+    (first,) = await service.decide(connection, WORDS, "11", "mailco", ["email"], "granted", expected={"email": 0})
+    (second,) = await service.decide(
+        connection, WORDS, "11", "mailco", ["email"], "withdrawn", expected={"email": first.id}
+    )
+    for stale in (0, first.id):
+        with pytest.raises(service.StaleError) as caught:
+            await service.decide(connection, WORDS, "11", "mailco", ["email"], "granted", expected={"email": stale})
+        assert [s.event for s in caught.value.standings] == [second.id]
+    assert await state(connection, 11) == ([], ["email"], {})
+
+
+async def test_of_two_who_looked_at_the_same_one_decides(dsn: str) -> None:
+    connections = await asyncio.gather(*(asyncpg.connect(dsn) for _ in range(8)))
+    try:
+        made = await asyncio.gather(
+            *(
+                service.decide(c, WORDS, "12", "mailco", ["email"], "granted", expected={"email": 0})
+                for c in connections
+            ),
+            return_exceptions=True,
+        )
+        assert sorted(type(one).__name__ for one in made) == ["StaleError"] * 7 + ["list"]
+        assert await verify_chain(connections[0], 12) == 1
+    finally:
+        await asyncio.gather(*(c.close() for c in connections))
+
+
+async def test_a_request_that_is_sent_again_is_one_decision(dsn: str) -> None:
+    connections = await asyncio.gather(*(asyncpg.connect(dsn) for _ in range(4)))
+
+    async def send(connection: asyncpg.Connection, subject: str = "13") -> list[service.Event]:
+        return await service.decide(connection, WORDS, subject, "mailco", ["email", "phone"], "granted", request="r-1")
+
+    try:
+        first, *others = await asyncio.gather(*map(send, connections))
+        assert all(events == first for events in others)
+        await service.withdraw(connections[0], WORDS, "13", "mailco", "email")
+        assert await send(connections[1]) == first  # and it is not granted again
+        assert await state(connections[0], 13) == (["phone"], ["email"], {})
+        with pytest.raises(service.RequestReusedError):
+            await service.decide(connections[0], WORDS, "13", "mailco", ["email"], "granted", request="r-1")
+        assert (await send(connections[0], "14"))[0].subject == "14"
+        assert await verify_chain(connections[0], 13) == 3
+    finally:
+        await asyncio.gather(*(c.close() for c in connections))
+
+
+async def test_other_systems_hear_of_a_decision_at_its_commit(dsn: str) -> None:
+    listener, writer = await asyncpg.connect(dsn), await asyncpg.connect(dsn)
+    heard: asyncio.Queue[str] = asyncio.Queue()
+    try:
+        await listener.add_listener("consentry_consent", lambda *given: heard.put_nowait(given[3]))
+        event = await service.grant(writer, WORDS, "15", "mailco", "email")
+        async with asyncio.timeout(10):
+            assert json.loads(await heard.get()) == {"event": event.id}
+    finally:
+        await listener.close()
+        await writer.close()
+
+
 @pytest.mark.parametrize(
     ("subject", "app", "attribute", "said"),
     [
@@ -292,6 +368,8 @@ async def verify_chain(connection: asyncpg.Connection, subject: int) -> int:
     ):
         fields = [str(e["id"]), str(e["subject"]), e["app"], e["attribute"], e["decision"], iso(e["at"])]
         fields += [iso(e["expires_at"]), e["actor"], e["source"], e["policy_version"], e["text_version"], e["proof"]]
+        if e["scope"] is not None or e["request"] is not None:
+            fields += [e["scope"], e["request"]]
         hashed = hashlib.sha256(before + json.dumps(fields, ensure_ascii=False).encode()).digest()
         assert (e["prev_hash"], e["hash"]) == (before, hashed)
         before, count = hashed, count + 1
