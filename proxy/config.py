@@ -23,7 +23,6 @@ _SIZES = {"b": 1, "kb": 1024, "mb": 1024**2, "gb": 1024**3}
 _TIMES = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _VARIABLE = re.compile(r"\$\{(?P<name>\w+)(?::-(?P<default>[^}]*))?\}")
 _LATER = {
-    "web": "the web side",
     "auth.users": "auth mode terminate",
     "auth.upstream_user": "auth mode terminate",
     "auth.upstream_password": "auth mode terminate",
@@ -32,14 +31,19 @@ _LATER = {
     "audit.key": "signing of the audit log",
 }
 
-_LATER_WORDS = {"terminate": "auth mode terminate", "verify-client": "tls mode verify-client"}
+_LATER_WORDS = {
+    "terminate": "auth mode terminate",
+    "verify-client": "tls mode verify-client",
+    "oidc": "login by OpenID Connect",
+}
 
 
 def _size(value: Any) -> int:
     return int(_with_unit(value, _SIZES, "a size such as 16MB"))
 
 
-def _seconds(value: Any) -> float:
+def seconds(value: Any) -> float:
+    """A time with a unit, such as 5s, in seconds. Raises ValueError."""
     return _with_unit(value, _TIMES, "a time such as 5s")
 
 
@@ -87,7 +91,7 @@ def _word(value: Any) -> Any:
 
 
 _SIZE = BeforeValidator(_size, json_schema_input_type=int | str)
-Seconds = Annotated[float, BeforeValidator(_seconds, json_schema_input_type=float | str)]
+Seconds = Annotated[float, BeforeValidator(seconds, json_schema_input_type=float | str)]
 
 
 class _Section(BaseModel):
@@ -145,6 +149,27 @@ class LimitSettings(_Section):
     connect_timeout: Seconds = 5.0
 
 
+class LoginSettings(_Section):
+    """How customers log in."""
+
+    mode: Literal["token"] = Field(default="token", description="Signed links that the organisation's own site makes.")
+    secret_file: Path | None = Field(
+        default=None,
+        description="The key of signed links and sessions; made where it is missing. Without it no customer logs in.",
+    )
+
+
+class WebSettings(_Section):
+    """Customer pages and the consent API."""
+
+    listen: Annotated[str, AfterValidator(_address)] = "127.0.0.1:8480"
+    database: str | None = Field(
+        default=None, description="The database that it is about; needed where there are several."
+    )
+    base_url: str = Field(default="", description="The address that customers see, where a proxy stands before it.")
+    login: LoginSettings = LoginSettings()
+
+
 class Settings(_Section):
     """The whole file."""
 
@@ -165,6 +190,7 @@ class Settings(_Section):
     audit: AuditSettings = AuditSettings()
     control: ControlSettings = ControlSettings()
     limits: LimitSettings = LimitSettings()
+    web: WebSettings | None = Field(default=None, description="Without this section there is no web side.")
 
 
 class SettingsError(ProblemsError):
@@ -345,7 +371,10 @@ def _known(loc: tuple[Any, ...]) -> list[str]:
         "control": ControlSettings,
         "limits": LimitSettings,
         "databases": DatabaseSettings,
+        "web": WebSettings,
     }
+    if loc[:2] == ("web", "login") and len(loc) > 2:
+        return list(LoginSettings.model_fields)
     model = sections.get(str(loc[0]), Settings) if len(loc) > 1 else Settings
     return list(model.model_fields)
 

@@ -13,6 +13,7 @@ from proxy.cli.demo import demo
 from proxy.cli.explain import explain
 from proxy.cli.schema import schema
 from proxy.cli.serve import serve
+from proxy.cli.web import link, token, web
 from proxy.errors import ConsentryError
 
 app = typer.Typer(
@@ -25,10 +26,13 @@ app = typer.Typer(
 )
 app.command()(demo)
 app.command()(serve)
+app.command()(web)
 app.command()(check)
 app.command()(explain)
 app.command()(schema)
+app.command()(link)
 app.add_typer(consent, name="consent")
+app.add_typer(token, name="token")
 
 
 def _version(wanted: bool) -> None:

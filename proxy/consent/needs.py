@@ -70,6 +70,9 @@ def grants(rules: CompiledRules) -> tuple[tuple[str, tuple[str, ...]], ...]:
                 f"GRANT USAGE ON SCHEMA consentry TO {control}",
                 f"GRANT SELECT ON consentry.migrations, consentry.events, consentry.state TO {control}",
                 f"GRANT INSERT ({_EVENT_COLUMNS}) ON consentry.events TO {control}",
+                f"GRANT SELECT ON consentry.tokens TO {control}",
+                f"GRANT INSERT (name, scopes, sha256, expires_at) ON consentry.tokens TO {control}",
+                f"GRANT UPDATE (revoked_at) ON consentry.tokens TO {control}",
             ),
         )
     ]

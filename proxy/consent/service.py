@@ -135,14 +135,14 @@ async def decide(
     scope: str | None = None,
     expires_at: datetime | None = None,
     origin: Origin | None = None,
-    expected: Mapping[str, int] | None = None,
+    expected: int | None = None,
     request: str | None = None,
 ) -> list[Event]:
     """Records one decision about `attributes` (an event each) for one subject and app, all or none.
 
     `subject` is the key's text form. In force for every app's statement that begins after the commit; a grant until
     `expires_at` (with a time zone) where given. `scope`: what the customer was asked, where it was a group
-    (`group:NAME`) or the whole app (`all`). `expected`: for each attribute the id of the event that decided it when the
+    (`group:NAME`) or the whole app (`all`). `expected`: the id of the newest event about these attributes when the
     customer looked, 0 for none. `request`: an idempotency key: sent again with the same decision it gives the first
     time's events.
     Raises StaleError, RequestReusedError; ConsentryError: no ledger, an unknown app or attribute, a subject that is not
@@ -174,8 +174,7 @@ async def decide(
                 raise RequestReusedError("the idempotency key was used before, for another decision")
         if expected is not None:
             now = [s for s in await show(connection, subject) if s.app == app and s.attribute in attributes]
-            last = dict.fromkeys(attributes, 0) | {s.attribute: s.event for s in now}
-            if any(last[attribute] != event for attribute, event in expected.items()):
+            if max((s.event for s in now), default=0) != expected:
                 raise StaleError(now)
         by = origin or Origin()
         evidence = None if by.evidence is None else json.dumps(by.evidence)
@@ -261,6 +260,8 @@ async def _run(
         raise ConsentryError(f'"{subject}" is not a subject key of type {kind}') from error
     except asyncpg.CharacterNotInRepertoireError as error:
         raise ConsentryError("a subject key holds a zero byte") from error
+    except asyncpg.UntranslatableCharacterError as error:
+        raise ConsentryError("the evidence holds a character that PostgreSQL's jsonb cannot keep") from error
     except asyncpg.CheckViolationError as error:
         if error.constraint_name is None:  # no partition of state takes the app
             raise ConsentryError('the ledger does not know the app yet; run "consentry consent setup"') from error

@@ -88,7 +88,7 @@ async def test_setup_adds_what_the_rules_gained(server: PgServer) -> None:
     connection = await asyncpg.connect(server.create_database("ledger_grows"))
     try:
         first = await ledger.setup(connection, "bigint", ["crm"])
-        assert first.migrations == ("001_ledger", "002_masks", "003_catalog_changes", "004_decisions")
+        assert first.migrations == ("001_ledger", "002_masks", "003_catalog_changes", "004_decisions", "005_tokens")
         assert (first.apps, first.keys) == (("crm",), ("default",))
         second = await ledger.setup(connection, "bigint", ["crm", 'O"dd app'], ["default", "research"])
         assert (second.migrations, second.apps, second.keys) == ((), ('O"dd app',), ("research",))
@@ -255,13 +255,11 @@ async def test_a_decision_about_several_attributes(connection: asyncpg.Connectio
 
 
 async def test_a_decision_on_what_is_no_longer_so_is_refused(connection: asyncpg.Connection) -> None:
-    (first,) = await service.decide(connection, WORDS, "11", "mailco", ["email"], "granted", expected={"email": 0})
-    (second,) = await service.decide(
-        connection, WORDS, "11", "mailco", ["email"], "withdrawn", expected={"email": first.id}
-    )
+    (first,) = await service.decide(connection, WORDS, "11", "mailco", ["email"], "granted", expected=0)
+    (second,) = await service.decide(connection, WORDS, "11", "mailco", ["email"], "withdrawn", expected=first.id)
     for stale in (0, first.id):
         with pytest.raises(service.StaleError) as caught:
-            await service.decide(connection, WORDS, "11", "mailco", ["email"], "granted", expected={"email": stale})
+            await service.decide(connection, WORDS, "11", "mailco", ["email"], "granted", expected=stale)
         assert [s.event for s in caught.value.standings] == [second.id]
     assert await state(connection, 11) == ([], ["email"], {})
 
@@ -270,10 +268,7 @@ async def test_of_two_who_looked_at_the_same_one_decides(dsn: str) -> None:
     connections = await asyncio.gather(*(asyncpg.connect(dsn) for _ in range(8)))
     try:
         made = await asyncio.gather(
-            *(
-                service.decide(c, WORDS, "12", "mailco", ["email"], "granted", expected={"email": 0})
-                for c in connections
-            ),
+            *(service.decide(c, WORDS, "12", "mailco", ["email"], "granted", expected=0) for c in connections),
             return_exceptions=True,
         )
         assert sorted(type(one).__name__ for one in made) == ["StaleError"] * 7 + ["list"]

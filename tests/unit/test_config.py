@@ -62,6 +62,7 @@ def test_everything_but_databases_has_a_default_that_is_safe_on_one_machine(load
             "idle_timeout": 0.0,
             "connect_timeout": 5.0,
         },
+        "web": None,
     }
 
 
@@ -76,6 +77,7 @@ tls: {mode: require, certificate: server.crt, key: /etc/key.pem}
 audit: {directory: log, required: false, text: full}
 control: {dsn: 'postgresql://own@db:5433/any?sslmode=require', password_file: secret}
 limits: {connections: 5, statement_bytes: 1MB, idle_timeout: 10m, connect_timeout: 500ms}
+web: {listen: '0.0.0.0:80', database: shop, base_url: 'https://me.example.org', login: {mode: token, secret_file: web.key}}
 """
 
 
@@ -358,7 +360,7 @@ workers: 4
 auth: {mode: terminate, users: users.yaml, upstream_user: svc, upstream_password: x}
 tls: {mode: verify-client, client_ca: ca.crt}
 audit: {rotate: {size: 256MB, every: 1d}, key: audit.key}
-web: {listen: '127.0.0.1:8480'}
+web: {login: {mode: oidc}}
 """
     )
     assert problems(text) == [
@@ -371,7 +373,7 @@ web: {listen: '127.0.0.1:8480'}
         (5, "mode: not in this version: tls mode verify-client; write off, prefer or require"),
         (6, "key: not in this version: signing of the audit log"),
         (6, "rotate: not in this version: rotation of the audit log"),
-        (7, "web: not in this version: the web side"),
+        (7, "mode: not in this version: login by OpenID Connect; write token"),
     ]
 
 

@@ -1,0 +1,161 @@
+"""`consentry web`, `link` and `token`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from proxy.cli.options import CONFIG
+
+if TYPE_CHECKING:
+    import asyncpg
+
+    from proxy.web.tokens import Token
+
+token = typer.Typer(help="Tokens of the organisation's services for the HTTP API.", no_args_is_help=True)
+
+_DATABASE = typer.Option(None, "--database", help="Which of the settings' databases; needed where there are several.")
+_SCOPE = typer.Option(..., "--scope", help="read, write or audit; once for each.")
+_JSON = typer.Option(False, "--json", help="Print facts as JSON.")
+
+
+def web(config: Path = CONFIG) -> None:
+    """Runs the web side alone: customer pages and the consent API. `consentry serve` does so by itself.
+
+    Example: consentry web --config consentry.yaml
+    """
+    import logging
+
+    from proxy.web.serving import serve
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    serve(config)
+
+
+def link(
+    subject: str = typer.Argument(help="The customer's key."),
+    valid: str = typer.Option("1h", "--valid", help="For how long, at most 7d: 30m, 1h, 2d."),
+    config: Path = CONFIG,
+) -> None:
+    """Prints a link that opens a customer's pages.
+
+    Example: consentry link 42 --valid 1h
+    """
+    from proxy.config import seconds
+    from proxy.errors import ConsentryError
+    from proxy.web.site import open_site
+
+    site = open_site(config)
+    if site.keys is None:
+        raise ConsentryError("links need a secret to sign with: set web.login.secret_file")
+    try:
+        made = site.keys.make_link_token(subject, seconds(valid))
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--valid") from error
+    base = site.settings.base_url.rstrip("/") or f"http://{site.settings.listen}"
+    typer.echo(f"{base}/me?token={made}")
+
+
+@token.command()
+def add(
+    name: str = typer.Argument(help="Who gets it."),
+    scope: list[str] = _SCOPE,
+    expires: str | None = typer.Option(None, "--expires", help="In how long it ends: 90d, 12h."),
+    config: Path = CONFIG,
+    database: str | None = _DATABASE,
+    as_json: bool = _JSON,
+) -> None:
+    """Makes a token and prints its secret, which cannot be had again.
+
+    Example: consentry token add newsletter --scope read --scope write --expires 365d
+    """
+
+    async def work(connection: asyncpg.Connection) -> None:
+        from datetime import UTC, datetime, timedelta
+
+        from proxy.config import seconds
+        from proxy.web import tokens
+
+        try:
+            ends = None if expires is None else datetime.now(UTC) + timedelta(seconds=seconds(expires))
+        except (ValueError, OverflowError) as error:
+            raise typer.BadParameter(str(error), param_hint="--expires") from error
+        made, secret = await tokens.add(connection, name, scope, ends)
+        if as_json:
+            _print_json({**asdict(made), "secret": secret})
+        else:
+            typer.echo(
+                f"token {made.name} ({', '.join(made.scopes)}); keep its secret, it is not shown again:", err=True
+            )
+            typer.echo(secret)
+
+    _run(work, config, database)
+
+
+@token.command("list")
+def list_(config: Path = CONFIG, database: str | None = _DATABASE, as_json: bool = _JSON) -> None:
+    """Lists the tokens, revoked ones too. Example: consentry token list"""
+
+    async def work(connection: asyncpg.Connection) -> None:
+        from proxy.web import tokens
+
+        found = await tokens.every(connection)
+        if as_json:
+            _print_json([asdict(one) for one in found])
+        else:
+            _print_tokens(found)
+
+    _run(work, config, database)
+
+
+@token.command()
+def revoke(
+    name: str = typer.Argument(help="The token's name."), config: Path = CONFIG, database: str | None = _DATABASE
+) -> None:
+    """Ends a token at once, without a restart. Example: consentry token revoke newsletter"""
+
+    async def work(connection: asyncpg.Connection) -> None:
+        from proxy.web import tokens
+
+        await tokens.revoke(connection, name)
+        typer.echo(f"token {name} is revoked", err=True)
+
+    _run(work, config, database)
+
+
+def _run(work: Callable[[asyncpg.Connection], Awaitable[None]], config: Path, database: str | None) -> None:
+    from proxy.catalog.connect import connected
+    from proxy.cli.opening import choose_database
+    from proxy.config import load_settings
+
+    async def all_of_it() -> None:
+        configuration = load_settings(config)
+        async with connected(configuration.control_dsn(choose_database(configuration, database))) as connection:
+            await work(connection)
+
+    asyncio.run(all_of_it())
+
+
+def _print_tokens(found: list[Token]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table()
+    for heading in ("Name", "Scopes", "Made", "Ends", "Revoked"):
+        table.add_column(heading)
+    for one in found:
+        moments = (f"{m:%Y-%m-%d %H:%M}" if m else "" for m in (one.created_at, one.expires_at, one.revoked_at))
+        table.add_row(one.name, ", ".join(one.scopes), *moments)
+    Console().print(table)
+
+
+def _print_json(facts: Any) -> None:
+    json.dump(facts, sys.stdout, default=lambda value: value.isoformat(), indent=2, ensure_ascii=False)
+    sys.stdout.write("\n")

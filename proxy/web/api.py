@@ -1,0 +1,226 @@
+"""The consent API (consent.md): what each call does. `OPERATIONS` is the whole of it."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import JSONResponse, Response
+
+from proxy.consent import access, service
+from proxy.consent.access import AppAccess, AttributeAccess
+from proxy.consent.service import Event, Origin
+from proxy.errors import ConsentryError
+from proxy.web import shapes
+from proxy.web.operations import Call, Operation
+from proxy.web.problems import Problem
+
+ID_LIMIT: Final = 2**63 - 1
+
+
+class Page(BaseModel):
+    """Which part of a history."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    before: Annotated[int, Field(ge=1, le=ID_LIMIT)] | None = Field(
+        default=None, description="Only records with a smaller id: the `next` of the page before."
+    )
+    limit: Annotated[int, Field(ge=1, le=500)] = 50
+
+
+async def get_access(call: Call) -> Response:
+    """Who has access to the customer's data."""
+    current = call.site.in_force
+    async with call.site.connection() as connection:
+        standings = await service.show(connection, call.subject)
+    apps = access.access(current.compiled, current.rules.attributes, standings)
+    newest = max((s.event for s in standings), default=0)
+    given = shapes.Access(subject=call.subject, apps=[_app(one) for one in apps])
+    return _answer(given, etag=newest)
+
+
+async def get_consent(call: Call) -> Response:
+    """One consent as it stands."""
+    app, attribute = call.path["app"], call.path["attribute"]
+    _known(call, app, attribute)
+    async with call.site.connection() as connection:
+        standings = await service.show(connection, call.subject)
+    current = call.site.in_force
+    one = next(a for a in access.access(current.compiled, current.rules.attributes, standings) if a.app == app)
+    found = one.attribute(attribute)
+    last = found.standing
+    given = shapes.Consent(
+        app=app,
+        attribute=attribute,
+        asked=found.consent,
+        granted=found.granted if found.consent else bool(last and last.granted),
+        decision=last.decision if last else None,
+        since=last.since if last else None,
+        expires_at=last.expires_at if last else None,
+        actor=last.actor if last else None,
+    )
+    return _answer(given, etag=last.event if last else 0)
+
+
+async def put_consent(call: Call) -> Response:
+    """Records a decision: about one attribute, about a group of them, or about all that the app asks consent for."""
+    current, app, what = call.site.in_force, call.path["app"], call.path["attribute"]
+    body: shapes.Decision = call.body
+    if what == access.ALL or what.startswith(access.GROUP):
+        _known(call, app)
+    else:
+        _known(call, app, what)
+    attributes, scope = access.named(current.compiled.apps[app], current.rules.attributes, what)
+    if call.caller.subject is not None:
+        if not current.asked[app].issuperset(attributes):
+            raise Problem(422, f"app {app} does not ask consent for {what}: there is nothing to decide")
+        if body.evidence is not None:
+            raise Problem(422, "evidence is what the organisation's services add, not the customer")
+    origin = Origin(
+        "agent" if call.caller.subject is None else "customer",
+        f"api, {call.caller.name}",
+        current.rules.digest,
+        body.text_version,
+        body.evidence,
+    )
+    try:
+        async with call.site.connection() as connection:
+            events = await service.decide(
+                connection,
+                current.words,
+                call.subject,
+                app,
+                attributes,
+                body.decision,
+                scope=scope,
+                expires_at=body.expires_at,
+                origin=origin,
+                expected=_expected(call),
+                request=_request_key(call),
+            )
+    except service.StaleError as error:
+        newest = max((s.event for s in error.standings), default=0)
+        raise Problem(412, str(error), headers={"ETag": f'"{newest}"'}) from error
+    except service.RequestReusedError as error:
+        raise Problem(409, str(error)) from error
+    return _answer(shapes.Records(records=[_record(one) for one in events]), etag=max(one.id for one in events))
+
+
+async def get_history(call: Call) -> Response:
+    """The customer's consent records."""
+    page: Page = call.query
+    async with call.site.connection() as connection:
+        events = await service.history(connection, call.subject, before=page.before, limit=page.limit + 1)
+    shown = events[: page.limit]
+    return _answer(
+        shapes.History(records=[_record(e) for e in shown], next=shown[-1].id if len(events) > len(shown) else None)
+    )
+
+
+_SUBJECT = "/subjects/{subject}"
+OPERATIONS: Final = (
+    Operation(
+        "GET",
+        f"{_SUBJECT}/access",
+        "getAccess",
+        "Who has access to the customer's data, to what, and why",
+        "read",
+        get_access,
+        shapes.Access,
+        tagged=True,
+    ),
+    Operation(
+        "GET",
+        f"{_SUBJECT}/consents/history",
+        "getHistory",
+        "The customer's consent records, newest first",
+        "read",
+        get_history,
+        shapes.History,
+        query=Page,
+    ),
+    Operation(
+        "GET",
+        f"{_SUBJECT}/consents/{{app}}/{{attribute}}",
+        "getConsent",
+        "One consent as it stands",
+        "read",
+        get_consent,
+        shapes.Consent,
+        tagged=True,
+    ),
+    Operation(
+        "PUT",
+        f"{_SUBJECT}/consents/{{app}}/{{attribute}}",
+        "putConsent",
+        "Records a decision; `attribute` may be group:NAME or all: each attribute that the app asks consent for now",
+        "write",
+        put_consent,
+        shapes.Records,
+        takes=shapes.Decision,
+        conditional=True,
+        tagged=True,
+    ),
+)
+
+
+def _known(call: Call, app: str, attribute: str | None = None) -> None:
+    words = call.site.in_force.words
+    try:
+        words.check(app, attribute if attribute is not None else next(iter(words.attributes)))
+    except ConsentryError as error:
+        raise Problem(404, str(error)) from error
+
+
+def _expected(call: Call) -> int | None:
+    given = call.request.headers.get("if-match")
+    if given is None or given.strip() == "*":
+        return None
+    found = re.fullmatch(r'\s*"(\d{1,19})"\s*', given)
+    if found is None:
+        raise Problem(400, 'If-Match takes one ETag of this consent, such as "17"')
+    return int(found[1])
+
+
+def _request_key(call: Call) -> str | None:
+    given = call.request.headers.get("idempotency-key")
+    if given is not None and not re.fullmatch(r"[\x20-\x7e]{1,100}", given):
+        raise Problem(400, "Idempotency-Key has 1 to 100 printable ASCII characters")
+    return given
+
+
+def _answer(given: BaseModel, etag: int | None = None) -> Response:
+    headers = {"Cache-Control": "no-store"} | ({} if etag is None else {"ETag": f'"{etag}"'})
+    return JSONResponse(given.model_dump(mode="json"), headers=headers)
+
+
+def _record(one: Event) -> shapes.Record:
+    return shapes.Record.model_validate(one)
+
+
+def _app(one: AppAccess) -> shapes.AppAccess:
+    return shapes.AppAccess(
+        app=one.app,
+        label=one.label,
+        purpose=one.purpose,
+        kind=one.kind,  # type: ignore[arg-type]
+        attributes=[_attribute(a) for a in one.attributes],
+    )
+
+
+def _attribute(one: AttributeAccess) -> shapes.AttributeAccess:
+    last = one.standing
+    fields: dict[str, Any] = {
+        name: getattr(one, name)
+        for name in ("attribute", "label", "group", "sees", "why", "basis", "consent", "granted", "last_read")
+    }
+    return shapes.AttributeAccess(
+        **fields,
+        shared=one.sees != "nothing",
+        since=last.since if last else None,
+        expires=last.expires_at if last else None,
+        etag=f'"{last.event if last else 0}"',
+        policy=str(one.policy) if one.policy else None,
+    )

@@ -1,0 +1,146 @@
+"""One operation of the API: from a row of `api.OPERATIONS` come its route, its checks and its description."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import unquote
+
+from pydantic import BaseModel, ValidationError
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from proxy.errors import ConsentryError, UnreachableError
+from proxy.web.callers import Caller, caller_of
+from proxy.web.problems import Problem
+from proxy.web.rates import Rates
+from proxy.web.site import Site
+from proxy.web.tokens import Scope
+
+BODY_BYTES: Final = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request that was let in: who asks, and what for, checked against the operation's shapes."""
+
+    site: Site
+    caller: Caller
+    request: Request
+    path: Mapping[str, str]
+    query: Any
+    body: Any
+
+    @property
+    def subject(self) -> str:
+        return self.path["subject"]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """`path` as starlette writes it. `answers`: the shape of what status 200 gives.
+
+    `conditional`: it heeds If-Match and Idempotency-Key; `tagged`: it gives an ETag.
+    """
+
+    method: str
+    path: str
+    name: str
+    summary: str
+    scope: Scope
+    handle: Callable[[Call], Awaitable[Response]]
+    answers: type[BaseModel]
+    query: type[BaseModel] | None = None
+    takes: type[BaseModel] | None = None
+    conditional: bool = False
+    tagged: bool = False
+
+    @property
+    def problems(self) -> tuple[int, ...]:
+        """The statuses with a problem document that callers must expect."""
+        found = {400, 401, 403, 404, 422, 429, 503}
+        if self.takes is not None:
+            found |= {413, 415}
+        if self.conditional:
+            found |= {409, 412}
+        return tuple(sorted(found))
+
+
+def route(operation: Operation, site: Site, rates: Rates) -> Route:
+    """The operation as a route, all checks before its handler."""
+
+    async def endpoint(request: Request) -> Response:
+        address = request.client.host if request.client else ""
+        rates.refuse_guesser(address)
+        try:
+            caller = await caller_of(request, site)
+        except Problem as problem:
+            if problem.status == 401:
+                rates.note_guess(address)
+            raise
+        except ConsentryError as error:
+            raise of_error(error) from error
+        path = {name: _unquoted(value) for name, value in request.path_params.items()}
+        caller.may(operation.scope, path.get("subject"))
+        rates.take(caller)
+        query = None if operation.query is None else _shaped(operation.query, dict(request.query_params))
+        body = None if operation.takes is None else await _body(request, operation.takes)
+        try:
+            return await operation.handle(Call(site, caller, request, path, query, body))
+        except ConsentryError as error:
+            raise of_error(error) from error
+
+    return Route(operation.path, endpoint, methods=[operation.method], name=operation.name)
+
+
+def of_error(error: ConsentryError) -> Problem:
+    """What a caller is told of an error of ours."""
+    if isinstance(error, UnreachableError):
+        return Problem(503, "the database cannot be reached now; try again", headers={"Retry-After": "5"})
+    return Problem(422, str(error))
+
+
+def _unquoted(value: str) -> str:
+    try:
+        return unquote(value, errors="strict")
+    except UnicodeDecodeError as error:
+        raise Problem(400, "the path is not UTF-8") from error
+
+
+async def _body(request: Request, shape: type[BaseModel]) -> BaseModel:
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        raise Problem(415, "send JSON: Content-Type: application/json")
+    text = b""
+    try:
+        async for chunk in request.stream():
+            text += chunk
+            if len(text) > BODY_BYTES:
+                raise Problem(413, f"the body is larger than {BODY_BYTES} bytes")
+    except ClientDisconnect as error:
+        raise Problem(400, "the body was cut off") from error
+    try:
+        given = json.loads(text.decode(), parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise Problem(400, f"the body is not JSON: {error}") from error
+    return _shaped(shape, given)
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _shaped(shape: type[BaseModel], given: Any) -> BaseModel:
+    try:
+        return shape.model_validate_json(json.dumps(given)) if isinstance(given, dict) else shape.model_validate(given)
+    except (ValidationError, UnicodeEncodeError) as error:
+        raise Problem(422, "the request is not of the right shape", more={"errors": _errors(error)}) from error
+
+
+def _errors(error: Exception) -> list[dict[str, str]]:
+    if not isinstance(error, ValidationError):
+        return [{"at": "", "message": "a text is not Unicode"}]
+    details = error.errors(include_url=False, include_input=False, include_context=False)
+    return [{"at": ".".join(map(str, detail["loc"])), "message": detail["msg"]} for detail in details]

@@ -1,0 +1,125 @@
+"""The API's bodies: what is taken, and what is given. OpenAPI describes them from here."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+
+class _Given(BaseModel):
+    """What the API answers."""
+
+    model_config = ConfigDict(from_attributes=True, frozen=True)
+
+
+class _Taken(BaseModel):
+    """What callers send: nothing unknown."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+Text = Annotated[str, Field(max_length=200, pattern=r"^[^\x00]*$")]
+
+
+class Decision(_Taken):
+    """A customer's decision."""
+
+    decision: Literal["granted", "withdrawn"]
+    expires_at: AwareDatetime | None = Field(default=None, description="When a grant ends, with a time zone.")
+    text_version: Text | None = Field(default=None, description="Of the words that the customer was shown.")
+    evidence: dict[str, Any] | None = Field(default=None, description="What shows that it was the customer's decision.")
+
+
+class Record(_Given):
+    """One consent record of the ledger."""
+
+    id: int
+    subject: str
+    app: str
+    attribute: str
+    decision: Literal["granted", "withdrawn"]
+    at: datetime
+    expires_at: datetime | None
+    actor: Literal["customer", "agent", "import"]
+    source: str | None
+    policy_version: str | None
+    text_version: str | None
+    evidence: Any
+    scope: str | None
+    prev_hash: str
+    hash: str
+
+
+class Records(_Given):
+    """The records that a decision made: one an attribute."""
+
+    records: list[Record]
+
+
+class History(_Given):
+    """Records, newest first. `next`: the `before` of the page that follows; null: there is none."""
+
+    records: list[Record]
+    next: int | None
+
+
+class Consent(_Given):
+    """One consent as it stands."""
+
+    app: str
+    attribute: str
+    asked: Literal["opt_in", "opt_out"] | None = Field(description="How the app asks; null: it does not ask.")
+    granted: bool
+    decision: Literal["granted", "withdrawn"] | None = Field(description="The last one; null: none was made.")
+    since: datetime | None
+    expires_at: datetime | None
+    actor: Literal["customer", "agent", "import"] | None
+
+
+class AttributeAccess(_Given):
+    """What an app sees of one attribute."""
+
+    attribute: str
+    label: str
+    group: str
+    shared: bool = Field(description="Whether the app gets anything of it now.")
+    sees: Literal["nothing", "masked", "value"]
+    why: Literal["consent", "basis", "never", "unrestricted"]
+    basis: str | None
+    consent: Literal["opt_in", "opt_out"] | None = Field(description="How the app asks; null: there is no switch.")
+    granted: bool
+    since: datetime | None
+    expires: datetime | None
+    etag: str = Field(description="For If-Match of a decision about it.")
+    policy: str | None
+    last_read: datetime | None
+
+
+class AppAccess(_Given):
+    """What one app sees."""
+
+    app: str
+    label: str
+    purpose: str
+    kind: Literal["internal", "partner"]
+    attributes: list[AttributeAccess]
+
+
+class Access(_Given):
+    """Who has access to a customer's data."""
+
+    subject: str
+    apps: list[AppAccess]
+
+
+class ProblemDocument(_Given):
+    """RFC 9457."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+    title: str
+    status: int
+    detail: str

@@ -1,0 +1,141 @@
+"""What the web side works with: one database, its rules as they are now, connections, keys."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import asyncpg
+
+from proxy.catalog.connect import connected
+from proxy.catalog.introspect import fingerprint, take_snapshot
+from proxy.config import Configuration, WebSettings, load_settings
+from proxy.consent.access import asked
+from proxy.consent.service import Vocabulary
+from proxy.errors import ConsentryError, UnreachableError
+from proxy.policy.compile import compile_rules
+from proxy.policy.load import load_rules
+from proxy.policy.rules import Rules
+from proxy.policy.table import CompiledRules
+from proxy.web.links import Keys, read_secret
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS: Final = 2.0  # between two looks at the rules' files and the catalog
+CONNECTIONS: Final = 10
+ANSWER_SECONDS: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """The rules as they were last read, and what they come to on the catalog."""
+
+    rules: Rules
+    compiled: CompiledRules
+    catalog: str  # its fingerprint
+
+    @property
+    def words(self) -> Vocabulary:
+        """The apps that can ask consent, and all attributes."""
+        return Vocabulary(
+            [name for name, app in self.rules.apps.items() if not app.trusted], list(self.rules.attributes)
+        )
+
+    @property
+    def asked(self) -> dict[str, frozenset[str]]:
+        """For each app the attributes that it asks consent for."""
+        return {name: frozenset(asked(app)) for name, app in self.compiled.apps.items()}
+
+
+class Site:
+    """`start` before use, `stop` after. Rules that changed and are right are taken by themselves."""
+
+    in_force: InForce  # set by `start`
+
+    def __init__(self, configuration: Configuration, settings: WebSettings, database: str) -> None:
+        self.settings = settings
+        self.database = database
+        secret = settings.login.secret_file
+        self.keys = None if secret is None else Keys(read_secret(configuration.path(secret)))
+        self._configuration = configuration
+        self._dsn = configuration.control_dsn(database)
+        self._pool: asyncpg.Pool | None = None
+        self._looking: asyncio.Task[None] | None = None
+        self._wrong: str | None = None
+
+    async def start(self) -> None:
+        """Raises ConsentryError: rules that are wrong, a database that is not there."""
+        await self.take()
+        self._pool = await asyncpg.create_pool(
+            self._dsn, min_size=0, max_size=CONNECTIONS, command_timeout=ANSWER_SECONDS, statement_cache_size=0
+        )
+        self._looking = asyncio.create_task(self._look())
+
+    async def stop(self) -> None:
+        if self._looking is not None:
+            self._looking.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._looking
+        if self._pool is not None:
+            await self._pool.close()
+
+    async def take(self) -> None:
+        """Takes rules and catalog anew. Raises ConsentryError; what was in force stays."""
+        rules = load_rules(self._configuration.rules_files(self.database))
+        async with connected(self._dsn) as connection:
+            catalog = await fingerprint(connection)
+            snapshot = await take_snapshot(connection)
+        self.in_force = InForce(rules, compile_rules(rules, snapshot), catalog)
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[asyncpg.Connection]:
+        """A connection to the database. Raises UnreachableError."""
+        assert self._pool is not None
+        try:
+            acquired: Any = await self._pool.acquire(timeout=ANSWER_SECONDS)
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise UnreachableError(f"the database cannot be reached: {error}") from error
+        try:
+            yield acquired
+        except (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError) as error:
+            raise UnreachableError(f"the database did not answer: {error}") from error
+        finally:
+            with suppress(OSError, asyncpg.InterfaceError, asyncpg.PostgresError, TimeoutError):
+                await self._pool.release(acquired, timeout=ANSWER_SECONDS)
+
+    async def _look(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            try:
+                await self._take_what_changed()
+                self._wrong = None
+            except ConsentryError as error:
+                if str(error) != self._wrong:
+                    log.warning("the rules in force stay: %s", error)
+                self._wrong = str(error)
+
+    async def _take_what_changed(self) -> None:
+        digest = load_rules(self._configuration.rules_files(self.database)).digest
+        async with self.connection() as connection:
+            catalog = await fingerprint(connection)
+        if (digest, catalog) != (self.in_force.rules.digest, self.in_force.catalog):
+            await self.take()
+            log.info("rules %.12s in force on the web side", digest)
+
+
+def open_site(file: Path) -> Site:
+    """The web side of a settings file, not started. Raises SettingsError; ConsentryError where it has none."""
+    configuration = load_settings(file)
+    settings = configuration.settings.web
+    if settings is None:
+        raise ConsentryError(f"{file} has no section `web`: there is no web side to run")
+    known = list(configuration.settings.databases)
+    database = settings.database or known[0]
+    if database not in known or (settings.database is None and len(known) > 1):
+        raise ConsentryError(f"{file}: web.database says which database it is about: {', '.join(known)}")
+    return Site(configuration, settings, database)
