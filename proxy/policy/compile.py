@@ -17,9 +17,11 @@ from proxy.policy.names import join_dotted, split_column, split_relation
 from proxy.policy.paths import governed_document, whole_treatment
 from proxy.policy.references import attribute_of, governed_tables, mask_of, open_tables
 from proxy.policy.rules import Path, Rules, RulesError
+from proxy.policy.store import compile_store
 from proxy.policy.table import (
     AppPolicy,
     CompiledRules,
+    ConsentStore,
     GovernedColumn,
     GovernedTable,
     Mask,
@@ -64,6 +66,7 @@ class _Work:
     targets: dict[Key, _Target] = field(default_factory=dict)
     opened: set[Key] = field(default_factory=set)
     subjects: dict[Key, Subject] = field(default_factory=dict)
+    keys: dict[str, Column] = field(default_factory=dict)  # the columns that name customers, by schema.table.column
     problems: list[Problem] = field(default_factory=list)
 
     def say(self, path: Path, message: str, *, key: bool = False) -> None:
@@ -82,8 +85,9 @@ def compile_rules(rules: Rules, snapshot: Snapshot) -> CompiledRules:
     _check_policies(work)
     _check_unlisted(work)
     decisions = Decisions(rules)
-    apps = {name: _app(work, decisions, name, app) for name, app in rules.apps.items()}
     warnings = [*lint_rules(rules, decisions), *lint_catalog(rules, snapshot, frozenset(work.targets), work.opened)]
+    store = compile_store(rules, snapshot, work.keys, work.problems, warnings)
+    apps = {name: _app(work, decisions, name, app, store) for name, app in rules.apps.items()}
     if work.problems:
         raise RulesError(work.problems)
     return CompiledRules(
@@ -92,6 +96,7 @@ def compile_rules(rules: Rules, snapshot: Snapshot) -> CompiledRules:
         logins={login: name for name, app in rules.apps.items() for login in app.logins},
         warnings=tuple(str(problem) for problem in sorted(set(warnings))),
         show_hints=rules.hints,
+        store=store,
     )
 
 
@@ -205,6 +210,8 @@ def _find_subjects(work: _Work) -> None:
         end = (subject.steps[-1].schema, subject.steps[-1].table) if subject.steps else key
         column = work.snapshot.relations[end].column(subject.column)
         assert column is not None
+        if end in governed_tables(work.rules):
+            work.keys[join_dotted(*end, column.name)] = column
         family = SUBJECT_FAMILIES.get(column.base_type)
         path: Path = (*target.path, "subject")
         label = f"{join_dotted(*end)}.{column.name} ({column.type_name})"
@@ -295,7 +302,7 @@ def _check_functions(work: _Work, path: Path, text: str) -> None:
             work.say(path, f"function {schema}.{name} is not in the database{elsewhere}")
 
 
-def _app(work: _Work, decisions: Decisions, name: str, app: App) -> AppPolicy:
+def _app(work: _Work, decisions: Decisions, name: str, app: App, store: ConsentStore | None) -> AppPolicy:
     rules = work.rules
     tables: dict[Key, GovernedTable] = {}
     if not app.trusted:
@@ -311,6 +318,8 @@ def _app(work: _Work, decisions: Decisions, name: str, app: App) -> AppPolicy:
         monitor=app.mode == "monitor",
         explain=app.explain == "allow",
         functions=frozenset(split_relation(text) for text in (app.functions.allow if app.functions else ())),
+        consent_id=app.consent_id or name,
+        store=store,
         tables=tables,
         open_tables=frozenset(work.opened),
         unlisted_tables=rules.defaults.unlisted_tables,

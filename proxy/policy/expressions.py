@@ -7,15 +7,16 @@ pg_catalog and written so, because an app can put things of the same name, a tem
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from postgast import PgQueryError, deparse, parse, scan
-from postgast.pg_query_pb2 import A_Expr_Kind, Token
+from postgast.pg_query_pb2 import A_Expr_Kind, SQLValueFunctionOp, Token
 
 VALUE = "{value}"
 _STANDS_FOR_VALUE = "consentry_value"
 _PREFIX = "SELECT 1 WHERE "
+WRITTEN = ("expires_at", "now", "actor")  # what a value that is written into a consent table may use: `:now`
 _CATALOG = "pg_catalog"
 _SWAPPED_OPERATORS = frozenset(A_Expr_Kind.Value(name) for name in ("AEXPR_OP", "AEXPR_OP_ANY", "AEXPR_OP_ALL"))
 _PLACES = frozenset({"location", "stmt_location", "stmt_len", "list_start", "list_end"})
@@ -68,6 +69,50 @@ def mask_expression(sql: str) -> str:
     return re.sub(rf"\b{_STANDS_FOR_VALUE}\b", VALUE, _render(tree))
 
 
+def store_expression(sql: str) -> str:
+    """SQL over the columns of a mapped consent table, made safe. Raises ExpressionError.
+
+    now() and CURRENT_TIMESTAMP mean the beginning of the transaction, which may be long ago: they become
+    statement_timestamp(), so that an expiry takes effect in the next statement.
+    """
+    tree = _one_expression(sql)
+    _qualify(tree, sub_queries=False)
+    for node in list(_walk(tree)):
+        kind = node.DESCRIPTOR.name
+        if kind == "FuncCall" and [part.string.sval for part in node.funcname][-1] in ("now", "transaction_timestamp"):
+            node.funcname[-1].string.sval = "statement_timestamp"
+        elif kind == "Node" and node.HasField("sqlvalue_function"):
+            _of_the_statement(node)
+    return _render(tree)
+
+
+def written_expression(sql: str) -> str:
+    """SQL of a value for a mapped consent table, made safe; `:now` and others stay in it. Raises ExpressionError."""
+    tree = _one_expression(replaced(sql, {name: _quote(f"consentry: {name}") for name in WRITTEN}))
+    _qualify(tree, sub_queries=False)
+    named = _columns(tree)
+    if named:
+        raise ExpressionError(f"a value has no columns: {'.'.join(named[0])} (text goes in single quotes)")
+    text = _render(tree)
+    for name in WRITTEN:
+        text = text.replace(_quote(f"consentry: {name}"), f":{name}")
+    return text
+
+
+def named_columns(sql: str) -> list[tuple[str, ...]]:
+    """The columns that an expression made by this module names, as it spells them: `status`, `consents.status`."""
+    return _columns(parse(_PREFIX + sql))
+
+
+def _columns(tree: Any) -> list[tuple[str, ...]]:
+    """The columns that a tree names; a whole row ends in `*`."""
+    return [
+        tuple(field.string.sval if field.HasField("string") else "*" for field in node.fields)
+        for node in _walk(tree)
+        if node.DESCRIPTOR.name == "ColumnRef"
+    ]
+
+
 def called_functions(sql: str) -> frozenset[tuple[str, str]]:
     """(schema, name) of each function that an expression made safe by this module calls."""
     called = set()
@@ -91,14 +136,19 @@ def named_relations(sql: str) -> frozenset[tuple[str, str]]:
 
 def substitute(where: str, app: str, login: str) -> str:
     """The text with `:app` and `:login` replaced, strings and quoted names left alone. Raises ExpressionError."""
-    raw = where.encode()
+    return replaced(where, {"app": app, "login": login})
+
+
+def replaced(sql: str, values: Mapping[str, str]) -> str:
+    """The text with each `:name` of `values` replaced, strings and quoted names left alone. Raises ExpressionError."""
+    raw = sql.encode()
     out: list[bytes] = []
     at = previous_end = -1
     done = 0
-    for token in _tokens(where):
+    for token in _tokens(sql):
         word = raw[token.start : token.end]
-        if token.start == previous_end and word in (b"app", b"login"):
-            out += [raw[done:at], (app if word == b"app" else login).encode()]
+        if token.start == previous_end and word.decode() in values:
+            out += [raw[done:at], values[word.decode()].encode()]
             done = token.end
         at, previous_end = token.start, token.end if word == b":" else -1
     out.append(raw[done:])
@@ -151,7 +201,7 @@ def _qualify_node(node: Any, local: set[str], sub_queries: bool) -> None:
     if kind in ("InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt", "LockingClause", "IntoClause"):
         raise ExpressionError("a sub-query here only reads")
     if kind == "SelectStmt" and not sub_queries:
-        raise ExpressionError("a mask has no sub-queries")
+        raise ExpressionError("a sub-query cannot stand here")
     if kind == "RangeVar" and not node.schemaname and node.relname not in local:
         raise ExpressionError(
             f"{node.relname}: write schema.name; an app could put a temp table of the same name before it"
@@ -167,6 +217,21 @@ def _qualify_node(node: Any, local: set[str], sub_queries: bool) -> None:
         _prefix(node.name)
     elif kind == "SubLink" and len(node.oper_name) == 1:
         _prefix(node.oper_name)
+
+
+def _of_the_statement(node: Any) -> None:
+    """Puts the statement's own time in the place of CURRENT_TIMESTAMP and kin, which are the transaction's."""
+    types = {
+        "SVFOP_CURRENT_TIMESTAMP": "",
+        "SVFOP_CURRENT_DATE": "::pg_catalog.date",
+        "SVFOP_CURRENT_TIME": "::pg_catalog.timetz",
+        "SVFOP_LOCALTIMESTAMP": "::pg_catalog.timestamp",
+        "SVFOP_LOCALTIME": "::pg_catalog.time",
+    }
+    kind = SQLValueFunctionOp.Name(node.sqlvalue_function.op)
+    if kind in types:
+        made = parse(f"{_PREFIX}(pg_catalog.statement_timestamp()){types[kind]}")
+        node.CopyFrom(made.stmts[0].stmt.select_stmt.where_clause)
 
 
 def _prefix(names: Any) -> None:

@@ -20,9 +20,7 @@ NOT_ENFORCED: Mapping[str, str] = {
     "profile": "the unified profile is not built yet",
     "sources": "other sources are not read yet",
     "retention": "nothing is deleted by age yet",
-    "consent_id": "it belongs to consent in tables of your own, which is not built yet",
     "conflicts": "sources are not merged yet",
-    "table": "only `store: builtin` is built yet",
 }
 
 
@@ -203,8 +201,6 @@ def _choice(kind: str, key: str, given: Any, detail: Any, context: Mapping[str, 
         return f"`kind` is missing in {key}"
     expected = str(context.get("expected_tags") or context.get("expected") or "").replace("'", "")
     options = [o for part in expected.split(" or ") for o in part.split(", ") if o]
-    if key == "store":
-        return f"store: not enforced by this version: {NOT_ENFORCED['table']}"
     word = str(given.get("kind", "")) if isinstance(given, dict) else (place.raw or str(given))
     if kind == "union_tag_invalid":
         key = "kind"
@@ -214,6 +210,9 @@ def _choice(kind: str, key: str, given: Any, detail: Any, context: Mapping[str, 
         )
     if options == ["open"]:
         return f"{key}: write `open`, or a mapping with `columns`, not {word}{nearest(word, options)}"
+    if options == ["builtin"]:
+        mapping = "a mapping with table, subject, app and granted"
+        return f"{key}: write `builtin`, or {mapping}, not {word}{nearest(word, options)}"
     if options == ["all"]:
         return f"{key}: write `all`, or a list such as [{word}]"
     return f'{key}: "{word}" is not one of {", ".join(options)}{nearest(word, options)}'

@@ -141,6 +141,7 @@ class App(Strict):
     mode: Literal["enforce", "monitor"] = "enforce"
     explain: Literal["allow", "deny"] = "deny"
     functions: Functions | None = None
+    consent_id: Annotated[str, Field(min_length=1)] | None = None
 
 
 class NullMask(Strict):
@@ -312,10 +313,37 @@ class Policy(Strict):
     rows: Rows | None = None
 
 
+class StoreWrite(Strict):
+    """How a decision is written: column -> SQL, which may use :expires_at, :now and :actor."""
+
+    granted: Annotated[dict[str, str], Field(min_length=1)]
+    withdrawn: Annotated[dict[str, str], Field(min_length=1)]
+
+
+class Store(Strict):
+    """Consent in a table that exists already: which columns say whose it is, and SQL that is true where it is given."""
+
+    table: RelationName
+    subject: str
+    app: str
+    granted: Annotated[str, Field(min_length=1)]
+    attribute: str | None = None
+    attributes: Annotated[dict[str, str], Field(min_length=1)] | None = None
+    since: Annotated[str, Field(min_length=1)] | None = None
+    expires: Annotated[str, Field(min_length=1)] | None = None
+    write: StoreWrite | None = None
+
+
+StoreRule = Annotated[
+    Annotated[Literal["builtin"], Tag("word")] | Annotated[Store, Tag("mapping")],
+    Discriminator(lambda v: "mapping" if isinstance(v, dict) else "word"),
+]
+
+
 class Consent(Strict):
     """Where consent records are kept."""
 
-    store: Literal["builtin"] = "builtin"
+    store: StoreRule = "builtin"
 
 
 class Defaults(Strict):

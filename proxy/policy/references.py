@@ -9,6 +9,7 @@ from proxy.policy.model import ColumnEntry, ExpressionMask, Policy, SubjectRefer
 from proxy.policy.names import join_dotted, split_column, split_relation
 from proxy.policy.paths import Steps, keys_of, split_path
 from proxy.policy.rules import Path, Rules
+from proxy.policy.store import check_store
 from proxy.policy.table import Mask
 from proxy.yaml_lines import Problem, nearest
 
@@ -26,6 +27,7 @@ def check_references(rules: Rules) -> list[Problem]:
     problems += _tables(rules)
     problems += _logins(rules)
     problems += _masks(rules)
+    problems += check_store(rules)
     names: dict[str, int] = {}
     for number, policy in enumerate(rules.policies):
         problems += _policy(rules, number, policy)

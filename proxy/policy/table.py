@@ -225,6 +225,41 @@ class GovernedTable:
 
 
 @dataclass(frozen=True, slots=True)
+class StoreWrite:
+    """How decisions are written into a mapped table: columns and SQL, which may hold :expires_at, :now and :actor."""
+
+    granted: tuple[tuple[str, str], ...]
+    withdrawn: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentStore:
+    """Consent in a table of the database's own. Its SQL is made safe, and names no columns but the table's own.
+
+    A consent is in force where `granted` is true in a row of the subject, app and attribute; a table may have many such
+    rows. `attribute` None: a row holds for all attributes.
+    """
+
+    schema: str
+    table: str
+    subject: str
+    app: str
+    attribute: str | None
+    granted: str
+    since: str | None = None
+    expires: str | None = None
+    attributes: tuple[tuple[str, str], ...] = ()  # attribute -> what the table calls it, where that is another name
+    write: StoreWrite | None = None
+    columns: tuple[str, ...] = ()  # those that the forms read: keys, and what `granted` names
+    shown: tuple[str, ...] = ()  # those that only `since` and `expires` name
+    place: tuple[str, int] = ("", 0)  # file and line of the mapping
+
+    def called(self, attribute: str) -> str:
+        """What the table calls the attribute."""
+        return dict(self.attributes).get(attribute, attribute)
+
+
+@dataclass(frozen=True, slots=True)
 class AppPolicy:
     name: str
     label: str
@@ -235,7 +270,8 @@ class AppPolicy:
     monitor: bool = False
     explain: bool = False  # `explain: allow`
     functions: frozenset[tuple[str, str]] = frozenset()  # (schema, name) that `functions: allow` lists
-    consent_id: str = ""
+    consent_id: str = ""  # what the mapped consent table calls the app
+    store: ConsentStore | None = None  # where its consents are; None: in Consentry's own ledger
     tables: Mapping[tuple[str, str], GovernedTable] = field(default_factory=dict)  # partitions and children included
     open_tables: frozenset[tuple[str, str]] = frozenset()
     unlisted_tables: Literal["deny", "open"] = "deny"
@@ -263,3 +299,4 @@ class CompiledRules:
     logins: Mapping[str, str]  # login -> app name
     warnings: tuple[str, ...] = ()
     show_hints: bool = True
+    store: ConsentStore | None = None  # as each app has it

@@ -24,7 +24,10 @@ _EQ = "OPERATOR(pg_catalog.=)"
 
 @dataclass(frozen=True, slots=True)
 class Predicate:
-    """A row policy's `where`, cut where its own columns stand: text, then alternately column names and text."""
+    """A row policy's `where`, or a consent store's `granted`, cut where the relation's columns stand.
+
+    Text, then alternately column names and text.
+    """
 
     texts: tuple[str, ...]
     columns: tuple[str, ...]
@@ -48,10 +51,15 @@ class Form:
         self._version = snapshot.server_version
         self._base = f"{quote_identifier(table.schema)}.{quote_identifier(table.name)}"
         self._state = f'"consentry".{quote_identifier("state_" + app.name)} AS _c'
+        self._granted = ""  # of a mapped store: whether a row of it grants
+        if app.store is not None:
+            self._state = f"{quote_identifier(app.store.schema)}.{quote_identifier(app.store.table)} AS _c"
+            consents = snapshot.relations[app.store.schema, app.store.table]
+            self._granted = f"({compile_predicate(app.store.granted, consents, app, snapshot).render('_c')})"
         self._predicates = [
             compile_predicate(row.where, relation, app, snapshot) if row.where else None for row in table.rows
         ]
-        self._outputs: dict[bool, str] = {}  # by `locking`: the same for every statement
+        self._outputs: dict[bool, str] = {}  # by whether the state is joined: the same for every statement
         self.visible = tuple(c for c in table.columns if c.treatment.visible)
         self.asks_consent = any(c.asks_consent for c in self.visible) or any(row.consent for row in table.rows)
 
@@ -86,15 +94,16 @@ class Form:
         `sample` is the TABLESAMPLE clause; `system` the system columns to add; `locking` takes the exists shape;
         `comparisons` are the app's own, copied.
         """
-        consent = self._consent_by_exists if locking else self._consent_by_join
-        outputs = self._outputs.get(locking)
+        joined = not locking and self._app.store is None
+        consent = self._consent_by_join if joined else self._consent_by_exists
+        outputs = self._outputs.get(joined)
         if outputs is None:
-            outputs = self._outputs[locking] = ", ".join(self._output(c, "_t", consent) for c in self.visible)
+            outputs = self._outputs[joined] = ", ".join(self._output(c, "_t", consent) for c in self.visible)
         more = "".join(f", _t.{name}" for name in system)
         parts = [f"SELECT {outputs}{more if outputs else more[2:]} FROM {'ONLY ' if only else ''}{self._base} AS _t"]
         if sample:
             parts.append(sample)
-        if self.asks_consent and not locking:
+        if self.asks_consent and joined:
             parts += self._joins()
         conjuncts = [text for text, _ in self._conjuncts("_t", consent)]
         conjuncts += comparisons
@@ -192,14 +201,21 @@ class Form:
             previous = here
         return steps, f"{previous}.{quote_identifier(self._subject.column)}"
 
-    def _match(self, subject: str) -> str:
+    def _match(self, subject: str, attribute: str) -> str:
+        """The conditions that lead to the state, or to a mapped store's rows for the attribute."""
+        store = self._app.store
+        if store is not None:
+            pairs = [(store.subject, subject), (store.app, quote_literal(self._app.consent_id))]
+            if store.attribute is not None:
+                pairs.append((store.attribute, quote_literal(store.called(attribute))))
+            return " AND ".join(f"(_c.{quote_identifier(column)} {_EQ} {value})" for column, value in pairs)
         return f'(_c."app" {_EQ} {quote_literal(self._app.name)}) AND (_c."subject" {_EQ} {subject})'
 
     def _joins(self) -> list[str]:
         steps, subject = self._steps("_t")
         return [
             *(f"LEFT JOIN {relation} ON {condition}" for relation, condition in steps),
-            f"LEFT JOIN {self._state} ON ({self._match(subject)})",
+            f"LEFT JOIN {self._state} ON ({self._match(subject, '')})",
         ]
 
     def _consent_by_join(self, attribute: str, mode: str, alias: str) -> str:
@@ -211,11 +227,13 @@ class Form:
     def _consent_by_exists(self, attribute: str, mode: str, alias: str) -> str:
         steps, subject = self._steps(alias)
         conditions = "".join(f" AND {condition}" for _, condition in steps)
-        match = self._match(subject)
+        match = self._match(subject, attribute)
         if mode == "opt_in":
             relations = ", ".join([self._state, *(relation for relation, _ in steps)])
-            return f"(EXISTS (SELECT 1 FROM {relations} WHERE {match}{conditions} AND {_granted(attribute)}))"
-        withdrawn = f"(NOT EXISTS (SELECT 1 FROM {self._state} WHERE {match} AND {_withdrawn(attribute)}))"
+            granted = self._granted or _granted(attribute)
+            return f"(EXISTS (SELECT 1 FROM {relations} WHERE {match}{conditions} AND {granted}))"
+        refused = f"({self._granted} IS NOT TRUE)" if self._granted else _withdrawn(attribute)
+        withdrawn = f"(NOT EXISTS (SELECT 1 FROM {self._state} WHERE {match} AND {refused}))"
         known = f"({subject} IS NOT NULL)"
         if not steps:
             return f"({known} AND {withdrawn})"
@@ -243,7 +261,7 @@ def _withdrawn(attribute: str) -> str:
 
 
 def compile_predicate(where: str, relation: Relation, app: AppPolicy, snapshot: Snapshot) -> Predicate:
-    """A row policy's `where` with its own columns cut out. Raises ConsentryError where it is no single expression."""
+    """The rules' SQL over a relation, its columns cut out. Raises ConsentryError where it is no single expression."""
     text = substitute_names(where, app.name)
     head = f"SELECT 1 FROM {quote_identifier(relation.schema)}.{quote_identifier(relation.name)} WHERE ("
     whole = f"{head}{text}\n)"
@@ -251,9 +269,9 @@ def compile_predicate(where: str, relation: Relation, app: AppPolicy, snapshot: 
         statements = parse(whole)
         found = tokens(whole)
     except PgError as error:
-        raise ConsentryError(f"row policy: {error.message} in {where!r}") from error
+        raise ConsentryError(f"the rules' SQL: {error.message} in {where!r}") from error
     if any(is_form_alias(token.text.decode().strip('"')) for token in found):
-        raise ConsentryError(f"row policy: aliases like _t and _c are the gateway's own: {where!r}")
+        raise ConsentryError(f"the rules' SQL: aliases like _t and _c are the gateway's own: {where!r}")
     everything = AppPolicy(app.name, "", "internal", "", ())
 
     analysis = analyse(statements[0]["stmt"], snapshot, SearchPath(), everything)
@@ -268,7 +286,7 @@ def compile_predicate(where: str, relation: Relation, app: AppPolicy, snapshot: 
             continue
         if owned.whole_row or len(owned.sources) > 1 or not owned.certain:
             raise ConsentryError(
-                f"row policy: write the column {'.'.join(use.fields)!r} so that it is plain: {where!r}"
+                f"the rules' SQL: write the column {'.'.join(use.fields)!r} so that it is plain: {where!r}"
             )
         last = starts.index(use.start) + 2 * (len(use.fields) - 1)  # a name, then dots and names
         cuts.append((use.start, end_of[starts[last]], owned.column))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -93,8 +93,12 @@ def snapshot(pg_server: PgServer) -> Snapshot:
 
 @pytest.fixture(scope="module")
 def rules(snapshot: Snapshot) -> CompiledRules:
-    file = HERE / "rules.yaml"
-    return compile_rules(load_rules([(file.name, file.read_text())]), snapshot)
+    """The apps of both files of rules: those of the second ask consent in a table of the database's own."""
+    first, mapped = (
+        compile_rules(load_rules([(file.name, file.read_text())]), snapshot)
+        for file in (HERE / "rules.yaml", HERE / "rules_mapped.yaml")
+    )
+    return replace(first, apps={**first.apps, **mapped.apps}, logins={**first.logins, **mapped.logins})
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from proxy.catalog.model import Column, Relation, Snapshot
 from proxy.errors import PgError, feature_not_supported, insufficient_privilege
 from proxy.policy.masks import mask_sql
 from proxy.policy.table import AppPolicy, GovernedColumn, GovernedTable, Mask
+from proxy.rewrite.verify.consent import GRANTED, Asking, literal, quoted
 from proxy.rewrite.verify.documents import expected_document
 from proxy.rewrite.verify.tree import Node, column_of, flattened, holds, parse, strings
 
@@ -25,14 +26,6 @@ _PLACEHOLDERS = re.compile(
     r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|\$([A-Za-z_]\w*)?\$.*?\$\1\$|--[^\n]*|/\*.*?\*/|::|:(app|login)\b""",
     re.DOTALL | re.VERBOSE,
 )
-
-
-def quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +57,7 @@ class Forms:
         self._written: dict[tuple[tuple[str, str], str, bool], WrittenForm] = {}
         self._subqueries: dict[str, Node] = {}
         self._templates: dict[str, Node] = {}
+        self._granted: Node | None = None  # of a mapped store, made once
 
     def read(
         self, table: GovernedTable, relation: Relation, only: bool, exists: bool, system: tuple[str, ...]
@@ -107,7 +101,8 @@ class Forms:
     def _make_read(
         self, table: GovernedTable, relation: Relation, only: bool, exists: bool, system: tuple[str, ...]
     ) -> ReadForm:
-        subject = _Subject(self._app.name, table, "_t")
+        subject = Asking(self._app, table, "_t")
+        exists = exists or self._app.store is not None
         asked = any(c.asks_consent for c in table.columns) or any(row.consent for row in table.rows)
         joined = asked and not exists
         columns = [
@@ -118,16 +113,16 @@ class Forms:
         columns += [f"_t.{name}" for name in system]
         joins = subject.joins() if joined else ""
         text = f"SELECT {', '.join(columns)} FROM {'ONLY ' if only else ''}{_base(table)} AS _t{joins}"
-        select = _select(text)
+        select = self._filled(_select(text))
         conjuncts = self._rows(subject, table, relation, exists)
         self._refuse_capture([*select.get("targetList", []), *conjuncts], "_t", table)
         return ReadForm(select.get("targetList", []), select["fromClause"], conjuncts)
 
     def _make_written(self, table: GovernedTable, relation: Relation, alias: str, version: bool) -> WrittenForm:
-        subject = _Subject(self._app.name, table, quoted(alias))
+        subject = Asking(self._app, table, quoted(alias))
         expressions = {
-            governed.name: _expression(
-                self._value(subject, governed, self._column(relation, governed.name), exists=True)
+            governed.name: self._filled(
+                _expression(self._value(subject, governed, self._column(relation, governed.name), exists=True))
             )
             for governed in table.columns
             if governed.treatment.visible and not governed.treatment.plain
@@ -150,11 +145,11 @@ class Forms:
             )
         return column
 
-    def _output(self, subject: _Subject, governed: GovernedColumn, column: Column, exists: bool) -> str:
+    def _output(self, subject: Asking, governed: GovernedColumn, column: Column, exists: bool) -> str:
         value = self._value(subject, governed, column, exists)
         return value if governed.treatment.plain else f"{value} AS {quoted(governed.name)}"
 
-    def _value(self, subject: _Subject, governed: GovernedColumn, column: Column, exists: bool) -> str:
+    def _value(self, subject: Asking, governed: GovernedColumn, column: Column, exists: bool) -> str:
         value = f"{subject.alias}.{quoted(governed.name)}"
         treatment = governed.treatment
         if treatment.plain:
@@ -179,12 +174,14 @@ class Forms:
         return f"{masked} COLLATE {column.collation}" if column.collation else masked
 
     def _rows(
-        self, subject: _Subject, table: GovernedTable, relation: Relation, exists: bool, in_place: bool = False
+        self, subject: Asking, table: GovernedTable, relation: Relation, exists: bool, in_place: bool = False
     ) -> list[Node]:
         """The row policies' conjuncts. `in_place`: those that hold a query are tests of their truth, no joins."""
         found: list[Node] = []
         for row in table.rows:
-            conditions = [_expression(subject.consent(attribute, "opt_in", exists)) for attribute in row.consent]
+            conditions = [
+                self._filled(_expression(subject.consent(attribute, "opt_in", exists))) for attribute in row.consent
+            ]
             if row.where is not None:
                 own = _Owner(self._snapshot, relation, strings_of(subject.alias))
                 conditions.append(own.qualified(self.condition(row.where), ()))
@@ -194,6 +191,17 @@ class Forms:
                 else:
                     found += flattened(condition)
         return found
+
+    def _filled(self, tree: Node) -> Node:
+        """The tree with what a mapped store calls granted in its places, read from the consents' own row."""
+        if self._granted is None and self._app.store is not None:
+            store = self._app.store
+            consents = self._snapshot.relations.get((store.schema, store.table))
+            if consents is None:
+                raise feature_not_supported(f'the consent table "{store.table}" is gone')
+            own = _Owner(self._snapshot, consents, strings_of("_c"))
+            self._granted = own.qualified(_expression(store.granted), ())
+        return tree if self._granted is None else _replaced(tree, GRANTED, self._granted)
 
     def condition(self, where: str) -> Node:
         """The tree of a row policy's condition, as the DBA wrote it."""
@@ -255,64 +263,6 @@ def is_hole(node: Node) -> bool:
     return node == {"ColumnRef": {"fields": [{"String": {"sval": _HOLE}}]}}
 
 
-class _Subject:
-    """How consent is asked for the rows of one table, read through `alias`."""
-
-    def __init__(self, app: str, table: GovernedTable, alias: str) -> None:
-        self.table = table
-        self.alias = alias
-        self._app_match = f'(_c."app" OPERATOR(pg_catalog.=) {literal(app)})'
-        self._state = f'"consentry".{quoted("state_" + app)} AS _c'
-
-    def _steps(self) -> list[tuple[str, str]]:
-        """(source, condition) of each step."""
-        assert self.table.subject is not None
-        previous, steps = self.alias, []
-        for number, step in enumerate(self.table.subject.steps, 1):
-            here = f"_s{number}"
-            source = f"{quoted(step.schema)}.{quoted(step.table)} AS {here}"
-            left, right = f"{here}.{quoted(step.to_column)}", f"{previous}.{quoted(step.from_column)}"
-            steps.append((source, f"({left} OPERATOR(pg_catalog.=) {right})"))
-            previous = here
-        return steps
-
-    def _key(self) -> str:
-        subject = self.table.subject
-        if subject is None:
-            raise feature_not_supported(f'consent is asked for "{self.table.name}", which has no subject')
-        holder = f"_s{len(subject.steps)}" if subject.steps else self.alias
-        return f"{holder}.{quoted(subject.column)}"
-
-    def _match(self) -> str:
-        return f'{self._app_match} AND (_c."subject" OPERATOR(pg_catalog.=) {self._key()})'
-
-    def joins(self) -> str:
-        self._key()
-        steps = "".join(f" LEFT JOIN {source} ON {condition}" for source, condition in self._steps())
-        return f"{steps} LEFT JOIN {self._state} ON ({self._match()})"
-
-    def consent(self, attribute: str, mode: str, exists: bool) -> str:
-        key, name = self._key(), f"{literal(attribute)}::pg_catalog.text OPERATOR(pg_catalog.=) ANY"
-        granted = (
-            f'(({name} (_c."granted")) OR ((_c."expiring" OPERATOR(pg_catalog.->>) {literal(attribute)})'
-            "::pg_catalog.timestamptz OPERATOR(pg_catalog.>) pg_catalog.statement_timestamp()))"
-        )
-        withdrawn = f'({name} (_c."withdrawn"))'
-        if not exists:
-            return granted if mode == "opt_in" else f"(({key} IS NOT NULL) AND ({withdrawn} IS NOT TRUE))"
-        steps = self._steps()
-        sources = ", ".join([self._state, *(source for source, _ in steps)])
-        match = " AND ".join([self._match(), *(condition for _, condition in steps)])
-        if mode == "opt_in":
-            return f"(EXISTS (SELECT 1 FROM {sources} WHERE {match} AND {granted}))"
-        none = f"(NOT EXISTS (SELECT 1 FROM {self._state} WHERE {self._match()} AND {withdrawn}))"
-        if not steps:
-            return f"(({key} IS NOT NULL) AND {none})"
-        sources = ", ".join(source for source, _ in steps)
-        match = " AND ".join(condition for _, condition in steps)
-        return f"(EXISTS (SELECT 1 FROM {sources} WHERE {match} AND ({key} IS NOT NULL) AND {none}))"
-
-
 class _Owner:
     """Qualifies the columns of a row policy's relation in the DBA's condition, as SQL's scopes have them."""
 
@@ -364,6 +314,18 @@ class _Owner:
             return None
         relation = self._snapshot.relations.get((source.get("schemaname", ""), source["relname"]))
         return None if relation is None else {column.name for column in relation.columns}
+
+
+def _replaced(node: Node, name: str, by: Node) -> Node:
+    """A copy of the tree in which `by` stands for the column of this bare name."""
+    place = {"ColumnRef": {"fields": [{"String": {"sval": name}}]}}
+
+    def value_of(value: object) -> object:
+        if isinstance(value, dict):
+            return by if value == place else _replaced(value, name, by)
+        return [value_of(item) for item in value] if isinstance(value, list) else value
+
+    return {key: value_of(value) for key, value in node.items()}
 
 
 def _names_of(item: Node) -> set[str]:
