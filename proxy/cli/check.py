@@ -74,6 +74,7 @@ async def _against_database(opened: Opened, errors: list[str]) -> list[str]:
     from proxy.catalog.connect import connected
     from proxy.catalog.introspect import take_snapshot, unnamed_calls
     from proxy.consent import ledger, needs
+    from proxy.consent.mapping_check import check_mapping
     from proxy.policy.lint_functions import lint_functions
     from proxy.policy.lint_generated import lint_generated
     from proxy.policy.probe import probes
@@ -94,7 +95,9 @@ async def _against_database(opened: Opened, errors: list[str]) -> list[str]:
             wrong = probe.wrong_type(attributes[0].type.name) if attributes else None
             if wrong is not None:
                 errors.append(f"{probe.file}:{probe.line}: {wrong}")
-        warnings = list(compiled.warnings)
+        wrong_mapping, warnings = await check_mapping(connection, compiled)
+        errors += wrong_mapping
+        warnings += compiled.warnings
         views = {}
         for app in compiled.apps.values():
             if not app.trusted:

@@ -10,7 +10,7 @@ from proxy.catalog.model import Snapshot
 from proxy.consent.ledger import DEFAULT_KEY
 from proxy.errors import ConsentryError
 from proxy.policy.expressions import named_relations
-from proxy.policy.table import AppPolicy, CompiledRules, GovernedTable, Mask
+from proxy.policy.table import AppPolicy, CompiledRules, ConsentStore, GovernedTable, Mask
 from proxy.rewrite.lex import quote_identifier
 
 CONTROL_ROLE = "consentry"
@@ -58,24 +58,22 @@ def key_names(rules: CompiledRules) -> tuple[str, ...]:
 def grants(rules: CompiledRules) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """The rights that the rules need: (role, statements without a final semicolon), the control role first.
 
-    An app's logins get no more than its own governed forms use: its own consent state, the functions of its masks,
-    the key columns of tables that a subject is reached through, the tables that a row policy's `where` reads. Rights on
-    the governed tables are the DBA's own affair.
+    An app's logins get no more than its own governed forms use: its own consent state, or the columns of a mapped
+    consent table that are asked, the functions of its masks, the key columns of tables that a subject is reached
+    through, the tables that a row policy's `where` reads. Rights on the governed tables are the DBA's own affair.
     """
     control = quote_identifier(CONTROL_ROLE)
-    given: list[tuple[str, tuple[str, ...]]] = [
-        (
-            CONTROL_ROLE,
-            (
-                f"GRANT USAGE ON SCHEMA consentry TO {control}",
-                f"GRANT SELECT ON consentry.migrations, consentry.events, consentry.state TO {control}",
-                f"GRANT INSERT ({_EVENT_COLUMNS}) ON consentry.events TO {control}",
-                f"GRANT SELECT ON consentry.tokens TO {control}",
-                f"GRANT INSERT (name, scopes, sha256, expires_at) ON consentry.tokens TO {control}",
-                f"GRANT UPDATE (revoked_at) ON consentry.tokens TO {control}",
-            ),
-        )
+    own = [
+        f"GRANT USAGE ON SCHEMA consentry TO {control}",
+        f"GRANT SELECT ON consentry.migrations, consentry.events, consentry.state TO {control}",
+        f"GRANT INSERT ({_EVENT_COLUMNS}) ON consentry.events TO {control}",
+        f"GRANT SELECT ON consentry.tokens TO {control}",
+        f"GRANT INSERT (name, scopes, sha256, expires_at) ON consentry.tokens TO {control}",
+        f"GRANT UPDATE (revoked_at) ON consentry.tokens TO {control}",
     ]
+    if rules.store is not None:
+        own += [f"GRANT {right} TO {control}" for right in _store_rights(rules.store)]
+    given: list[tuple[str, tuple[str, ...]]] = [(CONTROL_ROLE, tuple(own))]
     for app in rules.apps.values():
         if app.trusted:
             continue
@@ -116,10 +114,24 @@ async def apply_grants(
         raise ConsentryError(f"the grants cannot be made by this login: {error}; use --dsn with an owner's") from error
 
 
+def _store_rights(store: ConsentStore) -> Iterator[str]:
+    """What the control role reads and writes of a mapped consent table."""
+    relation = f"{quote_identifier(store.schema)}.{quote_identifier(store.table)}"
+    yield f"SELECT ({_listed({*store.columns, *store.shown})}) ON {relation}"
+    if store.write is not None:
+        written = {column for pairs in (store.write.granted, store.write.withdrawn) for column, _ in pairs}
+        keys = {column for column in (store.subject, store.app, store.attribute) if column is not None}
+        yield f"INSERT ({_listed(keys | written)}), UPDATE ({_listed(written)}) ON {relation}"
+
+
+def _listed(columns: Iterable[str]) -> str:
+    return ", ".join(quote_identifier(column) for column in sorted(columns))
+
+
 def _app_rights(app: AppPolicy) -> Iterator[str]:
     tables = [table for table in app.tables.values() if not table.plain]
     kinds = {mask.kind for mask in _masks(tables)}
-    asking = [table for table in tables if _asks_consent(table)]
+    asking = app.store is None and bool(app.asked)
     keyed, emptied = any(_keyed(mask) for mask in _masks(tables)), "keys" in kinds
     if asking or keyed or emptied:
         yield "USAGE ON SCHEMA consentry"
@@ -130,26 +142,23 @@ def _app_rights(app: AppPolicy) -> Iterator[str]:
     if emptied:
         yield "EXECUTE ON FUNCTION consentry.json_keys(jsonb, integer)"
     for (schema, name), used in sorted(key_columns(app).items()):
-        listed = ", ".join(quote_identifier(column) for column in sorted(used))
-        yield f"SELECT ({listed}) ON {quote_identifier(schema)}.{quote_identifier(name)}"
+        yield f"SELECT ({_listed(used)}) ON {quote_identifier(schema)}.{quote_identifier(name)}"
     conditions = [row.where for table in tables for row in table.rows if row.where is not None]
     for schema, name in sorted({key for where in conditions for key in named_relations(where)}):
         yield f"SELECT ON {quote_identifier(schema)}.{quote_identifier(name)}"
 
 
 def key_columns(app: AppPolicy) -> dict[tuple[str, str], set[str]]:
-    """The columns that the app's forms read on the way to the subject, of the tables that they go through."""
+    """The columns that the app's forms read on the way to the subject and in a mapped consent table, by table."""
     columns: dict[tuple[str, str], set[str]] = {}
+    if app.store is not None and app.asked:
+        columns[app.store.schema, app.store.table] = set(app.store.columns)
     for table in app.tables.values():
-        steps = table.subject.steps if table.subject and _asks_consent(table) else ()
+        steps = table.subject.steps if table.subject and table.asked else ()
         for number, step in enumerate(steps):
             after = steps[number + 1].from_column if number + 1 < len(steps) else _subject_name(table)
             columns.setdefault((step.schema, step.table), set()).update((step.to_column, after))
     return columns
-
-
-def _asks_consent(table: GovernedTable) -> bool:
-    return any(row.consent for row in table.rows) or any(c.asks_consent for c in table.columns)
 
 
 def _keyed(mask: Mask) -> bool:

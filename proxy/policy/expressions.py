@@ -116,7 +116,8 @@ def _columns(tree: Any) -> list[tuple[str, ...]]:
 def called_functions(sql: str) -> frozenset[tuple[str, str]]:
     """(schema, name) of each function that an expression made safe by this module calls."""
     called = set()
-    for node in _walk(parse(_PREFIX + substitute(sql.replace(VALUE, _STANDS_FOR_VALUE), "''", "''"))):
+    values = dict.fromkeys(("app", "login", *WRITTEN), "''")
+    for node in _walk(parse(_PREFIX + replaced(sql.replace(VALUE, _STANDS_FOR_VALUE), values))):
         if node.DESCRIPTOR.name == "FuncCall":
             names = [part.string.sval for part in _fields(node, "funcname")]
             if len(names) == 2:

@@ -6,10 +6,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from proxy.catalog.model import Column, Relation, Snapshot
-from proxy.policy.expressions import substitute
+from proxy.policy.expressions import WRITTEN, replaced, substitute
 from proxy.policy.json_masks import json_mask_sql
 from proxy.policy.masks import TEXT, mask_sql
-from proxy.policy.table import AppPolicy, CompiledRules, GovernedColumn, GovernedTable, PolicyRef
+from proxy.policy.table import (
+    AppPolicy,
+    CompiledRules,
+    ConsentStore,
+    GovernedColumn,
+    GovernedTable,
+    PolicyRef,
+    StoreWrite,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +38,9 @@ class Probe:
 
 
 def probes(compiled: CompiledRules, snapshot: Snapshot) -> list[Probe]:
-    """Every expression mask on every column that it stands for, and every row predicate on its table; each once."""
+    """Every expression mask on every column that it stands for, every row predicate on its table, and a mapped consent
+    table's SQL; each once.
+    """
     return list(dict.fromkeys(_probes(compiled, snapshot)))
 
 
@@ -41,6 +51,8 @@ def _probes(compiled: CompiledRules, snapshot: Snapshot) -> Iterator[Probe]:
             for column in table.columns:
                 yield from _mask(table, relation, column)
             yield from _rows(app, table)
+    if compiled.store is not None:
+        yield from _store(compiled, compiled.store)
 
 
 def _mask(table: GovernedTable, relation: Relation, column: GovernedColumn) -> Iterator[Probe]:
@@ -72,6 +84,34 @@ def _rows(app: AppPolicy, table: GovernedTable) -> Iterator[Probe]:
             yield Probe(row.policy.file, row.policy.line, what, f"SELECT ({where}) FROM {_name(table)}", _BOOLEAN)
 
 
+def _store(compiled: CompiledRules, store: ConsentStore) -> Iterator[Probe]:
+    """The SQL of a mapped consent table, and that its columns take the names of the apps and attributes."""
+    table = f"{_quoted(store.schema)}.{_quoted(store.table)}"
+    for what, sql, types in (
+        ("granted", store.granted, _BOOLEAN),
+        ("since", store.since, _MOMENTS),
+        ("expires", store.expires, _MOMENTS),
+    ):
+        if sql is not None:
+            yield Probe(*store.place, f"`{what}` of consent.store", f"SELECT ({sql}) FROM {table}", types)
+    for app in compiled.apps.values():
+        if not app.trusted:
+            sql = f"SELECT 1 FROM {table} WHERE {_quoted(store.app)} OPERATOR(pg_catalog.=) {_literal(app.consent_id)}"
+            yield Probe(*store.place, f"`app` of consent.store for {app.name} ({app.consent_id})", sql)
+    asked = frozenset[str]().union(*(app.asked for app in compiled.apps.values()))
+    for attribute in sorted(asked) if store.attribute is not None else ():
+        name = store.called(attribute)
+        sql = f"SELECT 1 FROM {table} WHERE {_quoted(store.attribute or '')} OPERATOR(pg_catalog.=) {_literal(name)}"
+        yield Probe(*store.place, f"`attribute` of consent.store for {attribute} ({name})", sql)
+    values = dict.fromkeys(WRITTEN, "NULL::pg_catalog.timestamptz") | {"actor": "NULL::pg_catalog.text"}
+    write = store.write or StoreWrite((), ())
+    for decision, pairs in (("granted", write.granted), ("withdrawn", write.withdrawn)):
+        for column, sql in pairs:
+            made = f"UPDATE {table} SET {_quoted(column)} = ({replaced(sql, values)})"
+            yield Probe(*store.place, f"`write` of consent.store: {column} where {decision}", made)
+
+
+_MOMENTS = frozenset({"timestamptz", "timestamp", "date"})
 _BOOLEAN = frozenset({"bool"})
 
 
@@ -85,3 +125,7 @@ def _name(table: GovernedTable) -> str:
 
 def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

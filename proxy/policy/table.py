@@ -213,6 +213,13 @@ class GovernedTable:
         return not self.rows and all(c.treatment.plain for c in self.columns)
 
     @property
+    def asked(self) -> frozenset[str]:
+        """The attributes whose consent decides what the app sees of it."""
+        parts = (part for column in self.columns if column.treatment.visible for part in column.parts)
+        named = {part.attribute for part in parts if part.attribute is not None and part.treatment.consent is not None}
+        return frozenset(named.union(*(row.consent for row in self.rows)))
+
+    @property
     def makes_documents(self) -> bool:
         """A document of which a part is hidden stands for one of its columns."""
         return any(c.document is not None and c.treatment.visible and not c.treatment.plain for c in self.columns)
@@ -286,6 +293,11 @@ class AppPolicy:
             for c in table.columns
             if c.treatment.action == "drop"
         )
+
+    @property
+    def asked(self) -> frozenset[str]:
+        """The attributes of which consent is asked for the app."""
+        return frozenset[str]().union(*(table.asked for table in self.tables.values()))
 
     @property
     def hides_anything(self) -> bool:
