@@ -795,7 +795,10 @@ COMMANDS = [
     ["check"],
     ["explain"],
     ["schema"],
+    ["web"],
+    ["link"],
     *(["consent", name] for name in ("setup", "grant", "withdraw", "show")),
+    *(["token", name] for name in ("add", "list", "revoke")),
 ]
 
 
@@ -813,10 +816,14 @@ def test_every_command_is_in_the_list_above() -> None:
     names = {str(command.name or command.callback.__name__) for command in app.registered_commands if command.callback}
     names |= {str(group.name) for group in app.registered_groups}
     assert names == {command[0] for command in COMMANDS}
-    (group,) = app.registered_groups
-    assert group.typer_instance is not None
-    below = {c.callback.__name__ for c in group.typer_instance.registered_commands if c.callback}
-    assert below == {command[1] for command in COMMANDS if len(command) > 1}
+    below = {
+        (str(group.name), str(c.name or c.callback.__name__))
+        for group in app.registered_groups
+        if group.typer_instance is not None
+        for c in group.typer_instance.registered_commands
+        if c.callback
+    }
+    assert below == {(command[0], command[1]) for command in COMMANDS if len(command) > 1}
 
 
 def test_version_and_no_command_at_all() -> None:
