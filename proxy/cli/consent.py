@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import asyncpg
 
     from proxy.cli.opening import Opened
-    from proxy.consent.service import Event, Standing
+    from proxy.consent.service import Event, Standing, Vocabulary
 
 consent = typer.Typer(help="Consent decisions: who shares which attribute with which app.", no_args_is_help=True)
 
@@ -101,9 +101,8 @@ def grant(
     async def work(connection: asyncpg.Connection, opened: Opened) -> None:
         from proxy.consent import service
 
-        event = await service.grant(
-            connection, _words(opened), subject, app, attribute, expires_at=until, origin=_origin(opened)
-        )
+        words, origin = await _words(connection, opened), _origin(opened)
+        event = await service.grant(connection, words, subject, app, attribute, expires_at=until, origin=origin)
         _print_event(event, as_json)
 
     _run(work, config, database)
@@ -126,7 +125,8 @@ def withdraw(
     async def work(connection: asyncpg.Connection, opened: Opened) -> None:
         from proxy.consent import service
 
-        event = await service.withdraw(connection, _words(opened), subject, app, attribute, origin=_origin(opened))
+        words = await _words(connection, opened)
+        event = await service.withdraw(connection, words, subject, app, attribute, origin=_origin(opened))
         _print_event(event, as_json)
 
     _run(work, config, database)
@@ -144,10 +144,10 @@ def show(
     Example: consentry consent show 42 --json
     """
 
-    async def work(connection: asyncpg.Connection, _opened: Opened) -> None:
+    async def work(connection: asyncpg.Connection, opened: Opened) -> None:
         from proxy.consent import service
 
-        standings = await service.show(connection, subject)
+        standings = await service.show(connection, subject, (await _words(connection, opened)).mapping)
         if as_json:
             _print_json([asdict(standing) for standing in standings])
         elif standings:
@@ -179,10 +179,15 @@ def _asked_apps(opened: Opened) -> list[str]:
     return [name for name, app in opened.rules.apps.items() if not app.trusted]
 
 
-def _words(opened: Opened) -> Any:
+async def _words(connection: asyncpg.Connection, opened: Opened) -> Vocabulary:
+    from proxy.catalog.introspect import take_snapshot
+    from proxy.consent.mapped import mapping_of
     from proxy.consent.service import Vocabulary
 
-    return Vocabulary(_asked_apps(opened), list(opened.rules.attributes))
+    mapping = None
+    if opened.rules.consent.store != "builtin":
+        mapping = mapping_of(opened.compiled(await take_snapshot(connection)))
+    return Vocabulary(_asked_apps(opened), list(opened.rules.attributes), mapping)
 
 
 def _origin(opened: Opened) -> Any:
@@ -224,8 +229,9 @@ def _print_standings(subject: str, standings: list[Standing]) -> None:
         table.add_column(heading)
     for s in standings:
         now = "[green]yes[/]" if s.granted else "[red]no[/]"
+        since = _shown(s.since) if s.since else ""
         expires = _shown(s.expires_at) if s.expires_at else ""
-        table.add_row(s.app, s.attribute, now, s.decision, _shown(s.since), expires, s.actor)
+        table.add_row(s.app, s.attribute, now, s.decision, since, expires, s.actor or "")
     Console().print(table)
 
 

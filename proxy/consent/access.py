@@ -91,19 +91,9 @@ def access(
     )
 
 
-def asked(app: AppPolicy) -> dict[str, ConsentMode]:
-    """The attributes for which the app asks consent, and how: those that a switch is for.
-
-    Where columns of one attribute ask in different ways, it is opt_in: nothing is shown by silence.
-    """
-    if app.trusted or app.monitor:
-        return {}
-    found: dict[str, ConsentMode] = {}
-    for table in app.tables.values():
-        for attribute, mode in _asked_of(table):
-            if found.get(attribute) != "opt_in":
-                found[attribute] = mode
-    return found
+def asked(app: AppPolicy) -> Mapping[str, ConsentMode]:
+    """The attributes for which the app asks consent, and how: those that a switch is for."""
+    return {} if app.trusted or app.monitor else app.asked
 
 
 def named(app: AppPolicy, attributes: Mapping[str, Attribute], what: str) -> tuple[list[str], str | None]:
@@ -200,13 +190,3 @@ def _sees(table: GovernedTable, part: Part, decided: Decided) -> Sight:
     ):
         return "value"
     return "nothing" if treatment.mask is None or treatment.mask.kind in ("null", "redact") else "masked"
-
-
-def _asked_of(table: GovernedTable) -> Iterator[tuple[str, ConsentMode]]:
-    for column in table.columns:
-        for part in column.parts if column.treatment.visible else ():
-            if part.attribute is not None and part.treatment.visible and part.treatment.consent is not None:
-                yield part.attribute, part.treatment.consent
-    for row in table.rows:
-        for attribute in row.consent:
-            yield attribute, "opt_in"

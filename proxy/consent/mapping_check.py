@@ -11,10 +11,10 @@ from proxy.policy.names import join_dotted
 from proxy.policy.table import CompiledRules, ConsentStore
 from proxy.rewrite.lex import quote_identifier
 
-# $1 schema, $2 table; $3 and $4 schemas and names of functions. Which are volatile in some overload.
+# $1 and $2: schemas and names of functions. Which are volatile in some overload.
 _VOLATILE = """
 SELECT DISTINCT n.nspname::text AS schema, p.proname::text AS name
-FROM pg_catalog.unnest($1::pg_catalog.text[], $2::pg_catalog.text[]) AS f (schema, name)
+FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.text[]), pg_catalog.unnest($2::pg_catalog.text[])) AS f (schema, name)
 JOIN pg_catalog.pg_namespace AS n ON n.nspname = f.schema
 JOIN pg_catalog.pg_proc AS p ON p.pronamespace = n.oid AND p.proname = f.name
 WHERE p.provolatile = 'v'

@@ -7,26 +7,35 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, TypeVar
 
 import asyncpg
 
+from proxy.consent import mapped
 from proxy.consent.ledger import installed_subject_type
+from proxy.consent.standing import Actor, Decision, Standing, version
 from proxy.errors import ConsentryError
 
-Decision = Literal["granted", "withdrawn"]
-Actor = Literal["customer", "agent", "import"]
+__all__ = (
+    "Actor", "Decision", "Event", "Origin", "RequestReusedError", "StaleError", "Standing", "Vocabulary",
+    "decide", "event", "grant", "history", "show", "version", "withdraw",
+)  # fmt: skip
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """The names that the rules know: a decision about anything else is a slip of the pen."""
+    """The names that the rules know: a decision about anything else is a slip of the pen.
+
+    `mapping`: where the rules keep consent in a table of the database's own.
+    """
 
     apps: Collection[str]
     attributes: Collection[str]
+    mapping: mapped.ConsentMapping | None = None
 
     def check(self, app: str, attribute: str) -> None:
         """Raises ConsentryError that says the nearest spelling."""
@@ -65,20 +74,6 @@ class Event:
     request: str | None  # the caller's idempotency key
     prev_hash: str  # hex
     hash: str  # hex
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """How one attribute stands for one app. `granted`: in force now; `since`: the deciding event's time."""
-
-    app: str
-    attribute: str
-    decision: Decision
-    granted: bool
-    since: datetime
-    expires_at: datetime | None
-    actor: Actor
-    event: int  # the deciding event
 
 
 class StaleError(ConsentryError):
@@ -142,9 +137,9 @@ async def decide(
 
     `subject` is the key's text form. In force for every app's statement that begins after the commit; a grant until
     `expires_at` (with a time zone) where given. `scope`: what the customer was asked, where it was a group
-    (`group:NAME`) or the whole app (`all`). `expected`: the id of the newest event about these attributes when the
-    customer looked, 0 for none. `request`: an idempotency key: sent again with the same decision it gives the first
-    time's events.
+    (`group:NAME`) or the whole app (`all`). `expected`: the `version` of the standings of these attributes when the
+    customer looked: the id of their newest event, 0 for none. `request`: an idempotency key: sent again with the same
+    decision it gives the first time's events. Where the vocabulary has a mapping, its table is written too.
     Raises StaleError, RequestReusedError; ConsentryError: no ledger, an unknown app or attribute, a subject that is not
     of the key's type, a time past.
     """
@@ -173,10 +168,15 @@ async def decide(
                     return before
                 raise RequestReusedError("the idempotency key was used before, for another decision")
         if expected is not None:
-            now = [s for s in await show(connection, subject) if s.app == app and s.attribute in attributes]
-            if max((s.event for s in now), default=0) != expected:
+            every = await show(connection, subject, vocabulary.mapping)
+            now = [s for s in every if s.app == app and s.attribute in attributes]
+            if version(now) != expected:
                 raise StaleError(now)
         by = origin or Origin()
+        if vocabulary.mapping is not None:
+            await mapped.write(
+                connection, vocabulary.mapping, subject, kind, app, attributes, decision, expires_at, by.actor
+            )
         evidence = None if by.evidence is None else json.dumps(by.evidence)
         query = f"""
             INSERT INTO consentry.events (subject, app, attribute, decision, expires_at, actor, source, policy_version,
@@ -209,9 +209,16 @@ async def event(connection: asyncpg.Connection, subject: str, number: int) -> Ev
     return _event(rows[0]) if rows else None
 
 
-async def show(connection: asyncpg.Connection, subject: str) -> list[Standing]:
-    """Where the subject's decisions stand now, by app and attribute: the last event of each. Errors as `grant`."""
+async def show(
+    connection: asyncpg.Connection, subject: str, mapping: mapped.ConsentMapping | None = None
+) -> list[Standing]:
+    """Where the subject's decisions stand now, by app and attribute: the last event of each. Errors as `grant`.
+
+    `mapping`: of a consent table of the database's own, which is then read in the ledger's place.
+    """
     kind = await _subject_type(connection)
+    if mapping is not None:
+        return await _said(mapped.standings(connection, mapping, subject, kind), subject, kind)
     query = f"""
         SELECT DISTINCT ON (e.app, e.attribute) e.app, e.attribute, e.decision, e.at, e.expires_at, e.actor, e.id,
                coalesce(e.attribute = ANY (s.granted)
@@ -254,8 +261,12 @@ async def _run(
     connection: asyncpg.Connection, query: str, *values: Any, subject: str, kind: str
 ) -> list[asyncpg.Record]:
     """Runs a query of the ledger; what a caller did wrong becomes a ConsentryError that says so."""
+    return list(await _said(connection.fetch(query, *values), subject, kind))
+
+
+async def _said(work: Awaitable[_T], subject: str, kind: str) -> _T:
     try:
-        return list(await connection.fetch(query, *values))
+        return await work
     except (asyncpg.InvalidTextRepresentationError, asyncpg.NumericValueOutOfRangeError) as error:
         raise ConsentryError(f'"{subject}" is not a subject key of type {kind}') from error
     except asyncpg.CharacterNotInRepertoireError as error:

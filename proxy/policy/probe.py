@@ -98,7 +98,7 @@ def _store(compiled: CompiledRules, store: ConsentStore) -> Iterator[Probe]:
         if not app.trusted:
             sql = f"SELECT 1 FROM {table} WHERE {_quoted(store.app)} OPERATOR(pg_catalog.=) {_literal(app.consent_id)}"
             yield Probe(*store.place, f"`app` of consent.store for {app.name} ({app.consent_id})", sql)
-    asked = frozenset[str]().union(*(app.asked for app in compiled.apps.values()))
+    asked = {attribute for app in compiled.apps.values() for attribute in app.asked}
     for attribute in sorted(asked) if store.attribute is not None else ():
         name = store.called(attribute)
         sql = f"SELECT 1 FROM {table} WHERE {_quoted(store.attribute or '')} OPERATOR(pg_catalog.=) {_literal(name)}"

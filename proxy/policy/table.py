@@ -213,11 +213,17 @@ class GovernedTable:
         return not self.rows and all(c.treatment.plain for c in self.columns)
 
     @property
-    def asked(self) -> frozenset[str]:
-        """The attributes whose consent decides what the app sees of it."""
-        parts = (part for column in self.columns if column.treatment.visible for part in column.parts)
-        named = {part.attribute for part in parts if part.attribute is not None and part.treatment.consent is not None}
-        return frozenset(named.union(*(row.consent for row in self.rows)))
+    def asked(self) -> Mapping[str, ConsentMode]:
+        """The attributes whose consent decides what the app sees of it, and how it is asked.
+
+        Where columns of one attribute ask in different ways, it is opt_in: nothing is shown by silence.
+        """
+        found: dict[str, ConsentMode] = {}
+        for part in (part for column in self.columns if column.treatment.visible for part in column.parts):
+            mode = part.treatment.consent
+            if part.attribute is not None and mode is not None and found.get(part.attribute) != "opt_in":
+                found[part.attribute] = mode
+        return found | {attribute: "opt_in" for row in self.rows for attribute in row.consent}
 
     @property
     def makes_documents(self) -> bool:
@@ -295,9 +301,12 @@ class AppPolicy:
         )
 
     @property
-    def asked(self) -> frozenset[str]:
-        """The attributes of which consent is asked for the app."""
-        return frozenset[str]().union(*(table.asked for table in self.tables.values()))
+    def asked(self) -> Mapping[str, ConsentMode]:
+        """The attributes of which consent is asked for the app, and how; opt_in, where tables differ."""
+        found: dict[str, ConsentMode] = {}
+        for table in self.tables.values():
+            found |= {name: mode for name, mode in table.asked.items() if found.get(name) != "opt_in"}
+        return found
 
     @property
     def hides_anything(self) -> bool:

@@ -34,11 +34,10 @@ async def get_access(call: Call) -> Response:
     """Who has access to the customer's data."""
     current = call.site.in_force
     async with call.site.connection() as connection:
-        standings = await service.show(connection, call.subject)
+        standings = await service.show(connection, call.subject, current.words.mapping)
     apps = access.access(current.compiled, current.rules.attributes, standings)
-    newest = max((s.event for s in standings), default=0)
     given = shapes.Access(subject=call.subject, apps=[_app(one) for one in apps])
-    return _answer(given, etag=newest)
+    return _answer(given, etag=service.version(standings))
 
 
 async def get_consent(call: Call) -> Response:
@@ -46,7 +45,7 @@ async def get_consent(call: Call) -> Response:
     app, attribute = call.path["app"], call.path["attribute"]
     _known(call, app, attribute)
     async with call.site.connection() as connection:
-        standings = await service.show(connection, call.subject)
+        standings = await service.show(connection, call.subject, call.site.in_force.words.mapping)
     current = call.site.in_force
     one = next(a for a in access.access(current.compiled, current.rules.attributes, standings) if a.app == app)
     found = one.attribute(attribute)
@@ -86,7 +85,7 @@ async def put_consent(call: Call) -> Response:
         body.evidence,
     )
     try:
-        async with call.site.connection() as connection:
+        async with call.site.connection() as connection, connection.transaction():
             events = await service.decide(
                 connection,
                 current.words,
@@ -100,12 +99,14 @@ async def put_consent(call: Call) -> Response:
                 expected=_expected(call),
                 request=_request_key(call),
             )
+            every = await service.show(connection, call.subject, current.words.mapping)
     except service.StaleError as error:
-        newest = max((s.event for s in error.standings), default=0)
+        newest = service.version(error.standings)
         raise Problem(412, str(error), headers={"ETag": f'"{newest}"'}) from error
     except service.RequestReusedError as error:
         raise Problem(409, str(error)) from error
-    return _answer(shapes.Records(records=[_record(one) for one in events]), etag=max(one.id for one in events))
+    now = service.version([s for s in every if s.app == app and s.attribute in attributes])
+    return _answer(shapes.Records(records=[_record(one) for one in events]), etag=now)
 
 
 async def get_history(call: Call) -> Response:

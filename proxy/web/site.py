@@ -16,6 +16,7 @@ from proxy.catalog.connect import connected
 from proxy.catalog.introspect import fingerprint, take_snapshot
 from proxy.config import Configuration, WebSettings, load_settings
 from proxy.consent.access import asked
+from proxy.consent.mapped import mapping_of
 from proxy.consent.service import Vocabulary
 from proxy.errors import ConsentryError, UnreachableError
 from proxy.policy.compile import compile_rules
@@ -43,7 +44,9 @@ class InForce:
     def words(self) -> Vocabulary:
         """The apps that can ask consent, and all attributes."""
         return Vocabulary(
-            [name for name, app in self.rules.apps.items() if not app.trusted], list(self.rules.attributes)
+            [name for name, app in self.rules.apps.items() if not app.trusted],
+            list(self.rules.attributes),
+            mapping_of(self.compiled),
         )
 
     @property
