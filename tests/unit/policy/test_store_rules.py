@@ -93,7 +93,7 @@ def test_what_is_compiled() -> None:
     assert (store.called("email"), store.called("phone")) == ("mail_optin", "phone")
     assert store.write is not None
     assert store.write.granted == (("status", "'yes'"), ("until", ":expires_at"))
-    assert rules.apps["mailco"].asked == {"email"}
+    assert rules.apps["mailco"].asked == {"email": "opt_in"}
     assert store.place == ("r.yaml", 11)
     assert compiled(RULES.replace(", consent_id: mc-7", "") + " {store: builtin}").store is None
 
