@@ -159,6 +159,25 @@ class LoginSettings(_Section):
     )
 
 
+def _colour(value: str) -> str:
+    if not re.fullmatch(r"#[0-9a-fA-F]{6}", value):
+        raise ValueError(f'"{value}" is no colour such as "#1f5f8b"')
+    return value
+
+
+class OrganisationSettings(_Section):
+    """Whose pages they are, and how they look."""
+
+    name: str = Field(default="", description="As customers know it.")
+    logo: Path | None = Field(default=None, description="An image (svg, png, jpeg, webp) for the pages' head.")
+    colour: Annotated[str, AfterValidator(_colour)] = Field(
+        default="#1f5f8b", description="Of links and switches; made darker or lighter where it could not be read."
+    )
+    texts: Path | None = Field(default=None, description="A folder of LANGUAGE.yaml with words of its own.")
+    languages: list[str] = Field(default=["en", "de", "ar"], min_length=1, description="The first one is the default.")
+    embed_from: list[str] = Field(default=[], description="Sites that may embed the form that collects consent.")
+
+
 class WebSettings(_Section):
     """Customer pages and the consent API."""
 
@@ -168,6 +187,7 @@ class WebSettings(_Section):
     )
     base_url: str = Field(default="", description="The address that customers see, where a proxy stands before it.")
     login: LoginSettings = LoginSettings()
+    organisation: OrganisationSettings = OrganisationSettings()
 
 
 class Settings(_Section):
@@ -373,8 +393,9 @@ def _known(loc: tuple[Any, ...]) -> list[str]:
         "databases": DatabaseSettings,
         "web": WebSettings,
     }
-    if loc[:2] == ("web", "login") and len(loc) > 2:
-        return list(LoginSettings.model_fields)
+    below: dict[Any, type[BaseModel]] = {"login": LoginSettings, "organisation": OrganisationSettings}
+    if loc[0] == "web" and len(loc) > 2 and loc[1] in below:
+        return list(below[loc[1]].model_fields)
     model = sections.get(str(loc[0]), Settings) if len(loc) > 1 else Settings
     return list(model.model_fields)
 

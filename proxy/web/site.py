@@ -24,6 +24,8 @@ from proxy.policy.load import load_rules
 from proxy.policy.rules import Rules
 from proxy.policy.table import CompiledRules
 from proxy.web.links import Keys, read_secret
+from proxy.web.pages.look import theme
+from proxy.web.pages.texts import load_texts
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +67,11 @@ class Site:
         self.database = database
         secret = settings.login.secret_file
         self.keys = None if secret is None else Keys(read_secret(configuration.path(secret)))
+        self.organisation = settings.organisation.name or database
+        self.theme = theme(settings.organisation.colour)
+        folder, logo = settings.organisation.texts, settings.organisation.logo
+        self.texts = load_texts(settings.organisation.languages, None if folder is None else configuration.path(folder))
+        self.logo = None if logo is None else configuration.path(logo)
         self._configuration = configuration
         self._dsn = configuration.control_dsn(database)
         self._pool: asyncpg.Pool | None = None

@@ -21,10 +21,8 @@ def theme(colour: str) -> str:
     red, green, blue = (int(colour[n : n + 2], 16) / 255 for n in (1, 3, 5))
     given = (red, green, blue)
     light, dark = _towards(given, _BLACK, LIGHT), _towards(given, _WHITE, DARK)
-    return (
-        f":root {{ --accent: {_hex(light)}; --on-accent: {_hex(_on(light))}; }}\n"
-        f"@media (prefers-color-scheme: dark) {{ :root {{ --accent: {_hex(dark)}; --on-accent: {_hex(_on(dark))}; }} }}\n"
-    )
+    day, night = (f":root {{ --accent: {_hex(c)}; --on-accent: {_hex(_on(c))}; }}" for c in (light, dark))
+    return f"{day}\n@media (prefers-color-scheme: dark) {{ {night} }}\n"
 
 
 def contrast(one: Colour, other: Colour) -> float:

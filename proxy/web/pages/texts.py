@@ -59,7 +59,9 @@ def load_texts(languages: Sequence[str], folder: Path | None) -> dict[str, Texts
         for key, text in whole.items():
             lost = set(_PLACE.findall(text)) - set(_PLACE.findall(english[key]))
             if lost:
-                raise ConsentryError(f"{folder}/{language}.yaml: {key}: there is nothing to fill in for {{{lost.pop()}}}")
+                raise ConsentryError(
+                    f"{folder}/{language}.yaml: {key}: there is nothing to fill in for {{{lost.pop()}}}"
+                )
         digest = hashlib.sha256(repr(sorted(whole.items())).encode()).hexdigest()
         found[language] = Texts(language, whole, f"{language}-{digest[:16]}")
     return found
@@ -74,7 +76,7 @@ def choose(request: Request, texts: Mapping[str, Texts], cookie: str) -> Texts:
         value = float(weight) if re.fullmatch(r"[01](\.\d{1,3})?", weight) else 1.0 if not weight else 0.0
         weighted.append((-value, number, tag.split("-")[0].lower()))
     wanted += [tag for value, _, tag in sorted(weighted) if value < 0]
-    return next((texts[tag] for tag in wanted if tag in texts), next(iter(texts.values())))
+    return next((texts[tag] for tag in wanted if tag is not None and tag in texts), next(iter(texts.values())))
 
 
 def _ours(language: str) -> dict[str, str] | None:
