@@ -206,18 +206,6 @@ async def decision(connection: asyncpg.Connection, subject: str, request: str) -
     return await _of_request(connection, subject, await _subject_type(connection), request)
 
 
-async def before(connection: asyncpg.Connection, later: Event) -> Event | None:
-    """The event that decided the same consent until this one did."""
-    kind = await _subject_type(connection)
-    query = f"""
-        SELECT {_EVENT} FROM consentry.events
-        WHERE subject = $1::text::{kind} AND app = $2 AND attribute = $3 AND (at, id) < ($4, $5)
-        ORDER BY at DESC, id DESC LIMIT 1"""
-    values = (later.subject, later.app, later.attribute, later.at, later.id)
-    rows = await _run(connection, query, *values, subject=later.subject, kind=kind)
-    return _event(rows[0]) if rows else None
-
-
 async def event(connection: asyncpg.Connection, subject: str, number: int) -> Event | None:
     """One event of the subject's, by its id. Errors as `decide`."""
     kind = await _subject_type(connection)

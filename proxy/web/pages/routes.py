@@ -10,7 +10,7 @@ import json
 import mimetypes
 import re
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,7 +27,8 @@ from starlette.staticfiles import StaticFiles
 from proxy.consent import access, service
 from proxy.consent.access import AppAccess
 from proxy.consent.receipt import receipt
-from proxy.consent.service import Decision, Event, Origin, Standing
+from proxy.consent.service import Event, Origin
+from proxy.consent.standing import Decision, Standing, version
 from proxy.errors import ConsentryError, UnreachableError
 from proxy.web.callers import COOKIE, Caller, refuse_forged, session_of
 from proxy.web.links import SESSION_SECONDS, BadLinkError, Session
@@ -72,6 +73,10 @@ class Visit:
 
     def message(self, key: str, status: int) -> Response:
         return self.page("message.html", status=status, key=key)
+
+    async def standings(self, connection: asyncpg.Connection) -> list[Standing]:
+        """How the customer's consents stand."""
+        return await service.show(connection, self.subject, self.site.in_force.words.mapping)
 
     def apps(self, standings: list[Standing]) -> tuple[AppAccess, ...]:
         current = self.site.in_force
@@ -120,11 +125,17 @@ async def overview(visit: Visit) -> Response:
     """Who has access, and what was just changed."""
     done = visit.request.query_params.get("done", "")
     async with visit.site.connection() as connection:
-        standings = await service.show(connection, visit.subject)
+        standings = await visit.standings(connection)
         events = await service.decision(connection, visit.subject, done) if done else []
     apps = sorted(visit.apps(standings), key=lambda app: not any(one.consent for one in app.attributes))
-    shown = [_shown(app, visit.texts) for app in apps]
-    return visit.page("me.html", here="access", apps=shown, done=_done(visit, events, done))
+    mapping = visit.site.in_force.words.mapping
+    return visit.page(
+        "me.html",
+        here="access",
+        apps=[_shown(app, visit.texts) for app in apps],
+        done=_done(visit, events, standings, done),
+        changeable=mapping is None or bool(mapping.store.write),
+    )
 
 
 async def ask(visit: Visit) -> Response:
@@ -133,7 +144,7 @@ async def ask(visit: Visit) -> Response:
     app, attributes, _ = _what(visit, given.get("app", ""), given.get("attribute", ""))
     decision = _decision(given.get("decision", ""))
     async with visit.site.connection() as connection:
-        standings = await service.show(connection, visit.subject)
+        standings = await visit.standings(connection)
     before = _of(visit.apps(standings), app)
     later = _of(visit.apps(access.after(standings, app, attributes, decision, datetime.now(UTC))), app)
     return visit.page(
@@ -144,7 +155,7 @@ async def ask(visit: Visit) -> Response:
         app_name=app,
         what_name=given["attribute"],
         decision=decision,
-        expected=_newest(standings, app, attributes),
+        expected=_version(standings, app, attributes),
         request_key=secrets.token_urlsafe(16),
     )
 
@@ -153,13 +164,13 @@ async def decide(visit: Visit) -> Response:
     """Makes a change, where nothing was changed since it was asked."""
     form = await _form(visit)
     app, attributes, scope = _what(visit, _field(form, "app"), _field(form, "attribute"))
-    decision, expected, key = _decision(_field(form, "decision")), _field(form, "expected"), _field(form, "request")
-    if not re.fullmatch(r"\d{1,19}", expected) or not re.fullmatch(r"[\w-]{16,64}", key):
+    decision, expected, key = _decision(_field(form, "decision")), _expected(form), _field(form, "request")
+    if not re.fullmatch(r"[\w-]{16,64}", key):
         raise Problem(400, "the form is not ours")
-    label = _label(visit, app)
-    words = _question(visit.texts, label, _field(form, "attribute"), decision)
+    words = _question(visit.texts, _of(visit.apps([]), app), _field(form, "attribute"), decision)
     try:
-        async with visit.site.connection() as connection:
+        async with visit.site.connection() as connection, connection.transaction():
+            standings = await visit.standings(connection)
             await service.decide(
                 connection,
                 visit.site.in_force.words,
@@ -168,8 +179,8 @@ async def decide(visit: Visit) -> Response:
                 attributes,
                 decision,
                 scope=scope,
-                origin=_origin(visit, words),
-                expected=int(expected),
+                origin=_origin(visit, words, standings, app, attributes),
+                expected=expected,
                 request=key,
             )
     except (service.StaleError, service.RequestReusedError):
@@ -187,7 +198,7 @@ async def undo(visit: Visit) -> Response:
             events = await service.decision(connection, visit.subject, made)
             if not events:
                 return visit.message("missing", 404)
-            await _put_back(visit, connection, events, key)
+            await _put_back(visit, connection, events, _expected(form), key)
     except service.StaleError:
         return visit.message("stale", 409)
     return RedirectResponse(f"{_base(visit.request)}/me?done={key}", 303)
@@ -248,7 +259,7 @@ async def save_receipt(visit: Visit) -> Response:
 async def download(visit: Visit) -> Response:
     """Everything that the ledger has on the customer, and who has access now, as one JSON document."""
     async with visit.site.connection() as connection:
-        standings = await service.show(connection, visit.subject)
+        standings = await visit.standings(connection)
     headers = {"Content-Disposition": 'attachment; filename="my-data.json"', "Cache-Control": "no-store"}
     return StreamingResponse(_document(visit, standings), headers=headers, media_type="application/json")
 
@@ -382,12 +393,15 @@ def _of(apps: tuple[AppAccess, ...], name: str) -> AppAccess:
     return next(app for app in apps if app.app == name)
 
 
-def _label(visit: Visit, app: str) -> AppAccess:
-    return _of(visit.apps([]), app)
+def _version(standings: list[Standing], app: str, attributes: Collection[str]) -> int:
+    return version([s for s in standings if s.app == app and s.attribute in attributes])
 
 
-def _newest(standings: list[Standing], app: str, attributes: list[str]) -> int:
-    return max((s.event for s in standings if s.app == app and s.attribute in attributes), default=0)
+def _expected(form: FormData) -> int:
+    given = _field(form, "expected")
+    if not re.fullmatch(r"\d{1,19}", given):
+        raise Problem(400, "the form is not ours")
+    return int(given)
 
 
 def _question(texts: Texts, app: AppAccess, what: str, decision: Decision) -> str:
@@ -402,27 +416,34 @@ def _what_label(app: AppAccess, what: str) -> str:
     return app.attribute(what).label
 
 
-def _origin(visit: Visit, words: str) -> Origin:
-    return Origin("customer", "customer pages", visit.site.in_force.rules.digest, visit.texts.version, {"shown": words})
+def _origin(visit: Visit, words: str, standings: list[Standing], app: str, attributes: Collection[str]) -> Origin:
+    """Who decided, before which words; and what stood before, for undo."""
+    stood = {
+        s.attribute: [s.decision, s.expires_at.isoformat() if s.expires_at else None]
+        for s in standings
+        if s.app == app and s.attribute in attributes
+    }
+    evidence = {"shown": words, "before": stood}
+    return Origin("customer", "customer pages", visit.site.in_force.rules.digest, visit.texts.version, evidence)
 
 
-async def _put_back(visit: Visit, connection: asyncpg.Connection, events: list[Event], key: str) -> None:
+async def _put_back(visit: Visit, connection: asyncpg.Connection, events: list[Event], expected: int, key: str) -> None:
     """Each consent of a decision as it was before it. Raises StaleError where one was changed since."""
     app = events[0].app
-    asked = access.asked(visit.site.in_force.compiled.apps[app])
-    for_each: dict[tuple[Decision, datetime | None], list[str]] = {}
-    for event in events:
-        before = await service.before(connection, event)
-        silence: Decision = "granted" if asked.get(event.attribute) == "opt_out" else "withdrawn"
-        decision, until = (before.decision, before.expires_at) if before else (silence, None)
-        if until is not None and until <= datetime.now(UTC):
-            decision, until = "withdrawn", None
-        if (decision, until) != (event.decision, event.expires_at):
-            for_each.setdefault((decision, until), []).append(event.attribute)
-    standings = await service.show(connection, visit.subject)
-    if _newest(standings, app, [e.attribute for e in events]) != max(e.id for e in events):
+    standings = await visit.standings(connection)
+    if _version(standings, app, {e.attribute for e in events}) != expected:
         raise service.StaleError(standings)
-    for number, ((decision, until), attributes) in enumerate(for_each.items()):
+    asked = access.asked(visit.site.in_force.compiled.apps[app])
+    changes: dict[tuple[Decision, datetime | None], list[str]] = {}
+    for event in events:
+        silence = "granted" if asked.get(event.attribute) == "opt_out" else "withdrawn"
+        stood, until = (event.evidence or {}).get("before", {}).get(event.attribute, [silence, None])
+        decision, ends = _decision(stood), datetime.fromisoformat(until) if until else None
+        if ends is not None and ends <= datetime.now(UTC):
+            decision, ends = "withdrawn", None
+        if (decision, ends) != (event.decision, event.expires_at):
+            changes.setdefault((decision, ends if decision == "granted" else None), []).append(event.attribute)
+    for number, ((decision, ends), attributes) in enumerate(changes.items()):
         await service.decide(
             connection,
             visit.site.in_force.words,
@@ -430,10 +451,9 @@ async def _put_back(visit: Visit, connection: asyncpg.Connection, events: list[E
             app,
             attributes,
             decision,
-            expires_at=until,
+            expires_at=ends,
             scope=events[0].scope,
-            origin=_origin(visit, visit.texts("undo")),
-            expected=_newest(standings, app, attributes),
+            origin=_origin(visit, visit.texts("undo"), standings, app, attributes),
             request=f"{key}-{number}" if number else key,
         )
 
@@ -474,14 +494,19 @@ def _shown(app: AppAccess, texts: Texts) -> dict[str, Any]:
     }
 
 
-def _done(visit: Visit, events: list[Event], request: str) -> dict[str, Any] | None:
+def _done(visit: Visit, events: list[Event], standings: list[Standing], request: str) -> dict[str, Any] | None:
     """What was just decided, for the notice above the page."""
     if not events:
         return None
-    labels = ", ".join(_attribute_label(visit, e.attribute) for e in events)
+    attributes = [e.attribute for e in events]
+    labels = ", ".join(_attribute_label(visit, attribute) for attribute in attributes)
     key = "done_grant" if events[0].decision == "granted" else "done_withdraw"
-    words = visit.texts(key, what=labels, app=_app_label(visit, events[0].app))
-    return {"words": words, "request": request, "event": events[-1].id}
+    return {
+        "words": visit.texts(key, what=labels, app=_app_label(visit, events[0].app)),
+        "request": request,
+        "expected": _version(standings, events[0].app, attributes),
+        "event": events[-1].id,
+    }
 
 
 def _app_label(visit: Visit, app: str) -> str:

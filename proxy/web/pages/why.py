@@ -32,6 +32,8 @@ def _reason(one: AttributeAccess, texts: Texts) -> str:
     if one.standing is None:
         return texts("why_undecided" if one.consent == "opt_in" else "why_unless")
     decided = "why_granted" if one.standing.decision == "granted" else "why_withdrawn"
+    if one.standing.since is None:  # a consent table that does not say
+        return texts(f"{decided}_once")
     return texts(decided, date=texts.moment(one.standing.since))
 
 
