@@ -178,7 +178,9 @@ class Judge:
                 # Pages of rows that were rolled back change plans, and plans which value an expression meets first.
                 how = self._again(statement)
                 tally.excluded["order"] += not how
-            if how:
+            if how and {r.code for r in replies[:2]} & set(comparing.BY_KEY):
+                tally.excluded["key"] += 1
+            elif how:
                 found.append(self._finding("twins", how, statement, text))
         if copy:
             against = self._against_copy(base, replies[-1], statement, text, tally)

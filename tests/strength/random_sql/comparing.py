@@ -9,6 +9,7 @@ Named and left out, each with its reason:
 - timings: no statement that shows one is made;
 - ctid, xmin and kin, TABLESAMPLE of a part, LIMIT without a total order: physical; such statements are made for the
   canaries only (`Style.exact` is off there);
+- that a key of a hidden row exists, which unique and foreign keys tell who writes such a key (SECURITY.md);
 - OIDs of what the statement itself made (temp tables), and process numbers;
 - file, line and routine of errors: PostgreSQL's own source.
 
@@ -38,6 +39,8 @@ from tests.strength.random_sql.sending import Reply
 _NAME = re.compile(rb"canaries_[abr]_")
 # Whether an expression meets a value is told by the plan.
 BY_PLAN = re.compile(r"22...|21000|54...|53...")
+# A constraint looks at all rows: SECURITY.md says that a writer learns of keys.
+BY_KEY = ("23503", "23505")
 TIMED_OUT = ("57014", "55P03", "40P01")
 
 
@@ -122,7 +125,10 @@ def plans_differ(first: Reply, second: Reply, last_oid: int) -> str | None:
 
 
 def sorted_rows(messages: list[Message]) -> list[Message]:
-    return [m for kind, group in groupby(messages, lambda m: m[0]) for m in (sorted(group) if kind in b"Dd" else group)]
+    """Rows in an order of their own, and the notices of functions that the rows were given to, in theirs."""
+    return [
+        m for loose, group in groupby(messages, lambda m: m[0] in b"DdN") for m in (sorted(group) if loose else group)
+    ]
 
 
 def difference(first: Reply, second: Reply, last_oid: int, ordered: bool, messages: bool = True) -> str:
