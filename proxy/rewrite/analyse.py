@@ -205,6 +205,8 @@ class _Walker:
         others = self.level(parent, node)  # FROM cannot see the target
         for item in node.get("fromClause") or node.get("usingClause") or ():
             others.sources += self.from_item(item, others, ctes)
+        if _named_alike(target, others):
+            raise PgError(f'table name "{target.name}" specified more than once', "42712")
         level = self.level(parent, node)
         level.sources = [target, *others.sources]
         self.target_list(node.get("targetList", []), level, "set", ctes)
@@ -217,6 +219,9 @@ class _Walker:
         target = self.target(node["relation"], node)
         others = self.level(parent, node)
         others.sources += self.from_item(node["sourceRelation"], others, ctes)
+        if _named_alike(target, others):
+            detail = "The name is used both as MERGE target table and data source."
+            raise PgError(f'name "{target.name}" specified more than once', "42712", detail=detail)
         level = self.level(parent, node)
         level.sources = [target, *others.sources]
         self.expression(node.get("joinCondition"), level, "where", ctes)
@@ -428,6 +433,22 @@ class _Walker:
 def _so_far(level: Level) -> Level:
     """What an item of FROM can name: the items before it."""
     return Level(level.parent, list(level.sources), level.node)
+
+
+def _named_alike(target: Source, others: Level) -> bool:
+    """Whether the server would find the target's name twice (parse_relation.c, checkNameSpaceConflicts)."""
+    return any(
+        source.name == target.name and not source.hidden and not _of_two_schemas(target, source)
+        for source in others.sources
+    )
+
+
+def _of_two_schemas(one: Source, other: Source) -> bool:
+    """Two relations of one name, told apart by their schemas: what SQL allows."""
+    if one.reference is None or other.reference is None:
+        return False
+    plain = "alias" not in one.reference.node and "alias" not in other.reference.node
+    return plain and one.reference.relation is not other.reference.relation
 
 
 def _names(nodes: list[Node] | None) -> tuple[str, ...]:

@@ -217,3 +217,7 @@ update public.customers set name = 'x' where (((pg_catalog."right"(("customers".
 update public.customers set name = 'x' returning old.name, public.customers.phone
 -- becomes
 update public.customers set name = 'x' returning old.name, (((pg_catalog."right"(("customers"."phone"), 2)))::text COLLATE pg_catalog."C") AS "phone"
+
+-- the target's name is not there twice
+update customers set name = customers.name from customers returning public.customers.phone
+-- refused 42712 table name "customers" specified more than once

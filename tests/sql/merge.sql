@@ -126,3 +126,7 @@ with w as (select id, phone from <customers form> AS "customers") merge into pro
 merge into products p using orders o on o.id = p.id when matched then update set name = o.note
 -- becomes
 merge into products p using <orders fenced form> o on o.id = p.id when matched then update set name = o.note
+
+-- the target's name is not there twice
+merge into customers using customers on (public.customers.id = customers.id) when not matched by source then do nothing returning public.customers.phone
+-- refused 42712 name "customers" specified more than once
