@@ -87,6 +87,10 @@ class GatewayProcess:
         return found
 
     @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
     def log(self) -> str:
         return "".join(self.lines)
 

@@ -20,7 +20,9 @@ def serve(
     import asyncio
     import logging
 
+    from proxy.config import load_settings
     from proxy.errors import ConsentryError
+    from proxy.ops.beside import WithWeb
     from proxy.ops.lifecycle import run
     from proxy.server.assemble import make_gateway
 
@@ -29,13 +31,14 @@ def serve(
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
     gateway = make_gateway(config)
+    runs = WithWeb(gateway, config) if load_settings(config).settings.web is not None else gateway
     try:
         try:
             import uvloop
         except ImportError:  # on platforms without it
-            asyncio.run(run(gateway))
+            asyncio.run(run(runs))
         else:
-            uvloop.run(run(gateway))
+            uvloop.run(run(runs))
     except OSError as error:
         where = ", ".join(gateway.options.listen)
         raise ConsentryError(f"cannot listen on {where}: {error.strerror or error}") from error

@@ -26,7 +26,7 @@ _SCOPE = typer.Option(..., "--scope", help="read, write or audit; once for each.
 _JSON = typer.Option(False, "--json", help="Print facts as JSON.")
 
 
-def web(config: Path = CONFIG) -> None:
+def web(config: Path = CONFIG, beside: bool = typer.Option(False, "--beside", hidden=True)) -> None:
     """Runs the web side alone: customer pages and the consent API. `consentry serve` does so by itself.
 
     Example: consentry web --config consentry.yaml
@@ -36,7 +36,7 @@ def web(config: Path = CONFIG) -> None:
     from proxy.web.serving import serve
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    serve(config)
+    serve(config, beside=beside)
 
 
 def link(

@@ -77,6 +77,7 @@ class Site:
         self._pool: asyncpg.Pool | None = None
         self._looking: asyncio.Task[None] | None = None
         self._wrong: str | None = None
+        self._wanted = asyncio.Event()
 
     async def start(self) -> None:
         """Raises ConsentryError: rules that are wrong, a database that is not there."""
@@ -93,6 +94,10 @@ class Site:
                 await self._looking
         if self._pool is not None:
             await self._pool.close()
+
+    def look_now(self) -> None:
+        """Looks at once whether the rules or the catalog have changed."""
+        self._wanted.set()
 
     async def take(self) -> None:
         """Takes rules and catalog anew. Raises ConsentryError; what was in force stays."""
@@ -120,7 +125,9 @@ class Site:
 
     async def _look(self) -> None:
         while True:
-            await asyncio.sleep(LOOK_SECONDS)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wanted.wait(), LOOK_SECONDS)
+            self._wanted.clear()
             try:
                 await self._take_what_changed()
                 self._wrong = None
