@@ -7,8 +7,8 @@ from typing import Final
 
 Colour = tuple[float, float, float]  # red, green, blue of sRGB, 0 to 1
 
-LIGHT: Final[Colour] = (0xF6 / 255, 0xF5 / 255, 0xF2 / 255)  # --paper of consentry.css
-DARK: Final[Colour] = (0x1E / 255, 0x22 / 255, 0x26 / 255)  # --card of its dark half
+LIGHT: Final[Colour] = (0xE7 / 255, 0xF3 / 255, 0xEA / 255)  # --good of consentry.css, the darkest ground of its text
+DARK: Final[Colour] = (0x1D / 255, 0x33 / 255, 0x25 / 255)  # --good of its dark half, the lightest ground
 ENOUGH: Final = 4.6
 _WHITE: Final[Colour] = (1.0, 1.0, 1.0)
 _BLACK: Final[Colour] = (0.0, 0.0, 0.0)

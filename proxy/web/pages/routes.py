@@ -499,7 +499,9 @@ def _done(visit: Visit, events: list[Event], standings: list[Standing], request:
     if not events:
         return None
     attributes = [e.attribute for e in events]
-    labels = ", ".join(_attribute_label(visit, attribute) for attribute in attributes)
+    place = {name: n for n, name in enumerate(visit.site.in_force.rules.attributes)}
+    in_order = sorted(attributes, key=lambda attribute: place.get(attribute, len(place)))
+    labels = ", ".join(_attribute_label(visit, attribute) for attribute in in_order)
     key = "done_grant" if events[0].decision == "granted" else "done_withdraw"
     return {
         "words": visit.texts(key, what=labels, app=_app_label(visit, events[0].app)),

@@ -1,0 +1,131 @@
+"""A shop behind a real `consentry serve`, and Chromium before its customer pages."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.async_api import Browser, async_playwright
+
+from tests.gateways import GatewayProcess, consentry, set_up_consent, write_settings
+from tests.servers import PgServer
+
+SCHEMA = """
+CREATE TABLE customers (id bigint PRIMARY KEY, full_name text, email text, phone text, card_no text);
+INSERT INTO customers SELECT n, 'Customer ' || n, 'c' || n || '@example.org', '+49 ' || n, '4111'
+    FROM generate_series(1, 100) n;
+CREATE TABLE orders (id bigint PRIMARY KEY, customer_id bigint, total numeric);
+GRANT SELECT ON ALL TABLES IN SCHEMA public TO PUBLIC;
+"""
+RULES = """
+version: 1
+attributes:
+  full_name: {label: "Name"}
+  email: {label: "Email address"}
+  phone: {label: "Phone number"}
+  card: {label: "Payment card", group: sensitive}
+  orders: {label: "Purchase history", group: unstructured}
+tables:
+  public.customers:
+    subject: id
+    columns: {id: open, full_name: full_name, email: email, phone: phone, card_no: card}
+  public.orders: {subject: customer_id, columns: {id: open, customer_id: open, total: orders}}
+apps:
+  crm: {label: "Customer service", logins: [shop_crm], purpose: "answering your questions"}
+  mailco: {label: "MailCo newsletters", logins: [shop_mailco], kind: partner, purpose: "marketing email"}
+  insight: {label: "Insight statistics", logins: [shop_insight], kind: partner, purpose: "reports without names"}
+policies:
+  - {name: service sees the end of a card, apps: [crm], attributes: [card], action: mask, mask: {kind: partial, keep_last: 4}}
+  - {name: service works with customer data, apps: [crm], attributes: all, action: show, basis: contract}
+  - {name: contact data from those who agreed, apps: [mailco], attributes: [full_name, email], action: show, consent: opt_in}
+  - {name: reports until you say no, apps: [insight], attributes: [orders], action: show, consent: opt_out}
+"""
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A gateway with its web side."""
+
+    gateway: GatewayProcess
+    base: str
+    dsn: str
+
+    def link(self, subject: int, valid: str = "1h") -> str:
+        """A customer's link, as the command makes it."""
+        made = consentry(self.gateway.folder, "link", str(subject), "--valid", valid).strip()
+        return f"{self.base}/me?{made.partition('?')[2]}"
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    found = shutil.which("chromium")
+    if found is None:
+        pytest.skip("Chromium is not installed (apt-get install chromium)")
+    return found
+
+
+@pytest.fixture(scope="session")
+def axe(pytestconfig: pytest.Config) -> str:
+    """axe-core's script, fetched once into pytest's cache."""
+    npm = shutil.which("npm")
+    if npm is None:
+        pytest.skip("node and npm are not installed")
+    folder = pytestconfig.rootpath / ".pytest_cache" / "axe"
+    script = folder / "node_modules" / "axe-core" / "axe.min.js"
+    if not script.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        options = "--no-audit --no-fund --no-save --no-package-lock --ignore-scripts --loglevel=error".split()
+        command = [npm, "install", "--prefix", str(folder), *options, "axe-core@4"]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=100, check=False)
+        if done.returncode != 0:
+            if any(word in done.stderr for word in ("ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ETIMEDOUT")):
+                pytest.skip("npm's registry cannot be reached")
+            pytest.fail(f"npm install: {done.stderr}")
+    return script.read_text("utf-8")
+
+
+@pytest.fixture(scope="session")
+def shop(pg_server: PgServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    folder = tmp_path_factory.mktemp("pages")
+    with running_shop(pg_server, folder, "pages_shop") as running:
+        yield running
+
+
+class running_shop:  # noqa: N801
+    """A shop for `with`. `settings` are further ones of the section `web`."""
+
+    def __init__(self, server: PgServer, folder: Path, dbname: str, settings: dict[str, Any] | None = None) -> None:
+        dsn = server.create_database(dbname, SCHEMA)
+        for login in ("shop_crm", "shop_mailco", "shop_insight"):
+            server.create_login(login, group="auth_trust")
+        web = {
+            "listen": "127.0.0.1:0",
+            "login": {"secret_file": "web.key"},
+            "organisation": {"name": "The Corner Shop", "colour": "#0b6e4f"},
+            **(settings or {}),
+        }
+        write_settings(server, folder, RULES, {"shop": dbname}, {"web": web})
+        set_up_consent(folder, "shop")
+        self._gateway = GatewayProcess(folder)
+        port = self._gateway.wait_for_line(r"the web side listens on \('127\.0\.0\.1', (\d+)\)")[1]
+        self._gateway.wait_for_line("Application startup complete")
+        self._shop = Shop(self._gateway, f"http://127.0.0.1:{port}", dsn)
+
+    def __enter__(self) -> Shop:
+        return self._shop
+
+    def __exit__(self, *_: object) -> None:
+        self._gateway.stop()
+
+
+@pytest.fixture
+async def browser(chromium: str) -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield browser
+        await browser.close()
