@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,22 +19,23 @@ if TYPE_CHECKING:
     import asyncpg
 
     from proxy.cli.opening import Opened
-    from proxy.consent.service import Event, Standing, Vocabulary
+    from proxy.consent.names import Names
+    from proxy.consent.service import Decision, Event, Origin, Standing, Vocabulary
 
 consent = typer.Typer(help="Consent decisions: who shares which attribute with which app.", no_args_is_help=True)
 
-_DATABASE = typer.Option(None, "--database", help="Which of the settings' databases; needed where there are several.")
-_JSON = typer.Option(False, "--json", help="Print facts as JSON.")
+DATABASE = typer.Option(None, "--database", help="Which of the settings' databases; needed where there are several.")
+JSON = typer.Option(False, "--json", help="Print facts as JSON.")
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1), "y": timedelta(days=365)}
 
 
 @consent.command()
 def setup(
     config: Path = CONFIG,
-    database: str | None = _DATABASE,
+    database: str | None = DATABASE,
     dsn: str | None = typer.Option(None, "--dsn", help="Connect by this URI: an owner of the database, for example."),
     apply: bool = typer.Option(False, "--apply", help="Run the grants too, instead of only printing them."),
-    as_json: bool = _JSON,
+    as_json: bool = JSON,
 ) -> None:
     """Makes schema consentry in the database, or brings it up to date, and prints the grants that the rules need.
 
@@ -56,7 +57,7 @@ def setup(
             await needs.apply_grants(connection, granted, missing)
         if as_json:
             facts = {**asdict(report), "grants": dict(granted), "missing_roles": missing, "applied": apply}
-            _print_json(facts)
+            print_json(facts)
             return
         for what, names in (("migration", report.migrations), ("state of app", report.apps), ("key", report.keys)):
             for name in names:
@@ -79,18 +80,18 @@ def setup(
             for statement in needs.grant_script(granted, missing):
                 typer.echo(statement)
 
-    _run(work, config, database, dsn)
+    run(work, config, database, dsn)
 
 
 @consent.command()
 def grant(
     subject: str = typer.Argument(help="The customer's key."),
     app: str = typer.Argument(help="The app, as the rules name it."),
-    attribute: str = typer.Argument(help="The attribute, as the rules name it."),
+    attribute: str = typer.Argument(help="The attribute, as the rules name it; group:NAME; all that the app asks for."),
     expires: str | None = typer.Option(None, "--expires", help="2027-01-31, 2027-01-31T12:00+01:00, 90d, 12h."),
     config: Path = CONFIG,
-    database: str | None = _DATABASE,
-    as_json: bool = _JSON,
+    database: str | None = DATABASE,
+    as_json: bool = JSON,
 ) -> None:
     """Records that the customer shares the attribute with the app. In force from every app's next statement on.
 
@@ -99,23 +100,19 @@ def grant(
     until = None if expires is None else _moment(expires)
 
     async def work(connection: asyncpg.Connection, opened: Opened) -> None:
-        from proxy.consent import service
+        _print_events(await _decide(connection, opened, subject, app, attribute, "granted", until), as_json)
 
-        words, origin = await _words(connection, opened), _origin(opened)
-        event = await service.grant(connection, words, subject, app, attribute, expires_at=until, origin=origin)
-        _print_event(event, as_json)
-
-    _run(work, config, database)
+    run(work, config, database)
 
 
 @consent.command()
 def withdraw(
     subject: str = typer.Argument(help="The customer's key."),
     app: str = typer.Argument(help="The app, as the rules name it."),
-    attribute: str = typer.Argument(help="The attribute, as the rules name it."),
+    attribute: str = typer.Argument(help="The attribute, as the rules name it; group:NAME; all that the app asks for."),
     config: Path = CONFIG,
-    database: str | None = _DATABASE,
-    as_json: bool = _JSON,
+    database: str | None = DATABASE,
+    as_json: bool = JSON,
 ) -> None:
     """Records that the customer no longer shares the attribute with the app. In force from the next statement on.
 
@@ -123,21 +120,17 @@ def withdraw(
     """
 
     async def work(connection: asyncpg.Connection, opened: Opened) -> None:
-        from proxy.consent import service
+        _print_events(await _decide(connection, opened, subject, app, attribute, "withdrawn"), as_json)
 
-        words = await _words(connection, opened)
-        event = await service.withdraw(connection, words, subject, app, attribute, origin=_origin(opened))
-        _print_event(event, as_json)
-
-    _run(work, config, database)
+    run(work, config, database)
 
 
 @consent.command()
 def show(
     subject: str = typer.Argument(help="The customer's key."),
     config: Path = CONFIG,
-    database: str | None = _DATABASE,
-    as_json: bool = _JSON,
+    database: str | None = DATABASE,
+    as_json: bool = JSON,
 ) -> None:
     """Shows where the customer's decisions stand, by app and attribute.
 
@@ -147,23 +140,52 @@ def show(
     async def work(connection: asyncpg.Connection, opened: Opened) -> None:
         from proxy.consent import service
 
-        standings = await service.show(connection, subject, (await _words(connection, opened)).mapping)
+        standings = await service.show(connection, subject, (await words_of(connection, opened)).mapping)
         if as_json:
-            _print_json([asdict(standing) for standing in standings])
+            print_json([asdict(standing) for standing in standings])
         elif standings:
             _print_standings(subject, standings)
         else:
             typer.echo(f"{subject} has decided nothing yet")
 
-    _run(work, config, database)
+    run(work, config, database)
 
 
-def _run(
+@consent.command()
+def history(
+    subject: str = typer.Argument(help="The customer's key."),
+    limit: int = typer.Option(50, "--limit", min=1, help="At most so many decisions."),
+    before: int | None = typer.Option(None, "--before", min=1, help="Only those with a smaller number: the next page."),
+    config: Path = CONFIG,
+    database: str | None = DATABASE,
+    as_json: bool = JSON,
+) -> None:
+    """Shows the customer's decisions as they were made, newest first.
+
+    Example: consentry consent history 42 --json
+    """
+
+    async def work(connection: asyncpg.Connection, opened: Opened) -> None:
+        from proxy.consent import service
+
+        events = await service.history(connection, subject, before=before, limit=limit)
+        if as_json:
+            print_json([asdict(event) for event in events])
+        elif events:
+            _print_history(subject, events)
+        else:
+            typer.echo(f"{subject} has decided nothing yet" if before is None else "there are no decisions before that")
+
+    run(work, config, database)
+
+
+def run(
     work: Callable[[asyncpg.Connection, Opened], Awaitable[None]],
     config: Path,
     database: str | None,
     dsn: str | None = None,
 ) -> None:
+    """Does `work` with a connection to the database, by `dsn` or as the settings say."""
     from proxy.catalog.connect import connected
     from proxy.cli.opening import open_database
 
@@ -175,22 +197,61 @@ def _run(
     asyncio.run(all_of_it())
 
 
+async def _decide(
+    connection: asyncpg.Connection,
+    opened: Opened,
+    subject: str,
+    app: str,
+    what: str,
+    decision: Decision,
+    until: datetime | None = None,
+) -> list[Event]:
+    from proxy.consent import access, service
+
+    attributes: Sequence[str] = (what,)
+    words, scope = await words_of(connection, opened), None
+    if access.of_several(what):
+        attributes, scope = (await names_of(connection, opened)).meaning(app, what)
+    return await service.decide(
+        connection,
+        words,
+        subject,
+        app,
+        attributes,
+        decision,
+        scope=scope,
+        expires_at=until,
+        origin=origin_of(opened),
+    )
+
+
 def _asked_apps(opened: Opened) -> list[str]:
     return [name for name, app in opened.rules.apps.items() if not app.trusted]
 
 
-async def _words(connection: asyncpg.Connection, opened: Opened) -> Vocabulary:
-    from proxy.catalog.introspect import take_snapshot
-    from proxy.consent.mapped import mapping_of
+async def words_of(connection: asyncpg.Connection, opened: Opened) -> Vocabulary:
+    """What decisions can be about. The catalog is looked at only where consent is in a table of the database's own."""
     from proxy.consent.service import Vocabulary
 
-    mapping = None
     if opened.rules.consent.store != "builtin":
-        mapping = mapping_of(opened.compiled(await take_snapshot(connection)))
-    return Vocabulary(_asked_apps(opened), list(opened.rules.attributes), mapping)
+        return (await names_of(connection, opened)).vocabulary
+    return Vocabulary(_asked_apps(opened), list(opened.rules.attributes))
 
 
-def _origin(opened: Opened) -> Any:
+async def names_of(connection: asyncpg.Connection, opened: Opened) -> Names:
+    """What decisions can be about, groups and `all` included, from the rules on the catalog."""
+    from proxy.catalog.introspect import take_snapshot
+    from proxy.consent.mapped import mapping_of
+    from proxy.consent.names import Names
+    from proxy.consent.service import Vocabulary
+
+    compiled = opened.compiled(await take_snapshot(connection))
+    words = Vocabulary(_asked_apps(opened), list(opened.rules.attributes), mapping_of(compiled))
+    return Names(words, compiled, opened.rules.attributes)
+
+
+def origin_of(opened: Opened) -> Origin:
+    """Who decides where a command is typed."""
     from proxy.consent.service import Origin
 
     return Origin("agent", "consentry consent", opened.rules.digest)
@@ -211,13 +272,28 @@ def _moment(text: str) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _print_event(event: Event, as_json: bool) -> None:
+def _print_events(events: list[Event], as_json: bool) -> None:
     if as_json:
-        _print_json(asdict(event))
+        print_json(asdict(events[0]) if events[0].scope is None else [asdict(event) for event in events])
         return
-    until = f" until {_shown(event.expires_at)}" if event.expires_at else ""
-    verb = "shares" if event.decision == "granted" else "no longer shares"
-    typer.echo(f"{event.subject} {verb} {event.attribute} with {event.app}{until} (event {event.id})")
+    for event in events:
+        until = f" until {_shown(event.expires_at)}" if event.expires_at else ""
+        verb = "shares" if event.decision == "granted" else "no longer shares"
+        typer.echo(f"{event.subject} {verb} {event.attribute} with {event.app}{until} (event {event.id})")
+
+
+def _print_history(subject: str, events: list[Event]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"Decisions of {subject}", title_justify="left", box=None, pad_edge=False)
+    for heading in ("Event", "At", "App", "Attribute", "Decision", "By"):
+        table.add_column(heading, overflow="fold")
+    for e in events:
+        about = e.attribute if e.scope is None else f"{e.attribute} ({e.scope})"
+        decision = f"{e.decision} until {_shown(e.expires_at)}" if e.expires_at else e.decision
+        table.add_row(str(e.id), _shown(e.at), e.app, about, decision, e.actor)
+    Console().print(table)
 
 
 def _print_standings(subject: str, standings: list[Standing]) -> None:
@@ -239,6 +315,7 @@ def _shown(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
-def _print_json(facts: Any) -> None:
+def print_json(facts: Any) -> None:
+    """Facts on standard output."""
     json.dump(facts, sys.stdout, default=lambda value: value.isoformat(), indent=2, ensure_ascii=False)
     sys.stdout.write("\n")

@@ -9,6 +9,7 @@ import typer
 
 from proxy.cli.check import check
 from proxy.cli.consent import consent
+from proxy.cli.consent_files import export, import_file
 from proxy.cli.demo import demo
 from proxy.cli.explain import explain
 from proxy.cli.schema import schema
@@ -31,6 +32,8 @@ app.command()(check)
 app.command()(explain)
 app.command()(schema)
 app.command()(link)
+consent.command("import")(import_file)
+consent.command()(export)
 app.add_typer(consent, name="consent")
 app.add_typer(token, name="token")
 

@@ -96,13 +96,18 @@ def asked(app: AppPolicy) -> Mapping[str, ConsentMode]:
     return {} if app.trusted or app.monitor else app.asked
 
 
+def of_several(what: str) -> bool:
+    """Whether what stands in an attribute's place names a group or all."""
+    return what == ALL or what.startswith(GROUP)
+
+
 def named(app: AppPolicy, attributes: Mapping[str, Attribute], what: str) -> tuple[list[str], str | None]:
     """(attributes, scope) that `what` means for the app: an attribute, `group:NAME` or `all`.
 
     A group and `all` mean what the app asks consent for now, and nothing that it may ask later.
     Raises ConsentryError where that is nothing.
     """
-    if what != ALL and not what.startswith(GROUP):
+    if not of_several(what):
         return [what], None
     group = what.removeprefix(GROUP)
     found = [name for name in asked(app) if what == ALL or attributes[name].group == group]

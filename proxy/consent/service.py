@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Awaitable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
@@ -21,7 +22,7 @@ from proxy.errors import ConsentryError
 
 __all__ = (
     "Actor", "Decision", "Event", "Origin", "RequestReusedError", "StaleError", "Standing", "Vocabulary",
-    "decide", "event", "grant", "history", "show", "version", "withdraw",
+    "decide", "event", "grant", "history", "said", "show", "subject_type", "version", "withdraw",
 )  # fmt: skip
 _T = TypeVar("_T")
 
@@ -39,8 +40,12 @@ class Vocabulary:
 
     def check(self, app: str, attribute: str) -> None:
         """Raises ConsentryError that says the nearest spelling."""
-        _known("app", app, self.apps)
+        self.check_app(app)
         _known("attribute", attribute, self.attributes)
+
+    def check_app(self, app: str) -> None:
+        """Raises ConsentryError that says the nearest spelling."""
+        _known("app", app, self.apps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +154,7 @@ async def decide(
         vocabulary.check(app, attribute)
     if expires_at is not None and expires_at.tzinfo is None:
         raise ConsentryError(f"the expiry {expires_at.isoformat()} has no time zone")
-    kind = await _subject_type(connection)
+    kind = await subject_type(connection)
     async with connection.transaction():
         lock = f"SELECT pg_advisory_xact_lock(hashtextextended('consentry subject ' || ($1::text::{kind})::text, 0))"
         await _run(connection, lock, subject, subject=subject, kind=kind)
@@ -194,7 +199,7 @@ async def history(
     connection: asyncpg.Connection, subject: str, *, before: int | None = None, limit: int = 50
 ) -> list[Event]:
     """The subject's events, newest first: at most `limit`, those with an id below `before`. Errors as `decide`."""
-    kind = await _subject_type(connection)
+    kind = await subject_type(connection)
     query = f"""
         SELECT {_EVENT} FROM consentry.events
         WHERE subject = $1::text::{kind} AND id < coalesce($2, 9223372036854775807) ORDER BY id DESC LIMIT $3"""
@@ -203,12 +208,12 @@ async def history(
 
 async def decision(connection: asyncpg.Connection, subject: str, request: str) -> list[Event]:
     """The events of one request, by its idempotency key; none where it is not known. Errors as `decide`."""
-    return await _of_request(connection, subject, await _subject_type(connection), request)
+    return await _of_request(connection, subject, await subject_type(connection), request)
 
 
 async def event(connection: asyncpg.Connection, subject: str, number: int) -> Event | None:
     """One event of the subject's, by its id. Errors as `decide`."""
-    kind = await _subject_type(connection)
+    kind = await subject_type(connection)
     query = f"SELECT {_EVENT} FROM consentry.events WHERE subject = $1::text::{kind} AND id = $2"
     rows = await _run(connection, query, subject, number, subject=subject, kind=kind)
     return _event(rows[0]) if rows else None
@@ -221,7 +226,7 @@ async def show(
 
     `mapping`: of a consent table of the database's own, which is then read in the ledger's place.
     """
-    kind = await _subject_type(connection)
+    kind = await subject_type(connection)
     if mapping is not None:
         return await _said(mapped.standings(connection, mapping, subject, kind), subject, kind)
     query = f"""
@@ -255,7 +260,8 @@ async def _of_request(connection: asyncpg.Connection, subject: str, kind: str, r
     return [_event(row) for row in await _run(connection, query, subject, request, subject=subject, kind=kind)]
 
 
-async def _subject_type(connection: asyncpg.Connection) -> str:
+async def subject_type(connection: asyncpg.Connection) -> str:
+    """The type of the ledger's subject keys. Raises ConsentryError where there is no ledger."""
     kind = await installed_subject_type(connection)
     if kind is None:
         raise ConsentryError('the database has no consent ledger; run "consentry consent setup"')
@@ -269,21 +275,31 @@ async def _run(
     return list(await _said(connection.fetch(query, *values), subject, kind))
 
 
+@contextmanager
+def said() -> Iterator[None]:
+    """What the ledger refuses becomes a ConsentryError that says what to do."""
+    try:
+        yield
+    except asyncpg.CheckViolationError as error:
+        if error.constraint_name is None:  # no partition of state takes the app
+            raise ConsentryError('the ledger does not know the app yet; run "consentry consent setup"') from error
+        raise ConsentryError("a consent must expire after it begins, and before the year 10000") from error
+    except asyncpg.ProgramLimitExceededError as error:
+        raise ConsentryError("a subject key is too long for the ledger's indexes") from error
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise ConsentryError(f'{error}; run "consentry consent setup", which prints the grants') from error
+
+
 async def _said(work: Awaitable[_T], subject: str, kind: str) -> _T:
     try:
-        return await work
+        with said():
+            return await work
     except (asyncpg.InvalidTextRepresentationError, asyncpg.NumericValueOutOfRangeError) as error:
         raise ConsentryError(f'"{subject}" is not a subject key of type {kind}') from error
     except asyncpg.CharacterNotInRepertoireError as error:
         raise ConsentryError("a subject key holds a zero byte") from error
     except asyncpg.UntranslatableCharacterError as error:
         raise ConsentryError("the evidence holds a character that PostgreSQL's jsonb cannot keep") from error
-    except asyncpg.CheckViolationError as error:
-        if error.constraint_name is None:  # no partition of state takes the app
-            raise ConsentryError('the ledger does not know the app yet; run "consentry consent setup"') from error
-        raise ConsentryError("a consent must expire after it begins, and before the year 10000") from error
-    except asyncpg.InsufficientPrivilegeError as error:
-        raise ConsentryError(f'{error}; run "consentry consent setup", which prints the grants') from error
 
 
 def _known(kind: str, name: str, names: Collection[str]) -> None:

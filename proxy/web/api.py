@@ -67,7 +67,7 @@ async def put_consent(call: Call) -> Response:
     """Records a decision: about one attribute, about a group of them, or about all that the app asks consent for."""
     current, app, what = call.site.in_force, call.path["app"], call.path["attribute"]
     body: shapes.Decision = call.body
-    if what == access.ALL or what.startswith(access.GROUP):
+    if access.of_several(what):
         _known(call, app)
     else:
         _known(call, app, what)
