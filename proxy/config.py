@@ -159,6 +159,12 @@ class LoginSettings(_Section):
     )
 
 
+def _origin(value: str) -> str:
+    if not re.fullmatch(r"https?://(\*\.)?[A-Za-z0-9.-]+(:\d{1,5})?", value):
+        raise ValueError(f'"{value}" is no site such as "https://www.example.org"')
+    return value
+
+
 def _colour(value: str) -> str:
     if not re.fullmatch(r"#[0-9a-fA-F]{6}", value):
         raise ValueError(f'"{value}" is no colour such as "#1f5f8b"')
@@ -175,7 +181,9 @@ class OrganisationSettings(_Section):
     )
     texts: Path | None = Field(default=None, description="A folder of LANGUAGE.yaml with words of its own.")
     languages: list[str] = Field(default=["en", "de", "ar"], min_length=1, description="The first one is the default.")
-    embed_from: list[str] = Field(default=[], description="Sites that may embed the form that collects consent.")
+    embed_from: list[Annotated[str, AfterValidator(_origin)]] = Field(
+        default=[], description="Sites that may embed the form that collects consent: https://www.example.org."
+    )
 
 
 class WebSettings(_Section):

@@ -42,6 +42,7 @@ def web(config: Path = CONFIG, beside: bool = typer.Option(False, "--beside", hi
 def link(
     subject: str = typer.Argument(help="The customer's key."),
     valid: str = typer.Option("1h", "--valid", help="For how long, at most 7d: 30m, 1h, 2d."),
+    collect: bool = typer.Option(False, "--collect", help="To the form that asks for consent, and nothing else."),
     config: Path = CONFIG,
 ) -> None:
     """Prints a link that opens a customer's pages.
@@ -56,11 +57,11 @@ def link(
     if site.keys is None:
         raise ConsentryError("links need a secret to sign with: set web.login.secret_file")
     try:
-        made = site.keys.make_link_token(subject, seconds(valid))
+        made = site.keys.make_link_token(subject, seconds(valid), "collect" if collect else None)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--valid") from error
     base = site.settings.base_url.rstrip("/") or f"http://{site.settings.listen}"
-    typer.echo(f"{base}/me?token={made}")
+    typer.echo(f"{base}/{'collect' if collect else 'me'}?token={made}")
 
 
 @token.command()

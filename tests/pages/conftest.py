@@ -15,6 +15,7 @@ from playwright.async_api import Browser, async_playwright
 from tests.gateways import GatewayProcess, consentry, set_up_consent, write_settings
 from tests.servers import PgServer
 
+SIGN_UP = "http://sign-up.example"  # the organisation's own site
 SCHEMA = """
 CREATE TABLE customers (id bigint PRIMARY KEY, full_name text, email text, phone text, card_no text);
 INSERT INTO customers SELECT n, 'Customer ' || n, 'c' || n || '@example.org', '+49 ' || n, '4111'
@@ -106,7 +107,7 @@ class running_shop:  # noqa: N801
         web = {
             "listen": "127.0.0.1:0",
             "login": {"secret_file": "web.key"},
-            "organisation": {"name": "The Corner Shop", "colour": "#0b6e4f"},
+            "organisation": {"name": "The Corner Shop", "colour": "#0b6e4f", "embed_from": [SIGN_UP]},
             **(settings or {}),
         }
         write_settings(server, folder, RULES, {"shop": dbname}, {"web": web})
@@ -126,6 +127,8 @@ class running_shop:  # noqa: N801
 @pytest.fixture
 async def browser(chromium: str) -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        # The site that frames the form is made up, and so is a stranger to loopback, where the gateway listens.
+        arguments = ["--no-sandbox", "--disable-features=LocalNetworkAccessChecks,BlockInsecurePrivateNetworkRequests"]
+        browser = await playwright.chromium.launch(executable_path=chromium, args=arguments)
         yield browser
         await browser.close()

@@ -12,7 +12,8 @@ import asyncpg
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from tests.pages.conftest import Shop
+from tests.gateways import consentry
+from tests.pages.conftest import SIGN_UP, Shop
 
 SCRIPTS = pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no scripts"])
 
@@ -254,4 +255,47 @@ async def test_axe_finds_what_is_wrong(browser: Browser, axe: str) -> None:
     await page.set_content("<html><body><img src='x'><button></button></body></html>")
     with pytest.raises(AssertionError):
         await judge(page, axe, "a page that is wrong")
+    await page.close()
+
+
+async def test_the_form_of_consent_inside_another_site(browser: Browser, shop: Shop, axe: str) -> None:
+    """At sign-up: the organisation's own page frames the form; cookies of the frame are not needed."""
+    link = consentry(shop.gateway.folder, "link", "12", "--collect").strip()
+    address = f"{shop.base}/collect?{link.partition('?')[2]}&app=mailco"
+    context = await browser.new_context(locale="en", bypass_csp=True)
+    page = await context.new_page()
+    await page.goto(address)
+    await judge(page, axe, "collect")
+    await context.close()
+
+    context = await browser.new_context(locale="en")
+    page = await context.new_page()
+    await page.route(
+        f"{SIGN_UP}/*",
+        lambda route: route.fulfill(
+            content_type="text/html", body=f'<h1>Sign up</h1><iframe src="{address}" width="400" height="600"></iframe>'
+        ),
+    )
+    await page.goto(f"{SIGN_UP}/join")
+    frame = page.frame_locator("iframe")
+    box = frame.get_by_role("checkbox", name="MailCo newsletters may use my Email address")
+    await expect(box).not_to_be_checked()
+    await box.check()
+    await frame.get_by_role("button", name="Save my choice").click()
+    await expect(frame.get_by_role("status")).to_contain_text("Your choice is saved")
+    await context.close()
+    mailco = await asyncpg.connect(f"postgresql://shop_mailco@127.0.0.1:{shop.gateway.port}/shop")
+    try:
+        seen = await mailco.fetchrow("SELECT full_name, email FROM customers WHERE id = 12")
+        assert tuple(seen or ()) == (None, "c12@example.org")
+    finally:
+        await mailco.close()
+    # Another site may not.
+    page = await browser.new_page()
+    await page.route(
+        "https://evil.example/*",
+        lambda route: route.fulfill(content_type="text/html", body=f'<iframe src="{address}"></iframe>'),
+    )
+    await page.goto("https://evil.example/")
+    await expect(page.frame_locator("iframe").get_by_role("button", name="Save my choice")).to_have_count(0)
     await page.close()

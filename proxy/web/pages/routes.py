@@ -17,10 +17,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import asyncpg
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from starlette.datastructures import FormData
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
@@ -32,25 +31,15 @@ from proxy.consent.standing import Decision, Standing, version
 from proxy.errors import ConsentryError, UnreachableError
 from proxy.web.callers import COOKIE, Caller, refuse_forged, session_of
 from proxy.web.links import SESSION_SECONDS, BadLinkError, Session
+from proxy.web.pages.collect import collect_routes
+from proxy.web.pages.render import LANGUAGE_COOKIE, base, render
 from proxy.web.pages.texts import Texts, choose
 from proxy.web.pages.why import change, why
 from proxy.web.problems import Problem
 from proxy.web.rates import Rates
 from proxy.web.site import Site
 
-LANGUAGE_COOKIE: Final = "consentry_language"
 PAGE: Final = 20
-_POLICY: Final = (
-    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
-    "base-uri 'none'; frame-ancestors 'none'"
-)
-_TEMPLATES = Environment(
-    loader=PackageLoader("proxy.web.pages"),
-    autoescape=select_autoescape(default=True),
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +58,7 @@ class Visit:
     def page(self, template: str, *, here: str = "", status: int = 200, **values: Any) -> Response:
         assert self.site.keys is not None
         token = self.site.keys.form_token(self.session)
-        return _page(self.site, self.request, self.texts, template, token, status, here=here, **values)
+        return render(self.site, self.request, self.texts, template, token, status, here=here, **values)
 
     def message(self, key: str, status: int) -> Response:
         return self.page("message.html", status=status, key=key)
@@ -115,6 +104,7 @@ def page_routes(site: Site, rates: Rates) -> list[BaseRoute]:
         page("/me/receipt/{number:int}.json", save_receipt),
         page("/me/data", download),
         page("/me/out", leave, "POST"),
+        *collect_routes(site, rates),
         Route("/me/theme.css", theme),
         Route("/me/logo", logo),
         Mount("/me/static", StaticFiles(packages=[("proxy.web.pages", "static")])),
@@ -185,7 +175,7 @@ async def decide(visit: Visit) -> Response:
             )
     except (service.StaleError, service.RequestReusedError):
         return visit.message("stale", 409)
-    return RedirectResponse(f"{_base(visit.request)}/me?done={key}", 303)
+    return RedirectResponse(f"{base(visit.request)}/me?done={key}", 303)
 
 
 async def undo(visit: Visit) -> Response:
@@ -201,7 +191,7 @@ async def undo(visit: Visit) -> Response:
             await _put_back(visit, connection, events, _expected(form), key)
     except service.StaleError:
         return visit.message("stale", 409)
-    return RedirectResponse(f"{_base(visit.request)}/me?done={key}", 303)
+    return RedirectResponse(f"{base(visit.request)}/me?done={key}", 303)
 
 
 async def history(visit: Visit) -> Response:
@@ -267,7 +257,7 @@ async def download(visit: Visit) -> Response:
 async def leave(visit: Visit) -> Response:
     """Ends the session in this browser."""
     await _form(visit)
-    answer = _page(visit.site, visit.request, visit.texts, "message.html", "", 200, key="out")
+    answer = render(visit.site, visit.request, visit.texts, "message.html", "", 200, key="out")
     answer.delete_cookie(COOKIE, path="/", httponly=True, samesite="lax")
     return answer
 
@@ -282,7 +272,7 @@ async def _visit(
     texts = choose(request, site.texts, LANGUAGE_COOKIE)
     session = session_of(request, site)
     if session is None:
-        return _page(site, request, texts, "message.html", "", 401, key="expired")
+        return render(site, request, texts, "message.html", "", 401, key="expired")
     visit = Visit(site, request, texts, session)
     try:
         rates.take(Caller("customer", frozenset(), session.subject, session))
@@ -306,40 +296,19 @@ def _enter(site: Site, rates: Rates, request: Request) -> Response:
     try:
         rates.refuse_guesser(address)
     except Problem:
-        return _page(site, request, texts, "message.html", "", 429, key="slow")
+        return render(site, request, texts, "message.html", "", 429, key="slow")
     try:
         if site.keys is None:
             raise BadLinkError("no links are made here")
         subject = site.keys.read_link_token(request.query_params["token"])
     except BadLinkError as error:
         rates.note_guess(address)
-        return _page(site, request, texts, "message.html", "", 401, key="expired" if error.expired else "bad_link")
-    answer = RedirectResponse(f"{_base(request)}/me", 303, {"Cache-Control": "no-store"})
+        return render(site, request, texts, "message.html", "", 401, key="expired" if error.expired else "bad_link")
+    answer = RedirectResponse(f"{base(request)}/me", 303, {"Cache-Control": "no-store"})
     secure = request.url.scheme == "https" or site.settings.base_url.startswith("https:")
     cookie = site.keys.make_session(subject)
     answer.set_cookie(COOKIE, cookie, SESSION_SECONDS, path="/", httponly=True, samesite="lax", secure=secure)
     return answer
-
-
-def _page(
-    site: Site, request: Request, texts: Texts, template: str, token: str, status: int, here: str = "", **values: Any
-) -> Response:
-    text = _TEMPLATES.get_template(template).render(
-        t=texts,
-        organisation=site.organisation,
-        logo=site.logo is not None,
-        languages=list(site.texts.values()),
-        base=_base(request),
-        form_token=token,
-        here=here,
-        **values,
-    )
-    headers = {"Content-Security-Policy": _POLICY, "Cache-Control": "no-store", "Vary": "Accept-Language, Cookie"}
-    return HTMLResponse(text, status, headers)
-
-
-def _base(request: Request) -> str:
-    return str(request.scope.get("root_path", ""))
 
 
 def _logo(file: Path) -> Response:
