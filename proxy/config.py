@@ -196,6 +196,9 @@ class WebSettings(_Section):
     base_url: str = Field(default="", description="The address that customers see, where a proxy stands before it.")
     login: LoginSettings = LoginSettings()
     organisation: OrganisationSettings = OrganisationSettings()
+    import_bytes: Annotated[int, Field(ge=1), _SIZE] = Field(
+        default=256 * 1024**2, description="The largest file that POST /api/consents/import takes."
+    )
 
 
 class Settings(_Section):

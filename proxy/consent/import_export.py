@@ -12,14 +12,14 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
-from typing import Any, BinaryIO, Final, Literal
+from typing import Any, Final, Literal
 
 import asyncpg
 
 from proxy.consent import records
 from proxy.consent.mapped import ReadOnlyError
 from proxy.consent.names import Names
-from proxy.consent.records import Format, Record, Wrong, WrongRecordError
+from proxy.consent.records import Format, Lines, Record, Wrong, WrongRecordError
 from proxy.consent.service import Origin, RequestReusedError, said, subject_type
 from proxy.errors import ConsentryError
 
@@ -58,7 +58,7 @@ class WrongLinesError(ConsentryError):
 async def import_records(
     connection: asyncpg.Connection,
     names: Names,
-    file: BinaryIO,
+    file: Lines,
     kind: Format,
     *,
     origin: Origin,
@@ -132,7 +132,7 @@ async def _make_temp(connection: asyncpg.Connection, subject: str) -> None:
 class _Hashing:
     """A file that is hashed and counted while it is read."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: Lines) -> None:
         self._file = file
         self._hash = hashlib.sha256()
         self.count = 0

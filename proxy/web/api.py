@@ -10,10 +10,11 @@ from starlette.responses import JSONResponse, Response
 
 from proxy.consent import access, service
 from proxy.consent.access import AppAccess, AttributeAccess
+from proxy.consent.import_export import WrongLinesError, import_records
 from proxy.consent.service import Event, Origin
 from proxy.errors import ConsentryError
 from proxy.web import shapes
-from proxy.web.operations import Call, Operation
+from proxy.web.operations import Call, Operation, Upload
 from proxy.web.problems import Problem
 
 ID_LIMIT: Final = 2**63 - 1
@@ -120,6 +121,25 @@ async def get_history(call: Call) -> Response:
     )
 
 
+async def post_import(call: Call) -> Response:
+    """Records all decisions of a file, or none of them."""
+    upload: Upload = call.body
+    current = call.site.in_force
+    origin = Origin("import", f"api, {call.caller.name}", current.rules.digest)
+    try:
+        async with call.site.patient_connection() as connection:
+            done = await import_records(
+                connection, current.names, upload.file, upload.kind, origin=origin, key=_request_key(call)
+            )
+    except WrongLinesError as error:
+        lines = [{"line": one.line, "reason": one.reason} for one in error.lines]
+        more = {"records": error.records, "wrong": error.count, "lines": lines}
+        raise Problem(422, str(error), more=more) from error
+    except service.RequestReusedError as error:
+        raise Problem(409, str(error)) from error
+    return _answer(shapes.Imported.model_validate(done))
+
+
 _SUBJECT = "/subjects/{subject}"
 OPERATIONS: Final = (
     Operation(
@@ -164,13 +184,24 @@ OPERATIONS: Final = (
         conditional=True,
         tagged=True,
     ),
+    Operation(
+        "POST",
+        "/consents/import",
+        "importConsents",
+        "Records all decisions of a file, or none: CSV with a header, or JSON lines, with the keys subject, app, "
+        "attribute (or group:NAME, or all), decision, and where wanted at, expires_at, text_version",
+        "write",
+        post_import,
+        shapes.Imported,
+        files={"text/csv": "csv", "application/x-ndjson": "jsonl", "application/jsonl": "jsonl"},
+    ),
 )
 
 
 def _known(call: Call, app: str, attribute: str | None = None) -> None:
     words = call.site.in_force.words
     try:
-        words.check(app, attribute if attribute is not None else next(iter(words.attributes)))
+        words.check_app(app) if attribute is None else words.check(app, attribute)
     except ConsentryError as error:
         raise Problem(404, str(error)) from error
 

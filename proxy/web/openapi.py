@@ -19,10 +19,10 @@ _WHAT = {
     401: "No token, or one that is not in force.",
     403: "The caller may not do this.",
     404: "There is no such app, attribute or record.",
-    409: "The idempotency key was used for another decision.",
+    409: "The idempotency key was used for another request, or consent is kept in a table that is not written.",
     412: "The consent was changed meanwhile: look at it again.",
     413: "The body is too large.",
-    415: "The body is not JSON.",
+    415: "The body is not of a type that is taken.",
     422: "The request is not of the right shape, or what it asks is impossible.",
     429: "Too many requests.",
     503: "The database cannot be reached now.",
@@ -68,10 +68,9 @@ def _operation(operation: Operation, names: dict[Any, Any]) -> dict[str, Any]:
             for name, field in schema["properties"].items()
         ]
     if operation.conditional:
-        parameters += [
-            {"name": "If-Match", "in": "header", "schema": {"type": "string", "pattern": '^("[0-9]{1,19}"|\\*)$'}},
-            {"name": "Idempotency-Key", "in": "header", "schema": {"type": "string", "pattern": "^[ -~]{1,100}$"}},
-        ]
+        parameters.append(_header("If-Match", '^("[0-9]{1,19}"|\\*)$'))
+    if operation.conditional or operation.files:
+        parameters.append(_header("Idempotency-Key", "^[ -~]{1,100}$"))
     done: dict[str, Any] = {
         "description": "Done.",
         "content": {"application/json": {"schema": names[operation.answers, "serialization"]}},
@@ -88,4 +87,12 @@ def _operation(operation: Operation, names: dict[Any, Any]) -> dict[str, Any]:
     if operation.takes is not None:
         schema = names[operation.takes, "validation"]
         described["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+    if operation.files:
+        content = {media_type: {"schema": {"type": "string"}} for media_type in operation.files}
+        described["requestBody"] = {"required": True, "content": content}
+        described["responses"]["422"]["description"] += " `lines` names each wrong line (the first 100), and why."
     return described
+
+
+def _header(name: str, pattern: str) -> dict[str, Any]:
+    return {"name": name, "in": "header", "schema": {"type": "string", "pattern": pattern}}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from tempfile import SpooledTemporaryFile
+from typing import IO, Any, Final
 from urllib.parse import unquote
 
 from pydantic import BaseModel, ValidationError
@@ -14,6 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from proxy.consent.mapped import ReadOnlyError
+from proxy.consent.records import Format
 from proxy.errors import ConsentryError, UnreachableError
 from proxy.web.callers import Caller, caller_of
 from proxy.web.problems import Problem
@@ -22,6 +25,7 @@ from proxy.web.site import Site
 from proxy.web.tokens import Scope
 
 BODY_BYTES: Final = 64 * 1024
+_IN_MEMORY: Final = 1024**2
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +45,18 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
+class Upload:
+    """A file that came as a body, from its begin."""
+
+    file: IO[bytes]
+    kind: Format
+
+
+@dataclass(frozen=True, slots=True)
 class Operation:
     """`path` as starlette writes it. `answers`: the shape of what status 200 gives.
 
+    `files`: it takes a file of one of these media types, as `Upload`, and heeds Idempotency-Key.
     `conditional`: it heeds If-Match and Idempotency-Key; `tagged`: it gives an ETag.
     """
 
@@ -56,6 +69,7 @@ class Operation:
     answers: type[BaseModel]
     query: type[BaseModel] | None = None
     takes: type[BaseModel] | None = None
+    files: Mapping[str, Format] = field(default_factory=dict)
     conditional: bool = False
     tagged: bool = False
 
@@ -63,10 +77,12 @@ class Operation:
     def problems(self) -> tuple[int, ...]:
         """The statuses with a problem document that callers must expect."""
         found = {400, 401, 403, 404, 422, 429, 503}
-        if self.takes is not None:
+        if self.takes is not None or self.files:
             found |= {413, 415}
+        if self.conditional or self.files:
+            found |= {409}
         if self.conditional:
-            found |= {409, 412}
+            found |= {412}
         return tuple(sorted(found))
 
 
@@ -88,11 +104,16 @@ def route(operation: Operation, site: Site, rates: Rates) -> Route:
         caller.may(operation.scope, path.get("subject"))
         rates.take(caller)
         query = None if operation.query is None else _shaped(operation.query, dict(request.query_params))
-        body = None if operation.takes is None else await _body(request, operation.takes)
-        try:
-            return await operation.handle(Call(site, caller, request, path, query, body))
-        except ConsentryError as error:
-            raise of_error(error) from error
+        with SpooledTemporaryFile(max_size=_IN_MEMORY) as file:
+            body: Any = None
+            if operation.takes is not None:
+                body = await _body(request, operation.takes)
+            elif operation.files:
+                body = await _upload(request, operation.files, file, site.settings.import_bytes)
+            try:
+                return await operation.handle(Call(site, caller, request, path, query, body))
+            except ConsentryError as error:
+                raise of_error(error) from error
 
     return Route(operation.path, endpoint, methods=[operation.method], name=operation.name)
 
@@ -111,22 +132,42 @@ def _unquoted(value: str) -> str:
         raise Problem(400, "the path is not UTF-8") from error
 
 
+async def _upload(request: Request, kinds: Mapping[str, Format], file: IO[bytes], limit: int) -> Upload:
+    kind = kinds.get(_media_type(request))
+    if kind is None:
+        raise Problem(415, f"send one of: {', '.join(f'Content-Type: {name}' for name in kinds)}")
+    async for chunk in _chunks(request, limit):
+        await asyncio.to_thread(file.write, chunk)
+    file.seek(0)
+    return Upload(file, kind)
+
+
 async def _body(request: Request, shape: type[BaseModel]) -> BaseModel:
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+    if _media_type(request) != "application/json":
         raise Problem(415, "send JSON: Content-Type: application/json")
-    text = b""
-    try:
-        async for chunk in request.stream():
-            text += chunk
-            if len(text) > BODY_BYTES:
-                raise Problem(413, f"the body is larger than {BODY_BYTES} bytes")
-    except ClientDisconnect as error:
-        raise Problem(400, "the body was cut off") from error
+    text = b"".join([chunk async for chunk in _chunks(request, BODY_BYTES)])
     try:
         given = json.loads(text.decode(), parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         raise Problem(400, f"the body is not JSON: {error}") from error
     return _shaped(shape, given)
+
+
+def _media_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+async def _chunks(request: Request, limit: int) -> AsyncIterator[bytes]:
+    """The body, no more than `limit` bytes of it. Raises Problem."""
+    count = 0
+    try:
+        async for chunk in request.stream():
+            count += len(chunk)
+            if count > limit:
+                raise Problem(413, f"the body is larger than {limit} bytes")
+            yield chunk
+    except ClientDisconnect as error:
+        raise Problem(400, "the body was cut off") from error
 
 
 def _no_constant(name: str) -> None:

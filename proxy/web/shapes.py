@@ -58,6 +58,15 @@ class Records(_Given):
     records: list[Record]
 
 
+class Imported(_Given):
+    """What a file of records came to. `repeated`: it was taken before under the same key, and not again."""
+
+    id: int
+    records: int
+    events: int = Field(description="Decisions: more than records where one names a group or all.")
+    repeated: bool
+
+
 class History(_Given):
     """Records, newest first. `next`: the `before` of the page that follows; null: there is none."""
 

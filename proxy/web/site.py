@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +17,7 @@ from proxy.catalog.introspect import fingerprint, take_snapshot
 from proxy.config import Configuration, WebSettings, load_settings
 from proxy.consent.access import asked
 from proxy.consent.mapped import mapping_of
+from proxy.consent.names import Names
 from proxy.consent.service import Vocabulary
 from proxy.errors import ConsentryError, UnreachableError
 from proxy.policy.compile import compile_rules
@@ -50,6 +51,11 @@ class InForce:
             list(self.rules.attributes),
             mapping_of(self.compiled),
         )
+
+    @property
+    def names(self) -> Names:
+        """What decisions can be about, groups and `all` included."""
+        return Names(self.words, self.compiled, self.rules.attributes)
 
     @property
     def asked(self) -> dict[str, frozenset[str]]:
@@ -116,12 +122,18 @@ class Site:
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             raise UnreachableError(f"the database cannot be reached: {error}") from error
         try:
-            yield acquired
-        except (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError) as error:
-            raise UnreachableError(f"the database did not answer: {error}") from error
+            with _answering():
+                yield acquired
         finally:
             with suppress(OSError, asyncpg.InterfaceError, asyncpg.PostgresError, TimeoutError):
                 await self._pool.release(acquired, timeout=ANSWER_SECONDS)
+
+    @asynccontextmanager
+    async def patient_connection(self) -> AsyncIterator[asyncpg.Connection]:
+        """A connection of its own, for work that takes minutes. Raises UnreachableError."""
+        async with connected(self._dsn) as connection:
+            with _answering():
+                yield connection
 
     async def _look(self) -> None:
         while True:
@@ -143,6 +155,14 @@ class Site:
         if (digest, catalog) != (self.in_force.rules.digest, self.in_force.catalog):
             await self.take()
             log.info("rules %.12s in force on the web side", digest)
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    try:
+        yield
+    except (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError) as error:
+        raise UnreachableError(f"the database did not answer: {error}") from error
 
 
 def open_site(file: Path) -> Site:
