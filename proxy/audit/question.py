@@ -1,0 +1,136 @@
+"""What is asked of the audit log: which records. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any, Final
+
+REFUSALS: Final = frozenset(("refused", "connect_refused"))
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Records that meet all of these; of several values of one of them, any.
+
+    `since` and `until` are microseconds since 1970, both included. `text` is looked for in the statement, the message
+    and the application's name, whatever their case.
+    """
+
+    events: frozenset[str] = frozenset()
+    apps: frozenset[str] = frozenset()
+    logins: frozenset[str] = frozenset()
+    attributes: frozenset[str] = frozenset()
+    relations: frozenset[str] = frozenset()  # with or without their schema
+    policies: frozenset[str] = frozenset()
+    fingerprints: frozenset[str] = frozenset()
+    sessions: frozenset[str] = frozenset()
+    refused: bool = False
+    text: str = ""
+    since: int | None = None
+    until: int | None = None
+
+    @property
+    def by_traits(self) -> bool:
+        """Whether anything is asked that `meets` decides."""
+        return bool(
+            self.events
+            or self.apps
+            or self.logins
+            or self.attributes
+            or self.relations
+            or self.policies
+            or self.fingerprints
+            or self.refused
+        )
+
+    def meets(self, record: Mapping[str, Any]) -> bool:
+        """Whether what many records share is as asked: all but time, text and session."""
+        event = record.get("event")
+        if self.events and event not in self.events:
+            return False
+        if self.refused and event not in REFUSALS:
+            return False
+        if self.apps and record.get("app") not in self.apps:
+            return False
+        if self.logins and record.get("login") not in self.logins:
+            return False
+        if self.fingerprints and record.get("fingerprint") not in self.fingerprints:
+            return False
+        if self.policies and self.policies.isdisjoint(record.get("policies") or ()):
+            return False
+        disclosed = record.get("disclosed") or ()
+        if self.attributes and not any(one["attribute"] in self.attributes for one in disclosed):
+            return False
+        return not self.relations or any(_names(one["relation"]) & self.relations for one in disclosed)
+
+    def holds(self, record: Mapping[str, Any]) -> bool:
+        """Whether the record is one of those asked for."""
+        at = micros(record["time"])
+        if (self.since is not None and at < self.since) or (self.until is not None and at > self.until):
+            return False
+        if self.sessions and record.get("session") not in self.sessions:
+            return False
+        return self.meets(record) and (not self.text or self._said(record))
+
+    def _said(self, record: Mapping[str, Any]) -> bool:
+        wanted = self.text.casefold()
+        return any(
+            wanted in str(record.get(name) or "").casefold() for name in ("statement", "message", "application_name")
+        )
+
+
+def micros(text: str) -> int:
+    """The time of a record as microseconds since 1970. Raises ValueError."""
+    return (datetime.fromisoformat(text) - _EPOCH) // _MICROSECOND
+
+
+def moment(at: int) -> datetime:
+    """The time of so many microseconds since 1970."""
+    return _EPOCH + timedelta(microseconds=at)
+
+
+def bound(text: str, *, end: bool = False, now: datetime | None = None) -> int:
+    """A time that somebody wrote, in microseconds since 1970. Raises ValueError.
+
+    A date is its beginning, and its end where `end`; a date with a time is UTC where it names no zone; `24h`, `7d` and
+    so on are that long ago.
+    """
+    unit = _UNITS.get(text[-1:])
+    if unit is not None and text[:-1].isdigit():
+        try:
+            return _since_epoch((now or datetime.now(UTC)) - int(text[:-1]) * unit)
+        except OverflowError:
+            raise ValueError(f"{text} is too long ago") from None
+    try:
+        if len(text) <= len("2026-01-31"):
+            day = datetime.combine(date.fromisoformat(text), time(), UTC)
+            return _since_epoch(day + timedelta(days=1)) - 1 if end else _since_epoch(day)
+        given = datetime.fromisoformat(text)
+        return _since_epoch(given if given.tzinfo else given.replace(tzinfo=UTC))
+    except (ValueError, OverflowError):
+        raise ValueError(f'"{text}" is no time; write 2026-01-31, 2026-01-31T12:00+01:00, 7d or 12h') from None
+
+
+def several(values: Iterable[str] | None) -> frozenset[str]:
+    """Values of an option that may be given more than once, and with commas."""
+    return frozenset(part.strip() for value in values or () for part in value.split(",") if part.strip())
+
+
+def _since_epoch(at: datetime) -> int:
+    return (at - _EPOCH) // _MICROSECOND
+
+
+def _names(relation: str) -> frozenset[str]:
+    return frozenset((relation, relation.rpartition(".")[2]))
+
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+_UNITS: Final = {
+    "m": timedelta(minutes=1),
+    "h": timedelta(hours=1),
+    "d": timedelta(days=1),
+    "w": timedelta(weeks=1),
+}

@@ -1,0 +1,158 @@
+"""Reads records of the audit log: whole, or only what many of them share, which is a tenth of the work.
+
+All executions of a statement have the same words from `fingerprint` to `consent`, all records of a session the same
+from `session` to `tls` (see audit.record). These stretches are decoded once and found again by their bytes. An
+unescaped quotation mark cannot stand in a string of JSON, so `,"fingerprint":"` can only be the field's name.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from proxy.errors import ConsentryError
+
+KEPT: Final = 50_000  # decoded stretches, of each of the two kinds
+_HEAD: Final = 200  # bytes, in which a record's event and session begin
+_K = TypeVar("_K")
+_V = TypeVar("_V")
+
+
+@dataclass(frozen=True, slots=True)
+class Disclosed:
+    """A column that was read, and what became of it."""
+
+    relation: str
+    column: str
+    attribute: str | None
+    treatment: str
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What an index can know a record by."""
+
+    event: str
+    app: str | None = None
+    login: str | None = None
+    fingerprint: str | None = None
+    disclosed: tuple[Disclosed, ...] = ()
+    policies: tuple[str, ...] = ()
+    consent: str | None = None
+
+    def record(self) -> dict[str, Any]:
+        """As fields of a record, to be asked or kept."""
+        return {
+            "event": self.event,
+            "app": self.app,
+            "login": self.login,
+            "fingerprint": self.fingerprint,
+            "disclosed": [
+                {"relation": d.relation, "column": d.column, "attribute": d.attribute, "treatment": d.treatment}
+                for d in self.disclosed
+            ],
+            "policies": list(self.policies),
+            "consent": self.consent,
+        }
+
+
+def traits(record: Mapping[str, Any]) -> Traits:
+    """Of a record, or of what `Traits.record` gave."""
+    return Traits(
+        record["event"],
+        record.get("app"),
+        record.get("login"),
+        record.get("fingerprint"),
+        tuple(
+            Disclosed(one["relation"], one["column"], one.get("attribute"), one["treatment"])
+            for one in record.get("disclosed") or ()
+        ),
+        tuple(record.get("policies") or ()),
+        record.get("consent"),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """A record, read in part. `time` is its text. `rows` is None where there are none to count."""
+
+    time: bytes
+    traits: Traits
+    rows: int | None
+    sqlstate: str | None
+
+    @property
+    def read(self) -> bool:
+        """Whether rows were read. One that failed may have sent some before, unless PostgreSQL did not begin it."""
+        if self.traits.event != "statement" or not self.traits.disclosed:
+            return False
+        if self.rows is not None:
+            return self.rows > 0
+        return self.sqlstate is not None and not self.sqlstate.startswith("42")
+
+
+def record(line: bytes) -> dict[str, Any]:
+    """A whole record. Raises ConsentryError where the line is none."""
+    try:
+        found = json.loads(line)
+        if isinstance(found, dict) and isinstance(found["event"], str) and isinstance(found["time"], str):
+            return found
+    except (ValueError, KeyError, RecursionError):
+        pass
+    raise ConsentryError(f"audit: this line is no record: {line[:80].decode('utf-8', 'replace')}")
+
+
+class Outliner:
+    """Reads outlines, and remembers what it has decoded: records that share it have the same `traits` object."""
+
+    def __init__(self) -> None:
+        self._sessions: dict[bytes, tuple[str | None, str | None]] = {}  # -> app, login
+        self._traits: dict[tuple[bytes, tuple[str | None, str | None], bytes], Traits] = {}
+
+    def outline(self, line: bytes) -> Outline:
+        """Raises ConsentryError where the line is no record."""
+        begin = line.find(b',"fingerprint":"')
+        end = line.find(b',"rules_version":"', begin)
+        event = line.find(b',"event":"', 0, _HEAD)
+        session = line.find(b',"session":"', 0, _HEAD)
+        said = line.find(b',"statement":"', session, begin)
+        if begin < 0 or not 0 < event < session < said < end or not line.startswith(b'{"time":"'):
+            return _outline(record(line))
+        try:
+            found = self._shared(line[event:session], line[session:said], line[begin:end])
+            rows = line.find(b',"rows":', end)
+            if rows > 0:
+                return Outline(line[9:36], found, int(line[rows + 8 : line.index(b",", rows + 8)]), None)
+            state = line.find(b',"sqlstate":"', end)
+            return Outline(line[9:36], found, None, line[state + 13 : state + 18].decode() if state > 0 else None)
+        except (ValueError, KeyError, TypeError):
+            return _outline(record(line))
+
+    def _shared(self, event: bytes, session: bytes, statement: bytes) -> Traits:
+        who = self._sessions.get(session)
+        if who is None:
+            fields = json.loads(b"{" + session[1:] + b"}")
+            who = (fields.get("app"), fields.get("login"))
+            _remember(self._sessions, session, who)
+        key = (event, who, statement)
+        found = self._traits.get(key)
+        if found is None:
+            fields = json.loads(b"{" + event[1:] + statement + b"}")
+            found = traits({**fields, "app": who[0], "login": who[1]})
+            _remember(self._traits, key, found)
+        return found
+
+
+def _outline(whole: Mapping[str, Any]) -> Outline:
+    try:
+        return Outline(whole["time"].encode(), traits(whole), whole.get("rows"), whole.get("sqlstate"))
+    except (KeyError, TypeError) as error:
+        raise ConsentryError(f"audit: a record is not as records are: {error}") from error
+
+
+def _remember(known: dict[_K, _V], key: _K, value: _V) -> None:
+    if len(known) >= KEPT:
+        known.clear()
+    known[key] = value
