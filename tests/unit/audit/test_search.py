@@ -139,7 +139,7 @@ def test_an_index_that_lies_makes_no_answer(log: Path) -> None:
         assert hit.record["app"] == "crm"
     for lie in ("segments SET blocks = substr(blocks, 33)", "places SET places = CAST(places || x'ffff' AS blob)"):
         index._database.execute(f"UPDATE {lie}")
-        with pytest.raises(ConsentryError, match="delete .*made anew"):
+        with pytest.raises(ConsentryError, match=r"delete .*made anew"):
             list(search(index, Question(apps=frozenset({"crm"}))))
     index.close()
 
