@@ -123,6 +123,10 @@ class LogReader:
     def close(self) -> None:
         os.close(self._handle)
 
+    def size(self) -> int:
+        """Bytes of a file that is not compressed, also where its name is gone."""
+        return os.fstat(self._handle).st_size
+
     def read(self, start: int, size: int) -> bytes:
         """Up to `size` bytes from `start` on; fewer at the end. Raises UnreachableError."""
         try:

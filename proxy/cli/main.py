@@ -7,6 +7,7 @@ from importlib import metadata
 
 import typer
 
+from proxy.cli.audit import audit
 from proxy.cli.check import check
 from proxy.cli.consent import consent
 from proxy.cli.consent_files import export, import_file
@@ -34,6 +35,7 @@ app.command()(schema)
 app.command()(link)
 consent.command("import")(import_file)
 consent.command()(export)
+app.add_typer(audit, name="audit")
 app.add_typer(consent, name="consent")
 app.add_typer(token, name="token")
 

@@ -797,6 +797,7 @@ COMMANDS = [
     ["schema"],
     ["web"],
     ["link"],
+    *(["audit", name] for name in ("search", "tail")),
     *(["consent", name] for name in ("setup", "grant", "withdraw", "show")),
     *(["token", name] for name in ("add", "list", "revoke")),
 ]
