@@ -99,9 +99,7 @@ async def test_a_box_a_purpose(web: Website) -> None:
         }
         # Of a choice of attributes it is not the whole app.
         _, forms = await form(client, web, "4", by="purpose", attribute="email")
-        assert (
-            await client.post("/collect", data={**fields_of(forms), "consent": "mailco all"})
-        ).status_code == 200
+        assert (await client.post("/collect", data={**fields_of(forms), "consent": "mailco all"})).status_code == 200
         assert [(e.attribute, e.scope) for e in await events(web, "4")] == [("email", None)]
 
 

@@ -176,7 +176,11 @@ async def _save(site: Site, subject: str, texts: Texts, items: list[Item], given
                 "granted",
                 scope=item.scope,
                 origin=Origin(
-                    "customer", "collection form", site.in_force.rules.digest, texts.version, {"shown": _shown(texts, item)}
+                    "customer",
+                    "collection form",
+                    site.in_force.rules.digest,
+                    texts.version,
+                    {"shown": _shown(texts, item)},
                 ),
                 request=f"{key}-{number}",
             )

@@ -1,0 +1,155 @@
+"""What the log says of a time: who read what, how often, of how many customers; refusals; changes of rules. From the
+log itself, every line of it, and from no index.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from proxy.audit.customers import counts_rows
+from proxy.audit.files import lines, log_files
+from proxy.audit.question import REFUSALS, micros
+from proxy.audit.reader import Outline, Outliner, Traits, record
+
+ASKED: Final = ("show if consent", "show unless withdrawn")
+
+
+@dataclass(slots=True)
+class Reading:
+    """An app's reads of one attribute. `customers`: at most so many, as often counted as read; None: any number."""
+
+    app: str
+    attribute: str
+    relations: set[str] = field(default_factory=set)
+    treatments: set[str] = field(default_factory=set)
+    policies: set[str] = field(default_factory=set)
+    statements: int = 0
+    rows: int = 0
+    customers: int | None = 0
+    first: str = ""
+    last: str = ""
+
+
+@dataclass(slots=True)
+class Refusal:
+    app: str
+    login: str
+    message: str
+    count: int = 0
+    last: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RuleChange:
+    """`problem`: why the rules stayed as they were, or None."""
+
+    time: str
+    rules_version: str
+    problem: str | None
+
+
+@dataclass(slots=True)
+class Findings:
+    """All that the log says of a time. Of an app that is trusted the log has no columns: see `unrestricted`."""
+
+    readings: list[Reading] = field(default_factory=list)
+    refusals: list[Refusal] = field(default_factory=list)
+    rule_changes: list[RuleChange] = field(default_factory=list)
+    rules_versions: Counter[str] = field(default_factory=Counter)
+    unrestricted: Counter[str] = field(default_factory=Counter)  # app -> statements of which no column is told
+    events: Counter[str] = field(default_factory=Counter)
+    days: Counter[tuple[str, str]] = field(default_factory=Counter)  # (day, app) -> statements that read an attribute
+    records: int = 0
+    first: str = ""
+    last: str = ""
+
+
+def findings(
+    directory: Path,
+    since: int | None,
+    until: int | None,
+    progress: Callable[[int], None] | None = None,
+) -> Findings:
+    """Reads the log. `since`, `until`: microseconds since 1970, both included. Raises ConsentryError."""
+    found = Findings()
+    readings: dict[tuple[str, str], Reading] = {}
+    refusals: dict[tuple[str, str, str], Refusal] = {}
+    countable: dict[int, tuple[Traits, bool]] = {}  # by id(): the traits (so that they stay), whether rows count
+    for line, outline in _outlines(directory, since, until):
+        traits, time = outline.traits, outline.time.decode()
+        found.records += 1
+        found.events[traits.event] += 1
+        found.first = min(found.first or time, time)
+        found.last = max(found.last, time)
+        if progress is not None and found.records % 100_000 == 0:
+            progress(found.records)
+        if traits.event in REFUSALS:
+            _add_refusal(refusals, record(line))
+        elif traits.event == "reload":
+            whole = record(line)
+            found.rule_changes.append(RuleChange(time, whole.get("rules_version", ""), whole.get("message")))
+        elif traits.event == "statement" and not traits.disclosed and traits.fingerprint and outline.rows:
+            found.unrestricted[traits.app or ""] += 1
+        if not outline.read:
+            continue
+        known = countable.get(id(traits))
+        if known is None:
+            whole = record(line)
+            names = {one.relation for one in traits.disclosed}
+            known = countable[id(traits)] = (traits, counts_rows(whole.get("statement") or "", names))
+            found.rules_versions[whole.get("rules_version") or ""] += 0
+        _add_reading(readings, outline, time, known[1], found.days)
+    found.readings = sorted(readings.values(), key=lambda one: (one.app, one.attribute))
+    found.refusals = sorted(refusals.values(), key=lambda one: (-one.count, one.app, one.message))
+    return found
+
+
+def _outlines(directory: Path, since: int | None, until: int | None) -> Iterator[tuple[bytes, Outline]]:
+    outliner = Outliner()
+    for file in log_files(directory):
+        for line in lines(file):
+            outline = outliner.outline(line)
+            if since is not None or until is not None:
+                at = micros(outline.time.decode())
+                if (since is not None and at < since) or (until is not None and at > until):
+                    continue
+            yield line, outline
+
+
+def _add_reading(
+    readings: dict[tuple[str, str], Reading],
+    outline: Outline,
+    time: str,
+    countable: bool,
+    days: Counter[tuple[str, str]],
+) -> None:
+    traits = outline.traits
+    app = traits.app or ""
+    attributes = {one.attribute for one in traits.disclosed if one.attribute is not None}
+    if attributes:
+        days[(time[:10], app)] += 1
+    for attribute in attributes:
+        reading = readings.get((app, attribute))
+        if reading is None:
+            reading = readings[(app, attribute)] = Reading(app, attribute, first=time)
+        mine = [one for one in traits.disclosed if one.attribute == attribute]
+        reading.relations.update(one.relation for one in mine)
+        reading.treatments.update(one.treatment for one in mine)
+        reading.policies.update(traits.policies)
+        reading.statements += 1
+        reading.rows += outline.rows or 0
+        if reading.customers is not None:
+            reading.customers = reading.customers + outline.rows if countable and outline.rows is not None else None
+        reading.first = min(reading.first, time)
+        reading.last = max(reading.last, time)
+
+
+def _add_refusal(refusals: dict[tuple[str, str, str], Refusal], whole: dict[str, str]) -> None:
+    key = (whole.get("app") or "", whole.get("login") or "", whole.get("message") or "")
+    refusal = refusals.setdefault(key, Refusal(*key))
+    refusal.count += 1
+    refusal.last = max(refusal.last, whole["time"])
