@@ -1,4 +1,4 @@
-"""How fast the audit log is searched, against `zstdgrep` over the same files (`zgrep`, for what the log is compressed by).
+"""How fast the audit log is searched, against `zstdgrep` over the same files (it is `zgrep` for zstd).
 
 `python -m benchmarks.audit_search [--records 1000000] [--folder DIR]`. The log has four apps, 160 shapes of statements
 and files of 250,000 records, all but the last of them compressed. Times are those of whole commands, start included.

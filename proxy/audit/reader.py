@@ -82,6 +82,7 @@ class Outline:
     traits: Traits
     rows: int | None
     sqlstate: str | None
+    rules_version: bytes
 
     @property
     def read(self) -> bool:
@@ -122,11 +123,13 @@ class Outliner:
             return _outline(record(line))
         try:
             found = self._shared(line[event:session], line[session:said], line[begin:end])
+            version = line[end + 18 : line.index(b'"', end + 18)]
             rows = line.find(b',"rows":', end)
             if rows > 0:
-                return Outline(line[9:36], found, int(line[rows + 8 : line.index(b",", rows + 8)]), None)
+                return Outline(line[9:36], found, int(line[rows + 8 : line.index(b",", rows + 8)]), None, version)
             state = line.find(b',"sqlstate":"', end)
-            return Outline(line[9:36], found, None, line[state + 13 : state + 18].decode() if state > 0 else None)
+            code = line[state + 13 : state + 18].decode() if state > 0 else None
+            return Outline(line[9:36], found, None, code, version)
         except (ValueError, KeyError, TypeError):
             return _outline(record(line))
 
@@ -147,7 +150,8 @@ class Outliner:
 
 def _outline(whole: Mapping[str, Any]) -> Outline:
     try:
-        return Outline(whole["time"].encode(), traits(whole), whole.get("rows"), whole.get("sqlstate"))
+        version = str(whole.get("rules_version") or "").encode()
+        return Outline(whole["time"].encode(), traits(whole), whole.get("rows"), whole.get("sqlstate"), version)
     except (KeyError, TypeError) as error:
         raise ConsentryError(f"audit: a record is not as records are: {error}") from error
 

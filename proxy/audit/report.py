@@ -8,14 +8,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
 
 from proxy.audit.customers import counts_rows
 from proxy.audit.files import lines, log_files
 from proxy.audit.question import REFUSALS, micros
 from proxy.audit.reader import Outline, Outliner, Traits, record
-
-ASKED: Final = ("show if consent", "show unless withdrawn")
 
 
 @dataclass(slots=True)
@@ -24,9 +21,8 @@ class Reading:
 
     app: str
     attribute: str
-    relations: set[str] = field(default_factory=set)
+    columns: set[tuple[str, str]] = field(default_factory=set)  # (relation, column)
     treatments: set[str] = field(default_factory=set)
-    policies: set[str] = field(default_factory=set)
     statements: int = 0
     rows: int = 0
     customers: int | None = 0
@@ -59,7 +55,7 @@ class Findings:
     readings: list[Reading] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
     rule_changes: list[RuleChange] = field(default_factory=list)
-    rules_versions: Counter[str] = field(default_factory=Counter)
+    rules_versions: set[str] = field(default_factory=set)
     unrestricted: Counter[str] = field(default_factory=Counter)  # app -> statements of which no column is told
     events: Counter[str] = field(default_factory=Counter)
     days: Counter[tuple[str, str]] = field(default_factory=Counter)  # (day, app) -> statements that read an attribute
@@ -79,7 +75,7 @@ def findings(
     readings: dict[tuple[str, str], Reading] = {}
     refusals: dict[tuple[str, str, str], Refusal] = {}
     countable: dict[int, tuple[Traits, bool]] = {}  # by id(): the traits (so that they stay), whether rows count
-    for line, outline in _outlines(directory, since, until):
+    for line, outline in outlines(directory, since, until):
         traits, time = outline.traits, outline.time.decode()
         found.records += 1
         found.events[traits.event] += 1
@@ -96,19 +92,19 @@ def findings(
             found.unrestricted[traits.app or ""] += 1
         if not outline.read:
             continue
+        found.rules_versions.add(outline.rules_version.decode())
         known = countable.get(id(traits))
         if known is None:
-            whole = record(line)
+            text = record(line).get("statement") or ""
             names = {one.relation for one in traits.disclosed}
-            known = countable[id(traits)] = (traits, counts_rows(whole.get("statement") or "", names))
-            found.rules_versions[whole.get("rules_version") or ""] += 0
+            known = countable[id(traits)] = (traits, counts_rows(text, names))
         _add_reading(readings, outline, time, known[1], found.days)
     found.readings = sorted(readings.values(), key=lambda one: (one.app, one.attribute))
     found.refusals = sorted(refusals.values(), key=lambda one: (-one.count, one.app, one.message))
     return found
 
 
-def _outlines(directory: Path, since: int | None, until: int | None) -> Iterator[tuple[bytes, Outline]]:
+def outlines(directory: Path, since: int | None, until: int | None) -> Iterator[tuple[bytes, Outline]]:
     outliner = Outliner()
     for file in log_files(directory):
         for line in lines(file):
@@ -137,9 +133,8 @@ def _add_reading(
         if reading is None:
             reading = readings[(app, attribute)] = Reading(app, attribute, first=time)
         mine = [one for one in traits.disclosed if one.attribute == attribute]
-        reading.relations.update(one.relation for one in mine)
+        reading.columns.update((one.relation, one.column) for one in mine)
         reading.treatments.update(one.treatment for one in mine)
-        reading.policies.update(traits.policies)
         reading.statements += 1
         reading.rows += outline.rows or 0
         if reading.customers is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from pathlib import PurePath
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -45,7 +46,8 @@ def read_rules(files: Sequence[tuple[str, str]]) -> tuple[Rules, list[Problem]]:
     ordered = sorted(files)
     root = Place(ordered[0][0] if ordered else "rules", 1)
     for file, text in ordered:
-        digest.update(f"{file}\0{len(text)}\0{text}".encode())
+        name = PurePath(file).name  # the same rules have the same version wherever they are read from
+        digest.update(f"{name}\0{len(text)}\0{text}".encode())
         data, place = read_yaml(file, text, problems)
         if data is None:
             continue
