@@ -19,6 +19,7 @@ from markupsafe import Markup
 
 from proxy.audit import charts
 from proxy.audit.report import Findings, Reading
+from proxy.audit.subject import Access
 from proxy.policy.decide import Decisions
 from proxy.policy.rules import Rules
 
@@ -124,6 +125,14 @@ def as_csv(report: Facts) -> str:
 def as_html(report: Facts) -> str:
     """A page that needs nothing from elsewhere."""
     return _TEMPLATES.get_template("report.html").render(report=report, charts=chart_set(report))
+
+
+def subject_html(
+    subject: str, accesses: Sequence[Access], apps: Mapping[str, str], attributes: Mapping[str, str], note: str
+) -> str:
+    """The page of one customer. `apps`, `attributes`: their labels."""
+    template = _TEMPLATES.get_template("subject.html")
+    return template.render(subject=subject, accesses=accesses, apps=apps, attributes=attributes, note=note)
 
 
 def chart_set(report: Facts) -> dict[str, Markup]:

@@ -57,11 +57,11 @@ def accesses(
         time, app = outline.time.decode(), outline.traits.app or ""
         at = micros(time)
         best: dict[str, Got] = {}
-        for one in outline.traits.disclosed:
-            if one.attribute is not None:
-                got = _got(one, at, app, history)
-                if _RANK[got] >= _RANK[best.get(one.attribute, "nothing")]:
-                    best[one.attribute] = got
+        for column in outline.traits.disclosed:
+            if column.attribute is not None:
+                got = _got(column, at, app, history)
+                if _RANK[got] >= _RANK[best.get(column.attribute, "nothing")]:
+                    best[column.attribute] = got
         for attribute, got in best.items():
             access = found.setdefault((app, attribute, got), Access(app, attribute, got, first=time))
             access.statements += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from proxy.cli.audit_report import report
 from proxy.cli.audit_search import search, tail
 
 audit = typer.Typer(
@@ -11,3 +12,4 @@ audit = typer.Typer(
 )
 audit.command()(search)
 audit.command()(tail)
+audit.command()(report)

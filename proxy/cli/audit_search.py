@@ -142,11 +142,6 @@ def log_directory(config: Path, directory: Path | None) -> Path:
     return configuration.path(configuration.settings.audit.directory)
 
 
-def harmless(cell: object) -> object:
-    """A cell of CSV that no spreadsheet takes for a formula: an app chose what is in it."""
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
-
-
 def times(since: str, until: str) -> tuple[int | None, int | None]:
     """--from and --to as microseconds since 1970; None where they are not given."""
     from proxy.audit.question import bound
@@ -232,6 +227,8 @@ def _write_lines(records: Iterable[dict[str, Any]]) -> None:
 
 def _write_csv(records: Iterable[dict[str, Any]], rewritten: bool) -> None:
     columns = [*_COLUMNS, *(["rewritten_text", "rewritten_note"] if rewritten else [])]
+    from proxy.audit.report_forms import harmless
+
     writer = csv.DictWriter(sys.stdout, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     for record in records:

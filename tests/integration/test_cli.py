@@ -797,7 +797,7 @@ COMMANDS = [
     ["schema"],
     ["web"],
     ["link"],
-    *(["audit", name] for name in ("search", "tail")),
+    *(["audit", name] for name in ("search", "tail", "report")),
     *(["consent", name] for name in ("setup", "grant", "withdraw", "show")),
     *(["token", name] for name in ("add", "list", "revoke")),
 ]

@@ -1,0 +1,171 @@
+"""`consentry audit report`."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import json
+import sys
+from dataclasses import asdict
+from datetime import UTC
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from proxy.cli.audit_search import DIRECTORY, log_directory, times
+from proxy.cli.options import CONFIG
+
+if TYPE_CHECKING:
+    from proxy.audit.report_forms import ConsentChange
+    from proxy.audit.subject import Access, Decided
+    from proxy.cli.opening import Opened
+
+_FORMAT = typer.Option("html", "--format", help="html, csv or json.")
+_SUBJECT = typer.Option(None, "--subject", help="Of one customer: who read my data?")
+_OFFLINE = typer.Option(False, "--offline", help="Ask the log and the rules alone, not the database's ledger.")
+
+
+def report(
+    since: str = typer.Option("", "--from", help="From this time on: 2026-11-01, 7d; else from the log's beginning."),
+    until: str = typer.Option("", "--to", help="Until this time; a date is until its end (UTC)."),
+    form: str = _FORMAT,
+    subject: str | None = _SUBJECT,
+    output: Path | None = typer.Option(None, "--output", "-o", help="Write to this file, not to standard output."),
+    offline: bool = _OFFLINE,
+    directory: Path | None = DIRECTORY,
+    config: Path = CONFIG,
+    database: str | None = typer.Option(None, "--database", help="Which of the settings' databases."),
+) -> None:
+    """Who read which data of how many customers, on what basis; refusals; changes of rules and of consent.
+
+    All of the log is read, and no index. Example: consentry audit report --from 2026-11-01 --to 2026-11-30 -o nov.html
+    """
+    if form not in ("html", "csv", "json"):
+        raise typer.BadParameter("write html, csv or json", param_hint="--format")
+    from proxy.cli.opening import open_database
+
+    first, last = times(since, until)
+    opened = open_database(config, database)
+    folder = log_directory(config, directory)
+    if subject is None:
+        text = _report(opened, folder, first, last, form, offline)
+    elif offline:
+        raise typer.BadParameter("what a customer had decided only the database knows", param_hint="--offline")
+    else:
+        text = _of_subject(opened, folder, first, last, form, subject)
+    if output is None:
+        sys.stdout.write(text)
+    else:
+        output.write_text(text, "utf-8")
+        typer.echo(f"wrote {output}", err=True)
+
+
+def _report(opened: Opened, folder: Path, first: int | None, last: int | None, form: str, offline: bool) -> str:
+    from proxy.audit import report_forms
+    from proxy.audit.report import findings
+
+    version, changes = (None, None) if offline else asyncio.run(_from_database(opened, first, last))
+    web = opened.configuration.settings.web
+    facts = report_forms.facts(
+        findings(folder, first, last, _progress()),
+        opened.rules,
+        since="the beginning" if first is None else _shown(first),
+        until="now" if last is None else _shown(last),
+        organisation=(web.organisation.name if web else "") or opened.database,
+        consent_changes=changes,
+        rules_version=version,
+    )
+    if form == "json":
+        return json.dumps(facts, indent=1, ensure_ascii=False) + "\n"
+    return report_forms.as_csv(facts) if form == "csv" else report_forms.as_html(facts)
+
+
+def _of_subject(opened: Opened, folder: Path, first: int | None, last: int | None, form: str, subject: str) -> str:
+    from proxy.audit.subject import accesses
+
+    found = accesses(folder, asyncio.run(_decisions(opened, subject)), first, last)
+    if form == "json":
+        facts = {"subject": subject, "accesses": [asdict(one) for one in found], "note": _SUBJECT_NOTE}
+        return json.dumps(facts, indent=1, ensure_ascii=False) + "\n"
+    labels = {name: app.label or name for name, app in opened.rules.apps.items()}
+    words = {name: one.label or name for name, one in opened.rules.attributes.items()}
+    if form == "csv":
+        return _as_csv(found)
+    from proxy.audit.report_forms import subject_html
+
+    return subject_html(subject, found, labels, words, _SUBJECT_NOTE)
+
+
+def _as_csv(found: list[Access]) -> str:
+    import io
+
+    out = io.StringIO()
+    writer = csv.DictWriter(out, ("app", "attribute", "got", "statements", "first", "last"), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(one) for one in found)
+    return out.getvalue()
+
+
+async def _from_database(
+    opened: Opened, first: int | None, last: int | None
+) -> tuple[str | None, list[ConsentChange] | None]:
+    """(version of the rules on the catalog as it is now, changes of consent); None where it cannot be reached."""
+    from proxy.audit.question import moment
+    from proxy.audit.report_forms import ConsentChange
+    from proxy.catalog.connect import connected
+    from proxy.catalog.introspect import take_snapshot
+    from proxy.consent.changes import changes
+    from proxy.errors import ConsentryError
+
+    since, until = (None if at is None else moment(at) for at in (first, last))
+    try:
+        async with connected(opened.control_dsn) as connection:
+            found = [ConsentChange(**row) for row in await changes(connection, since, until)]
+            version = opened.compiled(await take_snapshot(connection)).version
+    except ConsentryError as error:
+        typer.echo(f"consentry: the report is without changes of consent: {error}", err=True)
+        return None, None
+    return version, found
+
+
+async def _decisions(opened: Opened, subject: str) -> list[Decided]:
+    from proxy.audit.subject import Decided, decided_at
+    from proxy.catalog.connect import connected
+    from proxy.consent import service
+
+    found: list[Decided] = []
+    before: int | None = None
+    async with connected(opened.control_dsn) as connection:
+        while events := await service.history(connection, subject, before=before, limit=500):
+            found += [
+                Decided(
+                    event.app,
+                    event.attribute,
+                    event.decision == "granted",
+                    decided_at(event.at),
+                    decided_at(event.expires_at) if event.expires_at else None,
+                )
+                for event in events
+            ]
+            before = events[-1].id
+    return found
+
+
+def _progress() -> Any:
+    """Counts on a terminal, for logs that take a while."""
+    if not sys.stderr.isatty():
+        return None
+    return lambda records: sys.stderr.write(f"\r{records:,} records")
+
+
+def _shown(at: int) -> str:
+    from proxy.audit.question import moment
+
+    return moment(at).astimezone(UTC).isoformat(timespec="minutes").replace("+00:00", "Z")
+
+
+_SUBJECT_NOTE = (
+    "The log names no customers: these are all reads that can have been of this one. Where an app has the value only "
+    "of those who agreed, it is what this customer had decided at the time of each read that counts."
+)
