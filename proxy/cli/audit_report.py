@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _FORMAT = typer.Option("html", "--format", help="html, csv or json.")
 _SUBJECT = typer.Option(None, "--subject", help="Of one customer: who read my data?")
+_OUTPUT = typer.Option(None, "--output", "-o", help="Write to this file, not to standard output.")
 _OFFLINE = typer.Option(False, "--offline", help="Ask the log and the rules alone, not the database's ledger.")
 
 
@@ -31,7 +32,7 @@ def report(
     until: str = typer.Option("", "--to", help="Until this time; a date is until its end (UTC)."),
     form: str = _FORMAT,
     subject: str | None = _SUBJECT,
-    output: Path | None = typer.Option(None, "--output", "-o", help="Write to this file, not to standard output."),
+    output: Path | None = _OUTPUT,
     offline: bool = _OFFLINE,
     directory: Path | None = DIRECTORY,
     config: Path = CONFIG,

@@ -29,6 +29,7 @@ def folder(pg_server: PgServer, tmp_path_factory: pytest.TempPathFactory) -> Pat
     pg_server.run("searched", "GRANT ALL ON ALL TABLES IN SCHEMA public TO PUBLIC")
     write_settings(pg_server, folder, RULES, {"shop": "searched"})
     set_up_consent(folder, "shop")
+    consentry(folder, "consent", "grant", "1", "mailco", "email")
     with running_gateway(pg_server, folder, RULES, {"shop": "searched"}) as gateway:
         for login, texts in {
             "crm_app": ["SELECT full_name, email FROM customers WHERE id = 3", "SELECT title FROM products"],
@@ -126,3 +127,35 @@ def test_tail_follows_a_log(folder: Path, tmp_path: Path) -> None:
             assert json.loads(process.stdout.readline())["event"] == "reload"
         finally:
             process.kill()
+
+
+def test_report_of_a_real_log(folder: Path) -> None:
+    consentry(folder, "consent", "grant", "4", "mailco", "email")
+    report = json.loads(consentry(folder, "audit", "report", "--format", "json", "--from", "1d"))
+    apps = {app["app"]: {one["attribute"]: one for one in app["readings"]} for app in report["apps"]}
+    assert apps["crm"]["email"]["basis"] == ["contract"]
+    assert apps["mailco"]["email"]["basis"] == ["consent (opt-in)"]
+    assert [(one["app"], one["message"]) for one in report["refusals"]] != []
+    assert {
+        "app": "mailco",
+        "attribute": "email",
+        "decision": "granted",
+        "actor": "agent",
+        "decisions": 2,
+        "customers": 2,
+    } in (report["consent_changes"])
+    assert not [note for note in report["notes"] if "other version" in note]
+    page = folder / "report.html"
+    consentry(folder, "audit", "report", "-o", str(page))
+    assert "Who read personal data" in page.read_text()
+    offline = json.loads(consentry(folder, "audit", "report", "--format", "json", "--offline"))
+    assert offline["consent_changes"] is None
+
+
+def test_report_of_one_customer(folder: Path) -> None:
+    consentry(folder, "consent", "grant", "5", "mailco", "full_name")
+    report = json.loads(consentry(folder, "audit", "report", "--subject", "5", "--format", "json"))
+    got = {(one["app"], one["attribute"]): one["got"] for one in report["accesses"]}
+    assert got[("crm", "email")] == "value"
+    assert got[("mailco", "email")] != "value"  # this customer had not agreed when it was read
+    assert "Who read the data of 5" in consentry(folder, "audit", "report", "--subject", "5")
