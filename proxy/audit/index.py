@@ -173,6 +173,15 @@ class Index:
                 found = known[fields] = traits(json.loads(fields))
             yield Day(found, *rest)
 
+    def last_reads(self) -> Iterator[tuple[Traits, int]]:
+        """Of each kind that read something, when it last did (microseconds since 1970)."""
+        rows = self._rows(
+            "SELECT k.traits, max(d.last_read) FROM days d JOIN kinds k ON k.id = d.kind "
+            "WHERE d.last_read IS NOT NULL GROUP BY d.kind"
+        )
+        for fields, last in rows:
+            yield traits(json.loads(fields)), last
+
     def _misfit(self) -> ConsentryError:
         return ConsentryError(f"audit: the index does not fit the log; delete {self._path}, and it is made anew")
 

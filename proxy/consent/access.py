@@ -32,6 +32,7 @@ class AttributeAccess:
     none), never, or because the app is not restricted. `consent`: how it asks, None: it does not, there is no switch;
     consent to another attribute may decide whether the app has the customer's rows at all. `granted`: the switch's
     position. `standing`: the decision behind it, None: none was made. `policy`: what the rules say, None: defaults.
+    `last_read`: the last time that the app read it, of whichever customers, where that can have been of this one.
     """
 
     attribute: str
@@ -142,16 +143,25 @@ def _app_access(
     decided = {s.attribute: s.granted for s in standings}
     modes = asked(app)
     shown = tuple(
-        replace(
-            _attribute_access(app, name, decided, modes.get(name)),
-            label=attribute.label or name,
-            group=attribute.group,
-            standing=by_attribute.get(name),
-            last_read=last_read.get((app.name, name)),
+        _with_last_read(
+            replace(
+                _attribute_access(app, name, decided, modes.get(name)),
+                label=attribute.label or name,
+                group=attribute.group,
+                standing=by_attribute.get(name),
+            ),
+            last_read.get((app.name, name)),
         )
         for name, attribute in attributes.items()
     )
     return AppAccess(app.name, app.label or app.name, app.purpose, app.kind, app.trusted, app.monitor, shown)
+
+
+def _with_last_read(one: AttributeAccess, last: datetime | None) -> AttributeAccess:
+    """A read from before the customer agreed was of others; which was the last before a withdrawal, no log tells."""
+    since = one.standing.since if one.standing is not None else None
+    before = one.why == "consent" and one.granted and last is not None and since is not None and last < since
+    return one if one.sees == "nothing" or before else replace(one, last_read=last)
 
 
 def _attribute_access(app: AppPolicy, name: str, decided: Decided, mode: ConsentMode | None) -> AttributeAccess:

@@ -17,7 +17,8 @@ async def changes(
     try:
         rows = await connection.fetch(
             "SELECT app, attribute, decision, actor, count(*) AS decisions, count(DISTINCT subject) AS customers "
-            "FROM consentry.events WHERE at >= coalesce($1::timestamptz, '-infinity') AND at <= coalesce($2::timestamptz, 'infinity') "
+            "FROM consentry.events WHERE at >= coalesce($1::timestamptz, '-infinity') "
+            "AND at <= coalesce($2::timestamptz, 'infinity') "
             "GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4",
             since,
             until,

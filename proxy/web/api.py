@@ -36,7 +36,7 @@ async def get_access(call: Call) -> Response:
     current = call.site.in_force
     async with call.site.connection() as connection:
         standings = await service.show(connection, call.subject, current.words.mapping)
-    apps = access.access(current.compiled, current.rules.attributes, standings)
+    apps = access.access(current.compiled, current.rules.attributes, standings, call.site.audit.last_read)
     given = shapes.Access(subject=call.subject, apps=[_app(one) for one in apps])
     return _answer(given, etag=service.version(standings))
 

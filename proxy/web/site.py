@@ -24,6 +24,7 @@ from proxy.policy.compile import compile_rules
 from proxy.policy.load import load_rules
 from proxy.policy.rules import Rules
 from proxy.policy.table import CompiledRules
+from proxy.web.audit_log import AuditLog
 from proxy.web.links import Keys, read_secret
 from proxy.web.pages.look import theme
 from proxy.web.pages.texts import load_texts
@@ -78,6 +79,7 @@ class Site:
         folder, logo = settings.organisation.texts, settings.organisation.logo
         self.texts = load_texts(settings.organisation.languages, None if folder is None else configuration.path(folder))
         self.logo = None if logo is None else configuration.path(logo)
+        self.audit = AuditLog(configuration.path(configuration.settings.audit.directory))
         self._configuration = configuration
         self._dsn = configuration.control_dsn(database)
         self._pool: asyncpg.Pool | None = None
@@ -92,12 +94,14 @@ class Site:
             self._dsn, min_size=0, max_size=CONNECTIONS, command_timeout=ANSWER_SECONDS, statement_cache_size=0
         )
         self._looking = asyncio.create_task(self._look())
+        await self.audit.start()
 
     async def stop(self) -> None:
         if self._looking is not None:
             self._looking.cancel()
             with suppress(asyncio.CancelledError):
                 await self._looking
+        await self.audit.stop()
         if self._pool is not None:
             await self._pool.close()
 

@@ -69,7 +69,7 @@ class Visit:
 
     def apps(self, standings: list[Standing]) -> tuple[AppAccess, ...]:
         current = self.site.in_force
-        return access.access(current.compiled, current.rules.attributes, standings)
+        return access.access(current.compiled, current.rules.attributes, standings, self.site.audit.last_read)
 
 
 def page_routes(site: Site, rates: Rates) -> list[BaseRoute]:

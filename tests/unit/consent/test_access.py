@@ -134,3 +134,19 @@ def test_a_change_is_told_before_it_is_made() -> None:
     later = access.after([], "mailco", ["email"], "granted", NOW)
     (one,) = access.access(rules, ATTRIBUTES, later)
     assert access.changes(seen(policy), one) == (access.Change("email", "Email address", "nothing", "value"),)
+
+
+def last_read(policy: AppPolicy, at: datetime, *decisions: tuple[str, str, datetime]) -> dict[str, datetime | None]:
+    rules = CompiledRules("v", {"mailco": policy}, {})
+    made = [Standing("mailco", a, d, d == "granted", since, None, "customer", 1) for a, d, since in decisions]  # type: ignore[arg-type]
+    (one,) = access.access(rules, ATTRIBUTES, made, {("mailco", name): at for name in ATTRIBUTES})
+    return {line.attribute: line.last_read for line in one.attributes}
+
+
+def test_the_last_read_is_told_where_it_can_have_been_of_this_customer() -> None:
+    policy = app([("n", "name", CONTRACT), ("e", "email", AGREED), ("p", "phone", HINT), ("c", "card", DROP)])
+    read, before, later = NOW, datetime(2026, 11, 25, tzinfo=UTC), datetime(2026, 11, 27, tzinfo=UTC)
+    assert last_read(policy, read) == {"name": read, "email": None, "phone": read, "card": None}
+    assert last_read(policy, read, ("email", "granted", before))["email"] == read
+    assert last_read(policy, read, ("email", "granted", later))["email"] is None
+    assert last_read(policy, read, ("email", "withdrawn", later))["email"] is None

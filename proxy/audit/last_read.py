@@ -1,0 +1,24 @@
+"""When each app last read each attribute, by the index beside the log, which takes in what is new at each refresh."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from types import MappingProxyType
+from typing import Final
+
+from proxy.audit.index import Index
+from proxy.audit.question import moment
+
+HIDDEN: Final = frozenset(("drop", "deny", "mask null", "mask redact"))  # treatments by which nothing is read
+
+
+def last_reads(index: Index) -> Mapping[tuple[str, str], datetime]:
+    """(app, attribute) -> the time of the newest statement that read it, of whichever customers."""
+    found: dict[tuple[str, str], int] = {}
+    for traits, last in index.last_reads():
+        for one in traits.disclosed:
+            if one.attribute is not None and one.treatment not in HIDDEN:
+                key = (traits.app or "", one.attribute)
+                found[key] = max(found.get(key, 0), last)
+    return MappingProxyType({key: moment(at) for key, at in found.items()})
