@@ -44,13 +44,16 @@ def setup(
 
     async def work(connection: asyncpg.Connection, opened: Opened) -> None:
         from proxy.catalog.introspect import take_snapshot
-        from proxy.consent import ledger, needs
+        from proxy.consent import ledger, needs, preferences
+        from proxy.consent.mapped import mapping_of
 
         snapshot = await take_snapshot(connection)
         rules = opened.compiled(snapshot)
         kind, keys = needs.subject_type(rules, snapshot), needs.key_names(rules)
         attributes = list(opened.rules.attributes)
-        report = await ledger.setup(connection, kind, _asked_apps(opened), keys, attributes)
+        mapping = mapping_of(rules)
+        view = preferences.BUILT_IN if mapping is None else preferences.mapped(mapping)
+        report = await ledger.setup(connection, kind, _asked_apps(opened), keys, attributes, view)
         missing = await needs.missing_roles(connection, rules)
         granted = needs.grants(rules)
         if apply:
@@ -62,7 +65,9 @@ def setup(
         for what, names in (("migration", report.migrations), ("state of app", report.apps), ("key", report.keys)):
             for name in names:
                 typer.echo(f"made {what} {name}", err=True)
-        if not (report.migrations or report.apps or report.keys):
+        if report.viewed:
+            typer.echo("made view consentry.preferences", err=True)
+        if not (report.migrations or report.apps or report.keys or report.viewed):
             typer.echo("the ledger is up to date", err=True)
         if not report.watched:
             typer.echo(

@@ -14,6 +14,7 @@ from importlib import resources
 
 import asyncpg
 
+from proxy.consent import preferences
 from proxy.errors import ConsentryError
 from proxy.rewrite.lex import quote_identifier, quote_literal
 
@@ -42,6 +43,7 @@ class SetupReport:
     """What `setup` did: migrations applied, partitions (by app) and keys made; nothing when nothing was to do.
 
     `watched`: event triggers tell gateways of changes of the catalog; without them gateways look for themselves.
+    `viewed`: the view `consentry.preferences` was made, or made anew.
     """
 
     subject_type: str
@@ -49,6 +51,7 @@ class SetupReport:
     apps: tuple[str, ...]
     keys: tuple[str, ...]
     watched: bool = True
+    viewed: bool = False
 
 
 @cache
@@ -77,11 +80,13 @@ async def setup(
     apps: Collection[str],
     keys: Collection[str] = (DEFAULT_KEY,),
     attributes: Collection[str] = (),
+    view: str = preferences.BUILT_IN,
 ) -> SetupReport:
     """Makes the ledger or brings it up to date, in one transaction: schema, partitions of `apps`, missing `keys`.
 
     `wanted_type`: as `subject_type` gives it. A ledger without events takes a new type; one with events refuses it.
     `attributes`: all that the rules have; they decide whether a row of state always fits into its index.
+    `view`: the query of `consentry.preferences`.
     Needs the right to create a schema in the database.
     Raises ConsentryError for a migration that was changed after it was applied, and for a type that cannot be changed.
     """
@@ -97,9 +102,10 @@ async def setup(
         await _fit_subject_type(connection, wanted_type)
         await _fit_index(connection, apps, attributes)
         made = [app for app in sorted(apps) if await _make_partition(connection, app)]
+        viewed = await preferences.make(connection, view)
         new_keys = [key for key in sorted(keys) if await connection.fetchval("SELECT consentry.make_key($1)", key)]
         watched = await _watch_catalog(connection)
-    return SetupReport(wanted_type, tuple(applied), tuple(made), tuple(new_keys), watched)
+    return SetupReport(wanted_type, tuple(applied), tuple(made), tuple(new_keys), watched, viewed)
 
 
 async def _migrate(connection: asyncpg.Connection, wanted_type: str) -> list[str]:
@@ -151,6 +157,7 @@ async def _fit_subject_type(connection: asyncpg.Connection, wanted: str) -> None
         raise ConsentryError(
             f"the rules' subject keys are {wanted}, and the ledger has events with keys of type {installed}"
         )
+    await preferences.drop(connection)
     for table in ("events", "state"):
         await connection.execute(
             f"ALTER TABLE consentry.{table} ALTER COLUMN subject TYPE {wanted} USING subject::text::{wanted}"

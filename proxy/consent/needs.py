@@ -10,6 +10,7 @@ from proxy.catalog.model import Snapshot
 from proxy.consent.ledger import DEFAULT_KEY
 from proxy.errors import ConsentryError
 from proxy.policy.expressions import named_relations
+from proxy.policy.preferences import PREFERENCES
 from proxy.policy.table import AppPolicy, CompiledRules, ConsentStore, GovernedTable, Mask
 from proxy.rewrite.lex import quote_identifier
 
@@ -35,7 +36,7 @@ def subject_type(rules: CompiledRules, snapshot: Snapshot) -> str:
     """
     seen: dict[str, str] = {}
     for table in _tables(rules):
-        column = _subject_column(table, snapshot)
+        column = _subject_column(table, snapshot) if table.key != PREFERENCES else None
         if column is None:
             continue
         label, base = column
@@ -136,8 +137,10 @@ def _app_rights(app: AppPolicy) -> Iterator[str]:
     kinds = {mask.kind for mask in _masks(tables)}
     asking = app.store is None and bool(app.asked)
     keyed, emptied = any(_keyed(mask) for mask in _masks(tables)), "keys" in kinds
-    if asking or keyed or emptied:
+    if app.asked or keyed or emptied:
         yield "USAGE ON SCHEMA consentry"
+    if app.asked:
+        yield "SELECT ON consentry.preferences"
     if asking:
         yield f"SELECT ON consentry.{quote_identifier(f'state_{app.name}')}"
     if keyed:

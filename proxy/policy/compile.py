@@ -15,6 +15,7 @@ from proxy.policy.masks import check_mask
 from proxy.policy.model import App, ColumnEntry, Policy, SubjectReference, Table
 from proxy.policy.names import join_dotted, split_column, split_relation
 from proxy.policy.paths import governed_document, whole_treatment
+from proxy.policy.preferences import with_preferences
 from proxy.policy.references import attribute_of, governed_tables, mask_of, open_tables
 from proxy.policy.rules import Path, Rules, RulesError
 from proxy.policy.store import compile_store
@@ -308,7 +309,7 @@ def _app(work: _Work, decisions: Decisions, name: str, app: App, store: ConsentS
     if not app.trusted:
         for key, target in work.targets.items():
             tables[key] = _table(work, decisions, name, target)
-    return AppPolicy(
+    policy = AppPolicy(
         name=name,
         label=app.label or name,
         kind=app.kind,
@@ -325,6 +326,7 @@ def _app(work: _Work, decisions: Decisions, name: str, app: App, store: ConsentS
         unlisted_tables=rules.defaults.unlisted_tables,
         policies=tuple(_ref(rules, number) for number in decisions.policies_of(name)),
     )
+    return with_preferences(policy, work.snapshot, rules.where(("apps", name)))
 
 
 def _table(work: _Work, decisions: Decisions, app: str, target: _Target) -> GovernedTable:

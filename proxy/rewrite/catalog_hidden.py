@@ -282,6 +282,8 @@ def readable_view(relation: Relation, app: AppPolicy, snapshot: Snapshot) -> boo
     """An unlisted view or relation that the app may read: unlisted tables are open, or the view reads open relations
     only.
     """
+    if relation.schema == "consentry":
+        return False
     if relation.kind == "m" and relation.key in app.open_tables:
         return True
     if relation.kind in "vm":

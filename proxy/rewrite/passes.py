@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from proxy.catalog.model import Relation, SearchPath, Snapshot
 from proxy.errors import PgError, feature_not_supported, undefined_table
+from proxy.policy.preferences import PREFERENCES
 from proxy.policy.table import AppPolicy, GovernedTable
 from proxy.rewrite.analyse import analyse
 from proxy.rewrite.catalog_forms import system_catalog
@@ -172,6 +173,8 @@ class Passes:
         return readable_view(relation, self._app, self._snapshot)
 
     def _unreadable(self, relation: Relation) -> str:
+        if relation.key == PREFERENCES:
+            return "It is for apps that ask consent and that the rules show the customers' keys as they are."
         reads = [self._snapshot.by_oid[oid] for oid in relation.reads if oid in self._snapshot.by_oid]
         governed = sorted({f"{r.schema}.{r.name}" for r in reads if r.key in self._app.tables})
         if governed:

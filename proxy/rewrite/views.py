@@ -23,6 +23,7 @@ from proxy.rewrite.view_writes import CannotWriteError, written_table
 # What pg_get_viewdef's text was made under: names without a schema are of pg_catalog.
 VIEW_PATH = SearchPath(("pg_catalog",))
 Check = Callable[[str, Node, Analysis], None]
+_NEVER = (*SYSTEM_SCHEMAS, "consentry")  # of our own there is one, and it is governed as a table
 _AFTER_ITEMS = frozenset("from where group having window union intersect except order limit offset fetch for".split())
 
 
@@ -39,7 +40,7 @@ class Views:
 
     def of(self, relation: Relation) -> View | None:
         """What the app has of a view; None for what is no such view: listed, or read as it is."""
-        if relation.kind != "v" or relation.schema in SYSTEM_SCHEMAS or relation.key in self._app.tables:
+        if relation.kind != "v" or relation.schema in _NEVER or relation.key in self._app.tables:
             return None
         if relation.oid not in self._known:
             self._known[relation.oid] = View(relation, refusal="It reads itself.")  # while it is looked at
@@ -52,7 +53,7 @@ class Views:
 
         None for other relations.
         """
-        if relation.kind != "v" or relation.schema in SYSTEM_SCHEMAS or relation.key in self._app.tables:
+        if relation.kind != "v" or relation.schema in _NEVER or relation.key in self._app.tables:
             return None
         if not any(table.key in self._app.tables for table in map(self._snapshot.by_oid.get, relation.reads) if table):
             return None

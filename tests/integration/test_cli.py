@@ -798,7 +798,7 @@ COMMANDS = [
     ["web"],
     ["link"],
     *(["audit", name] for name in ("search", "tail", "report")),
-    *(["consent", name] for name in ("setup", "grant", "withdraw", "show")),
+    *(["consent", name] for name in ("setup", "grant", "withdraw", "show", "history", "import", "export")),
     *(["token", name] for name in ("add", "list", "revoke")),
 ]
 

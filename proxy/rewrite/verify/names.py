@@ -244,9 +244,13 @@ class Names:
         if schema is None:
             if self.path_changed:
                 raise _send_separately(relation_name)
-        elif schema == OWN_SCHEMA or _OTHER_TEMPORARY.match(schema):
+        elif _OTHER_TEMPORARY.match(schema) or self._is_our_own((schema, relation_name)):
             raise insufficient_privilege(f"permission denied for schema {schema}")
         return relation_name, schema
+
+    def _is_our_own(self, key: tuple[str, str]) -> bool:
+        """Whether it is in Consentry's schema, and not the one relation there that is governed as the app's."""
+        return key[0] == OWN_SCHEMA and key not in self.rights.app.tables
 
     def _system_key(self, name: str, schema: str | None) -> tuple[str, str] | None:
         """The key of the system relation that a name means; None where it means another."""
@@ -282,7 +286,7 @@ class Names:
         relation = self._snapshot.resolve(name, schema, self.path)
         if relation is None:
             raise undefined_table(name if schema is None else f"{schema}.{name}")
-        if relation.schema == OWN_SCHEMA or _OTHER_TEMPORARY.match(relation.schema):
+        if _OTHER_TEMPORARY.match(relation.schema) or self._is_our_own(relation.key):
             raise insufficient_privilege(f"permission denied for schema {relation.schema}")
         return relation
 

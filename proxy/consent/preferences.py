@@ -1,0 +1,84 @@
+"""The view `consentry.preferences`: what was decided, by subject, app and attribute. Each app has its own rows of it.
+
+It is no migration: of a mapped consent table it follows the rules, and it must go where the subjects' type changes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final
+
+import asyncpg
+
+from proxy.consent.mapped import ConsentMapping
+from proxy.policy.names import join_dotted
+from proxy.policy.preferences import COLUMNS, PREFERENCES
+from proxy.rewrite.lex import quote_identifier, quote_literal
+
+_NAME: Final = join_dotted(*PREFERENCES)
+# Whoever asks gets the apps of which it may read the state anyway; a login that comes to the database by itself too.
+BUILT_IN: Final = """
+SELECT s.subject, s.app, a.attribute, a.granted,
+       (SELECT max(e.at) FROM consentry.events e
+        WHERE e.subject = s.subject AND e.app = s.app AND e.attribute = a.attribute) AS since, a.expires
+FROM consentry.state s CROSS JOIN LATERAL (
+    SELECT g.attribute, true AS granted, NULL::timestamptz AS expires FROM unnest(s.granted) AS g (attribute)
+    UNION ALL SELECT w.attribute, false, NULL FROM unnest(s.withdrawn) AS w (attribute)
+    UNION ALL SELECT e.attribute, e.until::timestamptz > statement_timestamp(), e.until::timestamptz
+              FROM jsonb_each_text(s.expiring) AS e (attribute, until)) AS a
+WHERE has_table_privilege(s.tableoid, 'SELECT')"""
+
+
+def mapped(mapping: ConsentMapping) -> str:
+    """The same of a consent table of the database's own: what each app asks consent for, by what the table calls it."""
+    store = mapping.store
+    names = [
+        (mapping.ids[app], app, store.called(attribute), attribute, mode == "opt_out")
+        for app, asked in mapping.asked.items()
+        for attribute, mode in asked.items()
+    ]
+    rows = ", ".join(f"({', '.join(_literal(value) for value in name)})" for name in sorted(names))
+    none = "SELECT NULL::text, NULL::text, NULL::text, NULL::text, NULL::boolean WHERE false"
+    called = f"{quote_identifier(store.attribute)}::text" if store.attribute is not None else "NULL::text"
+    same = "AND n.called = r.called" if store.attribute is not None else ""
+    since = f"({store.since})::timestamptz" if store.since else "NULL::timestamptz"
+    expires = f"nullif(({store.expires})::timestamptz, 'infinity')" if store.expires else "NULL::timestamptz"
+    return f"""
+SELECT r.subject, n.app, n.attribute,
+       CASE WHEN n.opt_out THEN bool_and(r.granted) ELSE bool_or(r.granted) END AS granted,
+       max(r.since) AS since, max(r.expires) AS expires
+FROM (SELECT {quote_identifier(store.subject)} AS subject, {quote_identifier(store.app)}::text AS app,
+             {called} AS called,
+             ({store.granted}) IS TRUE AS granted, {since} AS since, {expires} AS expires
+      FROM {mapping.relation}) AS r
+JOIN ({f"VALUES {rows}" if rows else none}) AS n (called_app, app, called, attribute, opt_out)
+     ON n.called_app = r.app {same}
+GROUP BY r.subject, n.app, n.attribute, n.opt_out"""
+
+
+async def make(connection: asyncpg.Connection, query: str) -> bool:
+    """Makes the view where it is not there or is another one: whether anything was done. Grants stay if possible.
+
+    In the caller's transaction, whose search_path is pg_catalog.
+    """
+    digest = hashlib.sha256(query.encode()).hexdigest()[:16]
+    note = f"What was decided about consent, by subject, app and attribute ({digest})"
+    if await connection.fetchval("SELECT obj_description(to_regclass($1), 'pg_class')", _NAME) == note:
+        return False
+    try:
+        async with connection.transaction():
+            await connection.execute(f"CREATE OR REPLACE VIEW {_NAME} ({', '.join(COLUMNS)}) AS {query}")
+    except asyncpg.InvalidTableDefinitionError:  # its columns have other types now
+        await drop(connection)
+        await connection.execute(f"CREATE VIEW {_NAME} ({', '.join(COLUMNS)}) AS {query}")
+    await connection.execute(f"REVOKE ALL ON {_NAME} FROM PUBLIC; COMMENT ON VIEW {_NAME} IS {quote_literal(note)}")
+    return True
+
+
+async def drop(connection: asyncpg.Connection) -> None:
+    """Takes the view away, where something that it reads must change."""
+    await connection.execute(f"DROP VIEW IF EXISTS {_NAME}")
+
+
+def _literal(value: str | bool) -> str:
+    return str(value).lower() if isinstance(value, bool) else f"{quote_literal(value)}::text"
