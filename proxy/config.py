@@ -27,8 +27,6 @@ _LATER = {
     "auth.upstream_user": "auth mode terminate",
     "auth.upstream_password": "auth mode terminate",
     "tls.client_ca": "tls mode verify-client",
-    "audit.rotate": "rotation of the audit log",
-    "audit.key": "signing of the audit log",
 }
 
 _LATER_WORDS = {
@@ -127,9 +125,27 @@ class TlsSettings(_Section):
         return self
 
 
+class RotateSettings(_Section):
+    """When a file of the audit log is ended and compressed."""
+
+    size: Annotated[int, Field(ge=1), _SIZE] = 256 * 1024**2
+    every: Annotated[Seconds, Field(gt=0)] = Field(default=86_400.0, description="Counted from midnight UTC.")
+
+
 class AuditSettings(_Section):
     directory: Path = Path("audit")
-    required: bool = Field(default=True, description="A statement whose record cannot be written is refused.")
+    required: bool = Field(
+        default=True,
+        description="Nothing is answered that no written record covers; while none can be written, all is refused.",
+    )
+    fsync: bool = Field(
+        default=False,
+        description="Written means: on the disk itself; otherwise: given to the operating system, which a crash of "
+        "the gateway does not harm, but one of the machine may.",
+    )
+    rotate: RotateSettings = RotateSettings()
+    keep: Seconds = Field(default=0.0, description="How long files are kept after their end; 0: for ever.")
+    key: Path = Field(default=Path("audit.key"), description="Signs checkpoints; made at the first start.")
     text: Literal["normalised", "full"] = Field(
         default="normalised", description="normalised: constants out of the text."
     )
@@ -404,9 +420,13 @@ def _known(loc: tuple[Any, ...]) -> list[str]:
         "databases": DatabaseSettings,
         "web": WebSettings,
     }
-    below: dict[Any, type[BaseModel]] = {"login": LoginSettings, "organisation": OrganisationSettings}
-    if loc[0] == "web" and len(loc) > 2 and loc[1] in below:
-        return list(below[loc[1]].model_fields)
+    below: dict[Any, type[BaseModel]] = {
+        ("web", "login"): LoginSettings,
+        ("web", "organisation"): OrganisationSettings,
+        ("audit", "rotate"): RotateSettings,
+    }
+    if len(loc) > 2 and loc[:2] in below:
+        return list(below[loc[:2]].model_fields)
     model = sections.get(str(loc[0]), Settings) if len(loc) > 1 else Settings
     return list(model.model_fields)
 

@@ -18,6 +18,8 @@ from typing import Any
 
 import yaml
 
+from proxy.audit.files import lines, log_files
+from proxy.errors import UnreachableError
 from tests.servers import PgServer
 
 log = logging.getLogger("consentry.serve")  # what the process logs, for pytest to show with a test that fails
@@ -25,6 +27,7 @@ log.setLevel(logging.DEBUG)
 
 COMMAND = (sys.executable, "-c", "from proxy.cli.main import main; main()")
 SECONDS = 30
+OWN_RECORDS = frozenset(("open", "checkpoint", "started"))
 
 
 class GatewayProcess:
@@ -67,12 +70,12 @@ class GatewayProcess:
         return "message" not in self.records("reload")[before]
 
     def records(self, event: str | None = None) -> list[dict[str, Any]]:
-        """What the audit log's files hold so far; records reach them within some milliseconds."""
-        found: list[dict[str, Any]] = []
-        for path in sorted((self.folder / "audit").glob("*.jsonl")):
-            whole = path.read_text().rpartition("\n")[0]
-            found += [json.loads(line) for line in whole.splitlines()]
-        return [record for record in found if event is None or record["event"] == event]
+        """What the audit log's files hold so far; records reach them within some milliseconds.
+
+        Without `event`: all but the log's own (that a file begins, that checkpoints are signed).
+        """
+        found = audit_records(self.folder / "audit")
+        return [one for one in found if one["event"] == event or (event is None and one["event"] not in OWN_RECORDS)]
 
     def wait_for_line(self, pattern: str) -> re.Match[str]:
         """The first line of the log that matches. Raises AssertionError with the log where none comes."""
@@ -130,6 +133,16 @@ class GatewayProcess:
             alive = self._process.poll() is None and time.monotonic() < deadline
             assert alive, f"no {what} by consentry serve:\n{self.log}"
             time.sleep(0.002)
+
+
+def audit_records(directory: Path) -> list[dict[str, Any]]:
+    """All records of an audit log that may be written meanwhile."""
+    while True:
+        try:
+            return [json.loads(line) for file in log_files(directory) for line in lines(file)]
+        except UnreachableError:  # compressed between the look at the folder and at the file; or not there yet
+            if not directory.is_dir():
+                return []
 
 
 @contextmanager

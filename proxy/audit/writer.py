@@ -1,4 +1,4 @@
-"""Appends records to the audit log's file: batched, in order, and never lost silently."""
+"""Takes records of the audit log: batched, in order, never lost silently, and told of when they are written."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable
-from datetime import UTC, datetime
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from time import time
-from typing import Final
+from typing import Final, Protocol
 
+from proxy.audit.chain import Checkpoint
+from proxy.audit.files import compress
+from proxy.audit.log import Log, LogOptions
 from proxy.audit.record import Clock, fragment
 from proxy.errors import UnreachableError
 
@@ -18,147 +21,217 @@ log = logging.getLogger(__name__)
 
 BATCH_SECONDS: Final = 0.01
 RETRY_SECONDS: Final = 1.0
+CHECKPOINT_SECONDS: Final = 1.0
 # How much is kept in memory while the file cannot be written; what comes later is given up. Where records are required
 # that is no more than connections and refusals: nothing is let in then but what was under way.
 KEPT_BYTES: Final = 64 * 1024 * 1024
 
 
-class AuditWriter:
-    """One worker's log: `<directory>/<worker>-<date>.jsonl`.
+class Waiting(Protocol):
+    """Somebody whose answer must not go out before what was appended so far is written."""
 
-    `append` costs no system call: lines are written together within 10 ms. `failing` is true from a write that failed
-    to the next that succeeds; `on_change` is called whenever it changes.
+    def release(self) -> None: ...
+    def withhold(self) -> None: ...
+
+
+class AuditWriter:
+    """One worker's log, from the event loop.
+
+    `append` costs no system call: lines are written together within 10 ms, and at the end of the loop's turn where
+    somebody waits for them. `failing` is true from a write that failed to the next that succeeds; `on_change` is called
+    whenever it changes, `on_checkpoint` with every checkpoint.
     """
 
     def __init__(
         self,
-        directory: Path,
+        options: LogOptions,
         worker: int = 0,
         *,
-        required: bool = True,
-        full_text: bool = False,
         on_change: Callable[[bool], None] | None = None,
+        on_checkpoint: Callable[[Checkpoint], None] | None = None,
     ) -> None:
-        self.directory = directory
+        self.options = options
         self.worker = worker
-        self.required = required
-        self.full_text = full_text  # statements with their constants
+        self.required = options.required
+        self.full_text = options.full_text  # statements with their constants
         self.failing = False
         self.lost = 0  # records that were given up
         self.on_change = on_change
+        self._log = Log(options, worker, on_checkpoint)
         self._lines: list[str] = []
-        self._unwritten = b""  # the rest of a batch after a write that failed
-        self._sequence = 0
         self._clock = Clock()
-        self._file = -1
-        self._day = ""
+        self._waiting: list[Waiting] = []
         self._timer: asyncio.TimerHandle | None = None
+        self._signing: asyncio.TimerHandle | None = None
+        self._pool: ThreadPoolExecutor | None = None
+        self._syncing = False
+        self._told = 0  # lost records of which a record tells
+        self._closed = False
 
     def open(self) -> None:
-        """Makes the directory and opens the file. Raises UnreachableError."""
+        """Opens the log and signs where it begins. Raises UnreachableError."""
         try:
-            self.directory.mkdir(parents=True, exist_ok=True, mode=0o750)
-            self._open_day(datetime.now(UTC).strftime("%Y-%m-%d"))
+            self._log.open()
+            self._log.expire()
         except OSError as error:
-            raise UnreachableError(f"audit: {self.directory} cannot be written: {error.strerror}") from error
+            raise UnreachableError(f"audit: {self.options.directory} cannot be written: {error.strerror}") from error
+        self._sign()
+        self._compress()
 
     def append(self, event: str, session: str, statement: str, tail: str) -> None:
         """One record of these parts (see audit.record); `session` and `statement` end in a comma or are empty."""
-        self._sequence = sequence = self._sequence + 1
         self._lines.append(
-            f'{{"time":"{self._clock.text(time())}","seq":{sequence},"worker":{self.worker},'
-            f'"event":"{event}",{session}{statement}{tail}}}\n'
+            f'{{"time":"{self._clock.text(time())}","worker":{self.worker},"event":"{event}",{session}{statement}{tail}'
         )
-        if self._timer is None:
+        if self._timer is None and not self._closed:
             self._timer = asyncio.get_running_loop().call_later(BATCH_SECONDS, self.flush)
 
     def event(self, event: str, session: str = "", **fields: object) -> None:
         """A record of something that is no statement."""
         self.append(event, "", "", (session + fragment(fields))[:-1])
 
+    def wait(self, waiting: Waiting) -> None:
+        """Releases it when all that was appended so far is written, or withholds it when that fails."""
+        self._waiting.append(waiting)
+        if len(self._waiting) == 1 and not self._syncing:
+            asyncio.get_running_loop().call_soon(self.flush)
+
     def flush(self) -> None:
         """Writes what has been gathered. Tries again later where the file cannot be written."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if len(self._unwritten) > KEPT_BYTES:
-            self.lost += len(self._lines)
-            log.error("audit: gave up %d records (%d so far): too many are unwritten", len(self._lines), self.lost)
-        else:
-            self._unwritten += "".join(self._lines).encode("utf-8", "replace")
-        self._lines.clear()
-        if not self._unwritten:
-            return
-        try:
-            self._write()
-        except OSError as error:
-            self._failed(error)
-        else:
-            self._change(False)
+        if self._syncing:
+            return  # what is on its way first; then this comes by itself
+        if self._lines:
+            try:
+                self._write()
+            except OSError as error:
+                self._failed(error)
+                return
+            if self._log.unsigned and self._signing is None and not self._closed:
+                self._signing = asyncio.get_running_loop().call_later(CHECKPOINT_SECONDS, self._sign)
+            if self._log.finished:
+                self._compress()
+            if self.options.fsync and not self._closed:
+                self._sync()
+                return
+        self._written()
 
     def close(self) -> None:
-        """Writes what is left and closes the file."""
+        """Writes what is left, signs it and closes the file."""
+        self._closed = True
+        if self._pool is not None:
+            self._pool.shutdown()
+            self._syncing = False
         self.flush()
-        if self._unwritten:
-            self.lost += self._unwritten.count(b"\n")
-            log.error("audit: %d records could not be written before the stop", self._unwritten.count(b"\n"))
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
+        for timer in (self._timer, self._signing):
+            if timer is not None:
+                timer.cancel()
+        self._timer = self._signing = None
+        if self._lines:
+            self.lost += len(self._lines)
+            log.error("audit: %d records could not be written before the stop", len(self._lines))
+        elif self._log.unsigned:
+            self._sign()
+        try:
+            if self.options.fsync and self._log.file >= 0:
+                os.fdatasync(self._log.file)
+        except OSError as error:
+            log.warning("audit: the last records may not be on the disk: %s", error.strerror)
+        self._log.close()
 
     def _write(self) -> None:
-        """Writes `_unwritten`; what the file does not take stays there."""
-        day = datetime.now(UTC).strftime("%Y-%m-%d")
-        if day != self._day or self._file < 0 or not os.fstat(self._file).st_nlink:  # no name: it was deleted
-            self.directory.mkdir(parents=True, exist_ok=True, mode=0o750)
-            self._open_day(day)
-        while self._unwritten:
-            written = os.write(self._file, self._unwritten)
-            self._unwritten = self._unwritten[written:]
+        if self.lost > self._told:
+            self._log.write([self._log.body("lost", f'"records":{self.lost - self._told}')])
+            self._told = self.lost
+        self._log.write(self._lines)
 
-    def _open_day(self, day: str) -> None:
-        path = self.directory / f"{self.worker}-{day}.jsonl"
-        file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
-        if self._file < 0:
-            _set_torn_line_aside(path, file)
-        if self._file >= 0:
-            os.close(self._file)
-        self._file = file
-        self._day = day
+    def _written(self) -> None:
+        self._change(False)
+        waiting, self._waiting = self._waiting, []
+        for one in waiting:
+            one.release()
 
     def _failed(self, error: OSError) -> None:
         if not self.failing:
-            log.error("audit: %s cannot be written: %s", self.directory, error.strerror)
-        self._timer = asyncio.get_running_loop().call_later(RETRY_SECONDS, self.flush)
+            log.error("audit: %s cannot be written: %s", self.options.directory, error.strerror)
+        if self._timer is not None:
+            self._timer.cancel()
+        if not self._closed:
+            self._timer = asyncio.get_running_loop().call_later(RETRY_SECONDS, self.flush)
+        self._give_up()
         self._change(True)
+        waiting, self._waiting = self._waiting, []
+        for one in waiting:
+            one.withhold()
+
+    def _give_up(self) -> None:
+        size = 0
+        for number, line in enumerate(self._lines):
+            size += len(line)
+            if size > KEPT_BYTES:
+                given_up = len(self._lines) - number
+                del self._lines[number:]
+                self.lost += given_up
+                log.error("audit: gave up %d records (%d so far): too many are unwritten", given_up, self.lost)
+                return
 
     def _change(self, failing: bool) -> None:
         if failing == self.failing:
             return
         self.failing = failing
         if not failing:
-            log.warning("audit: %s can be written again", self.directory)
+            log.warning("audit: %s can be written again", self.options.directory)
         if self.on_change is not None:
             self.on_change(failing)
 
+    # To the disk itself.
 
-def _set_torn_line_aside(path: Path, file: int) -> None:
-    """Moves half a line at the file's end, which a crash left, into `<path>.torn`."""
-    size = os.fstat(file).st_size
-    torn = b""
-    while size and not torn.startswith(b"\n"):
-        start = max(0, size - 65_536)
-        block = os.pread(file, size - start, start)
-        cut = block.rfind(b"\n")
-        torn = block[max(cut, 0) :] + torn
-        size = start
-    torn = torn.removeprefix(b"\n")
-    if not torn:
-        return
-    with path.with_name(path.name + ".torn").open("ab") as aside:
-        aside.write(torn + b"\n")
-    os.ftruncate(file, os.fstat(file).st_size - len(torn))
-    log.warning("audit: %s ended in half a line, which is now in %s.torn", path, path.name)
+    def _sync(self) -> None:
+        """Waits in a thread; what is appended meanwhile comes with the next one."""
+        self._syncing = True
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(1, "audit")
+        waiting, self._waiting = self._waiting, []
+        loop = asyncio.get_running_loop()
+        done = loop.run_in_executor(self._pool, os.fdatasync, self._log.file)
+        done.add_done_callback(lambda future: self._synced(future, waiting))
+
+    def _synced(self, future: asyncio.Future[None], waiting: list[Waiting]) -> None:
+        self._syncing = False
+        later, self._waiting = self._waiting, waiting
+        error = None if future.cancelled() else future.exception()
+        if isinstance(error, OSError):
+            self._log.spoil()
+            self._waiting += later
+            self._failed(error)
+            return
+        self._written()
+        self._waiting += later
+        if self._lines or self._waiting:
+            self.flush()
+
+    # Checkpoints and finished files.
+
+    def _sign(self) -> None:
+        if self._signing is not None:
+            self._signing.cancel()
+            self._signing = None
+        try:
+            self._log.checkpoint()
+        except OSError as error:
+            self._failed(error)  # the next write will be followed by one
+
+    def _compress(self) -> None:
+        finished, self._log.finished = self._log.finished, []
+        if finished and not self._closed:
+            asyncio.get_running_loop().run_in_executor(None, _compress_all, finished)
+
+
+def _compress_all(paths: list[Path]) -> None:
+    for path in paths:
+        try:
+            compress(path)
+        except OSError as error:
+            log.warning("audit: %s stays as it is: it could not be compressed: %s", path, error.strerror or error)

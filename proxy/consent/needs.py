@@ -71,6 +71,7 @@ def grants(rules: CompiledRules) -> tuple[tuple[str, tuple[str, ...]], ...]:
         f"GRANT SELECT ON consentry.imports TO {control}",
         f"GRANT INSERT (key, sha256, records, events, source, policy_version) ON consentry.imports TO {control}",
         f"GRANT EXECUTE ON FUNCTION consentry.begin_bulk() TO {control}",
+        f"GRANT SELECT, INSERT ON consentry.checkpoints TO {control}",
         f"GRANT SELECT ON consentry.tokens TO {control}",
         f"GRANT INSERT (name, scopes, sha256, expires_at) ON consentry.tokens TO {control}",
         f"GRANT UPDATE (revoked_at) ON consentry.tokens TO {control}",

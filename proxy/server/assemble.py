@@ -10,6 +10,7 @@ from typing import Final, TypeVar, cast
 
 import asyncpg
 
+from proxy.audit.copies import Copies
 from proxy.catalog.connect import connect
 from proxy.catalog.introspect import fingerprint, take_snapshot
 from proxy.catalog.model import Snapshot
@@ -74,8 +75,9 @@ class Control:
 def make_gateway(file: Path) -> Gateway:
     """The gateway of a settings file, not started. Raises SettingsError, UnreachableError."""
     configuration = load_settings(file)
-    databases = [_database(configuration, name) for name in configuration.settings.databases]
-    return Gateway(_options(configuration), databases)
+    controls = {name: Control(configuration.control_dsn(name)) for name in configuration.settings.databases}
+    databases = [_database(configuration, name, control) for name, control in controls.items()]
+    return Gateway(_options(configuration), databases, Copies(next(iter(controls.values())).ask))
 
 
 def _options(configuration: Configuration) -> Options:
@@ -88,8 +90,13 @@ def _options(configuration: Configuration) -> Options:
         certificate=configuration.path(certificate) if certificate else None,
         key=configuration.path(key) if key else None,
         audit_directory=configuration.path(settings.audit.directory),
+        audit_key=configuration.path(settings.audit.key),
         audit_required=settings.audit.required,
         audit_full_text=settings.audit.text == "full",
+        audit_rotate_size=settings.audit.rotate.size,
+        audit_rotate_every=settings.audit.rotate.every,
+        audit_keep=settings.audit.keep,
+        audit_fsync=settings.audit.fsync,
         connections=settings.limits.connections,
         statement_bytes=settings.limits.statement_bytes,
         idle_timeout=settings.limits.idle_timeout,
@@ -109,9 +116,7 @@ def _upstream(configuration: Configuration, name: str) -> Upstream:
     )
 
 
-def _database(configuration: Configuration, name: str) -> Database:
-    control = Control(configuration.control_dsn(name))
-
+def _database(configuration: Configuration, name: str, control: Control) -> Database:
     async def load() -> Generation:
         rules = load_rules(configuration.rules_files(name))
         snapshot = await control.snapshot()

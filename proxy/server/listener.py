@@ -12,6 +12,8 @@ from pathlib import Path
 from time import perf_counter
 from typing import Final
 
+from proxy.audit.copies import Copies
+from proxy.audit.log import LogOptions
 from proxy.audit.record import session_fragment
 from proxy.audit.writer import AuditWriter
 from proxy.errors import PgError
@@ -37,18 +39,21 @@ STARTING: Final = 100  # connections beyond the limit that may be in their start
 
 
 class Gateway:
-    """One worker. `databases` by the names that apps ask for; `start` makes their first generations."""
+    """One worker. `databases` by the names that apps ask for; `start` makes their first generations.
 
-    def __init__(self, options: Options, databases: Iterable[Database]) -> None:
+    `copies` gets the audit log's checkpoints.
+    """
+
+    def __init__(self, options: Options, databases: Iterable[Database], copies: Copies | None = None) -> None:
         self.options = options
         self.databases = {database.name: database for database in databases}
         self.statement_bytes = options.statement_bytes
+        self._copies = copies
         self.audit = AuditWriter(
-            options.audit_directory,
+            _log_options(options),
             options.worker,
-            required=options.audit_required,
-            full_text=options.audit_full_text,
             on_change=self._audit_changed,
+            on_checkpoint=copies.add if copies is not None else None,
         )
         self.sessions: set[Session] = set()
         self.senders = Senders()
@@ -74,6 +79,8 @@ class Gateway:
             loop.add_reader(sock, self._accept, sock)
             log.info("listening on %s", sock.getsockname())
         self._tasks = [loop.create_task(database.watch(self.options.poll)) for database in self.databases.values()]
+        if self._copies is not None:
+            self._tasks.append(loop.create_task(self._copies.run()))
         if self.options.idle_timeout:
             self._tasks.append(loop.create_task(self._end_idle()))
 
@@ -102,6 +109,8 @@ class Gateway:
             session.shut_down()
         await asyncio.sleep(0)  # what was written last goes out
         self.audit.close()
+        if self._copies is not None:
+            await self._copies.finish()
 
     async def reload(self) -> bool:
         """Takes the rules of all databases anew; false where any of them stays as it was."""
@@ -255,6 +264,19 @@ class Gateway:
                     session.fail(
                         PgError("terminating connection due to idle-session timeout", "57P05", severity="FATAL")
                     )
+
+
+def _log_options(options: Options) -> LogOptions:
+    return LogOptions(
+        directory=options.audit_directory,
+        key=options.audit_key or options.audit_directory / "audit.key",
+        required=options.audit_required,
+        full_text=options.audit_full_text,
+        rotate_size=options.audit_rotate_size,
+        rotate_every=options.audit_rotate_every,
+        keep=options.audit_keep,
+        fsync=options.audit_fsync,
+    )
 
 
 def _remove(path: str) -> None:

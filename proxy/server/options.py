@@ -39,8 +39,13 @@ class Options:
     key: Path | None = None
     client_ca: Path | None = None
     audit_directory: Path = Path("audit")
+    audit_key: Path | None = None  # None: in the audit log's own folder
     audit_required: bool = True
     audit_full_text: bool = False
+    audit_rotate_size: int = 256 * 1024 * 1024
+    audit_rotate_every: float = 86_400
+    audit_keep: float = 0
+    audit_fsync: bool = False
     connections: int = 10_000
     statement_bytes: int = STATEMENT_BYTES
     idle_timeout: float = 0

@@ -16,7 +16,7 @@ import pytest
 from psycopg import errors
 
 from proxy.wire import messages
-from tests.gateways import GatewayProcess, running_gateway, set_up_consent, write_settings
+from tests.gateways import GatewayProcess, audit_records, running_gateway, set_up_consent, write_settings
 from tests.servers import PgServer
 from tests.wire.client import RawClient, kinds, rows
 
@@ -92,7 +92,8 @@ def test_the_fields_of_a_statement(serve: Serve) -> None:
     connected, record, disconnected = all_records(gateway)
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", record["time"])
     assert began <= datetime.fromisoformat(record["time"]) <= datetime.now(UTC)
-    assert [connected["seq"], record["seq"], disconnected["seq"]] == [1, 2, 3]
+    sequence = [one["seq"] for one in gateway.records()]
+    assert sequence == sorted(set(sequence))
     session = {
         "worker": 0,
         "session": record["session"],
@@ -135,7 +136,7 @@ def test_the_fields_of_a_statement(serve: Serve) -> None:
     assert set(record) == {
         *session,
         *named,
-        *("time", "seq", "event", "fingerprint", "rules_version", "duration_us", "disclosed", "policies"),
+        *("time", "seq", "event", "fingerprint", "rules_version", "duration_us", "disclosed", "policies", "prev"),
     }
 
 
@@ -626,6 +627,7 @@ def test_no_name_can_forge_a_line(serve: Serve) -> None:
             connection.execute('SELECT * FROM "{}"'.format(forged.replace('"', "'")))
     eventually(lambda: b"client ended" in log_bytes(gateway))
     found = [json.loads(line) for line in log_bytes(gateway).split(b"\n")[:-1]]
+    found = [record for record in found if record["event"] not in ("open", "checkpoint")]
     assert [record["event"] for record in found] == [
         "connect_refused",
         "connect",
@@ -693,7 +695,8 @@ def test_sessions_are_told_apart_and_records_are_numbered(serve: Serve) -> None:
             one.execute(f"SELECT {number}")
             two.execute(f"SELECT {number}, {number}")
     found = all_records(gateway, 2)
-    assert [record["seq"] for record in found] == list(range(1, 15))
+    whole = [record["seq"] for record in audit_records(gateway.folder / "audit")]
+    assert whole == list(range(1, len(whole) + 1))
     assert [record["time"] for record in found] == sorted(record["time"] for record in found)
     by_session: dict[str, set[str]] = {}
     for record in found:

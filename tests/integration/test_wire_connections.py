@@ -467,15 +467,16 @@ def test_rows_copied_in_to_a_slow_server_take_no_memory(start: Start, wire_serve
 def test_statements_are_refused_while_the_log_cannot_be_written(start: Start) -> None:
     gateway = start()
     writer = gateway.gateway.audit
+    log = writer._log
     file = -1
 
     async def break_it() -> None:
         nonlocal file
-        file, writer._file = writer._file, os.open("/dev/full", os.O_WRONLY)
+        file, log.file = log.file, os.open("/dev/full", os.O_WRONLY)
 
     async def mend_it() -> None:
-        os.close(writer._file)
-        writer._file = file
+        os.close(log.file)
+        log.file = file
         writer.flush()
 
     with psycopg.connect(gateway.dsn(), autocommit=True) as connection:

@@ -54,7 +54,15 @@ def test_everything_but_databases_has_a_default_that_is_safe_on_one_machine(load
         "workers": "auto",
         "auth": {"mode": "passthrough"},
         "tls": {"mode": "off", "certificate": None, "key": None},
-        "audit": {"directory": Path("audit"), "required": True, "text": "normalised"},
+        "audit": {
+            "directory": Path("audit"),
+            "required": True,
+            "fsync": False,
+            "rotate": {"size": 256 * 1024**2, "every": 86_400.0},
+            "keep": 0.0,
+            "key": Path("audit.key"),
+            "text": "normalised",
+        },
         "control": {"dsn": "", "password_file": None},
         "limits": {
             "connections": 10_000,
@@ -74,7 +82,7 @@ databases:
   bank: {upstream: 'postgres:///ledger?host=/run/postgresql&port=5434', rules: bank.yaml}
 auth: {mode: passthrough}
 tls: {mode: require, certificate: server.crt, key: /etc/key.pem}
-audit: {directory: log, required: false, text: full}
+audit: {directory: log, required: false, fsync: true, rotate: {size: 1MB, every: 1h}, keep: 90d, key: k, text: full}
 control: {dsn: 'postgresql://own@db:5433/any?sslmode=require', password_file: secret}
 limits: {connections: 5, statement_bytes: 1MB, idle_timeout: 10m, connect_timeout: 500ms}
 web: {listen: '0.0.0.0:80', database: shop, base_url: 'https://me.example.org', login: {mode: token, secret_file: web.key}}
@@ -87,7 +95,15 @@ def test_every_setting_is_taken(load: Load) -> None:
     assert given["listen"] == ["0.0.0.0:6432", "[::1]:6432", "/run/consentry"]
     assert given["workers"] == 1
     assert given["tls"] == {"mode": "require", "certificate": Path("server.crt"), "key": Path("/etc/key.pem")}
-    assert given["audit"] == {"directory": Path("log"), "required": False, "text": "full"}
+    assert given["audit"] == {
+        "directory": Path("log"),
+        "required": False,
+        "fsync": True,
+        "rotate": {"size": 1024**2, "every": 3600.0},
+        "keep": 90 * 86_400.0,
+        "key": Path("k"),
+        "text": "full",
+    }
     assert given["limits"] == {
         "connections": 5,
         "statement_bytes": 1024**2,
@@ -276,6 +292,7 @@ limits: {conections: 5, idle_timeout: soon}
         ("listne: x", 'unknown key "listne" (did you mean "listen"?)'),
         ("auth: {moed: passthrough}", 'unknown key "moed" (did you mean "mode"?)'),
         ("tls: {certifcate: x}", 'unknown key "certifcate" (did you mean "certificate"?)'),
+        ("audit: {rotate: {sise: 1}}", 'unknown key "sise" (did you mean "size"?)'),
         ("audit: {dirctory: x}", 'unknown key "dirctory" (did you mean "directory"?)'),
         ("control: {dns: x}", 'unknown key "dns" (did you mean "dsn"?)'),
         ("limits: {timeout: 5}", 'unknown key "timeout" (did you mean "idle_timeout"?)'),
@@ -359,7 +376,6 @@ def test_what_this_version_does_not_do_is_an_error_that_says_so(problems: Proble
 workers: 4
 auth: {mode: terminate, users: users.yaml, upstream_user: svc, upstream_password: x}
 tls: {mode: verify-client, client_ca: ca.crt}
-audit: {rotate: {size: 256MB, every: 1d}, key: audit.key}
 web: {login: {mode: oidc}}
 """
     )
@@ -371,9 +387,7 @@ web: {login: {mode: oidc}}
         (4, "users: not in this version: auth mode terminate"),
         (5, "client_ca: not in this version: tls mode verify-client"),
         (5, "mode: not in this version: tls mode verify-client; write off, prefer or require"),
-        (6, "key: not in this version: signing of the audit log"),
-        (6, "rotate: not in this version: rotation of the audit log"),
-        (7, "mode: not in this version: login by OpenID Connect; write token"),
+        (6, "mode: not in this version: login by OpenID Connect; write token"),
     ]
 
 

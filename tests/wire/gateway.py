@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 import threading
 from collections.abc import Awaitable, Callable
@@ -21,6 +20,7 @@ from proxy.server.database import Database
 from proxy.server.generation import Generation
 from proxy.server.listener import Gateway
 from proxy.server.options import Options, Upstream
+from tests.gateways import OWN_RECORDS, audit_records
 from tests.servers import PgServer
 
 _TAGS = {
@@ -194,10 +194,8 @@ class Running:
             self.gateway.audit.flush()
 
         self.call(flush)
-        lines: list[dict[str, Any]] = []
-        for path in sorted((self.directory / "audit").glob("*.jsonl")):
-            lines += [json.loads(line) for line in path.read_text().split("\n") if line]
-        return [line for line in lines if event is None or line["event"] == event]
+        found = audit_records(self.directory / "audit")
+        return [one for one in found if one["event"] == event or (event is None and one["event"] not in OWN_RECORDS)]
 
     def close(self) -> None:
         if self.loop.is_running():
