@@ -18,6 +18,7 @@ from typing import Any
 
 import yaml
 
+from proxy.audit.chain import OWN_EVENTS
 from proxy.audit.files import lines, log_files
 from proxy.errors import UnreachableError
 from tests.servers import PgServer
@@ -27,7 +28,6 @@ log.setLevel(logging.DEBUG)
 
 COMMAND = (sys.executable, "-c", "from proxy.cli.main import main; main()")
 SECONDS = 30
-OWN_RECORDS = frozenset(("open", "checkpoint", "started"))
 
 
 class GatewayProcess:
@@ -75,7 +75,7 @@ class GatewayProcess:
         Without `event`: all but the log's own (that a file begins, that checkpoints are signed).
         """
         found = audit_records(self.folder / "audit")
-        return [one for one in found if one["event"] == event or (event is None and one["event"] not in OWN_RECORDS)]
+        return [one for one in found if one["event"] == event or (event is None and one["event"] not in OWN_EVENTS)]
 
     def wait_for_line(self, pattern: str) -> re.Match[str]:
         """The first line of the log that matches. Raises AssertionError with the log where none comes."""

@@ -12,6 +12,7 @@ from hashlib import sha256
 from typing import Final
 
 GENESIS: Final = "0" * 64
+OWN_EVENTS: Final = frozenset(("open", "checkpoint", "started"))  # records about the log, and beginnings of others
 FILE_NAME: Final = re.compile(r"(?P<worker>\d+)-\d{4}-\d\d-\d\d-(?P<number>\d{6,})")
 
 _TIME_END: Final = len('{"time":"2026-01-01T00:00:00.000000Z",')

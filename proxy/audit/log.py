@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from secrets import token_hex
 from time import time
@@ -130,7 +131,7 @@ class Log:
         limit = Clock().text(time() - self.options.keep)
         try:
             files = own_files(self.options.directory, self.worker)
-            ends = [(file, first_line(following)) for file, following in zip(files, files[1:], strict=False)]
+            ends = [(file, first_line(following)) for file, following in pairwise(files)]
         except UnreachableError as error:
             log.warning("audit: no file is deleted by its age: %s", error)
             return

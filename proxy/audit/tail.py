@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final
 
+from proxy.audit.chain import OWN_EVENTS
 from proxy.audit.files import LogFile, LogReader, lines, log_files
 from proxy.audit.reader import record
 from proxy.errors import UnreachableError
@@ -13,7 +14,7 @@ READ: Final = 1 << 16
 
 
 class Tail:
-    """Follows a log: `last` first, then `more` again and again; `close` at the end.
+    """Follows a log: `last` first, then `more` again and again; `close` at the end. The log's own records are left out.
 
     A file stays open until its name is gone and it is read to its end, so that rotation loses nothing.
     """
@@ -36,7 +37,7 @@ class Tail:
                 self._done.add(file.name)
                 continue
             reader = LogReader(file)
-            text, begin = _end(reader, count)
+            text, begin = _end(reader, 2 * count + 4)  # a checkpoint may follow each
             whole = text[: text.rfind(b"\n") + 1]
             found += [record(line) for line in whole.split(b"\n")[:-1]]
             self._open[file.name] = (reader, begin + len(whole))
@@ -89,4 +90,5 @@ def _end(reader: LogReader, count: int) -> tuple[bytes, int]:
 
 
 def _by_time(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return sorted(found, key=lambda one: (one["time"], one.get("worker", 0), one.get("seq", 0)))
+    shown = (one for one in found if one["event"] not in OWN_EVENTS)
+    return sorted(shown, key=lambda one: (one["time"], one.get("worker", 0), one.get("seq", 0)))

@@ -12,6 +12,7 @@ from typing import Any
 
 import uvloop
 
+from proxy.audit.chain import OWN_EVENTS
 from proxy.catalog.model import SearchPath, Snapshot
 from proxy.errors import insufficient_privilege, undefined_table
 from proxy.policy.table import AppPolicy, CompiledRules
@@ -20,7 +21,7 @@ from proxy.server.database import Database
 from proxy.server.generation import Generation
 from proxy.server.listener import Gateway
 from proxy.server.options import Options, Upstream
-from tests.gateways import OWN_RECORDS, audit_records
+from tests.gateways import audit_records
 from tests.servers import PgServer
 
 _TAGS = {
@@ -195,7 +196,7 @@ class Running:
 
         self.call(flush)
         found = audit_records(self.directory / "audit")
-        return [one for one in found if one["event"] == event or (event is None and one["event"] not in OWN_RECORDS)]
+        return [one for one in found if one["event"] == event or (event is None and one["event"] not in OWN_EVENTS)]
 
     def close(self) -> None:
         if self.loop.is_running():
