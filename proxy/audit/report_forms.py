@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -125,6 +126,13 @@ def as_csv(report: Facts) -> str:
 def as_html(report: Facts) -> str:
     """A page that needs nothing from elsewhere."""
     return _TEMPLATES.get_template("report.html").render(report=report, charts=chart_set(report))
+
+
+def written(report: Facts, form: str) -> tuple[str, str]:
+    """(text, media type) of the form html, csv or json."""
+    if form == "json":
+        return json.dumps(report, indent=1, ensure_ascii=False) + "\n", "application/json"
+    return (as_csv(report), "text/csv") if form == "csv" else (as_html(report), "text/html")
 
 
 def subject_html(

@@ -77,9 +77,7 @@ def _report(opened: Opened, folder: Path, first: int | None, last: int | None, f
         consent_changes=changes,
         rules_version=version,
     )
-    if form == "json":
-        return json.dumps(facts, indent=1, ensure_ascii=False) + "\n"
-    return report_forms.as_csv(facts) if form == "csv" else report_forms.as_html(facts)
+    return report_forms.written(facts, form)[0]
 
 
 def _of_subject(opened: Opened, folder: Path, first: int | None, last: int | None, form: str, subject: str) -> str:

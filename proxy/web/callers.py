@@ -61,13 +61,18 @@ def session_of(request: Request, site: Site) -> Session | None:
 def refuse_forged(request: Request, site: Site, session: Session, token: str) -> None:
     """Raises Problem for a request that changes something and that no page of ours has sent."""
     assert site.keys is not None
+    refuse_foreign(request, site)
+    if not site.keys.is_form_token(session, token):
+        raise Problem(403, "the form is not of this session; load the page again")
+
+
+def refuse_foreign(request: Request, site: Site) -> None:
+    """Raises Problem for a request that a browser says another site has sent."""
     origin = request.headers.get("origin")
     if request.headers.get("sec-fetch-site") == "cross-site" or (
         origin is not None and not _ours(origin, request, site)
     ):
         raise Problem(403, "another site sent this request; nothing was changed")
-    if not site.keys.is_form_token(session, token):
-        raise Problem(403, "the form is not of this session; load the page again")
 
 
 def _ours(origin: str, request: Request, site: Site) -> bool:

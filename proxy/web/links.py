@@ -25,6 +25,7 @@ from proxy.errors import ConsentryError
 AUDIENCE: Final = "consentry"
 LONGEST_LINK: Final = 7 * 86_400  # seconds
 SESSION_SECONDS: Final = 3600
+AUDIT_SECONDS: Final = 8 * 3600
 _LEEWAY = 60  # seconds that clocks may differ
 
 
@@ -54,6 +55,9 @@ class Keys:
         self._link = OctKey.import_key(secret)
         self._sessions = URLSafeTimedSerializer(
             secret, salt="consentry session", signer_kwargs={"digest_method": hashlib.sha256}
+        )
+        self._auditors = URLSafeTimedSerializer(
+            secret, salt="consentry audit session", signer_kwargs={"digest_method": hashlib.sha256}
         )
 
     def make_link_token(self, subject: str, seconds: float, purpose: str | None = None) -> str:
@@ -93,11 +97,15 @@ class Keys:
 
     def read_session(self, cookie: str) -> Session | None:
         """The session of a cookie; None where it is none of ours, or over."""
-        try:
-            subject, nonce = self._sessions.loads(cookie, max_age=SESSION_SECONDS)
-        except (BadSignature, ValueError, TypeError):
-            return None
-        return Session(subject, nonce)
+        return _session(self._sessions, cookie, SESSION_SECONDS)
+
+    def make_audit_session(self, token: int) -> str:
+        """A cookie's value for an auditor who has shown the token of this number."""
+        return self._auditors.dumps([str(token), secrets.token_urlsafe(16)])
+
+    def read_audit_session(self, cookie: str) -> Session | None:
+        """As `read_session`; the token's number is its `subject`. No customer's cookie is one."""
+        return _session(self._auditors, cookie, AUDIT_SECONDS)
 
     def form_token(self, session: Session) -> str:
         """What each form of the session carries, against forged requests."""
@@ -106,6 +114,14 @@ class Keys:
 
     def is_form_token(self, session: Session, token: str) -> bool:
         return hmac.compare_digest(self.form_token(session).encode(), token.encode())
+
+
+def _session(serializer: URLSafeTimedSerializer, cookie: str, seconds: int) -> Session | None:
+    try:
+        subject, nonce = serializer.loads(cookie, max_age=seconds)
+    except (BadSignature, ValueError, TypeError):
+        return None
+    return Session(subject, nonce)
 
 
 def read_secret(file: Path) -> bytes:

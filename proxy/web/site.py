@@ -14,6 +14,7 @@ import asyncpg
 
 from proxy.catalog.connect import connected
 from proxy.catalog.introspect import fingerprint, take_snapshot
+from proxy.catalog.model import Snapshot
 from proxy.config import Configuration, WebSettings, load_settings
 from proxy.consent.access import asked
 from proxy.consent.mapped import mapping_of
@@ -43,6 +44,7 @@ class InForce:
     rules: Rules
     compiled: CompiledRules
     catalog: str  # its fingerprint
+    snapshot: Snapshot
 
     @property
     def words(self) -> Vocabulary:
@@ -115,7 +117,7 @@ class Site:
         async with connected(self._dsn) as connection:
             catalog = await fingerprint(connection)
             snapshot = await take_snapshot(connection)
-        self.in_force = InForce(rules, compile_rules(rules, snapshot), catalog)
+        self.in_force = InForce(rules, compile_rules(rules, snapshot), catalog, snapshot)
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[asyncpg.Connection]:

@@ -85,6 +85,16 @@ async def recognise(connection: asyncpg.Connection, secret: str) -> Token | None
     return None if row is None else _token(row)
 
 
+async def in_force(connection: asyncpg.Connection, number: int) -> Token | None:
+    """The token of this number, where it is in force."""
+    row = await connection.fetchrow(
+        f"SELECT {_COLUMNS} FROM consentry.tokens WHERE id = $1 AND revoked_at IS NULL "
+        "AND (expires_at IS NULL OR expires_at > now())",
+        number,
+    )
+    return None if row is None else _token(row)
+
+
 def _digest(secret: str) -> bytes:
     return hashlib.sha256(secret.encode()).digest()
 

@@ -50,9 +50,11 @@ async def test_last_time_that_the_app_read_it(web: Website, folder: Path, pg_ser
     assert read[("mailco", "email")] is None  # this customer had not agreed
     consentry(folder, "consent", "grant", "7", "mailco", "email")
     assert (await last_read(web, token))[("mailco", "email")] is None
-    with running_gateway(pg_server, folder, RULES, {"shop": "last_read"}, SETTINGS) as gateway:
-        with psycopg.connect(gateway.dsn("pages_mailco", "shop"), autocommit=True) as connection:
-            connection.execute("SELECT email FROM customers")
+    with (
+        running_gateway(pg_server, folder, RULES, {"shop": "last_read"}, SETTINGS) as gateway,
+        psycopg.connect(gateway.dsn("pages_mailco", "shop"), autocommit=True) as connection,
+    ):
+        connection.execute("SELECT email FROM customers")
     records = [record for record in gateway.records() if record.get("disclosed")]
     assert (await last_read(web, token))[("mailco", "email")] == records[-1]["time"]
     async with enter(web, "7") as client:

@@ -1,0 +1,333 @@
+"""The auditors' pages: what each app read, every record's story, and whether the log is whole. They change nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from itertools import islice
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from proxy.audit import charts, report_forms
+from proxy.audit.index import Index
+from proxy.audit.overview import overview
+from proxy.audit.question import Question, bound, micros
+from proxy.audit.report import findings
+from proxy.audit.rewritten import Rewriter
+from proxy.audit.search import Hit, search
+from proxy.consent.changes import changes
+from proxy.errors import ConsentryError
+from proxy.web.auditors import COOKIE, Auditor, auditor_of, log_in
+from proxy.web.callers import refuse_forged
+from proxy.web.problems import Problem
+from proxy.web.rates import Rates
+from proxy.web.site import Site
+
+log = logging.getLogger(__name__)
+
+PAGE: Final = 50
+DAYS: Final = 30  # that the overview shows by itself
+_LIMIT: Final = 10_000  # bytes of a form
+_POLICY: Final = (
+    "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+_FILTERS: Final = ("app", "login", "attribute", "relation", "policy", "fingerprint", "session", "event")
+_TEMPLATES = Environment(
+    loader=PackageLoader("proxy.web.pages"),
+    autoescape=select_autoescape(default=True),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """One request of an auditor who is logged in."""
+
+    site: Site
+    request: Request
+    auditor: Auditor
+
+    def page(self, template: str, here: str = "", **values: Any) -> Response:
+        assert self.site.keys is not None
+        token = self.site.keys.form_token(self.auditor.session)
+        return _page(self.site, self.request, template, form_token=token, here=here, auditor=self.auditor, **values)
+
+
+def audit_routes(site: Site, rates: Rates) -> list[BaseRoute]:
+    """All routes of the auditors' pages."""
+
+    def page(path: str, handle: Callable[[Visit], Awaitable[Response]], method: str = "GET") -> Route:
+        async def endpoint(request: Request) -> Response:
+            try:
+                auditor = await auditor_of(request, site, rates)
+                if auditor is None:
+                    return _login(site, request, 200 if path == "/audit" else 401)
+                return await handle(Visit(site, request, auditor))
+            except Problem as problem:
+                return _said(site, request, problem.detail, problem.status)
+            except ConsentryError as error:
+                return _said(site, request, str(error), 503)
+
+        return Route(path, endpoint, methods=[method])
+
+    async def enter(request: Request) -> Response:
+        try:
+            form = await _form(request)
+            return await log_in(request, site, rates, form.get("token", "").strip(), f"{_base(request)}/audit")
+        except Problem as problem:
+            return _login(site, request, problem.status, problem.detail)
+        except ConsentryError as error:
+            return _said(site, request, str(error), 503)
+
+    return [
+        page("/audit", show_overview),
+        page("/audit/search", show_search),
+        page("/audit/record/{worker:int}/{at:int}/{number:int}", show_record),
+        page("/audit/report", send_report),
+        page("/audit/out", leave, "POST"),
+        Route("/audit/login", enter, methods=["POST"]),
+    ]
+
+
+async def show_overview(visit: Visit) -> Response:
+    """Charts of some days."""
+    until = _day(visit.request.query_params.get("to", "")) or datetime.now(UTC).date()
+    since = _day(visit.request.query_params.get("from", "")) or until - timedelta(days=DAYS - 1)
+    if not timedelta() <= until - since <= timedelta(days=3660):
+        raise Problem(400, "the first day comes before the last, by ten years at most")
+    found = await visit.site.audit.ask(lambda index: _refreshed(index, since, until))
+    rules = visit.site.in_force.rules
+    app_labels = {
+        name: (rules.apps[name].label or name) if name in rules.apps else name or "none" for name in found.apps
+    }
+    labels = {name: (one.label or name) for name, one in rules.attributes.items()}
+    days = [(since + timedelta(days=n)).isoformat() for n in range((until - since).days + 1)]
+    series = {
+        app_labels[app]: {day: counts[app] for day, counts in found.days.items()} for app, _ in found.apps.most_common()
+    }
+    attributes = [(labels.get(name, name), count) for name, count in found.attributes.most_common(20)]
+    by_app = [(app_labels[app], count) for app, count in found.apps.most_common()]
+    drawn = {
+        "days": charts.columns("Statements that read personal data, by day and app", days, series),
+        "apps": charts.bars("Statements that read personal data, by app", by_app),
+        "attributes": charts.bars("Statements that read it, by attribute", attributes),
+    }
+    return visit.page(
+        "audit_overview.html",
+        here="overview",
+        since=since.isoformat(),
+        until=until.isoformat(),
+        found=found,
+        charts={name: Markup(svg) for name, svg in drawn.items()},  # noqa: S704 - charts escapes what it is given
+        rows=[
+            (app, app_labels[app], attribute, labels.get(attribute, attribute), count)
+            for (app, attribute), count in sorted(found.pairs.items())
+        ],
+    )
+
+
+async def show_search(visit: Visit) -> Response:
+    """Records, newest first, a page at a time."""
+    given = visit.request.query_params
+    question = _question(visit.request)
+    before = re.fullmatch(r"(\d{1,19})-([\w.-]{1,100})-(\d{1,19})", given.get("before", ""))
+    place = (int(before[1]), before[2], int(before[3])) if before else None
+    if place is not None:
+        question = _until(question, place[0])
+
+    def work(index: Index) -> list[Hit]:
+        index.refresh()
+        hits = (hit for hit in search(index, question) if place is None or hit.order < place)
+        return list(islice(hits, PAGE + 1))
+
+    found = await visit.site.audit.ask(work)
+    log.info("auditor %s searched: %s", visit.auditor.token.name, urlencode(list(given.items())))
+    shown = found[:PAGE]
+    older = None
+    if len(found) > PAGE:
+        at, name, number = shown[-1].order
+        older = urlencode(
+            [*((k, v) for k, v in given.multi_items() if k != "before"), ("before", f"{at}-{name}-{number}")]
+        )
+    rules = visit.site.in_force.rules
+    return visit.page(
+        "audit_search.html",
+        here="search",
+        given=given,
+        records=[_row(hit) for hit in shown],
+        older=older,
+        apps=list(rules.apps),
+        attributes=list(rules.attributes),
+        events=("connect", "connect_refused", "statement", "refused", "disconnect", "reload", "checkpoint", "consent"),
+    )
+
+
+async def show_record(visit: Visit) -> Response:
+    """One record's story."""
+    worker, at, number = (visit.request.path_params[name] for name in ("worker", "at", "number"))
+
+    def work(index: Index) -> Hit | None:
+        index.refresh()
+        hits = search(index, Question(since=at, until=at))
+        return next((h for h in hits if (h.record.get("worker"), h.record.get("seq")) == (worker, number)), None)
+
+    hit = await visit.site.audit.ask(work)
+    if hit is None:
+        raise Problem(404, "there is no such record")
+    current = visit.site.in_force
+    told = await asyncio.to_thread(Rewriter(current.compiled, current.snapshot).of, hit.record)
+    log.info("auditor %s looked at record %d of worker %d", visit.auditor.token.name, number, worker)
+    return visit.page(
+        "audit_record.html",
+        record=hit.record,
+        file=hit.file.path.name,
+        told=told,
+        policies=_policies(visit.site, hit.record),
+        same_rules=hit.record.get("rules_version") == current.compiled.version,
+        line=hit.line.decode("utf-8", "replace"),
+    )
+
+
+async def send_report(visit: Visit) -> Response:
+    """The report of some days, from the log itself, as a file."""
+    given = visit.request.query_params
+    since, until, form = given.get("from", ""), given.get("to", ""), given.get("format", "html")
+    if form not in ("html", "csv", "json") or not (_day(since) and _day(until)):
+        raise Problem(400, "a report is from a day to a day, as html, csv or json")
+    first, last = bound(since), bound(until, end=True)
+    begin = datetime.fromisoformat(f"{since}T00:00:00+00:00")
+    end = datetime.fromisoformat(f"{until}T23:59:59.999999+00:00")
+    async with visit.site.connection() as connection:
+        changed = [report_forms.ConsentChange(**row) for row in await changes(connection, begin, end)]
+    found = await asyncio.to_thread(findings, visit.site.audit.directory, first, last)
+    facts = report_forms.facts(
+        found,
+        visit.site.in_force.rules,
+        since=since,
+        until=until,
+        organisation=visit.site.organisation,
+        consent_changes=changed,
+        rules_version=visit.site.in_force.compiled.version,
+    )
+    log.info("auditor %s took the report of %s to %s", visit.auditor.token.name, since, until)
+    text, kind = report_forms.written(facts, form)
+    name = f"access-{since}-{until}.{form}"
+    headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
+    return Response(text, media_type=kind, headers=headers)
+
+
+async def leave(visit: Visit) -> Response:
+    """Ends the session in this browser."""
+    form = await _form(visit.request)
+    refuse_forged(visit.request, visit.site, visit.auditor.session, form.get("form", ""))
+    answer = RedirectResponse(f"{_base(visit.request)}/audit", 303)
+    answer.delete_cookie(COOKIE, path="/audit", httponly=True, samesite="strict")
+    return answer
+
+
+# -- inside ------------------------------------------------------------------------------------------------------------
+
+
+def _refreshed(index: Index, since: date, until: date) -> Any:
+    index.refresh()
+    return overview(index, since.isoformat(), until.isoformat())
+
+
+def _question(request: Request) -> Question:
+    given = request.query_params
+    values = {name: frozenset(filter(None, given.getlist(name))) for name in _FILTERS}
+    times: list[int | None] = []
+    for name in ("from", "to"):
+        try:
+            times.append(bound(given[name], end=name == "to") if given.get(name) else None)
+        except ValueError as error:
+            raise Problem(400, str(error)) from error
+    return Question(
+        apps=values["app"],
+        logins=values["login"],
+        attributes=values["attribute"],
+        relations=values["relation"],
+        policies=values["policy"],
+        fingerprints=values["fingerprint"],
+        sessions=values["session"],
+        events=values["event"],
+        refused="refused" in given,
+        text=given.get("text", ""),
+        since=times[0],
+        until=times[1],
+    )
+
+
+def _until(question: Question, at: int) -> Question:
+    return replace(question, until=at if question.until is None else min(at, question.until))
+
+
+def _row(hit: Hit) -> dict[str, Any]:
+    record = hit.record
+    at, worker, number = micros(record["time"]), record.get("worker", 0), record.get("seq", 0)
+    return {
+        "link": f"{worker}/{at}/{number}",
+        "time": record["time"][:19].replace("T", " "),
+        "event": record["event"],
+        "app": record.get("app") or "",
+        "login": record.get("login") or "",
+        "rows": record.get("rows"),
+        "attributes": sorted({one["attribute"] for one in record.get("disclosed") or () if one["attribute"]}),
+        "said": record.get("message") or record.get("statement") or record.get("application_name") or "",
+    }
+
+
+def _policies(site: Site, record: dict[str, Any]) -> list[tuple[str, str | None]]:
+    """(name, where it stands in the rules as they are now; None: they have none of this name)."""
+    rules = site.in_force.rules
+    places = {policy.name: rules.where(("policies", n, "name")) for n, policy in enumerate(rules.policies)}
+    return [
+        (name, f"{places[name][0]}:{places[name][1]}" if name in places else None)
+        for name in record.get("policies") or ()
+    ]
+
+
+def _day(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text) if text else None
+    except ValueError as error:
+        raise Problem(400, f'"{text}" is no day such as 2026-01-31') from error
+
+
+async def _form(request: Request) -> dict[str, str]:
+    length = request.headers.get("content-length", "")
+    if not length.isdecimal() or int(length) > _LIMIT:
+        raise Problem(413, "the form is too large")
+    form = await request.form(max_files=0, max_fields=20, max_part_size=4000)
+    return {name: value for name, value in form.items() if isinstance(value, str)}
+
+
+def _login(site: Site, request: Request, status: int, problem: str = "") -> Response:
+    return _page(site, request, "audit_login.html", status, problem=problem, closed=site.keys is None)
+
+
+def _said(site: Site, request: Request, words: str, status: int) -> Response:
+    return _page(site, request, "audit_message.html", status, words=words)
+
+
+def _page(site: Site, request: Request, template: str, status: int = 200, **values: Any) -> Response:
+    shared = {"form_token": "", "here": "", "auditor": None, "organisation": site.organisation, "base": _base(request)}
+    text = _TEMPLATES.get_template(template).render(**{**shared, "logo": site.logo is not None, **values})
+    return HTMLResponse(text, status, {"Content-Security-Policy": _POLICY, "Cache-Control": "no-store"})
+
+
+def _base(request: Request) -> str:
+    """What stands before each path, where a proxy in front serves the pages under one."""
+    return str(request.scope.get("root_path", ""))
