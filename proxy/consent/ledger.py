@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -88,14 +89,15 @@ async def setup(
     `attributes`: all that the rules have; they decide whether a row of state always fits into its index.
     `view`: the query of `consentry.preferences`.
     Needs the right to create a schema in the database.
-    Raises ConsentryError for a migration that was changed after it was applied, and for a type that cannot be changed.
+    Raises ConsentryError for a migration that was changed after it was applied, for a type that cannot be changed, and
+    where the login may not do what is to do; where nothing is, Consentry's own role will do.
     """
     if wanted_type not in SUBJECT_TYPES:
         raise ConsentryError(f"the ledger cannot hold subject keys of type {wanted_type}")
     too_long = [app for app in apps if len(app.encode()) > _LONGEST_NAME]
     if too_long:
         raise ConsentryError(f'the name of app "{too_long[0]}" is longer than {_LONGEST_NAME} bytes')
-    async with connection.transaction():
+    async with _as_owner(), connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock($1)", _SETUP_LOCK)
         await connection.execute("SET LOCAL search_path = pg_catalog; SET LOCAL client_min_messages = warning")
         applied = await _migrate(connection, wanted_type)
@@ -103,13 +105,27 @@ async def setup(
         await _fit_index(connection, apps, attributes)
         made = [app for app in sorted(apps) if await _make_partition(connection, app)]
         viewed = await preferences.make(connection, view)
-        new_keys = [key for key in sorted(keys) if await connection.fetchval("SELECT consentry.make_key($1)", key)]
+        known = {row["name"] for row in await connection.fetch("SELECT name FROM consentry.keys")}
+        new_keys = sorted(set(keys) - known)
+        for key in new_keys:
+            await connection.execute("SELECT consentry.make_key($1)", key)
         watched = await _watch_catalog(connection)
     return SetupReport(wanted_type, tuple(applied), tuple(made), tuple(new_keys), watched, viewed)
 
 
+@asynccontextmanager
+async def _as_owner() -> AsyncIterator[None]:
+    try:
+        yield
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise ConsentryError(
+            f"this login cannot bring the ledger up to date: {error}; use --dsn with an owner's"
+        ) from error
+
+
 async def _migrate(connection: asyncpg.Connection, wanted_type: str) -> list[str]:
-    await connection.execute("CREATE SCHEMA IF NOT EXISTS consentry")
+    if not await connection.fetchval("SELECT to_regnamespace('consentry')"):
+        await connection.execute("CREATE SCHEMA consentry")
     done: dict[int, str] = {}
     if await connection.fetchval("SELECT to_regclass('consentry.migrations')"):
         rows = await connection.fetch("SELECT version, sha256 FROM consentry.migrations")
@@ -130,6 +146,9 @@ async def _migrate(connection: asyncpg.Connection, wanted_type: str) -> list[str
             "INSERT INTO consentry.migrations (version, sha256) VALUES ($1, $2)", migration.version, migration.sha256
         )
         applied.append(f"{migration.version:03d}_{migration.name}")
+    if applied:  # a function that is made is everybody's
+        for kind in ("TABLES", "SEQUENCES", "FUNCTIONS"):
+            await connection.execute(f"REVOKE ALL ON ALL {kind} IN SCHEMA consentry FROM PUBLIC")
     return applied
 
 

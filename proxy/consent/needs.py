@@ -67,6 +67,7 @@ def grants(rules: CompiledRules) -> tuple[tuple[str, tuple[str, ...]], ...]:
     own = [
         f"GRANT USAGE ON SCHEMA consentry TO {control}",
         f"GRANT SELECT ON consentry.migrations, consentry.events, consentry.state TO {control}",
+        f"GRANT SELECT (name) ON consentry.keys TO {control}",
         f"GRANT INSERT ({_EVENT_COLUMNS}) ON consentry.events TO {control}",
         f"GRANT SELECT ON consentry.imports TO {control}",
         f"GRANT INSERT (key, sha256, records, events, source, policy_version) ON consentry.imports TO {control}",
