@@ -1,4 +1,4 @@
-"""Checkpoints of the audit log, copied to the governed database: who cuts the log's end off would have to cut there too.
+"""Checkpoints of the audit log, copied to the governed database: who cuts off the log's end must cut there too.
 
 The table only grows (migration 007). The log does not wait for it: while the database is away, copies wait in memory.
 """

@@ -1,7 +1,7 @@
 """The form that the organisation's own site links to or embeds, at sign-up: may this app use that?
 
-No box is ticked beforehand. A ticked one is a grant with the words that stood beside it and the texts' version; one that
-is left alone is no decision. Inside another site's frame a browser sends no cookies, so the link's token (scope
+No box is ticked beforehand. A ticked one is a grant with the words that stood beside it and the texts' version; one
+that is left alone is no decision. Inside another site's frame a browser sends no cookies, so the link's token (scope
 "collect": it opens nothing else) says whose consent it is, and is what no forged form has.
 """
 
