@@ -106,10 +106,8 @@ class Index:
                     raise
                 # else it was compressed just now; the next refresh finds it under its other name
 
-    def kinds(self, question: Question) -> list[int] | None:
-        """The kinds that a question means; None: all."""
-        if not question.by_traits:
-            return None
+    def kinds(self, question: Question) -> list[int]:
+        """The kinds that a question means."""
         rows = self._rows("SELECT id, traits FROM kinds")
         return [number for number, fields in rows if question.meets(json.loads(fields))]
 
@@ -136,10 +134,8 @@ class Index:
                 raise self._misfit()
             yield Segment(file, number, records, end, made)
 
-    def places(self, segment: Segment, kinds: list[int] | None) -> list[int]:
+    def places(self, segment: Segment, kinds: list[int]) -> list[int]:
         """The records of these kinds in a segment, by their numbers, ascending."""
-        if kinds is None:
-            return list(range(segment.records))
         chosen = set(kinds)
         if len(chosen) <= 500:
             marks = ",".join("?" * len(chosen))

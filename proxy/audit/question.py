@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Final
 
+from proxy.audit.chain import OWN_EVENTS
+
 REFUSALS: Final = frozenset(("refused", "connect_refused"))
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Records that meet all of these; of several values of one of them, any.
+    """Records that meet all of these; of several values of one of them, any. The log's own (checkpoints and such) only
+    where `events` names them.
 
     `since` and `until` are microseconds since 1970, both included. `text` is looked for in the statement, the message
     and the application's name, whatever their case.
@@ -31,24 +34,10 @@ class Question:
     since: int | None = None
     until: int | None = None
 
-    @property
-    def by_traits(self) -> bool:
-        """Whether anything is asked that `meets` decides."""
-        return bool(
-            self.events
-            or self.apps
-            or self.logins
-            or self.attributes
-            or self.relations
-            or self.policies
-            or self.fingerprints
-            or self.refused
-        )
-
     def meets(self, record: Mapping[str, Any]) -> bool:
         """Whether what many records share is as asked: all but time, text and session."""
         event = record.get("event")
-        if self.events and event not in self.events:
+        if event not in self.events if self.events else event in OWN_EVENTS:
             return False
         if self.refused and event not in REFUSALS:
             return False

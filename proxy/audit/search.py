@@ -33,7 +33,7 @@ class Hit:
 def search(index: Index, question: Question) -> Iterator[Hit]:
     """The records that are asked for, newest first. The index only says where to look. Raises ConsentryError."""
     kinds = index.kinds(question)
-    if kinds == []:
+    if not kinds:
         return
     waiting = [(last, _of_file(index, number, file, question, kinds)) for number, file, last in index.files(question)]
     waiting.reverse()  # the latest is last
@@ -54,13 +54,12 @@ def scan(directory: Path, question: Question) -> Iterator[Hit]:
     for file in log_files(directory):
         answers: dict[int, tuple[object, bool]] = {}  # by id(): the traits (so that they stay), whether they are meant
         for line in lines(file):
-            if question.by_traits:
-                shared = outliner.outline(line).traits
-                known = answers.get(id(shared))
-                if known is None:
-                    known = answers[id(shared)] = (shared, question.meets(shared.record()))
-                if not known[1]:
-                    continue
+            shared = outliner.outline(line).traits
+            known = answers.get(id(shared))
+            if known is None:
+                known = answers[id(shared)] = (shared, question.meets(shared.record()))
+            if not known[1]:
+                continue
             found = record(line)
             if question.holds(found):
                 yield Hit(found, file, line)
@@ -83,7 +82,7 @@ def _push(heap: list[tuple[tuple[int, str, int], int, Hit, Iterator[Hit]]], sour
         heapq.heappush(heap, ((-at, name, -number), id(source), hit, source))
 
 
-def _of_file(index: Index, number: int, file: LogFile, question: Question, kinds: list[int] | None) -> Iterator[Hit]:
+def _of_file(index: Index, number: int, file: LogFile, question: Question, kinds: list[int]) -> Iterator[Hit]:
     """Newest first; the lines of a block may be out of order where a clock was set back, and are sorted."""
     with LogReader(file) as reader:
         for segment in index.segments(number, question):
