@@ -48,12 +48,20 @@ class Website:
         return self.site.keys.make_link_token(subject, seconds)
 
 
-def prepare(server: PgServer, folder: Path, dbname: str, schema: str, rules: str, logins: list[str]) -> str:
+def prepare(
+    server: PgServer,
+    folder: Path,
+    dbname: str,
+    schema: str,
+    rules: str,
+    logins: list[str],
+    settings: Mapping[str, Any] = SETTINGS,
+) -> str:
     """Makes the database, the logins, the settings and the ledger; gives the superuser's DSN."""
     dsn = server.create_database(dbname, schema)
     for login in logins:
         server.create_login(login, group="auth_trust")
-    write_settings(server, folder, rules, {"shop": dbname}, SETTINGS)
+    write_settings(server, folder, rules, {"shop": dbname}, settings)
     set_up_consent(folder, "shop")
     return dsn
 

@@ -1,0 +1,71 @@
+"""The API, asked all that its own OpenAPI description allows and much that it does not: no fault, and nothing undescribed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import hypothesis
+import pytest
+import schemathesis
+from hypothesis import strategies as st
+from schemathesis import GenerationMode
+from schemathesis.checks import positive_data_acceptance
+
+from proxy.web import api as api_module
+from proxy.web.app import API
+from tests.gateways import GatewayProcess, consentry
+from tests.integration.test_web_pages import RULES, SCHEMA
+from tests.servers import PgServer
+from tests.websites import prepare
+
+EXAMPLES = 500 if os.environ.get("CONSENTRY_NIGHTLY") else 25
+
+
+@dataclass(frozen=True)
+class Api:
+    base: str
+    token: str
+
+
+@pytest.fixture(scope="module")
+def api(pg_server: PgServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    folder: Path = tmp_path_factory.mktemp("fuzz")
+    web = {"web": {"listen": "127.0.0.1:0", "login": {"secret_file": "web.key"}}}
+    prepare(pg_server, folder, "web_fuzz", SCHEMA, RULES, ["pages_crm", "pages_mailco", "pages_ads"], web)
+    made = consentry(folder, "token", "add", "fuzz", "--scope", "read", "--scope", "write", "--scope", "audit")
+    gateway = GatewayProcess(folder)
+    try:
+        port = gateway.wait_for_line(r"the web side listens on \('127\.0\.0\.1', (\d+)\)")[1]
+        gateway.wait_for_line("Application startup complete")
+        yield Api(f"http://127.0.0.1:{port}", made.split()[-1])
+    finally:
+        gateway.stop()
+
+
+APPS = st.sampled_from(["crm", "mailco", "ads"])
+ATTRIBUTES = st.sampled_from(["full_name", "email", "card", "group:basic", "all"])
+OPERATIONS = [(one.method, f"{API}{one.path}") for one in api_module.OPERATIONS]
+
+
+@pytest.mark.parametrize("mode", GenerationMode, ids=[mode.value for mode in GenerationMode])
+@pytest.mark.parametrize(("method", "path"), OPERATIONS, ids=[f"{m} {p}" for m, p in OPERATIONS])
+def test_no_fault_and_nothing_undescribed(api: Api, method: str, path: str, mode: GenerationMode) -> None:
+    described = schemathesis.openapi.from_url(f"{api.base}/openapi.json")
+
+    # Half of the requests are for a customer who can be there, and for what the rules know.
+    known = st.fixed_dictionaries({"subject": st.integers(1, 99).map(str), "app": APPS, "attribute": ATTRIBUTES})
+
+    @hypothesis.settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(hypothesis.HealthCheck))
+    @hypothesis.given(case=described[path][method].as_strategy(generation_mode=mode), real=st.none() | known)
+    def ask(case: schemathesis.Case, real: dict[str, str] | None) -> None:
+        if real is not None:
+            case.path_parameters = {name: real.get(name, value) for name, value in (case.path_parameters or {}).items()}
+        # That a subject must be of the key's type, and an app one of the rules, no schema says.
+        case.call_and_validate(
+            headers={"Authorization": f"Bearer {api.token}"}, excluded_checks=[positive_data_acceptance], timeout=20
+        )
+
+    ask()
