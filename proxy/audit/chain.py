@@ -20,6 +20,7 @@ _PREV_START: Final = len('"}') + len(GENESIS)
 _PREV: Final = b',"prev":"'
 _HEAD = re.compile(rb'\{"time":"([0-9T:.Z-]{27})","seq":([1-9]\d{0,18}),"worker":(\d{1,9}),"event":"(\w{1,40})"[,}]')
 _HASH = re.compile(rb"[0-9a-f]{64}")
+_TWO: Final = b'}{"time":"'  # two records without a line end between; in a text the quotes would be escaped
 
 
 def digest(line: bytes) -> str:
@@ -50,7 +51,7 @@ def read_link(line: bytes) -> Link | None:
     prev = line[-_PREV_START:-2]
     if found is None or line[-_PREV_START - len(_PREV) : -_PREV_START] != _PREV or line[-2:] != b'"}':
         return None
-    if _HASH.fullmatch(prev) is None or b"\n" in line:
+    if _HASH.fullmatch(prev) is None or _TWO in line:
         return None
     time, sequence, worker, event = found.groups()
     return Link(time.decode(), int(sequence), int(worker), event.decode(), prev.decode(), sha256(line).hexdigest())

@@ -1,4 +1,4 @@
-"""Checkpoints of the audit log, copied to the governed database: who cuts off the log's end must cut there too.
+"""Checkpoints of the audit log, copied to the governed database: whoever cuts the log's end off must cut there too.
 
 The table only grows (migration 007). The log does not wait for it: while the database is away, copies wait in memory.
 """
@@ -16,7 +16,7 @@ from typing import Final
 import asyncpg
 
 from proxy.audit.chain import Checkpoint
-from proxy.errors import ConsentryError
+from proxy.errors import ConsentryError, UnreachableError
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,10 @@ _SELECT = (
     "SELECT log, worker, count, head, at, key, signature FROM consentry.checkpoints "
     "WHERE log = $1 AND worker = $2 AND count > $3 ORDER BY count LIMIT $4"
 )
-_LOGS = "SELECT DISTINCT log, worker FROM consentry.checkpoints WHERE key = ANY ($1)"
+_LOGS = (
+    "SELECT log, worker, max(count) AS count FROM consentry.checkpoints WHERE $1::text[] IS NULL OR key = ANY ($1) "
+    "GROUP BY log, worker ORDER BY log, worker"
+)
 
 Ask = Callable[[Callable[[asyncpg.Connection], Awaitable[None]]], Awaitable[None]]
 
@@ -101,9 +104,18 @@ async def copies_after(
     ]
 
 
-async def known_logs(connection: asyncpg.Connection, keys: list[str]) -> list[tuple[str, int]]:
-    """(log, worker) of all that one of these keys has signed for."""
-    return [(row["log"], row["worker"]) for row in await connection.fetch(_LOGS, keys)]
+async def known_logs(connection: asyncpg.Connection, keys: list[str] | None = None) -> list[tuple[str, int, int]]:
+    """(log, worker, how many lines are vouched for) of all logs, or of those that one of these keys has signed.
+
+    No log where the database has no such table. Raises UnreachableError: the login may not read it.
+    """
+    try:
+        rows = await connection.fetch(_LOGS, keys)
+    except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
+        return []
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise UnreachableError(f"the database's checkpoints of the audit log cannot be read: {error}") from error
+    return [(row["log"], row["worker"], row["count"]) for row in rows]
 
 
 def _row(one: Checkpoint) -> tuple[object, ...]:

@@ -1,0 +1,63 @@
+"""Verifies the audit log of a folder: reads its files, compressed or not, and asks the database for its checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from proxy.audit.chain import place_of, read_link
+from proxy.audit.diagnosis import Entry, Finding
+from proxy.audit.ending import own_files
+from proxy.audit.files import LogFile, chunks, log_files
+from proxy.audit.verify import Copies, Report, Verifier
+from proxy.errors import UnreachableError
+
+
+def workers_of(directory: Path) -> list[int]:
+    """The workers that have files in a folder. Raises UnreachableError."""
+    places = (place_of(file.name) for file in log_files(directory))
+    return sorted({place[0] for place in places if place is not None})
+
+
+def verify_folder(directory: Path, public: str, copies: Copies | None = None) -> list[Report]:
+    """A report on the log of each worker. `public`: the raw public key in hex. Raises UnreachableError: no folder."""
+    return [verify_worker(directory, worker, public, copies) for worker in workers_of(directory)]
+
+
+def verify_worker(directory: Path, worker: int, public: str, copies: Copies | None = None) -> Report:
+    """A report on one worker's log. Raises UnreachableError: no folder."""
+    verifier = Verifier(worker, public, copies)
+    try:
+        return verifier.run(entries(own_files(directory, worker)))
+    except UnreachableError as error:
+        verifier.report.finding = Finding("unreadable", None, None, verifier.report.sequence + 1, str(error))
+        return verifier.report
+
+
+def entries(files: Iterable[LogFile]) -> Iterator[Entry]:
+    """All lines of the files, one after another. Half a line at the very end is being written; anywhere else it is one.
+
+    Raises UnreachableError.
+    """
+    half: Entry | None = None
+    for file in files:
+        if half is not None:
+            yield half
+        rest, number = b"", 0
+        for piece in _pieces(file):
+            found = (rest + piece).split(b"\n")
+            rest = found.pop()
+            for line in found:
+                number += 1
+                yield Entry(file.name, number, line, read_link(line))
+        half = Entry(file.name, number + 1, rest, None) if rest else None
+
+
+def _pieces(file: LogFile) -> Iterator[bytes]:
+    try:
+        yield from chunks(file)
+    except UnreachableError:
+        compressed = file.path.with_name(file.path.name + ".zst")
+        if file.compressed or not compressed.exists():
+            raise
+        yield from chunks(LogFile(file.name, compressed))  # compressed since the folder was read

@@ -1,0 +1,155 @@
+"""`consentry audit verify` and `audit keys` on the log of a gateway that ran, with the database's checkpoints."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.gateways import COMMAND, GatewayProcess, consentry, environment, running_gateway, set_up_consent
+from tests.gateways import write_settings
+from tests.integration.test_audit import RULES, SHOP, eventually
+from tests.servers import PgServer
+
+
+@pytest.fixture(scope="module")
+def server(pg_server: PgServer, tmp_path_factory: pytest.TempPathFactory) -> PgServer:
+    pg_server.create_database("proved", (SHOP / "schema.sql").read_text())
+    pg_server.create_login("crm_app", group="auth_trust")
+    pg_server.run("proved", "GRANT ALL ON ALL TABLES IN SCHEMA public TO PUBLIC")
+    folder = tmp_path_factory.mktemp("proved")
+    write_settings(pg_server, folder, RULES, {"shop": "proved"})
+    set_up_consent(folder, "shop")
+    return pg_server
+
+
+def run_some(gateway: GatewayProcess, many: int = 5) -> None:
+    with psycopg.connect(gateway.dsn("crm_app", "shop"), autocommit=True) as connection:
+        for number in range(many):
+            connection.execute(f"SELECT email FROM customers WHERE id = {number}")
+
+
+def verify(folder: Path, *arguments: str) -> tuple[int, dict[str, Any]]:
+    command = [*COMMAND, "audit", "verify", "--json", *arguments, "--config", str(folder / "consentry.yaml")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=environment())
+    assert done.stdout, done.stderr
+    return done.returncode, json.loads(done.stdout)
+
+
+def copied(server: PgServer, log: str) -> int:
+    with server.connect("proved") as connection:
+        row = connection.execute("SELECT max(count) FROM consentry.checkpoints WHERE log = %s", [log]).fetchone()
+    return (row[0] if row else None) or 0
+
+
+@pytest.fixture
+def written(server: PgServer, tmp_path: Path) -> Path:
+    """The folder of a gateway that has run twice."""
+    for _ in range(2):
+        with running_gateway(server, tmp_path, RULES, {"shop": "proved"}) as gateway:
+            run_some(gateway)
+            eventually(lambda: gateway.records("disconnect"))
+    return tmp_path
+
+
+def test_a_whole_log(written: Path, server: PgServer) -> None:
+    code, facts = verify(written)
+    assert (code, facts["whole"]) == (0, True)
+    (log,) = facts["logs"]
+    assert (log["files"], log["unsigned"], log["finding"]) == (2, 0, None)
+    assert log["copied"] == copied(server, log["log"]) == log["records"] - 1
+    said = consentry(written, "audit", "verify")
+    assert said.startswith(f"worker 0: whole: {log['records']} records in 2 files")
+    assert "and they are there" in said
+
+
+def test_the_public_key_alone_is_enough(written: Path, tmp_path: Path) -> None:
+    command = [*COMMAND, "audit", "verify", "--public-key", "audit.key.pub", "audit"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=written, env=environment())
+    assert done.returncode == 0, done.stderr
+    assert "only with the database's checkpoints" in done.stdout
+
+
+def lines_of(folder: Path) -> tuple[Path, list[bytes]]:
+    """The last file's lines: that one is not compressed while nobody begins another."""
+    path = max((folder / "audit").glob("*.jsonl"))
+    return path, path.read_bytes().splitlines(keepends=True)
+
+
+Change = Callable[[list[bytes]], list[bytes]]
+CHANGES: dict[str, Change] = {
+    "changed": lambda lines: [*lines[:3], lines[3].replace(b'"duration_us":', b'"duration_us":9', 1), *lines[4:]],
+    "removed": lambda lines: [*lines[:3], *lines[4:]],
+    "inserted": lambda lines: [*lines[:3], lines[6], *lines[3:]],
+    "reordered": lambda lines: [*lines[:3], lines[4], lines[3], *lines[5:]],
+    "cut off": lambda lines: lines[:-3],
+}
+
+
+@pytest.mark.parametrize("kind", CHANGES)
+def test_tampering_is_found(written: Path, kind: str) -> None:
+    path, lines = lines_of(written)
+    changed = CHANGES[kind](lines)
+    assert changed != lines
+    path.write_bytes(b"".join(changed))
+    code, facts = verify(written)
+    finding = facts["logs"][0]["finding"]
+    assert (code, facts["whole"], finding["kind"]) == (1, False, kind)
+    assert finding["file"] == path.name.removesuffix(".jsonl")
+    if kind != "cut off":
+        assert finding["line"] == 4
+    else:
+        assert finding["sequence"] == json.loads(lines[-3])["seq"]
+
+
+def test_a_log_that_is_gone_is_missed(written: Path) -> None:
+    for path in (written / "audit").iterdir():
+        path.unlink()
+    code, facts = verify(written)
+    assert (code, facts["whole"], facts["logs"]) == (1, False, [])
+
+
+def test_checkpoints_in_the_database_are_never_changed(written: Path, server: PgServer) -> None:
+    with server.connect("proved") as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        connection.execute("DELETE FROM consentry.checkpoints")
+
+
+def test_keys_are_rotated_while_the_gateway_runs(server: PgServer, tmp_path: Path) -> None:
+    with running_gateway(server, tmp_path, RULES, {"shop": "proved"}) as gateway:
+        run_some(gateway)
+        old = json.loads(consentry(tmp_path, "audit", "keys", "show", "--json"))
+        pem = (tmp_path / "audit.key.pub").read_bytes()
+        new = json.loads(consentry(tmp_path, "audit", "keys", "rotate", "--json"))
+        assert new["old"] == old["key"] != new["new"]
+        run_some(gateway)
+        eventually(lambda: gateway.records("key"))
+    assert gateway.records("checkpoint")[-1]["key"] == new["new"]
+    (tmp_path / "old.pub").write_bytes(pem)
+    for public in ("old.pub", "audit.key.pub"):
+        assert verify(tmp_path, "--public-key", str(tmp_path / public))[0] == 0
+
+
+def test_a_log_is_verified_while_it_is_written(server: PgServer, tmp_path: Path) -> None:
+    settings = {"audit": {"rotate": {"size": "20kB"}}}
+    with running_gateway(server, tmp_path, RULES, {"shop": "proved"}, settings) as gateway:
+        for _ in range(4):
+            run_some(gateway, 30)
+            code, facts = verify(tmp_path)
+            assert code == 0, facts
+    code, facts = verify(tmp_path)
+    assert (code, facts["logs"][0]["unsigned"]) == (0, 0)
+    assert facts["logs"][0]["files"] >= 4
+
+
+def test_checkpoints_are_copied_later_where_the_table_was_missing(server: PgServer, tmp_path: Path) -> None:
+    server.create_database("unproved", (SHOP / "schema.sql").read_text())
+    with running_gateway(server, tmp_path, RULES, {"shop": "unproved"}) as gateway:
+        gateway.wait_for_line("checkpoints are not copied to the database: .*consentry consent setup")
+        set_up_consent(tmp_path, "shop")
+        gateway.wait_for_line("checkpoints are copied to the database again")
+    assert verify(tmp_path)[0] == 0
