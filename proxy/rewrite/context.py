@@ -11,7 +11,7 @@ from proxy.errors import PgError, feature_not_supported, insufficient_privilege
 from proxy.policy.table import AppPolicy, GovernedColumn, GovernedTable
 from proxy.rewrite.fence import Fences
 from proxy.rewrite.forms import Form
-from proxy.rewrite.lex import Node, Token
+from proxy.rewrite.lex import Node, Token, part_end
 from proxy.rewrite.result import Disclosure, SystemCatalog
 from proxy.rewrite.scope import Analysis, ColumnUse, ReadColumn, Reference, Source, View, flatten, owners, touched
 from proxy.rewrite.splice import Edit
@@ -57,15 +57,10 @@ class Context:
 
     def name_end(self, index: int) -> int:
         """The index after a dotted name that begins at token `index`."""
-        index = self._part_end(index)
+        index = part_end(self.tokens, index)
         while index + 1 < len(self.tokens) and self.tokens[index].text == b".":
-            index = self._part_end(index + 1)
+            index = part_end(self.tokens, index + 1)
         return index
-
-    def _part_end(self, index: int) -> int:
-        """The index after one part of a name: `U&"..."` may have `UESCAPE '!'` behind it."""
-        index += 1
-        return index + 2 if index < len(self.tokens) and self.tokens[index].word == "uescape" else index
 
     def matching(self, index: int) -> int:
         """The index of the parenthesis that closes the one at token `index`."""

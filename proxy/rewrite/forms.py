@@ -15,7 +15,7 @@ from proxy.policy.masks import mask_sql
 from proxy.policy.table import AppPolicy, GovernedColumn, GovernedTable, Mask, Subject
 from proxy.rewrite.analyse import analyse
 from proxy.rewrite.documents import document_sql
-from proxy.rewrite.lex import parse, quote_identifier, quote_literal, tokens
+from proxy.rewrite.lex import parse, part_at, part_end, quote_identifier, quote_literal, tokens
 from proxy.rewrite.scope import owners
 
 _NULL = Mask("null")
@@ -277,7 +277,6 @@ def compile_predicate(where: str, relation: Relation, app: AppPolicy, snapshot: 
     analysis = analyse(statements[0]["stmt"], snapshot, SearchPath(), everything)
     raw = whole.encode()
     top = analysis.levels[0].sources[0]
-    end_of = {token.start: token.end for token in found}
     starts = [token.start for token in found]
     cuts: list[tuple[int, int, str]] = []
     for use in analysis.uses:
@@ -288,8 +287,8 @@ def compile_predicate(where: str, relation: Relation, app: AppPolicy, snapshot: 
             raise ConsentryError(
                 f"the rules' SQL: write the column {'.'.join(use.fields)!r} so that it is plain: {where!r}"
             )
-        last = starts.index(use.start) + 2 * (len(use.fields) - 1)  # a name, then dots and names
-        cuts.append((use.start, end_of[starts[last]], owned.column))
+        last = part_at(found, starts.index(use.start), len(use.fields) - 1)
+        cuts.append((use.start, found[part_end(found, last) - 1].end, owned.column))
     begin, stop = len(head.encode()), len(raw) - 2
     texts, columns = [], []
     for start, end, column in sorted(cuts):

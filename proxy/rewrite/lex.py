@@ -7,6 +7,7 @@ a field that has its default (0, false, empty) is absent.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,6 +71,19 @@ def tokens(text: str) -> list[Token]:
         for t in _scan(text)
         if t.token not in _COMMENTS
     ]
+
+
+def part_end(found: Sequence[Token], index: int) -> int:
+    """The index after one part of a name, which begins at `index`: `U&"..."` may have `UESCAPE '!'` behind it."""
+    index += 1
+    return index + 2 if index < len(found) and found[index].word == "uescape" else index
+
+
+def part_at(found: Sequence[Token], index: int, number: int) -> int:
+    """The index at which part `number` (from 0) of a dotted name begins; the name begins at `index`."""
+    for _ in range(number):
+        index = part_end(found, index) + 1
+    return index
 
 
 def _scan(text: str) -> Any:

@@ -15,7 +15,7 @@ import sqlglot
 from sqlglot import exp
 
 from proxy.errors import feature_not_supported
-from proxy.rewrite.lex import Node, Token, harmless_copy
+from proxy.rewrite.lex import Node, Token, harmless_copy, part_at
 
 logging.getLogger("sqlglot").setLevel(logging.ERROR)  # it warns of statements that it takes as opaque
 
@@ -40,7 +40,7 @@ def check_agreement(
     expected, ignored = set(), set()
     for kind, node in nodes:
         if "relname" in node:
-            index = starts[node.get("location", 0)] + 2 * (("schemaname" in node) + ("catalogname" in node))
+            index = part_at(tokens, starts[node.get("location", 0)], ("schemaname" in node) + ("catalogname" in node))
             expected.add(tokens[index].start)
         elif kind == "LockingClause":
             ignored |= {lock["RangeVar"].get("location", 0) for lock in node.get("lockedRels", ())}

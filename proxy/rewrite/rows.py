@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from proxy.errors import PgError
 from proxy.policy.table import GovernedTable
 from proxy.rewrite.context import Context
-from proxy.rewrite.lex import Node, quote_identifier
+from proxy.rewrite.lex import Node, part_at, quote_identifier
 from proxy.rewrite.outputs import Outputs
 from proxy.rewrite.scope import STAR, ColumnUse, Reference, Source, flatten, owners
 from proxy.rewrite.select import system_columns
@@ -175,7 +175,7 @@ class _Row:
         end = context.tokens[context.name_end(first) - 1].end
         reference = owners(use).sources[0].reference
         if len(use.fields) > 2 and reference is not None and reference.role == "read":
-            first += 2 * (len(use.fields) - 2)  # what stands before is cut by `shorten_names`
+            first = part_at(context.tokens, first, len(use.fields) - 2)  # what stands before is cut by `shorten_names`
         context.edit(context.tokens[first].start, end, text)
 
     def _unsupported(self, message: str) -> Exception:

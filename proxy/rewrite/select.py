@@ -8,7 +8,7 @@ from proxy.errors import PgError
 from proxy.rewrite.context import Context
 from proxy.rewrite.copies import Copies
 from proxy.rewrite.fence import AGGREGATES
-from proxy.rewrite.lex import Node, quote_identifier
+from proxy.rewrite.lex import Node, part_at, quote_identifier
 from proxy.rewrite.scope import SYSTEM_COLUMNS, Reference, Source, View, flatten, owners, walk
 
 
@@ -180,7 +180,7 @@ def shorten_names(context: Context, reads: list[Reference]) -> None:
             continue
         if any(source.reference in reads for source in owners(use).sources):
             first = context.token_at(use.start)
-            kept = context.tokens[first + 2 * (len(use.fields) - 2)]
+            kept = context.tokens[part_at(context.tokens, first, len(use.fields) - 2)]
             context.edit(use.start, kept.start, "")
 
 

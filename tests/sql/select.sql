@@ -26,6 +26,11 @@ select public.customers.name, public.customers.* from public.customers
 -- becomes
 select customers.name, customers.* from <customers>
 
+-- parts of a name that say their escape are cut as one
+select U&"!0070ublic" UESCAPE '!' . U&"!0063ustomers" UESCAPE '!' . name from public.U&"!0063ustomers" UESCAPE '!'
+-- becomes
+select U&"!0063ustomers" UESCAPE '!' . name from <customers>
+
 -- quoted and folded names mean the same relation
 select "name" from PUBLIC."customers" join CUSTOMERS x using (id)
 -- becomes

@@ -72,6 +72,8 @@ class Production:
 
 _SLOT = re.compile(r"<([\w\[\]]+)>")
 
+# JSON_VALUE's first argument is never NULL: PostgreSQL 17 and 18 give a row of NULL what DEFAULT ... ON ERROR gave the row
+# before, which depends on the order of rows.
 _LINES = """
 int4 (<int4> + <int4>)
 int4 (<int4> - <int4>)
@@ -342,7 +344,7 @@ bool (<text> is normalized)
 17+ text json_query(<jsonb>, '$.list' with wrapper)::text
 17+ text json_serialize(<jsonb>)
 17+ text json_scalar(<text>)::text
-17+ int4 json_value(<jsonb>, '$.n' returning int4 default 3 on empty default 4 on error)
+17+ int4 json_value(coalesce(<jsonb>, '{}'), '$.n' returning int4 default 3 on empty default 4 on error)
 16+ text json_object('a': <text>, 'b' value <int4> absent on null)::text
 16+ text json_array(<text>, <int4> null on null)::text
 16+ jsonb json_array(<text>, <jsonb> returning jsonb)
