@@ -11,8 +11,15 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.gateways import COMMAND, GatewayProcess, consentry, environment, running_gateway, set_up_consent
-from tests.gateways import write_settings
+from tests.gateways import (
+    COMMAND,
+    GatewayProcess,
+    consentry,
+    environment,
+    running_gateway,
+    set_up_consent,
+    write_settings,
+)
 from tests.integration.test_audit import RULES, SHOP, eventually
 from tests.servers import PgServer
 

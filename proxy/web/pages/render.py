@@ -38,7 +38,7 @@ def render(
     embed_from: Sequence[str] = (),
     **values: Any,
 ) -> Response:
-    """`form_token`: the session's own for its forms, empty where nobody is logged in. `embed_from`: who may frame it."""
+    """`form_token`: the session's own for its forms, empty where nobody is in. `embed_from`: who may frame it."""
     text = _TEMPLATES.get_template(template).render(
         t=texts,
         organisation=site.organisation,
