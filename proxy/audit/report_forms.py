@@ -10,7 +10,7 @@ import csv
 import io
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
@@ -94,12 +94,25 @@ def facts(
     }
 
 
+def narrowed(report: Facts, apps: Collection[str], attributes: Collection[str], kind: str | None) -> Facts:
+    """Of a report the readings of these apps, attributes and kind of app (nothing given: all), and nothing else."""
+    chosen = []
+    for app in report["apps"]:
+        readings = [one for one in app["readings"] if not attributes or one["attribute"] in attributes]
+        if readings and (not apps or app["app"] in apps) and kind in (None, app["kind"]):
+            chosen.append({**app, "readings": readings})
+    names = {app["app"] for app in chosen}
+    days = [{"day": day["day"], "apps": {a: n for a, n in day["apps"].items() if a in names}} for day in report["days"]]
+    without: Facts = {"apps_that_read_nothing": [], "refusals": [], "rule_changes": [], "consent_changes": []}
+    return {**report, **without, "apps": chosen, "days": days}
+
+
 def as_csv(report: Facts) -> str:
     """One line for each reading, refusal and change; `section` says which."""
     out = io.StringIO()
     columns = (
-        "section app purpose attribute group basis policies treatments relations statements rows customers_at_most "
-        "first last detail"
+        "section app kind purpose attribute group basis policies treatments relations statements rows "
+        "customers_at_most first last detail"
     ).split()
     writer = csv.DictWriter(out, columns, restval="", lineterminator="\n")
     writer.writeheader()
@@ -109,8 +122,9 @@ def as_csv(report: Facts) -> str:
             named = "; ".join(policy["name"] for policy in one["policies"])
             plain = {name: one[name] for name in ("attribute", "group", "statements", "rows", "first", "last")}
             most = one["customers"]["at_most"]
-            _row(writer, section="reading", app=app["app"], purpose=app["purpose"], policies=named, **joined, **plain,
-                 customers_at_most="any number" if most is None else most)  # fmt: skip
+            shared = {"section": "reading", **{name: app[name] for name in ("app", "kind", "purpose")}}
+            customers = "any number" if most is None else most
+            _row(writer, **shared, **plain, **joined, policies=named, customers_at_most=customers)
     for one in report["refusals"]:
         _row(
             writer, section="refusal", app=one["app"], statements=one["count"], last=one["last"], detail=one["message"]

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 _FORMAT = typer.Option("html", "--format", help="html, csv or json.")
 _SUBJECT = typer.Option(None, "--subject", help="Of one customer: who read my data?")
 _OUTPUT = typer.Option(None, "--output", "-o", help="Write to this file, not to standard output.")
+_APP = typer.Option(None, "--app", help="Only what this app read; several: any of them.")
+_ATTRIBUTE = typer.Option(None, "--attribute", help="Only who read this attribute.")
+_KIND = typer.Option(None, "--kind", help="Only what apps of this kind read: internal or partner.")
 _OFFLINE = typer.Option(False, "--offline", help="Ask the log and the rules alone, not the database's ledger.")
 
 
@@ -31,6 +34,9 @@ def report(
     since: str = typer.Option("", "--from", help="From this time on: 2026-11-01, 7d; else from the log's beginning."),
     until: str = typer.Option("", "--to", help="Until this time; a date is until its end (UTC)."),
     form: str = _FORMAT,
+    app: list[str] = _APP,
+    attribute: list[str] = _ATTRIBUTE,
+    kind: str | None = _KIND,
     subject: str | None = _SUBJECT,
     output: Path | None = _OUTPUT,
     offline: bool = _OFFLINE,
@@ -44,13 +50,19 @@ def report(
     """
     if form not in ("html", "csv", "json"):
         raise typer.BadParameter("write html, csv or json", param_hint="--format")
+    if kind not in (None, "internal", "partner"):
+        raise typer.BadParameter("write internal or partner", param_hint="--kind")
+    from proxy.audit.report_forms import narrowed, written
     from proxy.cli.opening import open_database
 
     first, last = times(since, until)
     opened = open_database(config, database)
     folder = log_directory(config, directory)
     if subject is None:
-        text = _report(opened, folder, first, last, form, offline)
+        facts = _report(opened, folder, first, last, offline)
+        if app or attribute or kind:
+            facts = narrowed(facts, app or (), attribute or (), kind)
+        text = written(facts, form)[0]
     elif offline:
         raise typer.BadParameter("what a customer had decided only the database knows", param_hint="--offline")
     else:
@@ -62,13 +74,13 @@ def report(
         typer.echo(f"wrote {output}", err=True)
 
 
-def _report(opened: Opened, folder: Path, first: int | None, last: int | None, form: str, offline: bool) -> str:
+def _report(opened: Opened, folder: Path, first: int | None, last: int | None, offline: bool) -> dict[str, Any]:
     from proxy.audit import report_forms
     from proxy.audit.report import findings
 
     version, changes = (None, None) if offline else asyncio.run(_from_database(opened, first, last))
     web = opened.configuration.settings.web
-    facts = report_forms.facts(
+    return report_forms.facts(
         findings(folder, first, last, _progress()),
         opened.rules,
         since="the beginning" if first is None else _shown(first),
@@ -77,7 +89,6 @@ def _report(opened: Opened, folder: Path, first: int | None, last: int | None, f
         consent_changes=changes,
         rules_version=version,
     )
-    return report_forms.written(facts, form)[0]
 
 
 def _of_subject(opened: Opened, folder: Path, first: int | None, last: int | None, form: str, subject: str) -> str:

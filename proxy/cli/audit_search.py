@@ -253,6 +253,8 @@ def _print_table(records: Iterable[dict[str, Any]]) -> None:
         table.add_column(heading, overflow="fold")
     for record in records:
         said = str(record.get("message") or record.get("statement") or record.get("application_name") or "")
+        if record["event"] == "reload":
+            said = f"rules {record.get('rules_version')}: {record.get('message') or 'taken'}"
         cells = (
             _time(record),
             record["event"],
