@@ -106,6 +106,8 @@ class AuditWriter:
         if self._lines:
             try:
                 self._write()
+                if self._closed and self.options.fsync:
+                    os.fdatasync(self._log.file)
             except OSError as error:
                 self._failed(error)
                 return

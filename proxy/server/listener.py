@@ -109,6 +109,7 @@ class Gateway:
             session.shut_down()
         await asyncio.sleep(0)  # what was written last goes out
         self.audit.close()
+        await asyncio.sleep(0)  # what waited for its record goes out
         if self._copies is not None:
             await self._copies.finish()
 

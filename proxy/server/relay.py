@@ -13,6 +13,7 @@ from proxy.rewrite.settings import encoding_of
 from proxy.server import probe
 from proxy.server.concerns import DIRTY, DRAINING, TOUCHED
 from proxy.server.generation import Entry
+from proxy.server.held import Held
 from proxy.wire import errors, messages
 from proxy.wire.backend import SUSPENDED, BackendFraming
 from proxy.wire.scrub import Fields, field
@@ -35,15 +36,30 @@ class Backend(asyncio.Protocol):
         self.framing = BackendFraming(self.sink, status)
         self.feed = self.framing.feed
         self.write = session.transport.write
+        self.covers = session.audit.required  # no answer goes out before its record is written
+        self.held = Held(session, transport)
 
     def data_received(self, data: bytes) -> None:
+        clean = self.framing.between
         try:
             out = self.feed(data)
         except Exception as error:
             self.session.fail(error)
             return
-        if out and not self.session.transport.is_closing():
-            self.write(out)
+        if not out or self.session.transport.is_closing():
+            return
+        sink = self.sink
+        if self.covers:
+            if self.framing.inside and not sink.begun:
+                sink.begin(self.framing)
+            if sink.recorded:
+                sink.recorded = False
+                self.held.add(out, clean)
+                return
+            if self.held:
+                self.held.follow(out)
+                return
+        self.write(out)
 
     def pause_writing(self) -> None:
         self.session.pause_client(1, True)
@@ -67,11 +83,30 @@ class Backend(asyncio.Protocol):
 class Answers:
     """What the answers of the server change in the session (a `wire.backend.Sink`)."""
 
-    __slots__ = ("audit", "session")
+    __slots__ = ("audit", "begun", "recorded", "session")
 
     def __init__(self, session: Session) -> None:
         self.session = session
         self.audit = session.audit
+        self.recorded = False  # what goes out next must wait for records that were appended
+        self.begun = False  # a record says that the answer which is under way was begun
+
+    def begin(self, framing: BackendFraming) -> None:
+        """A part of an answer is to go out, and its statement has not ended: a record says what it discloses."""
+        item = framing.pending[0] if framing.pending else None
+        if (
+            item is None
+            or item.owner is None
+            or item.swallow
+            or item.awaiting not in (Awaiting.QUERY, Awaiting.EXECUTE)
+        ):
+            return
+        entry: Entry = item.owner
+        fragments = entry.fragments or make_fragments(entry, self.audit.full_text)
+        number = min(item.done, len(fragments) - 1)
+        duration = f'"duration_us":{int((perf_counter() - self.session.clock) * 1e6)}'
+        self.audit.append("started", self.session.fragment, fragments[number], duration)
+        self.recorded = self.begun = True
 
     def completed(self, item: Expected, tag: bytes) -> None:
         session = self.session
@@ -88,6 +123,8 @@ class Answers:
         tail = statement_tail(rows, int((now - session.clock) * 1e6))
         session.clock = now
         self.audit.append("statement", session.fragment, fragments[number if number < len(fragments) else -1], tail)
+        self.recorded = True
+        self.begun = False
 
     def parsed(self, item: Expected) -> None:
         self.session.statements.parsed(item)
@@ -166,6 +203,8 @@ class Answers:
         tail = error_tail(error.sqlstate, message, int((now - session.clock) * 1e6))
         session.clock = now
         self.audit.append(event, session.fragment, fragments[number], tail)
+        self.recorded = event != "refused" or not self.audit.failing  # a refusal discloses nothing
+        self.begun = False
 
     def notice(self, item: Expected | None, body: bytes) -> bytes | None:
         entry: Entry | None = item.owner if item is not None else None

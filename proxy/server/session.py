@@ -63,6 +63,7 @@ class Session(asyncio.Protocol):
         self.injection = b""
         self.clock = perf_counter()  # when the server began what it is doing
         self.hot = True
+        self._slow = False  # the client does not read
         self._unread = 0  # reasons not to read from the client: 1 the server is slow, 2 messages wait
         self._use(login.generation.context(login.app.name, login.path, login.encoding))
         self.describe()
@@ -289,11 +290,17 @@ class Session(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The client is slow: its server is not read."""
+        self._slow = True
         if not self.backend.transport.is_closing():
             self.backend.transport.pause_reading()
 
     def resume_writing(self) -> None:
-        if not self.backend.transport.is_closing():
+        self._slow = False
+        self.read_backend()
+
+    def read_backend(self) -> None:
+        """Goes on reading from the server, unless there is another reason not to."""
+        if not self._slow and not self.backend.held.paused and not self.backend.transport.is_closing():
             self.backend.transport.resume_reading()
 
     # The end.
@@ -313,8 +320,14 @@ class Session(asyncio.Protocol):
             error = PgError("internal error in the gateway", "XX000", severity="FATAL")
         log.warning("session %s (login %s): %s", self.name, self.login, error.message)
         if self.answers.between:  # else it would stand in the middle of a row
-            self.transport.write(errors.encode(error))
+            self._tell(errors.encode(error))
         self.end(error.message, error.sqlstate)
+
+    def _tell(self, data: bytes) -> None:
+        if self.backend.held:
+            self.backend.held.follow(data)
+        else:
+            self.transport.write(data)
 
     def drain(self) -> None:
         """Ends as soon as no transaction is under way."""
@@ -339,7 +352,7 @@ class Session(asyncio.Protocol):
         self.hot = False
         self.backend.sink.abandoned()
         self.audit.event("disconnect", self.fragment, message=reason, sqlstate=sqlstate)
-        for transport in (self.transport, self.backend.transport):
-            if not transport.is_closing():
-                transport.close()
+        self.backend.held.close()
+        if not self.backend.transport.is_closing():
+            self.backend.transport.close()
         self.gateway.forget(self)

@@ -89,6 +89,7 @@ class BackendFraming:
         "_stream",
         "attention",
         "injected",
+        "inside",
         "pending",
         "sink",
         "status",
@@ -101,6 +102,7 @@ class BackendFraming:
         self.injected = 0  # how many of `pending` Consentry sent itself
         self.status = status  # of the transaction, by the last ReadyForQuery
         self.told = False  # the Query at the head of `pending` has ended, or failed; its ReadyForQuery is to come
+        self.inside = False  # what was given last ends within an answer
         self.attention = False  # the sink hears every ReadyForQuery, not only those that change the status
         self._partial = bytearray()
         self._need = 0
@@ -121,6 +123,7 @@ class BackendFraming:
         size = len(data)
         start = 0
         sent = 0
+        ended = 0  # where the last answer ended
         if self._stream:
             start = min(self._stream, size)
             self._stream -= start
@@ -151,6 +154,7 @@ class BackendFraming:
                 self._dropping = swallow
             replacement: bytes | None = None
             if kind == COMMAND_COMPLETE:
+                ended = end
                 item = pending[0] if pending else self._nobody(kind)
                 if item is COPY_END:
                     item = self._head()
@@ -167,6 +171,7 @@ class BackendFraming:
                     if item.name is not None:
                         self.sink.parsed(item)
             elif kind == READY:
+                ended = end
                 answered = self._pop_ready()
                 self.told = False
                 status = data[start + 5]
@@ -178,7 +183,10 @@ class BackendFraming:
             elif swallow or not pending or pending[0].awaiting is not _ENDED_PLAINLY_BY.get(kind):
                 if kind != messages.ROW_DESCRIPTION or not pending or pending[0].awaiting is not _QUERY:
                     replacement = self._other(kind, data, start, end, swallow)
+                    if kind in _ENDING:
+                        ended = end
             else:
+                ended = end
                 item = pending.popleft()
                 if kind == messages.PARSE_COMPLETE and item.name is not None:
                     self.sink.parsed(item)
@@ -190,6 +198,7 @@ class BackendFraming:
                 out.append(replacement)
                 sent = min(end, size)
             start = end if end <= size else size  # noqa: FURB136  # no call: hot
+        self.inside = start != ended
         if start < size:
             self._keep(data, start)
         if not out and sent == 0 and start == size:
@@ -333,6 +342,7 @@ class BackendFraming:
         return self.sink.failed(item, body, dropped, not pending)
 
 
+_ENDING: Final = frozenset((*ENDED_BY, messages.ERROR))
 # Messages that come at any moment: not an answer to what was injected.
 _UNASKED: Final = frozenset((messages.NOTICE, messages.NOTIFICATION, messages.PARAMETER_STATUS, messages.ERROR))
 _RELAYED: Final = frozenset(

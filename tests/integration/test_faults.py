@@ -600,7 +600,8 @@ def test_nothing_is_served_while_the_audit_log_cannot_be_written(serve: Serve, d
     with connect(gateway) as connection, connect(gateway, prepare_threshold=0) as prepared:
         prepared.execute("SELECT 1")
         with disk(gateway):
-            connection.execute("SELECT 1")  # its record finds that nothing can be written
+            with connect(gateway) as first, pytest.raises(psycopg.OperationalError, match=text):
+                first.execute("SELECT 1")  # its record finds that nothing can be written
             gateway.wait_for_line(r"audit: .* cannot be written: File too large")
             for _ in range(2):
                 with pytest.raises(errors.IoError, match=text):
@@ -614,17 +615,44 @@ def test_nothing_is_served_while_the_audit_log_cannot_be_written(serve: Serve, d
         gateway.wait_for_line(r"audit: .* can be written again")
         assert connection.execute("SELECT 2").fetchone() == (2,)
         assert prepared.execute("SELECT 1").fetchone() == (1,)
-    eventually(lambda: len(gateway.records("disconnect")) == 4)
+    eventually(lambda: len(gateway.records("disconnect")) == 5)
+    assert gateway.records("disconnect")[0]["sqlstate"] == "58030"
     sequence = [record["seq"] for record in audit_records(gateway.folder / "audit")]
     assert sequence == list(range(1, len(sequence) + 1)), "records were lost"
     assert len(gateway.records("refused")) == 6
 
 
-@pytest.mark.xfail(strict=True, reason="finding 4: answers go out before their records are written")
 def test_no_answer_goes_out_before_its_record_is_written(serve: Serve, disk: Any) -> None:
     gateway = serve()
-    with connect(gateway) as connection, disk(gateway), pytest.raises(psycopg.Error):
-        connection.execute("SELECT email FROM customers")
+    with RawClient(gateway.port) as client:
+        client.start("crm_app", "shop")
+        with disk(gateway):
+            client.send(messages.query(b"SELECT email FROM customers"))
+            found = client.until_closed()
+    assert kinds(found) == "E"
+    assert b"C58030\0" in found[0][1]
+    eventually(lambda: gateway.records("disconnect"))
+    (record,) = gateway.records("statement")  # it was done, and is written when that can be again
+    assert (record["statement"], record["rows"]) == ("SELECT email FROM customers", 5)
+
+
+def test_no_part_of_a_long_answer_goes_out_before_a_record_is_written(serve: Serve, disk: Any) -> None:
+    text = b"SELECT email, repeat('x', 1000), pg_sleep(0.01) FROM customers, generate_series(1, 40)"
+    gateway = serve()
+    with RawClient(gateway.port) as client:
+        client.start("crm_app", "shop")
+        with disk(gateway):
+            client.send(messages.query(text))
+            assert kinds(client.until_closed()) == "E"
+    with RawClient(gateway.port) as client:
+        eventually(lambda: gateway.records("disconnect"))
+        client.start("crm_app", "shop")
+        client.send(messages.query(text))
+        assert client.sock.recv(100)
+        (started,) = [
+            one for one in gateway.records("started") if one["session"] != gateway.records("connect")[0]["session"]
+        ]
+        assert {item["column"] for item in started["disclosed"]} == {"email"}
 
 
 def test_where_records_are_not_required_statements_are_served(serve: Serve, disk: Any) -> None:

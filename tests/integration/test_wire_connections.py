@@ -482,7 +482,11 @@ def test_statements_are_refused_while_the_log_cannot_be_written(start: Start) ->
     with psycopg.connect(gateway.dsn(), autocommit=True) as connection:
         connection.execute("SELECT 1", prepare=True)
         gateway.call(break_it)
-        connection.execute("SELECT 2")
+        with (
+            psycopg.connect(gateway.dsn(), autocommit=True) as first,
+            pytest.raises(psycopg.OperationalError, match="the audit log cannot be written"),
+        ):
+            first.execute("SELECT 2")
         wait_until(lambda: writer.failing)
         for parameters in (None, [1]):
             with pytest.raises(psycopg.errors.IoError, match="the audit log cannot be written"):
