@@ -27,13 +27,14 @@ def with_preferences(app: AppPolicy, snapshot: Snapshot, place: tuple[str, int])
     relation = snapshot.relations.get(PREFERENCES)
     if app.trusted or relation is None or not app.asked or not _has_keys(app.tables):
         return app
-    shown, gone = Treatment("show", write="deny"), Treatment("drop")
+    ref = PolicyRef("consentry.preferences", *place)
+    shown, gone = Treatment("show", policy=ref, write="deny"), Treatment("drop", policy=ref)
     columns = tuple(
         GovernedColumn(column.name, None, shown if column.name in _SHOWN else gone)
         for column in relation.columns
         if column.number > 0
     )
-    own = RowPolicy(PolicyRef("consentry.preferences", *place), (), row_predicate("app = :app"))
+    own = RowPolicy(ref, (), row_predicate("app = :app"))
     table = GovernedTable(*PREFERENCES, Subject("subject"), columns, (own,))
     return replace(app, tables={**app.tables, PREFERENCES: table})
 

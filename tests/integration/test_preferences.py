@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from proxy.policy.explain import explain_app
 from tests.gateways import write_settings
 from tests.integration.governed import Governed, governed
 from tests.integration.test_cli import DONE, run_process
@@ -204,6 +207,51 @@ def test_the_catalogs_show_it_without_the_app(gateway: Governed) -> None:
         seen = repr(ask(gateway, "prefmail", query))
         assert "state" not in seen
         assert "app" not in seen
+
+
+def test_psql_describes_it(gateway: Governed, request: pytest.FixtureRequest) -> None:
+    server: PgServer = request.getfixturevalue(request.node.callspec.params["gateway"])
+    assert server.binaries is not None
+    for command in (r"\d consentry.preferences", r"\d+ consentry.*", r"\dv consentry.*"):
+        done = subprocess.run(
+            [server.binaries / "psql", "-X", "-w", "-v", "ON_ERROR_STOP=1", "-c", command, gateway.dsn("prefmail")],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "preferences" in done.stdout
+        for word in ("app", "state", "event", "prefship", "has_table"):
+            assert re.search(rf"\b{word}", done.stdout.lower().replace("access privileges", "")) is None
+
+
+def test_a_cursor_and_a_pipeline(gateway: Governed) -> None:
+    with gateway.connect("prefmail") as connection, connection.transaction(), connection.cursor("c") as cursor:
+        cursor.execute(OWN)
+        assert [cursor.fetchone(), *cursor.fetchmany(2)] == MAIL
+    with gateway.connect("prefmail") as connection, connection.pipeline():
+        asked = [connection.execute(OWN + " LIMIT %s", [n], prepare=True) for n in (1, 2, 3)]
+        assert [len(one.fetchall()) for one in asked] == [1, 2, 3]
+
+
+def test_an_expiry_needs_no_job(gateway: Governed) -> None:
+    """A grant that has ended is there, and grants nothing."""
+    with psycopg.connect(gateway.database, autocommit=True) as owner:
+        owner.execute(
+            "INSERT INTO consentry.events (subject, app, attribute, decision, actor, at, expires_at) VALUES "
+            "(6, 'prefmail', 'email', 'granted', 'import', now() - interval '2 days', now() - interval '1 day'), "
+            "(6, 'prefmail', 'name', 'granted', 'import', now() - interval '2 days', now() + interval '1 day')"
+        )
+    query = "SELECT attribute, granted, expires < now() FROM consentry.preferences WHERE subject = 6 ORDER BY 1"
+    assert ask(gateway, "prefmail", query) == [("email", False, True), ("name", True, False)]
+    shown = ask(gateway, "prefmail", "SELECT id, email, name FROM customers WHERE id = 6")
+    assert shown == [(6, None, "name-6")]
+
+
+def test_what_explain_says(gateway: Governed) -> None:
+    lines = [line for line in explain_app(gateway.rules.apps["prefmail"]) if line.table == "consentry.preferences"]
+    said = {line.column: (line.treatment, line.because) for line in lines}
+    assert said["app"] == ("drop", 'policy "consentry.preferences" (rules.yaml:5)')
+    assert said[""][0].startswith("rows only where")
+    assert {said[name][0] for name in ("subject", "attribute", "granted", "since", "expires")} == {"show"}
 
 
 def test_an_app_without_the_customers_keys_or_that_asks_nothing_has_no_such_relation(gateway: Governed) -> None:
