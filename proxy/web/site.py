@@ -29,6 +29,7 @@ from proxy.web.audit_log import AuditLog
 from proxy.web.links import Keys, read_secret
 from proxy.web.pages.look import theme
 from proxy.web.pages.texts import load_texts
+from proxy.web.verification import Verification
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +72,7 @@ class Site:
 
     in_force: InForce  # set by `start`
 
-    def __init__(self, configuration: Configuration, settings: WebSettings, database: str) -> None:
+    def __init__(self, file: Path, configuration: Configuration, settings: WebSettings, database: str) -> None:
         self.settings = settings
         self.database = database
         secret = settings.login.secret_file
@@ -81,6 +82,7 @@ class Site:
         folder, logo = settings.organisation.texts, settings.organisation.logo
         self.texts = load_texts(settings.organisation.languages, None if folder is None else configuration.path(folder))
         self.logo = None if logo is None else configuration.path(logo)
+        self.verification = Verification(file)
         self.audit = AuditLog(configuration.path(configuration.settings.audit.directory))
         self._configuration = configuration
         self._dsn = configuration.control_dsn(database)
@@ -104,6 +106,7 @@ class Site:
             with suppress(asyncio.CancelledError):
                 await self._looking
         await self.audit.stop()
+        await self.verification.stop()
         if self._pool is not None:
             await self._pool.close()
 
@@ -181,4 +184,4 @@ def open_site(file: Path) -> Site:
     database = settings.database or known[0]
     if database not in known or (settings.database is None and len(known) > 1):
         raise ConsentryError(f"{file}: web.database says which database it is about: {', '.join(known)}")
-    return Site(configuration, settings, database)
+    return Site(file.resolve(), configuration, settings, database)

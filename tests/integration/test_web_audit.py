@@ -164,6 +164,38 @@ async def test_report_as_a_file(web: Website) -> None:
         assert (await client.get("/audit/report?from=2026-01-01")).status_code == 400
 
 
+async def test_the_badge_verifies(web: Website, folder: Path) -> None:
+    async with auditor(web, "verifies") as client:
+        assert "The log was not verified yet" in (await client.get("/audit")).text
+
+        async def verify() -> str:
+            page = await client.get("/audit/verification")
+            form = re.search(r'name="form" value="(\w+)"', page.text)
+            assert form
+            answer = await client.post("/audit/verification", data={"form": form[1]})
+            while "is being verified" in answer.text:
+                answer = await client.get("/audit/verification")
+            return answer.text
+
+        assert (await client.post("/audit/verification", data={"form": "forged"})).status_code == 403
+        said = await verify()
+        assert "✓ The log is whole" in said
+        assert "vouches for" in said
+        assert "✓ The log is whole" in (await client.get("/audit")).text
+        (file,) = (folder / "audit").glob("*.jsonl*")
+        whole = file.read_bytes()
+        lines = whole.splitlines(keepends=True)
+        try:
+            file.write_bytes(b"".join([*lines[:20], *lines[21:]]))
+            said = await verify()
+            assert "✗ The log is not whole" in said
+            assert "<strong>removed</strong>" in said
+            assert "line 21, record 21" in said
+            assert "✗ The log is not whole" in (await client.get("/audit")).text
+        finally:
+            file.write_bytes(whole)
+
+
 async def test_a_log_that_is_not_there(web: Website, tmp_path: Path) -> None:
     async with auditor(web, "no-log") as client:
         web.site.audit.directory = tmp_path / "missing"

@@ -41,6 +41,12 @@ async def test_an_auditor_finds_out_who_read_what(browser: Browser, shop: Shop, 
     await expect(page.locator("svg")).to_have_count(3)
     await judge(page, axe, "overview")
 
+    await page.get_by_role("link", name="The log was not verified yet").click()
+    await page.get_by_role("button", name="Verify the log now").click()
+    await expect(page.get_by_role("status")).to_contain_text("The log is whole", timeout=30_000)
+    await judge(page, axe, "verification")
+    await page.get_by_role("link", name="Overview").click()
+    await expect(page.get_by_role("link", name=re.compile("The log is whole"))).to_be_visible()
     await page.get_by_role("link", name=re.compile(r"statements of MailCo newsletters that read Email address")).click()
     await expect(page.get_by_role("row", name=re.compile("SELECT id, email FROM customers")).first).to_be_visible()
     await judge(page, axe, "search")

@@ -36,6 +36,7 @@ from proxy.web.site import Site
 log = logging.getLogger(__name__)
 
 PAGE: Final = 50
+PATIENCE: Final = 5.0  # seconds that a page waits for a verification to end
 DAYS: Final = 30  # that the overview shows by itself
 _LIMIT: Final = 10_000  # bytes of a form
 _POLICY: Final = (
@@ -96,6 +97,8 @@ def audit_routes(site: Site, rates: Rates) -> list[BaseRoute]:
         page("/audit/search", show_search),
         page("/audit/record/{worker:int}/{at:int}/{number:int}", show_record),
         page("/audit/report", send_report),
+        page("/audit/verification", show_verification),
+        page("/audit/verification", verify, "POST"),
         page("/audit/out", leave, "POST"),
         Route("/audit/login", enter, methods=["POST"]),
     ]
@@ -130,6 +133,7 @@ async def show_overview(visit: Visit) -> Response:
         since=since.isoformat(),
         until=until.isoformat(),
         found=found,
+        verified=visit.site.verification.last,
         charts={name: Markup(svg) for name, svg in drawn.items()},  # noqa: S704 - charts escapes what it is given
         rows=[
             (app, app_labels[app], attribute, labels.get(attribute, attribute), count)
@@ -226,6 +230,21 @@ async def send_report(visit: Visit) -> Response:
     name = f"access-{since}-{until}.{form}"
     headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
     return Response(text, media_type=kind, headers=headers)
+
+
+async def show_verification(visit: Visit) -> Response:
+    """What the last verification found."""
+    checked = visit.site.verification
+    return visit.page("audit_verification.html", here="verification", last=checked.last, running=checked.running)
+
+
+async def verify(visit: Visit) -> Response:
+    """Verifies the log now. It reads all of it: a long one goes on while the page says so."""
+    form = await _form(visit.request)
+    refuse_forged(visit.request, visit.site, visit.auditor.session, form.get("form", ""))
+    log.info("auditor %s had the log verified", visit.auditor.token.name)
+    await visit.site.verification.begin(PATIENCE)
+    return RedirectResponse(f"{_base(visit.request)}/audit/verification", 303)
 
 
 async def leave(visit: Visit) -> Response:
