@@ -95,9 +95,9 @@ class Form:
         `comparisons` are the app's own, copied.
         """
         joined = not locking and self._app.store is None
-        consent = self._consent_by_join if joined else self._consent_by_exists
         outputs = self._outputs.get(joined)
         if outputs is None:
+            consent = self._consent_by_join if joined else self._consent_by_look_up
             outputs = self._outputs[joined] = ", ".join(self._output(c, "_t", consent) for c in self.visible)
         more = "".join(f", _t.{name}" for name in system)
         parts = [f"SELECT {outputs}{more if outputs else more[2:]} FROM {'ONLY ' if only else ''}{self._base} AS _t"]
@@ -105,7 +105,8 @@ class Form:
             parts.append(sample)
         if self.asks_consent and joined:
             parts += self._joins()
-        conjuncts = [text for text, _ in self._conjuncts("_t", consent)]
+        asked = self._consent_by_join if joined else self._consent_by_exists
+        conjuncts = [text for text, _ in self._conjuncts("_t", asked)]
         conjuncts += comparisons
         if conjuncts:
             parts.append("WHERE " + " AND ".join(conjuncts))
@@ -123,7 +124,7 @@ class Form:
         column = self.table.column(name)
         if column is None:
             raise KeyError(name)
-        value = self._value(column, alias, self._consent_by_exists)
+        value = self._value(column, alias, self._consent_by_look_up)
         if version:
             absent = f"(NULL)::{self._column(name).type_name}"
             value = f"CASE WHEN ({alias}.*) IS DISTINCT FROM NULL THEN {value} ELSE {absent} END"
@@ -224,22 +225,28 @@ class Form:
         _, subject = self._steps(alias)
         return f"(({subject} IS NOT NULL) AND ({_withdrawn(attribute)} IS NOT TRUE))"
 
-    def _consent_by_exists(self, attribute: str, mode: str, alias: str) -> str:
+    def _consent_by_look_up(self, attribute: str, mode: str, alias: str) -> str:
+        """By EXISTS for one row at a time: without the OFFSET PostgreSQL may read all consents into a hash table first,
+        also for a few rows (it does not count what LIMIT leaves out).
+        """
+        return self._consent_by_exists(attribute, mode, alias, " OFFSET 0")
+
+    def _consent_by_exists(self, attribute: str, mode: str, alias: str, tail: str = "") -> str:
         steps, subject = self._steps(alias)
         conditions = "".join(f" AND {condition}" for _, condition in steps)
         match = self._match(subject, attribute)
         if mode == "opt_in":
             relations = ", ".join([self._state, *(relation for relation, _ in steps)])
             granted = self._granted or _granted(attribute)
-            return f"(EXISTS (SELECT 1 FROM {relations} WHERE {match}{conditions} AND {granted}))"
+            return f"(EXISTS (SELECT 1 FROM {relations} WHERE {match}{conditions} AND {granted}{tail}))"
         refused = f"({self._granted} IS NOT TRUE)" if self._granted else _withdrawn(attribute)
-        withdrawn = f"(NOT EXISTS (SELECT 1 FROM {self._state} WHERE {match} AND {refused}))"
+        none_refused = f"NOT EXISTS (SELECT 1 FROM {self._state} WHERE {match} AND {refused}"
         known = f"({subject} IS NOT NULL)"
         if not steps:
-            return f"({known} AND {withdrawn})"
+            return f"({known} AND ({none_refused}{tail})))"
         relations = ", ".join(relation for relation, _ in steps)
         joined = " AND ".join(condition for _, condition in steps)
-        return f"(EXISTS (SELECT 1 FROM {relations} WHERE {joined} AND {known} AND {withdrawn}))"
+        return f"(EXISTS (SELECT 1 FROM {relations} WHERE {joined} AND {known} AND ({none_refused})){tail}))"
 
 
 def is_form_alias(name: str) -> bool:

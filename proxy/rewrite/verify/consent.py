@@ -58,16 +58,17 @@ class Asking:
         steps = "".join(f" LEFT JOIN {source} ON {condition}" for source, condition in self._steps())
         return f"{steps} LEFT JOIN {self._state} ON ({self._match()})"
 
-    def consent(self, attribute: str, mode: str, exists: bool) -> str:
+    def consent(self, attribute: str, mode: str, exists: bool, *, output: bool) -> str:
         """The condition that the attribute's consent is in force. In that of a mapped store GRANTED stands for its own
-        condition, and the shape is always that of EXISTS.
+        condition, and the shape is always that of EXISTS. `output`: it decides on a column's value, not on the row.
         """
+        end = " OFFSET 0" if output else ""
         if self._store is not None:
             match = f"{_equal(self._store.subject, self._key())} AND {self._app_match}"
             if self._store.attribute is not None:
                 called = dict(self._store.attributes).get(attribute, attribute)
                 match += f" AND {_equal(self._store.attribute, literal(called))}"
-            return self._by_exists(mode, match, GRANTED, f"({GRANTED} IS NOT TRUE)")
+            return self._by_exists(mode, match, GRANTED, f"({GRANTED} IS NOT TRUE)", end)
         key, name = self._key(), f"{literal(attribute)}::pg_catalog.text OPERATOR(pg_catalog.=) ANY"
         granted = (
             f'(({name} (_c."granted")) OR ((_c."expiring" OPERATOR(pg_catalog.->>) {literal(attribute)})'
@@ -76,20 +77,21 @@ class Asking:
         withdrawn = f'({name} (_c."withdrawn"))'
         if not exists:
             return granted if mode == "opt_in" else f"(({key} IS NOT NULL) AND ({withdrawn} IS NOT TRUE))"
-        return self._by_exists(mode, self._match(), granted, withdrawn)
+        return self._by_exists(mode, self._match(), granted, withdrawn, end)
 
-    def _by_exists(self, mode: str, match: str, granted: str, refused: str) -> str:
+    def _by_exists(self, mode: str, match: str, granted: str, refused: str, end: str) -> str:
         key, steps = self._key(), self._steps()
         sources = ", ".join([self._state, *(source for source, _ in steps)])
         if mode == "opt_in":
             reached = " AND ".join([match, *(condition for _, condition in steps)])
-            return f"(EXISTS (SELECT 1 FROM {sources} WHERE {reached} AND {granted}))"
-        none = f"(NOT EXISTS (SELECT 1 FROM {self._state} WHERE {match} AND {refused}))"
+            return f"(EXISTS (SELECT 1 FROM {sources} WHERE {reached} AND {granted}{end}))"
+        none = f"SELECT 1 FROM {self._state} WHERE {match} AND {refused}"
         if not steps:
-            return f"(({key} IS NOT NULL) AND {none})"
+            return f"(({key} IS NOT NULL) AND (NOT EXISTS ({none}{end})))"
         sources = ", ".join(source for source, _ in steps)
         reached = " AND ".join(condition for _, condition in steps)
-        return f"(EXISTS (SELECT 1 FROM {sources} WHERE {reached} AND ({key} IS NOT NULL) AND {none}))"
+        reached += f" AND ({key} IS NOT NULL) AND (NOT EXISTS ({none}))"
+        return f"(EXISTS (SELECT 1 FROM {sources} WHERE {reached}{end}))"
 
 
 def _equal(column: str, value: str) -> str:

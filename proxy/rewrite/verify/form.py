@@ -160,7 +160,7 @@ class Forms:
                 value,
                 column.base_type,
                 self._snapshot.server_version,
-                lambda attribute, mode: subject.consent(attribute, mode, exists),
+                lambda attribute, mode: subject.consent(attribute, mode, exists, output=True),
             )
         try:
             masked = f"({mask_sql(treatment.mask or _NULL, value, column)})::{column.type_name}"
@@ -169,7 +169,7 @@ class Forms:
         if treatment.consent is not None:
             if governed.attribute is None or treatment.action != "show":
                 raise feature_not_supported(f"consent for {subject.table.name}.{governed.name} asks no attribute")
-            condition = subject.consent(governed.attribute, treatment.consent, exists)
+            condition = subject.consent(governed.attribute, treatment.consent, exists, output=True)
             masked = f"(CASE WHEN {condition} THEN {value} ELSE {masked} END)"
         return f"{masked} COLLATE {column.collation}" if column.collation else masked
 
@@ -180,7 +180,8 @@ class Forms:
         found: list[Node] = []
         for row in table.rows:
             conditions = [
-                self._filled(_expression(subject.consent(attribute, "opt_in", exists))) for attribute in row.consent
+                self._filled(_expression(subject.consent(attribute, "opt_in", exists, output=False)))
+                for attribute in row.consent
             ]
             if row.where is not None:
                 own = _Owner(self._snapshot, relation, strings_of(subject.alias))
