@@ -1,0 +1,157 @@
+"""The audit log through kill -9 and a full disk: it opens again, verifies, and covers what clients received."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import errors
+
+from tests.gateways import GatewayProcess, audit_records, running_gateway, set_up_consent, write_settings
+from tests.integration.test_audit import RULES, SHOP, eventually
+from tests.integration.test_audit_verify import verify
+from tests.servers import PgServer
+
+
+@pytest.fixture(scope="module")
+def server(pg_server: PgServer, tmp_path_factory: pytest.TempPathFactory) -> PgServer:
+    pg_server.create_database("crashed", (SHOP / "schema.sql").read_text())
+    pg_server.create_login("crm_app", group="auth_trust")
+    pg_server.run("crashed", "GRANT ALL ON ALL TABLES IN SCHEMA public TO PUBLIC")
+    folder = tmp_path_factory.mktemp("crashed")
+    write_settings(pg_server, folder, RULES, {"shop": "crashed"})
+    set_up_consent(folder, "shop")
+    return pg_server
+
+
+class Load:
+    """Clients that ask until their connection is lost, and keep what they were answered."""
+
+    def __init__(self, gateway: GatewayProcess, numbers: Iterator[int], clients: int = 4) -> None:
+        self.received: list[int] = []
+        self._numbers = numbers
+        self._threads = [threading.Thread(target=self._ask, args=(gateway, one % 2 == 0)) for one in range(clients)]
+        for thread in self._threads:
+            thread.start()
+
+    def join(self) -> None:
+        for thread in self._threads:
+            thread.join(30)
+            assert not thread.is_alive()
+
+    def _ask(self, gateway: GatewayProcess, long: bool) -> None:
+        with suppress(psycopg.Error):
+            options = {"autocommit": True, "prepare_threshold": None}
+            with psycopg.connect(gateway.dsn("crm_app", "shop"), **options) as connection:  # type: ignore[arg-type]
+                while True:
+                    number = next(self._numbers)
+                    if long:  # an answer of many parts
+                        text = f"SELECT {number}, email, repeat('x', 500) FROM customers, generate_series(1, 100)"
+                        for _ in connection.cursor().stream(text):
+                            self.received.append(number)
+                            break
+                        continue
+                    text = f"SELECT email, {number} FROM customers"
+                    if len(connection.execute(text).fetchall()) == 5:
+                        self.received.append(number)
+
+
+def killed_at_random(server: PgServer, folder: Path, times: int, fsync: bool = False) -> None:
+    chance = random.Random(times)
+    write_settings(
+        server,
+        folder,
+        RULES,
+        {"shop": "crashed"},
+        {"audit": {"text": "full", "fsync": fsync, "rotate": {"size": "200kB"}}},
+    )
+    numbers = count(1_000_000)
+    received: list[int] = []
+    for _ in range(times):
+        gateway = GatewayProcess(folder)
+        load = Load(gateway, numbers)
+        try:
+            eventually(lambda load=load: len(load.received) > 4)  # type: ignore[misc]
+            time.sleep(chance.random() * 0.2)  # the moment is what is random here
+        finally:
+            gateway.kill()
+        load.join()
+        received += load.received
+    gateway = GatewayProcess(folder)
+    assert gateway.stop() == 0
+    code, facts = verify(folder)
+    assert code == 0, facts
+    assert facts["logs"][0]["unsigned"] == 0
+    covered = set()
+    for record in audit_records(folder / "audit"):
+        if record["event"] in ("statement", "started"):
+            assert [item["column"] for item in record["disclosed"]] == ["email"]
+            covered.update(int(found) for found in re.findall(r"\b1\d{6}\b", record["statement"]))
+    assert len(received) > 4 * times
+    assert set(received) <= covered
+
+
+def test_a_log_covers_what_clients_received_before_a_kill(server: PgServer, tmp_path: Path) -> None:
+    killed_at_random(server, tmp_path, 20)
+
+
+def test_a_log_that_is_synced_covers_what_clients_received_before_a_kill(server: PgServer, tmp_path: Path) -> None:
+    killed_at_random(server, tmp_path, 3, fsync=True)
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(3000)
+def test_two_hundred_kills(server: PgServer, tmp_path: Path) -> None:
+    killed_at_random(server, tmp_path, 200)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 256 kB."""
+    if not sys.platform.startswith("linux") or os.geteuid() != 0:
+        pytest.skip("only root mounts a disk")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", disk], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("mounting is not allowed here")
+    yield disk
+    subprocess.run(["umount", "-l", disk], check=True)
+
+
+def test_a_full_disk(server: PgServer, tmp_path: Path, small_disk: Path) -> None:
+    settings = {"audit": {"directory": str(small_disk / "audit")}}
+    with running_gateway(server, tmp_path, RULES, {"shop": "crashed"}, settings) as gateway:
+        answered = 0
+        (small_disk / "filler").write_bytes(b"\0" * 100 * 1024)
+        with psycopg.connect(gateway.dsn("crm_app", "shop"), autocommit=True) as connection:
+            with pytest.raises(errors.IoError, match="the audit log cannot be written"):  # noqa: PT012
+                while True:
+                    connection.execute("SELECT email FROM customers")
+                    answered += 1
+        gateway.wait_for_line("audit: .* cannot be written: No space left on device")
+        with psycopg.connect(gateway.dsn("crm_app", "shop"), autocommit=True) as connection:
+            with pytest.raises(errors.IoError, match="the audit log cannot be written"):
+                connection.execute("SELECT email FROM customers")
+            (small_disk / "filler").unlink()
+            gateway.wait_for_line("audit: .* can be written again")
+            connection.execute("SELECT phone FROM customers")
+    found = [record["event"] for record in audit_records(small_disk / "audit")]
+    assert found.count("statement") == answered + 2  # the one that was withheld, and the last one
+    assert "refused" in found
+    code, facts = verify(tmp_path)
+    assert code == 0, json.dumps(facts)
