@@ -35,6 +35,9 @@ def setup(
     database: str | None = DATABASE,
     dsn: str | None = typer.Option(None, "--dsn", help="Connect by this URI: an owner of the database, for example."),
     apply: bool = typer.Option(False, "--apply", help="Run the grants too, instead of only printing them."),
+    exports: bool = typer.Option(
+        False, "--exports", help="Also what Consentry must read to export all that is held on a customer."
+    ),
     as_json: bool = JSON,
 ) -> None:
     """Makes schema consentry in the database, or brings it up to date, and prints the grants that the rules need.
@@ -46,6 +49,7 @@ def setup(
         from proxy.catalog.introspect import take_snapshot
         from proxy.consent import ledger, needs, preferences
         from proxy.consent.mapped import mapping_of
+        from proxy.profile import held
 
         snapshot = await take_snapshot(connection)
         rules = opened.compiled(snapshot)
@@ -55,7 +59,7 @@ def setup(
         view = preferences.BUILT_IN if mapping is None else preferences.mapped(mapping)
         report = await ledger.setup(connection, kind, _asked_apps(opened), keys, attributes, view)
         missing = await needs.missing_roles(connection, rules)
-        granted = needs.grants(rules)
+        granted = needs.grants(rules, held.rights(rules.subject_tables) if exports else ())
         if apply:
             await needs.apply_grants(connection, granted, missing)
         if as_json:

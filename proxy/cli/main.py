@@ -15,6 +15,7 @@ from proxy.cli.demo import demo
 from proxy.cli.explain import explain
 from proxy.cli.schema import schema
 from proxy.cli.serve import serve
+from proxy.cli.subject import subject
 from proxy.cli.web import link, token, web
 from proxy.errors import ConsentryError
 
@@ -37,6 +38,7 @@ consent.command("import")(import_file)
 consent.command()(export)
 app.add_typer(audit, name="audit")
 app.add_typer(consent, name="consent")
+app.add_typer(subject, name="subject")
 app.add_typer(token, name="token")
 
 

@@ -56,12 +56,13 @@ def key_names(rules: CompiledRules) -> tuple[str, ...]:
     return tuple(sorted(named | {DEFAULT_KEY}))
 
 
-def grants(rules: CompiledRules) -> tuple[tuple[str, tuple[str, ...]], ...]:
+def grants(rules: CompiledRules, also: Sequence[str] = ()) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """The rights that the rules need: (role, statements without a final semicolon), the control role first.
 
     An app's logins get no more than its own governed forms use: its own consent state, or the columns of a mapped
     consent table that are asked, the functions of its masks, the key columns of tables that a subject is reached
-    through, the tables that a row policy's `where` reads. Rights on the governed tables are the DBA's own affair.
+    through, the tables that a row policy's `where` reads. Rights on the governed tables are the DBA's own affair, but
+    for those that the control role is to have: `also`, as GRANT takes them.
     """
     control = quote_identifier(CONTROL_ROLE)
     own = [
@@ -79,6 +80,7 @@ def grants(rules: CompiledRules) -> tuple[tuple[str, tuple[str, ...]], ...]:
     ]
     if rules.store is not None:
         own += [f"GRANT {right} TO {control}" for right in _store_rights(rules.store)]
+    own += [f"GRANT {right} TO {control}" for right in also]
     given: list[tuple[str, tuple[str, ...]]] = [(CONTROL_ROLE, tuple(own))]
     for app in rules.apps.values():
         if app.trusted:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from proxy.catalog.model import Column, Relation, Snapshot
@@ -16,7 +16,7 @@ from proxy.policy.model import App, ColumnEntry, Policy, SubjectReference, Table
 from proxy.policy.names import join_dotted, split_column, split_relation
 from proxy.policy.paths import governed_document, whole_treatment
 from proxy.policy.preferences import with_preferences
-from proxy.policy.references import attribute_of, governed_tables, mask_of, open_tables
+from proxy.policy.references import attribute_of, attributes_of, governed_tables, mask_of, open_tables
 from proxy.policy.rules import Path, Rules, RulesError
 from proxy.policy.store import compile_store
 from proxy.policy.table import (
@@ -31,6 +31,7 @@ from proxy.policy.table import (
     RowPolicy,
     Subject,
     SubjectStep,
+    SubjectTable,
     Treatment,
 )
 from proxy.yaml_lines import Problem, nearest
@@ -98,6 +99,7 @@ def compile_rules(rules: Rules, snapshot: Snapshot) -> CompiledRules:
         warnings=tuple(str(problem) for problem in sorted(set(warnings))),
         show_hints=rules.hints,
         store=store,
+        subject_tables=tuple(_subject_tables(work)),
     )
 
 
@@ -249,6 +251,21 @@ def _subject(work: _Work, target: _Target) -> Subject | None:
             return None
         steps.append(SubjectStep(name, schema, table_name, to))
         relation, table, path = following.relation, following.table, following.path
+
+
+def _subject_tables(work: _Work) -> Iterator[SubjectTable]:
+    for key, target in work.targets.items():
+        relation = target.relation
+        above = {work.snapshot.by_oid[oid].key for oid in relation.parents if oid in work.snapshot.by_oid}
+        if relation.kind == "v" or key not in work.subjects or above & work.subjects.keys():
+            continue
+        entries = target.table.columns
+        columns = tuple((c.name, tuple(attributes_of(entries[c.name]))) for c in relation.columns if c.name in entries)
+        subject = work.subjects[key]
+        end = work.snapshot.relations[(subject.steps[-1].schema, subject.steps[-1].table) if subject.steps else key]
+        column = end.column(subject.column)
+        assert column is not None
+        yield SubjectTable(*key, subject, SUBJECT_FAMILIES.get(column.base_type, "text"), columns)
 
 
 def _reference_holds(work: _Work, path: Path, column: Column, following: _Target, to: str) -> bool:

@@ -314,6 +314,21 @@ class AppPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class SubjectTable:
+    """A table whose rows are of subjects: where what is held on a customer stands.
+
+    `kind`: the family of the key's type: integer, text or uuid. `columns`: those that the rules give an attribute or
+    call open, with the attributes (none: open).
+    """
+
+    schema: str
+    name: str
+    subject: Subject
+    kind: str
+    columns: tuple[tuple[str, tuple[str, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class CompiledRules:
     version: str  # sha256 hex of the rules' text and the catalog facts used
     apps: Mapping[str, AppPolicy]
@@ -321,3 +336,5 @@ class CompiledRules:
     warnings: tuple[str, ...] = ()
     show_hints: bool = True
     store: ConsentStore | None = None  # as each app has it
+    # Each row stands in one of them only: no views, and no child of a table that is here.
+    subject_tables: tuple[SubjectTable, ...] = ()

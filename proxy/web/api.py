@@ -14,6 +14,7 @@ from proxy.consent.import_export import WrongLinesError, import_records
 from proxy.consent.service import Event, Origin
 from proxy.errors import ConsentryError
 from proxy.web import shapes
+from proxy.web.exports import export
 from proxy.web.operations import Call, Operation, Upload
 from proxy.web.problems import Problem
 
@@ -121,6 +122,15 @@ async def get_history(call: Call) -> Response:
     )
 
 
+async def get_export(call: Call) -> Response:
+    """Everything that is held on the customer."""
+    current = call.site.in_force
+    async with call.site.connection() as connection:
+        standings = await service.show(connection, call.subject, current.words.mapping)
+    apps = access.access(current.compiled, current.rules.attributes, standings, call.site.audit.last_read)
+    return await export(call.site, call.subject, [told(one) for one in apps], {})
+
+
 async def post_import(call: Call) -> Response:
     """Records all decisions of a file, or none of them."""
     upload: Upload = call.body
@@ -185,6 +195,15 @@ OPERATIONS: Final = (
         tagged=True,
     ),
     Operation(
+        "GET",
+        f"{_SUBJECT}/export",
+        "getExport",
+        "Everything that is held on the customer: who has access, the rows of each table, the consent records",
+        "read",
+        get_export,
+        shapes.Export,
+    ),
+    Operation(
         "POST",
         "/consents/import",
         "importConsents",
@@ -240,6 +259,11 @@ def _app(one: AppAccess) -> shapes.AppAccess:
         kind=one.kind,  # type: ignore[arg-type]
         attributes=[_attribute(a) for a in one.attributes],
     )
+
+
+def told(app: AppAccess) -> dict[str, Any]:
+    """What an app sees, as the API answers it."""
+    return _app(app).model_dump(mode="json")
 
 
 def _attribute(one: AttributeAccess) -> shapes.AttributeAccess:

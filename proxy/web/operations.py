@@ -18,6 +18,7 @@ from starlette.routing import Route
 from proxy.consent.mapped import ReadOnlyError
 from proxy.consent.records import Format
 from proxy.errors import ConsentryError, UnreachableError
+from proxy.profile.held import NotReadableError
 from proxy.web.callers import Caller, caller_of
 from proxy.web.problems import Problem
 from proxy.web.rates import Rates
@@ -122,7 +123,7 @@ def of_error(error: ConsentryError) -> Problem:
     """What a caller is told of an error of ours."""
     if isinstance(error, UnreachableError):
         return Problem(503, "the database cannot be reached now; try again", headers={"Retry-After": "5"})
-    return Problem(409 if isinstance(error, ReadOnlyError) else 422, str(error))
+    return Problem(409 if isinstance(error, ReadOnlyError | NotReadableError) else 422, str(error))
 
 
 def _unquoted(value: str) -> str:

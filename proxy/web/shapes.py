@@ -123,6 +123,25 @@ class Access(_Given):
     apps: list[AppAccess]
 
 
+class HeldTable(_Given):
+    """The customer's rows of one table. `attributes`: of its columns, those that the rules name."""
+
+    relation: str
+    attributes: dict[str, list[str]]
+    rows: list[dict[str, Any]]
+
+
+class Export(_Given):
+    """Everything that is held on a customer."""
+
+    subject: str
+    organisation: str
+    made: datetime
+    access: list[AppAccess]
+    tables: list[HeldTable]
+    decisions: list[dict[str, Any]] = Field(description="Receipts as ISO/IEC TS 27560 has them, newest first.")
+
+
 class ProblemDocument(_Given):
     """RFC 9457."""
 

@@ -6,11 +6,11 @@ by going back. Each form carries the session's token, and a key of its own by wh
 
 from __future__ import annotations
 
-import json
+import logging
 import mimetypes
 import re
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import Any, Final
 import asyncpg
 from starlette.datastructures import FormData
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
@@ -29,7 +29,9 @@ from proxy.consent.receipt import receipt
 from proxy.consent.service import Event, Origin
 from proxy.consent.standing import Decision, Standing, version
 from proxy.errors import ConsentryError, UnreachableError
+from proxy.profile.held import NotReadableError
 from proxy.web.callers import COOKIE, Caller, refuse_forged, session_of
+from proxy.web.exports import export
 from proxy.web.links import SESSION_SECONDS, BadLinkError, Session
 from proxy.web.pages.collect import collect_routes
 from proxy.web.pages.render import LANGUAGE_COOKIE, base, render
@@ -40,6 +42,7 @@ from proxy.web.rates import Rates
 from proxy.web.site import Site
 
 PAGE: Final = 20
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,11 +250,17 @@ async def save_receipt(visit: Visit) -> Response:
 
 
 async def download(visit: Visit) -> Response:
-    """Everything that the ledger has on the customer, and who has access now, as one JSON document."""
+    """Everything that is held on the customer, and who has access now, as one JSON document."""
     async with visit.site.connection() as connection:
         standings = await visit.standings(connection)
-    headers = {"Content-Disposition": 'attachment; filename="my-data.json"', "Cache-Control": "no-store"}
-    return StreamingResponse(_document(visit, standings), headers=headers, media_type="application/json")
+    apps = [_told(app, visit.texts) for app in visit.apps(standings)]
+    try:
+        return await export(
+            visit.site, visit.subject, apps, {"Content-Disposition": 'attachment; filename="my-data.json"'}
+        )
+    except NotReadableError as error:
+        log.warning("a customer's download: %s", error)
+        return visit.message("unready", 503)
 
 
 async def leave(visit: Visit) -> Response:
@@ -463,6 +472,20 @@ def _shown(app: AppAccess, texts: Texts) -> dict[str, Any]:
     }
 
 
+def _told(app: AppAccess, texts: Texts) -> dict[str, Any]:
+    """An app in a customer's download: what it sees, and why, in words."""
+    return {
+        "app": app.app,
+        "label": app.label,
+        "purpose": app.purpose,
+        "sees": [
+            {"attribute": one.attribute, "label": one.label, "sees": one.sees, "why": why(one, texts)}
+            for one in app.attributes
+            if one.sees != "nothing"
+        ],
+    }
+
+
 def _done(visit: Visit, events: list[Event], standings: list[Standing], request: str) -> dict[str, Any] | None:
     """What was just decided, for the notice above the page."""
     if not events:
@@ -488,40 +511,3 @@ def _app_label(visit: Visit, app: str) -> str:
 def _attribute_label(visit: Visit, attribute: str) -> str:
     found = visit.site.in_force.rules.attributes.get(attribute)
     return (found.label or attribute) if found else attribute
-
-
-async def _document(visit: Visit, standings: list[Standing]) -> AsyncIterator[str]:
-    """The download, a piece at a time: a long history is never in memory as a whole."""
-    current = visit.site.in_force
-    apps = [
-        {
-            "app": app.app,
-            "label": app.label,
-            "purpose": app.purpose,
-            "sees": [
-                {"attribute": one.attribute, "label": one.label, "sees": one.sees, "why": why(one, visit.texts)}
-                for one in app.attributes
-                if one.sees != "nothing"
-            ],
-        }
-        for app in visit.apps(standings)
-    ]
-    head = {"subject": visit.subject, "organisation": visit.site.organisation, "access": apps}
-    yield json.dumps(head, ensure_ascii=False, indent=1)[:-2] + ',\n "decisions": ['
-    before, comma = None, ""
-    while True:
-        async with visit.site.connection() as connection:
-            events = await service.history(connection, visit.subject, before=before, limit=500)
-        for event in events:
-            made = receipt(
-                event,
-                current.compiled.apps.get(event.app),
-                current.rules.attributes.get(event.attribute),
-                visit.site.organisation,
-            )
-            yield f"{comma}\n  {json.dumps(made, ensure_ascii=False)}"
-            comma = ","
-        if len(events) < 500:
-            break
-        before = events[-1].id
-    yield "\n ]\n}\n"

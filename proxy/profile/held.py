@@ -1,0 +1,76 @@
+"""What the database holds on one customer: the rows of each table that the rules call theirs.
+
+The rules' `subject` says which rows these are, in the database as in every form that the rewriter makes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Final
+
+import asyncpg
+
+from proxy.errors import ConsentryError
+from proxy.policy.names import join_dotted
+from proxy.policy.table import SubjectTable
+from proxy.rewrite.lex import quote_identifier
+
+BATCH: Final = 500  # rows that are in memory at a time
+_KEY_TYPES: Final = {"integer": "bigint", "uuid": "uuid", "text": "text"}
+
+
+class NotReadableError(ConsentryError):
+    """Something that is held on the customer cannot be read by Consentry's own login."""
+
+
+async def rows(connection: asyncpg.Connection, table: SubjectTable, subject: str) -> AsyncIterator[str]:
+    """The customer's rows as JSON objects, a text each; in a transaction of the caller's.
+
+    Raises ConsentryError: a subject that is not of the key's type; NotReadableError.
+    """
+    try:
+        async for row in connection.cursor(query(table), subject, prefetch=BATCH):
+            yield row[0]
+    except (asyncpg.InvalidTextRepresentationError, asyncpg.NumericValueOutOfRangeError) as error:
+        raise ConsentryError(f'"{subject}" is not a subject key of type {_KEY_TYPES[table.kind]}') from error
+    except asyncpg.CharacterNotInRepertoireError as error:
+        raise ConsentryError("a subject key holds a zero byte") from error
+    except asyncpg.InsufficientPrivilegeError as error:
+        hint = 'the grants that exports need are printed by "consentry consent setup --exports"'
+        raise NotReadableError(f"{join_dotted(table.schema, table.name)} is not exported: {error}; {hint}") from error
+
+
+def query(table: SubjectTable) -> str:
+    """SELECT with the subject's key as $1, of type text."""
+    shown = ", ".join(f"t.{quote_identifier(name)}" for name, _ in table.columns)
+    joins, last = "", "t"
+    for number, step in enumerate(table.subject.steps):
+        relation = f"{quote_identifier(step.schema)}.{quote_identifier(step.table)}"
+        name = f"s{number}"
+        joins += (
+            f" JOIN {relation} AS {name} ON {last}.{quote_identifier(step.from_column)}"
+            f" OPERATOR(pg_catalog.=) {name}.{quote_identifier(step.to_column)}"
+        )
+        last = name
+    relation = f"{quote_identifier(table.schema)}.{quote_identifier(table.name)}"
+    key = f"$1::pg_catalog.text::{_KEY_TYPES[table.kind]}"
+    where = f"{last}.{quote_identifier(table.subject.column)} OPERATOR(pg_catalog.=) {key}"
+    inner = f"SELECT {shown} FROM {relation} AS t{joins} WHERE {where}"
+    return f"SELECT pg_catalog.row_to_json(held)::text FROM ({inner}) AS held"
+
+
+def rights(tables: Sequence[SubjectTable]) -> tuple[str, ...]:
+    """What `rows` needs, as GRANT takes it: `SELECT (columns) ON relation`."""
+    needed: dict[tuple[str, str], dict[str, None]] = {}
+    for table in tables:
+        here = (table.schema, table.name)
+        needed.setdefault(here, {}).update(dict.fromkeys(name for name, _ in table.columns))
+        for step in table.subject.steps:
+            needed[here][step.from_column] = None
+            here = (step.schema, step.table)
+            needed.setdefault(here, {})[step.to_column] = None
+        needed[here][table.subject.column] = None
+    return tuple(
+        f"SELECT ({', '.join(map(quote_identifier, columns))}) ON {quote_identifier(schema)}.{quote_identifier(name)}"
+        for (schema, name), columns in needed.items()
+    )
