@@ -94,10 +94,16 @@ def written(rows: Iterable[Mapping[str, Any]], kind: Format, header: bool) -> st
     """Rows with the keys `FIELDS`, as text of the format. Times are ISO 8601 in UTC."""
     out = io.StringIO()
     if kind == "csv":
-        writer = csv.writer(out, lineterminator="\n")
+        plain = csv.writer(out, lineterminator="\n")
+        quoted = csv.writer(out, lineterminator="\n", quoting=csv.QUOTE_ALL)
         if header:
-            writer.writerow(FIELDS)
-        writer.writerows([_text(row[name]) for name in FIELDS] for row in rows)
+            plain.writerow(FIELDS)
+        for row in rows:
+            values = [_text(row[name]) for name in FIELDS]
+            odd = any(
+                value is not None and "\r" in value for value in values
+            )  # which csv leaves bare, and then refuses
+            (quoted if odd else plain).writerow(values)
     else:
         for row in rows:
             fields = {name: _text(row[name]) for name in FIELDS if row[name] is not None}

@@ -65,6 +65,8 @@ def test_json_lines() -> None:
     ("key", "subject", "taken"),
     [
         ("text", ' o\'hara, "x"\n2 ', ' o\'hara, "x"\n2 '),
+        ("text", "a\rb", "a\rb"),
+        ("text", "\r\n\u2028\x0b\\", "\r\n\u2028\x0b\\"),
         ("uuid", "A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11", uuid.UUID("a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11")),
         ("bigint", "+9223372036854775807", 2**63 - 1),
     ],
