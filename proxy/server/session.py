@@ -62,7 +62,7 @@ class Session(asyncio.Protocol):
         self.probes = 0
         self.injection = b""
         self.clock = perf_counter()  # when the server began what it is doing
-        self.hot = True
+        self.hot = not self.concerns
         self._slow = False  # the client does not read
         self._unread = 0  # reasons not to read from the client: 1 the server is slow, 2 messages wait
         self._use(login.generation.context(login.app.name, login.path, login.encoding))

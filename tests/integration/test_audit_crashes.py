@@ -138,11 +138,11 @@ def test_a_full_disk(server: PgServer, tmp_path: Path, small_disk: Path) -> None
     with running_gateway(server, tmp_path, RULES, {"shop": "crashed"}, settings) as gateway:
         answered = 0
         (small_disk / "filler").write_bytes(b"\0" * 100 * 1024)
-        with psycopg.connect(gateway.dsn("crm_app", "shop"), autocommit=True) as connection:
-            with pytest.raises(errors.IoError, match="the audit log cannot be written"):  # noqa: PT012
-                while True:
-                    connection.execute("SELECT email FROM customers")
-                    answered += 1
+        connection = psycopg.connect(gateway.dsn("crm_app", "shop"), autocommit=True)
+        with pytest.raises(errors.IoError, match="the audit log cannot be written"):  # noqa: PT012
+            while True:
+                connection.execute("SELECT email FROM customers")
+                answered += 1
         gateway.wait_for_line("audit: .* cannot be written: No space left on device")
         with psycopg.connect(gateway.dsn("crm_app", "shop"), autocommit=True) as connection:
             with pytest.raises(errors.IoError, match="the audit log cannot be written"):
