@@ -797,8 +797,9 @@ COMMANDS = [
     ["schema"],
     ["web"],
     ["link"],
-    *(["audit", name] for name in ("search", "tail", "report")),
+    *(["audit", name] for name in ("search", "tail", "report", "verify")),
     *(["consent", name] for name in ("setup", "grant", "withdraw", "show", "history", "import", "export")),
+    ["subject", "export"],
     *(["token", name] for name in ("add", "list", "revoke")),
 ]
 
