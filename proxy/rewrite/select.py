@@ -37,7 +37,7 @@ def _replace(context: Context, reference: Reference, calm: bool) -> None:
         only=not reference.node.get("inh", False),
         sample=_take_sample(context, reference),
         system=system_columns(context, reference),
-        locking=context.analysis.locking,
+        locking=context.analysis.locking or _looks_into_ranges(context),
         fenced=fenced,
         comparisons=_comparisons(context, reference, fenced, calm),
     )
@@ -65,9 +65,42 @@ def _replace_view(context: Context, reference: Reference, view: View, calm: bool
     if reference.sampled:
         message = "TABLESAMPLE clause can only be applied to tables and materialized views"
         raise PgError(message, "42809", position=context.position(reference.start))
-    place(context, reference, context.view_text(view, context.analysis.locking, calm))
+    place(context, reference, context.view_text(view, context.analysis.locking or _looks_into_ranges(context), calm))
     context.disclosed |= dict.fromkeys(view.disclosed)
     context.policies |= dict.fromkeys(view.policies)
+
+
+_RANGE_SUPPORT = 170000  # the first version that fails
+_CONTAINMENT = ("@>", "<@")
+_CONTAINMENT_FUNCTIONS = ("range_contains_elem", "elem_contained_by_range")
+
+
+def _looks_into_ranges(context: Context) -> bool:
+    """Whether a value could be looked for in a constant range.
+
+    PostgreSQL from 17 on cannot plan that where the value is computed of `x = ANY (column)`, as in the join shape ("no
+    relation entry for relid"): its support function asks for the array's length before relations are known.
+    """
+    if context.snapshot.server_version < _RANGE_SUPPORT:
+        return False
+    return any(
+        _may_look_into_range(context, node)
+        if kind == "A_Expr"
+        else kind == "FuncCall" and node["funcname"][-1]["String"]["sval"] in _CONTAINMENT_FUNCTIONS
+        for kind, node in context.analysis.nodes
+    )
+
+
+def _may_look_into_range(context: Context, node: Node) -> bool:
+    if node["kind"] not in _OPERATIONS or node["name"][-1]["String"]["sval"] not in _CONTAINMENT:
+        return False
+    sides = [node[side] for side in ("lexpr", "rexpr") if side in node]
+    named = [side for side in sides if "ColumnRef" in side and id(side["ColumnRef"]) in context.fences.uses]
+    columns = [column for column in map(context.fences.known_column, named) if column is not None]
+    return not any(c.type_category in ("A", "R") or c.base_type == "jsonb" for c in columns)
+
+
+_OPERATIONS = ("AEXPR_OP", "AEXPR_OP_ANY", "AEXPR_OP_ALL")
 
 
 def place(context: Context, reference: Reference, sub_query: str) -> None:

@@ -106,6 +106,18 @@ def test_each_app_gets_its_own_view(gateway: Enforcing) -> None:
             assert connection.execute(sql).fetchall() == rows, app
 
 
+def test_a_value_under_consent_is_looked_for_in_a_constant_range(gateway: Enforcing) -> None:
+    """PostgreSQL 17 and 18 cannot plan it where the value is computed of `x = ANY (column)`."""
+    consent(gateway, "withdraw", 2, "mailer", "history")
+    asked = "SELECT id, daterange '[2000-01-01,2030-01-01)' @> placed, placed <@ %s::daterange FROM orders ORDER BY id"
+    lent = "SELECT count(*) FROM v_counts WHERE '[2000-01-01,2030-01-01)'::daterange @> last"
+    with gateway.connect("mailer") as connection:
+        for prepare in (False, True):
+            rows = connection.execute(asked, ["[2020-01-01,2030-01-01)"], prepare=prepare).fetchall()
+            assert rows == [(1, True, True), (2, None, None)]
+        assert connection.execute(lent).fetchall() == [(1,)]
+
+
 def test_a_withdrawal_counts_in_the_very_next_execution_of_a_prepared_statement(gateway: Enforcing) -> None:
     consent(gateway, "grant", 1, "mailer", "email")
     with gateway.connect("mailer", prepare_threshold=0) as connection, gateway.connect("mailer") as second:

@@ -305,8 +305,9 @@ class ReadWalk(NodeWalk):
         assert relation is not None
         visible = sum(column.treatment.visible for column in table.columns)
         system = self._system_columns(select.get("targetList", [])[visible:])
-        form = self._forms.read(table, relation, not b.get("inh", False), self._locking, system)
         sources = select.get("fromClause")
+        exists = self._locking or not holds(sources, "JoinExpr")  # which may stand anywhere, the join shape may not
+        form = self._forms.read(table, relation, not b.get("inh", False), exists, system)
         if sample is not None and sources:
             sources = [_unsampled(sources[0], sample), *sources[1:]]
         if select.get("targetList", []) != form.targets or sources != form.sources:
