@@ -11,7 +11,7 @@ from proxy.errors import PgError, feature_not_supported, insufficient_privilege
 from proxy.policy.table import AppPolicy, GovernedColumn, GovernedTable
 from proxy.rewrite.fence import Fences
 from proxy.rewrite.forms import Form
-from proxy.rewrite.lex import Node, Token, part_end
+from proxy.rewrite.lex import Node, Tokens, part_end
 from proxy.rewrite.result import Disclosure, SystemCatalog
 from proxy.rewrite.scope import Analysis, ColumnUse, ReadColumn, Reference, Source, View, flatten, owners, touched
 from proxy.rewrite.splice import Edit
@@ -21,7 +21,7 @@ from proxy.rewrite.splice import Edit
 class Context:
     text: str
     raw: bytes
-    tokens: list[Token]
+    tokens: Tokens
     statement: Node
     analysis: Analysis
     app: AppPolicy
@@ -38,7 +38,6 @@ class Context:
     policies: dict[str, None] = field(default_factory=dict)
     foreign_values: bool = True  # values of foreign types may stand in the statement; check_functions finds out
     unsettles: bool = False  # it calls a function that may change what names mean in the session
-    _starts: list[int] = field(default_factory=list)
     _uses: dict[int, list[tuple[ColumnUse, Source, bool]]] | None = None
 
     # -- the text ---------------------------------------------------------------------------------------------------
@@ -48,10 +47,9 @@ class Context:
 
     def token_at(self, start: int) -> int:
         """The index of the token that begins at byte `start`. Raises PgError where none does (never seen)."""
-        if not self._starts:
-            self._starts = [token.start for token in self.tokens]
-        index = bisect_left(self._starts, start)
-        if index == len(self.tokens) or self._starts[index] != start:
+        starts = self.tokens.starts
+        index = bisect_left(starts, start)
+        if index == len(starts) or starts[index] != start:
             raise feature_not_supported(f"no token begins at byte {start} of the statement")
         return index
 

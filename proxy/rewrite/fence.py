@@ -350,11 +350,17 @@ def _is_catalog(reference: Reference | None) -> bool:
 
 def _queries_in(parts: object) -> list[Node]:
     """The sub-queries that stand in expressions, those inside of them left out."""
-    if isinstance(parts, list):
-        return [query for part in parts for query in _queries_in(part)]
-    if not isinstance(parts, dict):
-        return []
-    if "SubLink" in parts:
-        link = parts["SubLink"]
-        return [*_queries_in(link.get("testexpr")), link["subselect"].get("SelectStmt", {"fromClause": [{"": {}}]})]
-    return [query for value in parts.values() for query in _queries_in(value)]
+    found: list[Node] = []
+    waiting = [parts]
+    while waiting:
+        part = waiting.pop()
+        if type(part) is list:
+            waiting += part
+        elif type(part) is dict:
+            if "SubLink" in part:
+                link = part["SubLink"]
+                found.append(link["subselect"].get("SelectStmt", {"fromClause": [{"": {}}]}))
+                waiting.append(link.get("testexpr"))
+            else:
+                waiting += part.values()
+    return found

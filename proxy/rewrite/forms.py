@@ -15,7 +15,7 @@ from proxy.policy.masks import mask_sql
 from proxy.policy.table import AppPolicy, GovernedColumn, GovernedTable, Mask, Subject
 from proxy.rewrite.analyse import analyse
 from proxy.rewrite.documents import document_sql
-from proxy.rewrite.lex import parse, part_at, part_end, quote_identifier, quote_literal, tokens
+from proxy.rewrite.lex import Tokens, parse, part_at, part_end, quote_identifier, quote_literal
 from proxy.rewrite.scope import owners
 
 _NULL = Mask("null")
@@ -274,7 +274,7 @@ def compile_predicate(where: str, relation: Relation, app: AppPolicy, snapshot: 
     whole = f"{head}{text}\n)"
     try:
         statements = parse(whole)
-        found = tokens(whole)
+        found = Tokens(whole)
     except PgError as error:
         raise ConsentryError(f"the rules' SQL: {error.message} in {where!r}") from error
     if any(is_form_alias(token.text.decode().strip('"')) for token in found):
@@ -311,7 +311,7 @@ def substitute_names(where: str, app: str) -> str:
     raw = where.encode()
     out, at = [], 0
     previous_end = -1
-    for token in tokens(where):
+    for token in Tokens(where):
         if token.text in (b"app", b"login") and token.start == previous_end and raw[token.start - 1 :][:1] == b":":
             out.append(raw[at : token.start - 1].decode())
             out.append(quote_literal(app) if token.text == b"app" else "(SESSION_USER)::pg_catalog.text")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, overload
 
 from postgast import PgQueryError, scan
 from postgast.native import lib
@@ -28,6 +28,7 @@ _STRINGS = frozenset(TokenKind.Value(name) for name in ("SCONST", "USCONST", "BC
 _CONSTANTS = _STRINGS | {TokenKind.Value("ICONST"), TokenKind.Value("FCONST")}
 _QUERIES = frozenset((b"select", b"insert", b"update", b"delete", b"merge", b"with", b"values", b"table", b"("))
 _COMMENTS = frozenset(TokenKind.Value(name) for name in ("SQL_COMMENT", "C_COMMENT"))
+_BLANKED = _HARMLESS_AS_NAME | _COMMENTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +64,47 @@ def parse(text: str) -> list[Node]:
     return statements
 
 
-def tokens(text: str) -> list[Token]:
-    """The tokens of `text`, comments left out. Raises PgError where the scanner refuses it."""
-    raw = text.encode()
-    return [
-        Token(t.start, t.end, t.token, raw[t.start : t.end], t.keyword_kind != 0)
-        for t in _scan(text)
-        if t.token not in _COMMENTS
-    ]
+class Tokens(Sequence[Token]):
+    """The tokens of a text, comments left out, in its order; each is made when it is asked for."""
+
+    def __init__(self, text: str) -> None:
+        """Raises PgError where the scanner refuses the text."""
+        self._raw = text.encode()
+        self._scanned = list(_scan(text))
+        self._tokens = [t for t in self._scanned if t.token not in _COMMENTS]
+        self.starts = [t.start for t in self._tokens]
+
+    def __len__(self) -> int:
+        return len(self._tokens)
+
+    @overload
+    def __getitem__(self, index: int) -> Token: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Token]: ...
+
+    def __getitem__(self, index: int | slice) -> Token | list[Token]:
+        if isinstance(index, slice):
+            return [self._token(t) for t in self._tokens[index]]
+        return self._token(self._tokens[index])
+
+    def _token(self, t: Any) -> Token:
+        return Token(t.start, t.end, t.token, self._raw[t.start : t.end], t.keyword_kind != 0)
+
+    def harmless_copy(self) -> str:
+        """A text of the same length in bytes, ASCII only, that means the same relations to a lexer that is not
+        PostgreSQL's.
+
+        Strings, parameters and non-ASCII names become identifiers of the same length, comments become blanks
+        (rewriting.md, evidence 2: sqlglot reads `$1||$` as the start of a dollar quote).
+        """
+        raw = bytearray(self._raw)
+        plain = raw.isascii() and b'""' not in raw and b"&" not in raw  # no name in it has to change
+        changed = _BLANKED - {_IDENT, _UIDENT} if plain else _BLANKED
+        for token in self._scanned:
+            if token.token in changed:
+                raw[token.start : token.end] = _harmless(token.token, raw[token.start : token.end])
+        return raw.decode("ascii", "replace")
 
 
 def part_end(found: Sequence[Token], index: int) -> int:
@@ -113,27 +147,15 @@ def without_constants(text: str) -> str:
     return b"".join([*out, raw[at:]]).decode().strip()
 
 
-def harmless_copy(text: str) -> str:
-    """A text of the same length in bytes, ASCII only, that means the same relations to a lexer that is not
-    PostgreSQL's.
-
-    Strings, parameters and non-ASCII names become identifiers of the same length, comments become blanks
-    (rewriting.md, evidence 2: sqlglot reads `$1||$` as the start of a dollar quote).
-    """
-    raw = bytearray(text.encode())
-    for token in _scan(text):
-        stretch = raw[token.start : token.end]
-        if token.token in _COMMENTS:
-            raw[token.start : token.end] = b" " * len(stretch)
-        elif token.token in (_IDENT, _UIDENT):
-            if not stretch.isascii() or b'""' in stretch or token.token == _UIDENT:
-                quoted = stretch.startswith(b'"')
-                raw[token.start : token.end] = (
-                    b'"' + b"x" * (len(stretch) - 2) + b'"' if quoted else b"x" * len(stretch)
-                )
-        elif token.token in _HARMLESS_AS_NAME:
-            raw[token.start : token.end] = b"s" * len(stretch)
-    return raw.decode("ascii", "replace")
+def _harmless(kind: int, stretch: bytearray) -> bytes | bytearray:
+    """What stands for a token in a harmless copy."""
+    if kind in _COMMENTS:
+        return b" " * len(stretch)
+    if kind not in (_IDENT, _UIDENT):
+        return b"s" * len(stretch)
+    if stretch.isascii() and b'""' not in stretch and kind != _UIDENT:
+        return stretch
+    return b'"' + b"x" * (len(stretch) - 2) + b'"' if stretch.startswith(b'"') else b"x" * len(stretch)
 
 
 def quote_identifier(name: str) -> str:

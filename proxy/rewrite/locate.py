@@ -9,22 +9,21 @@ stand alone.
 from __future__ import annotations
 
 import logging
+from bisect import bisect_left
 from collections.abc import Iterable
 
 import sqlglot
 from sqlglot import exp
 
 from proxy.errors import feature_not_supported
-from proxy.rewrite.lex import Node, Token, harmless_copy, part_at
+from proxy.rewrite.lex import Node, Tokens, part_at
 
 logging.getLogger("sqlglot").setLevel(logging.ERROR)  # it warns of statements that it takes as opaque
 
 _OPENERS = ("select", "insert", "update", "delete", "with", "values", "merge")
 
 
-def check_agreement(
-    text: str, tokens: list[Token], statement: Node, nodes: list[tuple[str, Node]], begin: int, end: int
-) -> None:
+def check_agreement(tokens: Tokens, statement: Node, nodes: list[tuple[str, Node]], begin: int, end: int) -> None:
     """Raises the refusal of a statement (bytes `begin` to `end`) in which sqlglot finds other relations than
     libpg_query.
     """
@@ -32,16 +31,16 @@ def check_agreement(
     if inner is None:
         return
     begin, end = inner
-    blanked = " " * begin + harmless_copy(text)[begin:end]
+    blanked = " " * begin + tokens.harmless_copy()[begin:end]
     found = _tables(blanked)
     if found is None:
         return
-    starts = {token.start: index for index, token in enumerate(tokens)}
+    starts = {start: index for index, start in enumerate(tokens.starts)}
     expected, ignored = set(), set()
     for kind, node in nodes:
         if "relname" in node:
             index = part_at(tokens, starts[node.get("location", 0)], ("schemaname" in node) + ("catalogname" in node))
-            expected.add(tokens[index].start)
+            expected.add(tokens.starts[index])
         elif kind == "LockingClause":
             ignored |= {lock["RangeVar"].get("location", 0) for lock in node.get("lockedRels", ())}
     if found - expected - ignored or {e for e in expected if begin <= e < end} - found - ignored:
@@ -71,7 +70,7 @@ def _positions(tables: Iterable[exp.Table]) -> Iterable[int]:
             yield table.this.meta["start"]
 
 
-def _inner_query(tokens: list[Token], statement: Node, begin: int, end: int) -> tuple[int, int] | None:
+def _inner_query(tokens: Tokens, statement: Node, begin: int, end: int) -> tuple[int, int] | None:
     """The stretch of the query that EXPLAIN, PREPARE, DECLARE, COPY (query) or CREATE TABLE AS wraps; None where it
     is no query.
     """
@@ -80,7 +79,7 @@ def _inner_query(tokens: list[Token], statement: Node, begin: int, end: int) -> 
         return begin, end
     if "query" not in fields or kind == "MergeStmt":
         return None
-    inside = [token for token in tokens if begin <= token.start < end]
+    inside = tokens[bisect_left(tokens.starts, begin) : bisect_left(tokens.starts, end)]
     if kind == "CopyStmt":  # COPY (query) TO
         depth, index = 1, 2
         while depth:

@@ -18,7 +18,7 @@ from proxy.rewrite.dml import rewrite_writes
 from proxy.rewrite.fence import Fences
 from proxy.rewrite.forms import Form
 from proxy.rewrite.functions import check_functions
-from proxy.rewrite.lex import Node, Token, parse, quote_identifier, tokens
+from proxy.rewrite.lex import Node, Tokens, parse, quote_identifier
 from proxy.rewrite.result import SystemCatalog
 from proxy.rewrite.rows import rewrite_rows
 from proxy.rewrite.scope import SYSTEM_SCHEMAS, Analysis, Reference, View
@@ -34,7 +34,7 @@ class Sent:
 
     text: str
     raw: bytes
-    tokens: list[Token]
+    tokens: Tokens
     statement: Node
     path: SearchPath
     parameter_types: tuple[int, ...] = ()
@@ -185,7 +185,7 @@ class Passes:
 
 def _definition(text: str, statement: Node) -> Sent:
     """The definition of a view, as a statement."""
-    return Sent(text, text.encode(), tokens(text), statement, VIEW_PATH)
+    return Sent(text, text.encode(), Tokens(text), statement, VIEW_PATH)
 
 
 def _edit(context: Context) -> None:

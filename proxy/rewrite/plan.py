@@ -15,7 +15,7 @@ from proxy.policy.table import AppPolicy, CompiledRules
 from proxy.rewrite.context import Context
 from proxy.rewrite.definitions import names_after
 from proxy.rewrite.forms import Form
-from proxy.rewrite.lex import Node, parse, tokens, without_constants
+from proxy.rewrite.lex import Node, Tokens, parse, without_constants
 from proxy.rewrite.locate import check_agreement
 from proxy.rewrite.passes import Passes, Sent
 from proxy.rewrite.result import REFUSED_TEXT, Effect, Plan, StatementInfo
@@ -70,7 +70,7 @@ class Planner:
 
     def _plan(self, query: bytes, text: str, path: SearchPath, parameter_types: tuple[int, ...], encoding: str) -> Plan:
         statements = parse(text)
-        found = tokens(text)
+        found = Tokens(text)
         raw = text.encode()
         edits: list[Edit] = []
         contexts = []
@@ -87,7 +87,7 @@ class Planner:
             if context.edits:
                 begin = statement.get("stmt_location", 0)
                 end = begin + statement.get("stmt_len", len(raw) - begin)
-                check_agreement(text, found, context.statement, context.analysis.nodes, begin, end)
+                check_agreement(found, context.statement, context.analysis.nodes, begin, end)
             edits += context.edits
             contexts.append(context)
             path = self._path_after(context, path, begun, last=number == len(statements) - 1)

@@ -88,6 +88,7 @@ class Reference:
     joined_naturally: bool = False
     statement: Node | None = None  # the INSERT, UPDATE ... of a target
     _columns: tuple[ReadColumn, ...] | None = None
+    _named: dict[str, ReadColumn] | None = None
 
     @property
     def name(self) -> str:
@@ -116,6 +117,12 @@ class Reference:
         if self._columns is None:  # asked for by every use of a column
             self._columns = tuple(ReadColumn.of(self.table, column) for column in self.table.columns)
         return self._columns
+
+    def column(self, name: str) -> ReadColumn | None:
+        """The one of `columns` that has this name."""
+        if self._named is None:
+            self._named = {column.name: column for column in self.columns}
+        return self._named.get(name)
 
     @property
     def governed(self) -> tuple[GovernedTable, ...]:
@@ -264,16 +271,17 @@ def touched(use: ColumnUse) -> Iterator[ReadColumn]:
     for source in flatten(found.sources):
         if source.reference is None:
             continue
-        whole_row = found.whole_row or found.column == STAR
-        name = source.base_column(found.column)
-        for column in source.reference.columns:
-            if (column.action != "drop") if whole_row else (column.name == name):
-                yield column
+        if found.whole_row or found.column == STAR:
+            yield from (column for column in source.reference.columns if column.action != "drop")
+        else:
+            named = source.reference.column(source.base_column(found.column))
+            if named is not None:
+                yield named
 
 
 def column_fields(node: Node) -> tuple[str, ...]:
     """The parts of a ColumnRef's name."""
-    return tuple(f["String"].get("sval", "") if "String" in f else STAR for f in node["fields"])
+    return tuple([f["String"].get("sval", "") if "String" in f else STAR for f in node["fields"]])
 
 
 def every_node(value: object) -> list[tuple[str, Node]]:

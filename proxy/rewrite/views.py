@@ -15,7 +15,7 @@ from proxy.policy.table import Action, AppPolicy, GovernedTable
 from proxy.rewrite.analyse import analyse
 from proxy.rewrite.catalog_hidden import readable_view
 from proxy.rewrite.fence import Fences
-from proxy.rewrite.lex import Node, Token, parse, tokens
+from proxy.rewrite.lex import Node, Tokens, parse
 from proxy.rewrite.result import Disclosure
 from proxy.rewrite.scope import SYSTEM_SCHEMAS, Analysis, Denied, ReadColumn, Reference, View, owners, touched
 from proxy.rewrite.view_writes import CannotWriteError, written_table
@@ -136,7 +136,7 @@ class _Inspection:
         check(text, statement, analysis)
         for reference in analysis.references:
             self._look_up(reference)
-        spans = _spans(statement["SelectStmt"], tokens(text))
+        spans = _spans(statement["SelectStmt"], Tokens(text))
         if spans and len(spans) != len(self.relation.columns):
             raise _CannotExpandError("Its definition has another number of columns.")
         always = _Made()
@@ -183,12 +183,12 @@ class _Inspection:
             raise _CannotExpandError(f"It reads {name}: {reference.view.refusal}")
 
 
-def _spans(select: Node, found: list[Token]) -> list[tuple[int, int]]:
+def _spans(select: Node, found: Tokens) -> list[tuple[int, int]]:
     """Where the items of the output list stand (bytes); none of a set operation, whose arms go together."""
     if "targetList" not in select:
         return []
     starts = [item["ResTarget"]["location"] for item in select["targetList"]]
-    index = {token.start: number for number, token in enumerate(found)}
+    index = {start: number for number, start in enumerate(found.starts)}
     spans = []
     for start, following in zip(starts, [*starts[1:], None], strict=True):
         last = _last_of_item(found, index[start]) if following is None else index[following] - 2  # before the comma
@@ -196,7 +196,7 @@ def _spans(select: Node, found: list[Token]) -> list[tuple[int, int]]:
     return spans
 
 
-def _last_of_item(found: list[Token], first: int) -> int:
+def _last_of_item(found: Tokens, first: int) -> int:
     """The last token of the last item of an output list."""
     depth = 0
     for number in range(first, len(found)):
