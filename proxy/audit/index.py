@@ -23,7 +23,7 @@ from typing import Any, Final
 
 from proxy.audit.files import LogFile, LogReader, log_files
 from proxy.audit.question import Question, micros
-from proxy.audit.reader import Outliner, Traits, traits
+from proxy.audit.reader import UNREADABLE, Outliner, Traits, traits
 from proxy.errors import ConsentryError, UnreachableError
 
 SEGMENT: Final = 1 << 16  # records; places in a segment are two bytes
@@ -178,6 +178,12 @@ class Index:
         for fields, last in rows:
             yield traits(json.loads(fields)), last
 
+    def unreadable(self) -> int:
+        """How many lines are no records."""
+        text = json.dumps(UNREADABLE.record(), sort_keys=True)
+        rows = self._rows("SELECT sum(records) FROM days JOIN kinds ON kinds.id = kind WHERE traits = ?", text)
+        return rows[0][0] or 0
+
     def _misfit(self) -> ConsentryError:
         return ConsentryError(f"audit: the index does not fit the log; delete {self._path}, and it is made anew")
 
@@ -197,13 +203,13 @@ class Index:
             lines = (rest + piece).split(b"\n")
             rest = lines.pop()
             if lines:
-                start = self._add(number, start, lines, file)
+                start = self._add(number, start, lines)
         if start > size:
             self._database.execute(
                 "UPDATE files SET size = ?, ends = ? WHERE id = ?", (start, _fingerprint(reader, start), number)
             )
 
-    def _add(self, file: int, start: int, lines: list[bytes], log: LogFile) -> int:
+    def _add(self, file: int, start: int, lines: list[bytes]) -> int:
         """Takes in lines that begin at `start`; gives where they end."""
         row = self._rows("SELECT number, records FROM segments WHERE file = ? ORDER BY number DESC LIMIT 1", file)
         number, filled = row[0] if row else (0, 0)
@@ -212,14 +218,15 @@ class Index:
             if filled == SEGMENT:
                 number, filled = number + 1, 0
             part = lines[at : at + SEGMENT - filled]
-            start = self._add_to_segment(file, number, filled, start, part, log)
+            start = self._add_to_segment(file, number, filled, start, part)
             at, filled = at + len(part), filled + len(part)
         return start
 
-    def _add_to_segment(self, file: int, number: int, filled: int, start: int, lines: list[bytes], log: LogFile) -> int:
+    def _add_to_segment(self, file: int, number: int, filled: int, start: int, lines: list[bytes]) -> int:
         places: dict[int, array[int]] = {}
         days: dict[tuple[int, bytes], list[int]] = {}
         blocks = array("q")
+        time = b"1970-01-01T00:00:00.000000Z"  # of a line that is no record: that of the one before
         outline, kinds = self._outliner.outline, self._kinds
         for begin in range(0, len(lines), BLOCK):
             block = lines[begin : begin + BLOCK]
@@ -227,10 +234,7 @@ class Index:
             record = filled + begin
             blocks.extend((record, start))
             for line in block:
-                try:
-                    found = outline(line)
-                except ConsentryError as error:
-                    raise ConsentryError(f"{log.path}: at byte {start}: {error}") from error
+                found = outline(line)
                 start += len(line) + 1
                 known = kinds.get(id(found.traits))
                 kind = known[1] if known is not None else self._kind(found.traits)
@@ -238,7 +242,7 @@ class Index:
                     places[kind] = array("H")
                 places[kind].append(record)
                 record += 1
-                time = found.time
+                time = found.time or time
                 earliest, latest = min(earliest, time), max(latest, time)
                 day = days.get((kind, time[:10]))
                 if day is None:

@@ -37,7 +37,7 @@ class Question:
     def meets(self, record: Mapping[str, Any]) -> bool:
         """Whether what many records share is as asked: all but time, text and session."""
         event = record.get("event")
-        if event not in self.events if self.events else event in OWN_EVENTS:
+        if event not in self.events if self.events else event in _UNASKED:
             return False
         if self.refused and event not in REFUSALS:
             return False
@@ -115,6 +115,7 @@ def _names(relation: str) -> frozenset[str]:
     return frozenset((relation, relation.rpartition(".")[2]))
 
 
+_UNASKED: Final = OWN_EVENTS | {"unreadable"}
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _UNITS: Final = {

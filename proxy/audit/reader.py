@@ -10,8 +10,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final, TypeVar
 
+from proxy.audit.question import micros
 from proxy.errors import ConsentryError
 
 KEPT: Final = 50_000  # decoded stretches, of each of the two kinds
@@ -59,19 +61,32 @@ class Traits:
 
 
 def traits(record: Mapping[str, Any]) -> Traits:
-    """Of a record, or of what `Traits.record` gave."""
+    """Of a record, or of what `Traits.record` gave. Raises KeyError, TypeError where it is none."""
     return Traits(
-        record["event"],
-        record.get("app"),
-        record.get("login"),
-        record.get("fingerprint"),
+        _word(record["event"]),
+        *(_word_or_none(record.get(name)) for name in ("app", "login", "fingerprint")),
         tuple(
-            Disclosed(one["relation"], one["column"], one.get("attribute"), one["treatment"])
+            Disclosed(
+                _word(one["relation"]),
+                _word(one["column"]),
+                _word_or_none(one.get("attribute")),
+                _word(one["treatment"]),
+            )
             for one in record.get("disclosed") or ()
         ),
-        tuple(record.get("policies") or ()),
-        record.get("consent"),
+        tuple(_word(name) for name in record.get("policies") or ()),
+        _word_or_none(record.get("consent")),
     )
+
+
+def _word(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    raise TypeError("a text is expected")
+
+
+def _word_or_none(value: object) -> str | None:
+    return None if value is None else _word(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,15 +109,19 @@ class Outline:
         return self.sqlstate is not None and not self.sqlstate.startswith("42")
 
 
+UNREADABLE: Final = Traits("unreadable")  # of a line that is no record
+
+
 def record(line: bytes) -> dict[str, Any]:
     """A whole record. Raises ConsentryError where the line is none."""
     try:
         found = json.loads(line)
-        if isinstance(found, dict) and isinstance(found["event"], str) and isinstance(found["time"], str):
-            return found
-    except (ValueError, KeyError, RecursionError):
-        pass
-    raise ConsentryError(f"audit: this line is no record: {line[:80].decode('utf-8', 'replace')}")
+        micros(found["time"])
+        traits(found)
+        return dict(found)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        shown = line[:80].decode("utf-8", "replace")
+        raise ConsentryError(f"audit: this line is no record ({error}): {shown}") from error
 
 
 class Outliner:
@@ -111,17 +130,24 @@ class Outliner:
     def __init__(self) -> None:
         self._sessions: dict[bytes, tuple[str | None, str | None]] = {}  # -> app, login
         self._traits: dict[tuple[bytes, tuple[str | None, str | None], bytes], Traits] = {}
+        self._second = b""  # the last one that was seen to be a time
 
     def outline(self, line: bytes) -> Outline:
-        """Raises ConsentryError where the line is no record."""
+        """Of a line that is no record: `UNREADABLE`, without a time."""
         begin = line.find(b',"fingerprint":"')
         end = line.find(b',"rules_version":"', begin)
         event = line.find(b',"event":"', 0, _HEAD)
         session = line.find(b',"session":"', 0, _HEAD)
         said = line.find(b',"statement":"', session, begin)
         if begin < 0 or not 0 < event < session < said < end or not line.startswith(b'{"time":"'):
-            return _outline(record(line))
+            return _outline(line)
         try:
+            second = line[9:28]
+            if second != self._second:
+                datetime.fromisoformat(second.decode())
+                self._second = second
+            if not (line[28:29] == b"." and line[29:35].isdigit() and line[35:36] == b"Z"):
+                return _outline(line)
             found = self._shared(line[event:session], line[session:said], line[begin:end])
             version = line[end + 18 : line.index(b'"', end + 18)]
             rows = line.find(b',"rows":', end)
@@ -130,8 +156,8 @@ class Outliner:
             state = line.find(b',"sqlstate":"', end)
             code = line[state + 13 : state + 18].decode() if state > 0 else None
             return Outline(line[9:36], found, None, code, version)
-        except (ValueError, KeyError, TypeError):
-            return _outline(record(line))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return _outline(line)
 
     def _shared(self, event: bytes, session: bytes, statement: bytes) -> Traits:
         who = self._sessions.get(session)
@@ -148,12 +174,21 @@ class Outliner:
         return found
 
 
-def _outline(whole: Mapping[str, Any]) -> Outline:
+def _outline(line: bytes) -> Outline:
     try:
-        version = str(whole.get("rules_version") or "").encode()
-        return Outline(whole["time"].encode(), traits(whole), whole.get("rows"), whole.get("sqlstate"), version)
-    except (KeyError, TypeError) as error:
-        raise ConsentryError(f"audit: a record is not as records are: {error}") from error
+        whole = record(line)
+    except ConsentryError:
+        return Outline(b"", UNREADABLE, None, None, b"")
+    version = str(whole.get("rules_version") or "").encode()
+    rows = whole.get("rows")
+    state = whole.get("sqlstate")
+    return Outline(
+        whole["time"].encode(),
+        traits(whole),
+        rows if isinstance(rows, int) else None,
+        state if isinstance(state, str) else None,
+        version,
+    )
 
 
 def _remember(known: dict[_K, _V], key: _K, value: _V) -> None:

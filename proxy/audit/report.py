@@ -12,7 +12,7 @@ from pathlib import Path
 from proxy.audit.customers import counts_rows
 from proxy.audit.files import lines, log_files
 from proxy.audit.question import REFUSALS, micros
-from proxy.audit.reader import Outline, Outliner, Traits, record
+from proxy.audit.reader import UNREADABLE, Outline, Outliner, Traits, record
 
 
 @dataclass(slots=True)
@@ -60,6 +60,7 @@ class Findings:
     events: Counter[str] = field(default_factory=Counter)
     days: Counter[tuple[str, str]] = field(default_factory=Counter)  # (day, app) -> statements that read an attribute
     records: int = 0
+    unreadable: int = 0  # lines that are no records, of any time
     first: str = ""
     last: str = ""
 
@@ -77,6 +78,9 @@ def findings(
     countable: dict[int, tuple[Traits, bool]] = {}  # by id(): the traits (so that they stay), whether rows count
     for line, outline in outlines(directory, since, until):
         traits, time = outline.traits, outline.time.decode()
+        if traits is UNREADABLE:
+            found.unreadable += 1
+            continue
         found.records += 1
         found.events[traits.event] += 1
         found.first = min(found.first or time, time)
@@ -109,7 +113,7 @@ def outlines(directory: Path, since: int | None, until: int | None) -> Iterator[
     for file in log_files(directory):
         for line in lines(file):
             outline = outliner.outline(line)
-            if since is not None or until is not None:
+            if outline.time and (since is not None or until is not None):
                 at = micros(outline.time.decode())
                 if (since is not None and at < since) or (until is not None and at > until):
                     continue

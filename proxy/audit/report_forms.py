@@ -241,6 +241,11 @@ def _notes(found: Findings, rules_version: str | None, consent_changes: object) 
             f"Basis and policies are those of the rules as they are now; {len(others)} other version"
             f"{'s' if len(others) > 1 else ''} of rules or catalog were in force in this time."
         )
+    if found.unreadable:
+        notes.append(
+            f"{found.unreadable:,} lines of the log are no records, and are not counted: it was damaged or changed. "
+            "`consentry audit verify` says where."
+        )
     if consent_changes is None:
         notes.append("Changes of consent are not in this report: the ledger was not asked.")
     return notes

@@ -12,7 +12,7 @@ from typing import Any, Final
 from proxy.audit.files import LogFile, LogReader, lines, log_files
 from proxy.audit.index import Index, Segment
 from proxy.audit.question import Question, micros
-from proxy.audit.reader import Outliner, record
+from proxy.audit.reader import UNREADABLE, Outliner, record
 from proxy.errors import ConsentryError
 
 
@@ -58,7 +58,7 @@ def scan(directory: Path, question: Question) -> Iterator[Hit]:
             known = answers.get(id(shared))
             if known is None:
                 known = answers[id(shared)] = (shared, question.meets(shared.record()))
-            if not known[1]:
+            if shared is UNREADABLE or not known[1]:
                 continue
             found = record(line)
             if question.holds(found):

@@ -180,6 +180,10 @@ def _found(directory: Path, question: Question, limit: int, no_index: bool) -> I
         index.refresh()
         for hit in by_index(index, question):
             yield hit.record
+        damaged = index.unreadable()
+        if damaged:
+            say = f"{damaged} lines of the log are no records; consentry audit verify says where"
+            typer.echo(f"consentry: {say}", err=True)
     finally:
         index.close()
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from proxy.audit import index as index_module
-from proxy.audit.files import compress, log_files
+from proxy.audit.files import compress
 from proxy.audit.index import Index, open_index
 from proxy.audit.question import Question, bound, micros
 from proxy.audit.search import newest, scan, search
@@ -198,9 +198,32 @@ def test_times_as_people_write_them() -> None:
             bound(wrong)
 
 
-def test_lines_that_are_no_records_are_said(log: Path) -> None:
+@pytest.mark.parametrize(
+    "junk",
+    [
+        b"{}",
+        b"",
+        b"\xff\xfe",
+        b"[1]",
+        b"null",
+        b'{"time":5,"event":"statement"}',
+        b'{"time":"2026-99-01T00:00:00.000000Z","event":"connect"}',
+        b'{"time":"2026-11-01T00:00:00.000000Z","event":"statement","disclosed":[7]}',
+        b'{"time":"2026-11-01T00:00:00.000000Z","event":["statement"],"app":{}}',
+        b'{"time":"2026-99-01T00:00:00.000000Z","seq":1,"worker":0,"event":"statement","session":"s","app":"a",'
+        b'"statement":"x","fingerprint":"f","disclosed":[],"rules_version":"","rows":1,"duration_us":1}',
+        b"[" * 100_000,
+    ],
+)
+def test_a_line_that_is_no_record_hides_none_of_the_others(log: Path, junk: bytes) -> None:
+    question = Question(apps=frozenset({"mailco"}))
+    expected = by_index(log, question)
+    (log / ".index.sqlite").unlink()
     path = min(log.glob("*.jsonl"))
-    path.write_text(path.read_text() + "{}\n")
-    with pytest.raises(ConsentryError, match="no record"):
-        by_index(log, Question())
-    assert len(log_files(log)) == 4
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([junk + b"\n", *lines[:70], junk + b"\n", *lines[70:], junk + b"\n"]))
+    assert by_index(log, question) == expected
+    assert [hit.record for hit in newest(scan(log, question), None)] == expected
+    index = open_index(log)
+    assert index.unreadable() == 3
+    index.close()
