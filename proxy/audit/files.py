@@ -103,7 +103,7 @@ class LogReader:
         """Raises UnreachableError."""
         self.file = file
         self._frames: list[tuple[int, int, int]] = []  # where the frame begins in the text and in the file, its size
-        self._frame = (-1, b"")
+        self._recent: dict[int, bytes] = {}  # the last two frames that were read: what is read next lies across them
         try:
             self._handle = os.open(file.path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
@@ -154,11 +154,14 @@ class LogReader:
         return bytes(found)
 
     def _at(self, number: int) -> bytes:
-        if self._frame[0] != number:
+        found = self._recent.get(number)
+        if found is None:
             _, place, size = self._frames[number]
-            data = os.pread(self._handle, size, place)
-            self._frame = (number, zstandard.ZstdDecompressor().decompress(data))
-        return self._frame[1]
+            found = zstandard.ZstdDecompressor().decompress(os.pread(self._handle, size, place))
+            if len(self._recent) > 1:
+                del self._recent[next(iter(self._recent))]
+            self._recent[number] = found
+        return found
 
     def _table(self) -> list[tuple[int, int, int]]:
         """The frames, by the table at the file's end; none where there is no table, or not of this file."""

@@ -64,7 +64,9 @@ def traits(record: Mapping[str, Any]) -> Traits:
     """Of a record, or of what `Traits.record` gave. Raises KeyError, TypeError where it is none."""
     return Traits(
         _word(record["event"]),
-        *(_word_or_none(record.get(name)) for name in ("app", "login", "fingerprint")),
+        _word_or_none(record.get("app")),
+        _word_or_none(record.get("login")),
+        _word_or_none(record.get("fingerprint")),
         tuple(
             Disclosed(
                 _word(one["relation"]),
