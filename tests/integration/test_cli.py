@@ -419,12 +419,14 @@ def test_explain_as_text_cuts_nothing_off(folder: Path) -> None:
     assert "\x1b[" not in ended.out
 
 
-def on_a_terminal(*arguments: str) -> str:
-    """What `consentry ARGUMENTS` shows on a terminal of 80 columns."""
+def on_a_terminal(*arguments: str, errors: bool = False) -> str:
+    """What `consentry ARGUMENTS` shows on a terminal of 80 columns; standard error too where `errors`."""
     ours, its = pty.openpty()
     with os.fdopen(ours, "rb") as terminal:
         env = {**environment(), "COLUMNS": "80", "TERM": "xterm"}
-        process = subprocess.Popen([*COMMAND, *arguments], stdin=subprocess.DEVNULL, stdout=its, env=env)
+        process = subprocess.Popen(
+            [*COMMAND, *arguments], stdin=subprocess.DEVNULL, stdout=its, stderr=its if errors else None, env=env
+        )
         os.close(its)
         shown = b""
         with suppress(OSError):  # EIO: the other side is closed

@@ -23,7 +23,7 @@ from proxy.errors import ConsentryError
 from proxy.policy.compile import compile_rules
 from proxy.policy.load import load_rules
 from tests.gateways import COMMAND, environment, write_settings
-from tests.integration.test_cli import DONE, WRONG, run, run_process
+from tests.integration.test_cli import DONE, WRONG, on_a_terminal, run, run_process
 from tests.integration.test_consent import verify_chain
 from tests.servers import PgServer
 
@@ -343,6 +343,15 @@ def test_wrong_lines_on_the_terminal(folder: Path) -> None:
     facts = run("consent", "import", "c.csv", "--json").json
     assert (facts["records"], facts["wrong"], len(facts["lines"])) == (102, 101, 100)
     assert run("consent", "show", "1", "--json").json == []
+
+
+def test_progress_is_for_a_terminal(folder: Path) -> None:
+    (folder / "c.csv").write_text(HEADER + "".join(f"{n},mailco,email,granted,,,\n" for n in range(2000)))
+    shown = on_a_terminal("consent", "import", "c.csv", errors=True)
+    for word in ("reading", "writing", "100%", "imported 2000 records, 2000 decisions"):
+        assert word in shown
+    ended = run_process(folder, "consent", "import", "c.csv")
+    assert (ended.out, ended.err) == ("imported 2000 records, 2000 decisions (import 2)\n", "")
 
 
 def test_files_that_are_not_there(folder: Path) -> None:
