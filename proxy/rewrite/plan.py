@@ -169,7 +169,7 @@ def _refused_infos(text: str) -> tuple[StatementInfo, ...]:
     """A statement each, the first with the whole text: it is refused as one."""
     first, *rest = describe(text.encode()) or (StatementInfo("", "", ""),)
     infos = (replace(first, text=normalised(text), fingerprint=fingerprint(text)), *rest)
-    return tuple(replace(info, effects=(), executes=None) for info in infos)
+    return tuple(replace(info, effects=(), executes=None, cursor=None) for info in infos)
 
 
 _RUNS_ANOTHER = frozenset(("FetchStmt", "TransactionStmt", "ConstraintsSetStmt"))
@@ -238,7 +238,13 @@ def _describe(text: str, statement: Node, context: Context | None = None) -> Sta
         consent="opt_in" if "opt_in" in modes else "opt_out" if "opt_out" in modes else "none",
         effects=(*effects_of(statement), *((Effect("search_path"),) if context and context.unsettles else ())),
         executes=_executed(statement),
+        cursor=_cursor(statement),
     )
+
+
+def _cursor(statement: Node) -> str | None:
+    ((kind, fields),) = statement.items()
+    return fields.get("portalname") if kind in ("DeclareCursorStmt", "FetchStmt") else None
 
 
 def _executed(statement: Node) -> str | None:

@@ -49,6 +49,7 @@ class StatementInfo:
     consent: Literal["none", "opt_in", "opt_out"] = "none"
     effects: tuple[Effect, ...] = ()
     executes: str | None = None  # EXECUTE: the SQL-level prepared statement's name
+    cursor: str | None = None  # DECLARE and FETCH: the cursor's name
 
 
 @dataclass(frozen=True, slots=True)

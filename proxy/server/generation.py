@@ -46,10 +46,12 @@ class Entry:
     """One text under one context: its plan, and what is sent and awaited for it, made once and shared by sessions.
 
     `key` is the text of a Query, or the body of a Parse after the name. `plain`: it is one statement, not refused, and
-    changes nothing that the session must note. `by_sql`: it stands for a statement that its text, a PREPARE, made.
+    changes nothing that the session must note. `borrows`: it names a prepared statement or a cursor. `by_sql`: it
+    stands for a statement that its text, a PREPARE, made.
     """
 
     __slots__ = (
+        "borrows",
         "by_sql",
         "changes_names",
         "changes_path",
@@ -85,6 +87,7 @@ class Entry:
         self.ends_transaction = any(info.tag == "TransactionStmt" for info in plan.statements)
         self.several = len(plan.statements) > 1
         self.by_sql = False
+        self.borrows = any(info.executes or info.cursor for info in plan.statements)
         self.plain = not (plan.refusal or self.executes or self.changes_path or self.changes_names or self.several)
         self.fragments: list[str] = []  # of audit records, one a statement; made by audit.record at first use
         self.on_query = Expected(Awaiting.QUERY, self)

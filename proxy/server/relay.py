@@ -11,6 +11,7 @@ from proxy.audit.record import error_tail, statement_fragments, statement_tail
 from proxy.errors import PgError
 from proxy.rewrite.settings import encoding_of
 from proxy.server import probe
+from proxy.server.borrowed import Borrowed
 from proxy.server.concerns import DIRTY, DRAINING, TOUCHED
 from proxy.server.generation import Entry
 from proxy.server.held import Held
@@ -83,11 +84,12 @@ class Backend(asyncio.Protocol):
 class Answers:
     """What the answers of the server change in the session (a `wire.backend.Sink`)."""
 
-    __slots__ = ("audit", "begun", "recorded", "session")
+    __slots__ = ("audit", "begun", "borrowed", "recorded", "session")
 
     def __init__(self, session: Session) -> None:
         self.session = session
         self.audit = session.audit
+        self.borrowed = Borrowed(session.statements)
         self.recorded = False  # what goes out next must wait for records that were appended
         self.begun = False  # a record says that the answer which is under way was begun
 
@@ -102,29 +104,40 @@ class Answers:
         ):
             return
         entry: Entry = item.owner
-        fragments = entry.fragments or make_fragments(entry, self.audit.full_text)
-        number = min(item.done, len(fragments) - 1)
+        fragment = self._fragment(entry, item.done)
         duration = f'"duration_us":{int((perf_counter() - self.session.clock) * 1e6)}'
-        self.audit.append("started", self.session.fragment, fragments[number], duration)
+        self.audit.append("started", self.session.fragment, fragment, duration)
         self.recorded = self.begun = True
 
     def completed(self, item: Expected, tag: bytes) -> None:
         session = self.session
         now = perf_counter()
         entry: Entry = item.owner
-        fragments = entry.fragments or make_fragments(entry, self.audit.full_text)
         number = item.done
+        fragment = self._fragment(entry, number)
         if entry.several and item.awaiting is Awaiting.QUERY:
             item.done += 1
         if entry.changes_names:
             session.statements.executed(entry, number)
+        if entry.borrows:
+            self.borrowed.done(entry, number)
         word = tag[tag.rfind(b" ") + 1 :]
         rows = int(word) if word.isdigit() else item.limit if tag is SUSPENDED else None
         tail = statement_tail(rows, int((now - session.clock) * 1e6))
         session.clock = now
-        self.audit.append("statement", session.fragment, fragments[number if number < len(fragments) else -1], tail)
+        self.audit.append("statement", session.fragment, fragment, tail)
         self.recorded = True
         self.begun = False
+
+    def _fragment(self, entry: Entry, number: int) -> str:
+        """What the records of all executions of the text's statement share."""
+        if entry.borrows:
+            text = entry.plan.original.decode(entry.context.encoding, "replace") if self.audit.full_text else None
+            made = self.borrowed.fragment(entry, number, text)
+            if made is not None:
+                return made
+        fragments = entry.fragments or make_fragments(entry, self.audit.full_text)
+        return fragments[number] if number < len(fragments) else fragments[-1]
 
     def parsed(self, item: Expected) -> None:
         self.session.statements.parsed(item)
@@ -195,14 +208,13 @@ class Answers:
         """`fields`: of the server's error, where it is one."""
         session = self.session
         now = perf_counter()
-        fragments = entry.fragments or make_fragments(entry, self.audit.full_text)
-        number = min(item.done if item is not None else 0, len(fragments) - 1)
+        fragment = self._fragment(entry, item.done if item is not None else 0)
         message = session.context.scrubber.message(
             fields or [("C", error.sqlstate.encode()), ("M", error.message.encode())]
         )
         tail = error_tail(error.sqlstate, message, int((now - session.clock) * 1e6))
         session.clock = now
-        self.audit.append(event, session.fragment, fragments[number], tail)
+        self.audit.append(event, session.fragment, fragment, tail)
         self.recorded = event != "refused" or not self.audit.failing  # a refusal discloses nothing
         self.begun = False
 

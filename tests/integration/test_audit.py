@@ -316,7 +316,6 @@ def test_prepared_in_sql_cursors_and_copies(serve: Serve) -> None:
     assert SECRET not in everything_written(gateway)
 
 
-@pytest.mark.xfail(strict=True, reason="finding 8: EXECUTE and FETCH have records without what they disclose")
 def test_what_executions_of_sql_disclose_is_in_their_records(serve: Serve) -> None:
     gateway = serve()
     with connect(gateway) as connection:
@@ -331,6 +330,83 @@ def test_what_executions_of_sql_disclose_is_in_their_records(serve: Serve) -> No
     }
     assert columns["EXECUTE"] == ["email"]
     assert columns["FETCH"] == columns["DECLARE"] == ["phone"]
+
+
+def columns_of(gateway: GatewayProcess) -> list[tuple[str, list[str]]]:
+    """Each statement's first word, and what it discloses."""
+    return [
+        (record["statement"].split(" ")[0], [item["column"] for item in record["disclosed"]])
+        for record in executed(gateway)
+    ]
+
+
+def test_what_names_stand_for_is_followed(serve: Serve) -> None:
+    gateway = serve()
+    with connect(gateway) as connection:
+        connection.execute(
+            "PREPARE p AS SELECT email FROM customers; EXECUTE p; PREPARE q AS SELECT phone FROM customers"
+        )
+        connection.execute("EXECUTE q")
+        connection.execute("CREATE TEMP TABLE t AS EXECUTE p")
+        connection.execute("DEALLOCATE p; PREPARE p AS SELECT full_name FROM customers")
+        connection.execute("EXECUTE p")
+        with connection.transaction():
+            connection.execute("DECLARE c CURSOR WITH HOLD FOR SELECT email FROM customers")
+        connection.execute("MOVE 1 IN c; FETCH ALL FROM c; CLOSE c")
+        with pytest.raises(errors.InvalidCursorName):
+            connection.execute("FETCH ALL FROM c2")
+        with pytest.raises(errors.InvalidSqlStatementName):
+            connection.execute("EXECUTE nothing")
+    assert columns_of(gateway) == [
+        ("PREPARE", ["email"]),
+        ("EXECUTE", ["email"]),
+        ("PREPARE", ["phone"]),
+        ("EXECUTE", ["phone"]),
+        ("CREATE", ["email"]),
+        ("DEALLOCATE", []),
+        ("PREPARE", ["full_name"]),
+        ("EXECUTE", ["full_name"]),
+        ("BEGIN", []),
+        ("DECLARE", ["email"]),
+        ("COMMIT", []),
+        ("MOVE", ["email"]),
+        ("FETCH", ["email"]),
+        ("CLOSE", []),
+        ("FETCH", []),
+        ("EXECUTE", []),
+    ]
+
+
+def test_sql_runs_what_the_protocol_named_and_a_fetch_reads_its_portal(serve: Serve) -> None:
+    gateway = serve()
+    with RawClient(gateway.port) as client:
+        client.start("crm_app", "shop")
+        client.send(
+            messages.query(b"BEGIN"),
+            messages.parse(b"s", messages.parse_rest(b"SELECT phone FROM customers")),
+            messages.bind(b"c", b"s"),
+            messages.SYNC_MESSAGE,
+        )
+        client.until_ready()
+        client.until_ready()
+        client.query(b"EXECUTE s")
+        assert len(rows(client.query(b"FETCH ALL FROM c"))) == 5
+    assert columns_of(gateway) == [("BEGIN", []), ("EXECUTE", ["phone"]), ("FETCH", ["phone"])]
+
+
+def test_columns_that_a_filter_or_a_join_reads_are_disclosed(serve: Serve) -> None:
+    gateway = serve()
+    with connect(gateway) as connection:
+        connection.execute("SELECT count(*) FROM customers WHERE email LIKE 'a%'")
+        connection.execute("SELECT 1 FROM orders o JOIN customers c ON c.id = o.customer_id ORDER BY c.phone")
+        connection.execute("UPDATE customers SET full_name = full_name WHERE email = 'x' RETURNING phone")
+    found = [
+        {f"{item['relation'].split('.')[1]}.{item['column']}" for item in record["disclosed"]}
+        for record in executed(gateway)
+    ]
+    assert "customers.email" in found[0]
+    assert {"customers.id", "customers.phone"} <= found[1]
+    assert {"customers.full_name", "customers.email", "customers.phone"} <= found[2]
 
 
 def test_rows_that_went_out_before_a_client_hung_up_are_recorded(serve: Serve) -> None:
