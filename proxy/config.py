@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import SplitResult, parse_qs, quote, unquote, urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -165,14 +165,38 @@ class LimitSettings(_Section):
     connect_timeout: Seconds = 5.0
 
 
+def _issuer(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in ("localhost", "127.0.0.1")):
+        raise ValueError(f'"{value}" is no address such as "https://login.example.org"')
+    return value
+
+
+class OidcSettings(_Section):
+    """The organisation's own login of customers: an OpenID Connect provider."""
+
+    issuer: Annotated[str, AfterValidator(_issuer)] = Field(description="As the provider's tokens name it.")
+    client_id: str = Field(min_length=1)
+    client_secret_file: Path | None = Field(default=None, description="None for a public client.")
+    subject_claim: str = Field(default="sub", description="The claim that is the customer's subject key.")
+    scopes: list[str] = Field(default=["openid"], description="What is asked for; openid is among it.")
+
+
 class LoginSettings(_Section):
     """How customers log in."""
 
     mode: Literal["token"] = Field(default="token", description="Signed links that the organisation's own site makes.")
+    oidc: OidcSettings | None = Field(default=None, description="A login of the organisation's own, beside links.")
     secret_file: Path | None = Field(
         default=None,
         description="The key of signed links and sessions; made where it is missing. Without it no customer logs in.",
     )
+
+    @model_validator(mode="after")
+    def _sessions_need_a_key(self) -> Self:
+        if self.oidc is not None and self.secret_file is None:
+            raise ValueError("oidc needs secret_file too: sessions are signed with it")
+        return self
 
 
 def _origin(value: str) -> str:

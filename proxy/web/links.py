@@ -11,6 +11,7 @@ import hmac
 import os
 import secrets
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -53,6 +54,9 @@ class Keys:
             raise ConsentryError("the secret of web.login is too short: 32 bytes or more")
         self._secret = secret
         self._link = OctKey.import_key(secret)
+        self._logins = URLSafeTimedSerializer(
+            secret, salt="consentry login", signer_kwargs={"digest_method": hashlib.sha256}
+        )
         self._sessions = URLSafeTimedSerializer(
             secret, salt="consentry session", signer_kwargs={"digest_method": hashlib.sha256}
         )
@@ -90,6 +94,18 @@ class Keys:
         if expires > time.time() + LONGEST_LINK + _LEEWAY:
             raise BadLinkError("the link would be valid for more than 7 days")
         return subject
+
+    def remember(self, facts: Mapping[str, str]) -> str:
+        """A cookie's value for what a login on its way must find again."""
+        return self._logins.dumps(dict(facts))
+
+    def recall(self, cookie: str, seconds: int) -> dict[str, str] | None:
+        """What was remembered; None where it is none of ours, or older than that."""
+        try:
+            facts = self._logins.loads(cookie, max_age=seconds)
+        except (BadSignature, ValueError, TypeError):
+            return None
+        return {str(name): str(value) for name, value in facts.items()}
 
     def make_session(self, subject: str) -> str:
         """A cookie's value for a new session."""

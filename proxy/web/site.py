@@ -15,7 +15,7 @@ import asyncpg
 from proxy.catalog.connect import connected
 from proxy.catalog.introspect import fingerprint, take_snapshot
 from proxy.catalog.model import Snapshot
-from proxy.config import Configuration, WebSettings, load_settings
+from proxy.config import Configuration, WebSettings, load_settings, read_text
 from proxy.consent.access import asked
 from proxy.consent.mapped import mapping_of
 from proxy.consent.names import Names
@@ -27,6 +27,7 @@ from proxy.policy.rules import Rules
 from proxy.policy.table import CompiledRules
 from proxy.web.audit_log import AuditLog
 from proxy.web.links import Keys, read_secret
+from proxy.web.oidc import Provider
 from proxy.web.pages.look import theme
 from proxy.web.pages.texts import load_texts
 from proxy.web.verification import Verification
@@ -77,6 +78,7 @@ class Site:
         self.database = database
         secret = settings.login.secret_file
         self.keys = None if secret is None else Keys(read_secret(configuration.path(secret)))
+        self.provider = _provider(configuration, settings)
         self.organisation = settings.organisation.name or database
         self.theme = theme(settings.organisation.colour)
         folder, logo = settings.organisation.texts, settings.organisation.logo
@@ -172,6 +174,14 @@ def _answering() -> Iterator[None]:
         yield
     except (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError) as error:
         raise UnreachableError(f"the database did not answer: {error}") from error
+
+
+def _provider(configuration: Configuration, settings: WebSettings) -> Provider | None:
+    oidc = settings.login.oidc
+    if oidc is None:
+        return None
+    file = oidc.client_secret_file
+    return Provider(oidc, None if file is None else read_text(configuration.path(file)).strip())
 
 
 def open_site(file: Path) -> Site:

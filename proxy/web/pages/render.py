@@ -48,6 +48,7 @@ def render(
         base=base(request),
         form_token=form_token,
         here=here,
+        login=site.provider is not None and not form_token,
         **values,
     )
     policy = _POLICY + (" ".join(embed_from) or "'none'")

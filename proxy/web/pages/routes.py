@@ -32,8 +32,9 @@ from proxy.errors import ConsentryError, UnreachableError
 from proxy.profile.held import NotReadableError
 from proxy.web.callers import COOKIE, Caller, refuse_forged, session_of
 from proxy.web.exports import export
-from proxy.web.links import SESSION_SECONDS, BadLinkError, Session
+from proxy.web.links import Session
 from proxy.web.pages.collect import collect_routes
+from proxy.web.pages.entrance import enter_by_link, login_routes
 from proxy.web.pages.render import LANGUAGE_COOKIE, base, render
 from proxy.web.pages.texts import Texts, choose
 from proxy.web.pages.why import change, why
@@ -94,7 +95,7 @@ def page_routes(site: Site, rates: Rates) -> list[BaseRoute]:
 
     async def enter(request: Request) -> Response:
         if "token" in request.query_params:
-            return _enter(site, rates, request)
+            return enter_by_link(site, rates, request)
         return await _visit(site, rates, request, overview)
 
     return [
@@ -107,6 +108,7 @@ def page_routes(site: Site, rates: Rates) -> list[BaseRoute]:
         page("/me/receipt/{number:int}.json", save_receipt),
         page("/me/data", download),
         page("/me/out", leave, "POST"),
+        *login_routes(site, rates),
         *collect_routes(site, rates),
         Route("/me/theme.css", theme),
         Route("/me/logo", logo),
@@ -281,6 +283,8 @@ async def _visit(
     texts = choose(request, site.texts, LANGUAGE_COOKIE)
     session = session_of(request, site)
     if session is None:
+        if site.provider is not None and request.method == "GET":
+            return RedirectResponse(f"{base(request)}/me/login", 303, {"Cache-Control": "no-store"})
         return render(site, request, texts, "message.html", "", 401, key="expired")
     visit = Visit(site, request, texts, session)
     try:
@@ -295,28 +299,6 @@ async def _visit(
         return visit.message("missing", 404)
     if "lang" in request.query_params:
         answer.set_cookie(LANGUAGE_COOKIE, texts.language, max_age=365 * 86_400, path="/", samesite="lax")
-    return answer
-
-
-def _enter(site: Site, rates: Rates, request: Request) -> Response:
-    """A signed link: opens a session, and takes the link's token out of the address."""
-    texts = choose(request, site.texts, LANGUAGE_COOKIE)
-    address = request.client.host if request.client else ""
-    try:
-        rates.refuse_guesser(address)
-    except Problem:
-        return render(site, request, texts, "message.html", "", 429, key="slow")
-    try:
-        if site.keys is None:
-            raise BadLinkError("no links are made here")
-        subject = site.keys.read_link_token(request.query_params["token"])
-    except BadLinkError as error:
-        rates.note_guess(address)
-        return render(site, request, texts, "message.html", "", 401, key="expired" if error.expired else "bad_link")
-    answer = RedirectResponse(f"{base(request)}/me", 303, {"Cache-Control": "no-store"})
-    secure = request.url.scheme == "https" or site.settings.base_url.startswith("https:")
-    cookie = site.keys.make_session(subject)
-    answer.set_cookie(COOKIE, cookie, SESSION_SECONDS, path="/", httponly=True, samesite="lax", secure=secure)
     return answer
 
 
