@@ -30,7 +30,7 @@ class Context:
     system: SystemCatalog
     fences: Fences
     form_of: Callable[[GovernedTable], Form]
-    view_text: Callable[[View, bool, bool], str]  # (view, locking, calm): the sub-query that stands for it
+    view_text: Callable[[View, bool, bool], str]  # (view, apart, calm): the sub-query that stands for it
     hints: bool
     calm: bool | None = None  # whether nothing in it could tell of hidden rows; None: to be found out
     edits: list[Edit] = field(default_factory=list)

@@ -123,8 +123,9 @@ class Copies:
                 yield from self._one(left, "<=", high, raw)
 
     def _one(self, left: Node, operator: str, right: Node, raw: bool = False) -> Iterator[str]:
-        name, other = self._own(left, raw), self._other(right)
-        if name is not None and other is not None and self._fences.pair(left, (operator,), right):
+        name = self._own(left, raw)
+        other = self._other(right) if name is not None else None
+        if other is not None and self._fences.pair(left, (operator,), right):
             yield f"({name} OPERATOR(pg_catalog.{operator}) {other})"
 
     def _any(self, left: Node, array: Node, raw: bool = False) -> Iterator[str]:

@@ -8,7 +8,7 @@ a hidden address in the error. Only comparisons whose functions are leakproof (p
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import repeat
 
 from proxy.catalog.model import Column, SearchPath, Snapshot
@@ -42,6 +42,7 @@ class Fences:
     values: Values
     uses: dict[int, ColumnUse]
     uncalm: frozenset[int]  # ids of the RangeVars that are views of which the definition is not leakproof
+    _compared: dict[int, bool] = field(default_factory=dict)  # by the expression's id: each relation asks again
 
     @classmethod
     def of(
@@ -249,6 +250,12 @@ class Fences:
 
     def comparison(self, node: Node) -> bool:
         """Whether an operator expression compares columns and values by leakproof operators."""
+        known = self._compared.get(id(node))
+        if known is None:
+            known = self._compared[id(node)] = self._comparison(node)
+        return known
+
+    def _comparison(self, node: Node) -> bool:
         operator = operator_of(node)
         if operator is None or "lexpr" not in node or "rexpr" not in node:  # a prefix operator
             return False

@@ -85,16 +85,16 @@ class Form:
         only: bool = False,
         sample: str = "",
         system: Sequence[str] = (),
-        locking: bool = False,
+        apart: bool = False,
         fenced: bool = False,
         comparisons: Sequence[str] = (),
     ) -> str:
         """The sub-query, parentheses included, without alias.
 
-        `sample` is the TABLESAMPLE clause; `system` the system columns to add; `locking` takes the exists shape;
+        `sample` is the TABLESAMPLE clause; `system` the system columns to add; `apart` takes the exists shape;
         `comparisons` are the app's own, copied.
         """
-        joined = not locking and self._app.store is None
+        joined = not apart and self._app.store is None
         outputs = self._outputs.get(joined)
         if outputs is None:
             consent = self._consent_by_join if joined else self._consent_by_look_up

@@ -66,12 +66,14 @@ class Passes:
         found = map(self._views.of, self._snapshot.relations.values())
         return [view for view in found if view is not None]
 
-    def view_text(self, view: View, locking: bool, calm: bool) -> str:
-        """The sub-query that stands for a view, parentheses included. `calm`: nothing in it needs a fence."""
-        key = (view.relation.key, locking, calm)
+    def view_text(self, view: View, apart: bool, calm: bool) -> str:
+        """The sub-query that stands for a view, parentheses included. `apart`: consent is asked by EXISTS; `calm`:
+        nothing in it needs a fence.
+        """
+        key = (view.relation.key, apart, calm)
         text = self._expanded.get(key)
         if text is None:
-            text = self._expanded[key] = self._expand(view, locking, calm)
+            text = self._expanded[key] = self._expand(view, apart, calm)
         return text
 
     def over(self, sent: Sent) -> Context:
@@ -107,10 +109,10 @@ class Passes:
             hints=self._hints,
         )
 
-    def _expand(self, view: View, locking: bool, calm: bool) -> str:
+    def _expand(self, view: View, apart: bool, calm: bool) -> str:
         sent = _definition(view.text, parse(view.text)[0]["stmt"])
         context = self._context(sent, self._analysis(sent))
-        context.analysis.locking = context.analysis.locking or locking
+        context.analysis.locking = context.analysis.locking or apart
         context.calm = calm
         try:
             self._check_relations(context)

@@ -18,18 +18,19 @@ def rewrite_reads(context: Context) -> None:
     if not reads:
         return
     calm = context.fences.leakproof_statement(context.statement) if context.calm is None else context.calm
+    apart = context.analysis.locking or _looks_into_ranges(context)
     for reference in reads:
         _check_renamed_columns(context, reference)
         if reference.view is not None:
-            _replace_view(context, reference, reference.view, calm)
+            _replace_view(context, reference, reference.view, apart, calm)
         else:
-            _replace(context, reference, calm)
+            _replace(context, reference, apart, calm)
     _check_natural_joins(context)
     shorten_names(context, reads)
     _complete_group_by(context, reads)
 
 
-def _replace(context: Context, reference: Reference, calm: bool) -> None:
+def _replace(context: Context, reference: Reference, apart: bool, calm: bool) -> None:
     table = reference.table
     assert table is not None
     fenced = bool(table.rows) and not calm
@@ -37,7 +38,7 @@ def _replace(context: Context, reference: Reference, calm: bool) -> None:
         only=not reference.node.get("inh", False),
         sample=_take_sample(context, reference),
         system=system_columns(context, reference),
-        locking=context.analysis.locking or _looks_into_ranges(context),
+        apart=apart,
         fenced=fenced,
         comparisons=_comparisons(context, reference, fenced, calm),
     )
@@ -61,11 +62,11 @@ def _comparisons(context: Context, reference: Reference, fenced: bool, calm: boo
     return comparisons if told else [*comparisons, *copies.of_level(reference.level, raw=True)]
 
 
-def _replace_view(context: Context, reference: Reference, view: View, calm: bool) -> None:
+def _replace_view(context: Context, reference: Reference, view: View, apart: bool, calm: bool) -> None:
     if reference.sampled:
         message = "TABLESAMPLE clause can only be applied to tables and materialized views"
         raise PgError(message, "42809", position=context.position(reference.start))
-    place(context, reference, context.view_text(view, context.analysis.locking or _looks_into_ranges(context), calm))
+    place(context, reference, context.view_text(view, apart, calm))
     context.disclosed |= dict.fromkeys(view.disclosed)
     context.policies |= dict.fromkeys(view.policies)
 

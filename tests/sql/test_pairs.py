@@ -117,7 +117,7 @@ def expand(text: str, app: str, rules: CompiledRules, snapshot: Snapshot) -> str
         table = rules.apps[app].tables["public", name]
         made = Form(rules.apps[app], table, snapshot.relations["public", name], snapshot).read(
             only="only" in words,
-            locking="locking" in words,
+            apart="locking" in words,
             fenced="fenced" in words,
             system=[word[1:] for word in words if word.startswith("+")],
             sample=match["sample"] or "",

@@ -306,7 +306,8 @@ class ReadWalk(NodeWalk):
         visible = sum(column.treatment.visible for column in table.columns)
         system = self._system_columns(select.get("targetList", [])[visible:])
         sources = select.get("fromClause")
-        exists = self._locking or not holds(sources, "JoinExpr")  # which may stand anywhere, the join shape may not
+        joined = any("JoinExpr" in item for item in sources or ())
+        exists = self._locking or not joined  # which may stand anywhere, the join shape may not
         form = self._forms.read(table, relation, not b.get("inh", False), exists, system)
         if sample is not None and sources:
             sources = [_unsampled(sources[0], sample), *sources[1:]]

@@ -22,10 +22,10 @@ Node = dict[str, Any]
 # `"location":` cannot be inside of one. One expression a way to stand there: each begins with a literal, which is fast.
 _PLACE: Final = re.compile(rb',"location":-?\d+')
 _FIRST_PLACE: Final = re.compile(rb'\{"location":-?\d+,?')
-_RARE_PLACES: Final = re.compile(
-    rb',"(?:rexpr_list_start|rexpr_list_end|list_start|list_end|name_location)":-?\d+'
-    rb'|(?<=\{)(?:"(?:location|rexpr_list_start|rexpr_list_end|list_start|list_end|name_location)":-?\d+,?)+'
-)
+_RARE_PLACES: Final = {
+    name: (re.compile(rb',"%s":-?\d+' % name), re.compile(rb'\{"%s":-?\d+,?' % name))
+    for name in (b"rexpr_list_start", b"rexpr_list_end", b"list_start", b"list_end", b"name_location")
+}
 
 SCALAR: Final = "="
 NODE: Final = "."
@@ -201,7 +201,8 @@ def parse(text: str) -> list[Node]:
 
 def _without_places(tree: bytes) -> bytes:
     if b"list_start" in tree or b"name_location" in tree:
-        tree = _RARE_PLACES.sub(b"", tree)
+        for behind, first in _RARE_PLACES.values():
+            tree = first.sub(b"{", behind.sub(b"", tree))
     return _FIRST_PLACE.sub(b"{", _PLACE.sub(b"", tree))
 
 
@@ -262,31 +263,36 @@ def column_references(node: Any, inner: bool = False) -> Iterator[tuple[list[Nod
             yield from column_references(value, inner)
 
 
+def every_part(tree: Any) -> list[Node]:
+    """Every node and body of a tree, in no order."""
+    found: list[Node] = []
+    waiting = [tree]
+    while waiting:
+        part = waiting.pop()
+        if type(part) is dict:
+            found.append(part)
+            waiting += part.values()
+        elif type(part) is list:
+            waiting += part
+    return found
+
+
 def whole_names(statement: Node) -> frozenset[tuple[str, str]]:
     """The (schema, relation) by which columns may be called `schema.relation.column`, where nothing else in the
     statement has the relation's name: without the schema the column is the same.
     """
     meanings: dict[str, set[tuple[str, str] | None]] = {}
-    _note_names(statement, meanings)
-    found = {next(iter(those)) for those in meanings.values() if len(those) == 1}
-    return frozenset(pair for pair in found if pair is not None and pair[0] and pair[1] not in _ROWS)
-
-
-_ROWS = frozenset({"excluded", "old", "new"})  # they mean rows of a write
-
-
-def _note_names(node: Any, meanings: dict[str, set[tuple[str, str] | None]]) -> None:
-    if isinstance(node, dict):
+    for node in every_part(statement):
         if "relname" in node and "alias" not in node:
             meanings.setdefault(node["relname"], set()).add((node.get("schemaname", ""), node["relname"]))
         for key in ("aliasname", "ctename"):
             if key in node:
                 meanings.setdefault(node[key], set()).add(None)
-        for value in node.values():
-            _note_names(value, meanings)
-    elif isinstance(node, list):
-        for value in node:
-            _note_names(value, meanings)
+    found = {next(iter(those)) for those in meanings.values() if len(those) == 1}
+    return frozenset(pair for pair in found if pair is not None and pair[0] and pair[1] not in _ROWS)
+
+
+_ROWS = frozenset({"excluded", "old", "new"})  # they mean rows of a write
 
 
 def shortened(node: Any, names: frozenset[tuple[str, str]]) -> Any:

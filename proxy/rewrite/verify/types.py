@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from proxy.catalog.model import Column
 from proxy.catalog.types import COMPARED_AS
-from proxy.rewrite.verify.tree import Node, strings
+from proxy.rewrite.verify.tree import Node, every_part, strings
 
 INTEGERS = {"int2": 21, "int4": 23, "int8": 20}
 _TEXTS = {"text": 25, "varchar": 1043}
@@ -21,20 +21,16 @@ class Parameters:
     def __init__(self, types: Sequence[int], statement: Node) -> None:
         self._types = types
         self._places: dict[int, list[Node | None]] = {}  # the type names of the casts around
-        self._look(statement, None)
-
-    def _look(self, node: object, cast: Node | None) -> None:
-        if isinstance(node, list):
-            for value in node:
-                self._look(value, None)
-        elif isinstance(node, dict):
-            for kind, value in node.items():
-                if kind == "ParamRef":
-                    self._places.setdefault(value.get("number", 0), []).append(cast)
-                elif kind == "TypeCast":
-                    self._look(value.get("arg"), value["typeName"])
-                else:
-                    self._look(value, None)
+        parts = every_part(statement)
+        cast = {
+            id(part["TypeCast"]["arg"]["ParamRef"]): part["TypeCast"]["typeName"]
+            for part in parts
+            if "TypeCast" in part and "ParamRef" in part["TypeCast"]["arg"]
+        }
+        for part in parts:
+            if "ParamRef" in part:
+                place = cast.get(id(part["ParamRef"]))
+                self._places.setdefault(part["ParamRef"].get("number", 0), []).append(place)
 
     def given(self, number: int) -> int:
         """The type that the driver gave; 0: none."""
