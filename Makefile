@@ -41,7 +41,7 @@ lint: $(VENV)/.test
 	$(BIN)/lint-imports
 
 bench: $(VENV)/.test
-	@for table in rewrite catalogs consent consent_files relay; do $(BIN)/python -m benchmarks.$$table || exit 1; done
+	@for table in rewrite catalogs consent consent_files audit_search relay; do $(BIN)/python -m benchmarks.$$table || exit 1; done
 
 nightly: $(VENV)/.test
 	CONSENTRY_NIGHTLY=1 $(BIN)/python -m pytest -m '' --timeout 7200 $(PYTEST_ARGS)

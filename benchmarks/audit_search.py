@@ -66,6 +66,8 @@ def main() -> None:
         folder = options.folder or Path(scratch) / "audit"
         if not folder.exists():
             make(folder, options.records)
+        for file in folder.glob(".index.sqlite*"):
+            file.unlink()
         begin = perf_counter()
         index = open_index(folder)
         index.refresh()

@@ -137,7 +137,8 @@ class LogReader:
             found = bytearray()
             at = max(bisect_right(self._frames, (start, 1 << 62, 0)) - 1, 0)
             while len(found) < size and at < len(self._frames):
-                found += self._at(at)[max(start - self._frames[at][0], 0) :][: size - len(found)]
+                begin = max(start - self._frames[at][0], 0)
+                found += self._at(at)[begin : begin + size - len(found)]
                 at += 1
             return bytes(found)
         except (OSError, zstandard.ZstdError) as error:
