@@ -73,7 +73,7 @@ async def _against_database(opened: Opened, errors: list[str]) -> list[str]:
 
     from proxy.catalog.connect import connected
     from proxy.catalog.introspect import take_snapshot, unnamed_calls
-    from proxy.consent import ledger, needs
+    from proxy.consent import ledger, needs, preferences
     from proxy.consent.mapping_check import check_mapping
     from proxy.policy.lint_functions import lint_functions
     from proxy.policy.lint_generated import lint_generated
@@ -113,6 +113,12 @@ async def _against_database(opened: Opened, errors: list[str]) -> list[str]:
         warnings += view_rights.refused(views)
         warnings += lint_generated(compiled, snapshot)
         warnings += lint_functions(compiled, snapshot, await unnamed_calls(connection))
-        if len(needs.grants(compiled)) > 1 and await ledger.installed_subject_type(connection) is None:
-            warnings.append(f"database {opened.database}: no consent ledger is in it: run `consentry consent setup`")
+        if len(needs.grants(compiled)) > 1:
+            if await ledger.installed_subject_type(connection) is None:
+                why = "no consent ledger is in it"
+            elif not await preferences.is_made(connection, preferences.definition(compiled)):
+                why = "consentry.preferences is not there, or not as the rules have it now"
+            else:
+                why = ""
+            warnings += [f"database {opened.database}: {why}: run `consentry consent setup`"] if why else []
     return warnings

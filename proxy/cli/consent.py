@@ -48,15 +48,13 @@ def setup(
     async def work(connection: asyncpg.Connection, opened: Opened) -> None:
         from proxy.catalog.introspect import take_snapshot
         from proxy.consent import ledger, needs, preferences
-        from proxy.consent.mapped import mapping_of
         from proxy.profile import held
 
         snapshot = await take_snapshot(connection)
         rules = opened.compiled(snapshot)
         kind, keys = needs.subject_type(rules, snapshot), needs.key_names(rules)
         attributes = list(opened.rules.attributes)
-        mapping = mapping_of(rules)
-        view = preferences.BUILT_IN if mapping is None else preferences.mapped(mapping)
+        view = preferences.definition(rules)
         report = await ledger.setup(connection, kind, _asked_apps(opened), keys, attributes, view)
         missing = await needs.missing_roles(connection, rules)
         granted = needs.grants(rules, held.rights(rules.subject_tables) if exports else ())

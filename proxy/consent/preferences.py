@@ -10,9 +10,10 @@ from typing import Final
 
 import asyncpg
 
-from proxy.consent.mapped import ConsentMapping
+from proxy.consent.mapped import ConsentMapping, mapping_of
 from proxy.policy.names import join_dotted
 from proxy.policy.preferences import COLUMNS, PREFERENCES
+from proxy.policy.table import CompiledRules
 from proxy.rewrite.lex import quote_identifier, quote_literal
 
 _NAME: Final = join_dotted(*PREFERENCES)
@@ -61,9 +62,7 @@ async def make(connection: asyncpg.Connection, query: str) -> bool:
 
     In the caller's transaction, whose search_path is pg_catalog.
     """
-    digest = hashlib.sha256(query.encode()).hexdigest()[:16]
-    note = f"What was decided about consent, by subject, app and attribute ({digest})"
-    if await connection.fetchval("SELECT obj_description(to_regclass($1), 'pg_class')", _NAME) == note:
+    if await is_made(connection, query):
         return False
     try:
         async with connection.transaction():
@@ -71,8 +70,30 @@ async def make(connection: asyncpg.Connection, query: str) -> bool:
     except asyncpg.InvalidTableDefinitionError:  # its columns have other types now
         await drop(connection)
         await connection.execute(f"CREATE VIEW {_NAME} ({', '.join(COLUMNS)}) AS {query}")
-    await connection.execute(f"REVOKE ALL ON {_NAME} FROM PUBLIC; COMMENT ON VIEW {_NAME} IS {quote_literal(note)}")
+    await connection.execute(
+        f"REVOKE ALL ON {_NAME} FROM PUBLIC; COMMENT ON VIEW {_NAME} IS {quote_literal(_note(query))}"
+    )
     return True
+
+
+async def is_made(connection: asyncpg.Connection, query: str) -> bool:
+    """Whether the view is there, and made of this query."""
+    said = await connection.fetchval(
+        "SELECT pg_catalog.obj_description(pg_catalog.to_regclass($1), 'pg_class')", _NAME
+    )  # fmt: skip
+    return bool(said == _note(query))
+
+
+def definition(rules: CompiledRules) -> str:
+    """The view's query, by where the rules keep consent."""
+    mapping = mapping_of(rules)
+    return BUILT_IN if mapping is None else mapped(mapping)
+
+
+def _note(query: str) -> str:
+    """The view's comment, which says of what query it was made."""
+    digest = hashlib.sha256(query.encode()).hexdigest()[:16]
+    return f"What was decided about consent, by subject, app and attribute ({digest})"
 
 
 async def drop(connection: asyncpg.Connection) -> None:

@@ -315,6 +315,14 @@ def test_of_a_mapped_table(pg_server: PgServer, tmp_path: Path) -> None:
     assert "the ledger is up to date" in consentry_process(tmp_path, "consent", "setup", "--apply")
     gateway = Governed(pg_server, tmp_path, "preferences_mapped", MAPPED_RULES)
     try:
+        changed = MAPPED_RULES.replace("{email: mail_optin}", "{email: mail_optin, phone: tel}")
+        (tmp_path / "rules" / "rules.yaml").write_text(changed)
+        stale = "consentry.preferences is not there, or not as the rules have it now: run `consentry consent setup`"
+        assert stale in consentry_process(tmp_path, "check")
+        assert "made view" in consentry_process(tmp_path, "consent", "setup", "--apply")
+        assert stale not in consentry_process(tmp_path, "check")
+        (tmp_path / "rules" / "rules.yaml").write_text(MAPPED_RULES)
+        consentry_process(tmp_path, "consent", "setup", "--apply")
         query = "SELECT subject, attribute, granted FROM consentry.preferences ORDER BY 1, 2"
         own = [(1, "email", True), (1, "name", False), (2, "email", True), (3, "email", False)]
         assert ask(gateway, "decided_mailco", query) == own
