@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -48,6 +49,7 @@ class Database:
     async def start(self) -> None:
         """Makes the first generation. Raises ConsentryError where rules are wrong or the database is not there."""
         self.generation = await self._load()
+        _set_apart()
 
     async def reload(self) -> bool:
         """Takes the rules and the catalog anew. Where that fails, what is in force stays, and the log says why."""
@@ -73,6 +75,8 @@ class Database:
             before.budget.clear()
             for session in self.sessions:
                 session.renew()
+            del before
+            _set_apart()
             log.info("database %s: rules %.12s in force", self.name, generation.rules.version)
             return True
 
@@ -134,3 +138,13 @@ class Database:
             for then in waiting:
                 then()
             await asyncio.sleep(REST)
+
+
+def _set_apart() -> None:
+    """Lets the garbage collector leave out what is there now, most of it catalog and rules, until this is called again.
+
+    The tree of one long statement is enough objects for it to look through everything (a third of the planning time).
+    """
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
