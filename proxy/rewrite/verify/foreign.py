@@ -102,23 +102,9 @@ def own_oid(types: Sequence[int]) -> bool:
     return any(oid >= _OIDS_OF_USERS for oid in types)
 
 
-def bodies(tree: Any, kinds: frozenset[str]) -> list[tuple[str, Node]]:
-    """Every node of these kinds, or field of these names, with what it holds."""
-    found = []
-    waiting = [tree]
-    while waiting:
-        part = waiting.pop()
-        if type(part) is dict:
-            for kind, body in part.items():
-                if type(body) is dict:
-                    if kind in kinds:
-                        found.append((kind, body))
-                    waiting.append(body)
-                elif type(body) is list:
-                    waiting += body
-        elif type(part) is list:
-            waiting += part
-    return found
+def bodies(parts: Sequence[Node], kinds: frozenset[str]) -> list[tuple[str, Node]]:
+    """Every node of these kinds, or field of these names, with what it holds. `parts`: of `every_part`."""
+    return [(kind, body) for part in parts for kind, body in part.items() if kind in kinds and type(body) is dict]
 
 
 def types_meant(snapshot: Snapshot, name: Sequence[str], schemas: Sequence[str]) -> list[tuple[str, str]]:

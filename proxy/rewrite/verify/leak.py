@@ -14,7 +14,7 @@ from proxy.policy.table import GovernedTable
 from proxy.rewrite.verify.foreign import compares_by_itself
 from proxy.rewrite.verify.names import DefinitionNames, Names
 from proxy.rewrite.verify.scope import Columns, Level, Source, output_columns, output_name, renamed
-from proxy.rewrite.verify.tree import Node, column_references, flattened, holds, strings
+from proxy.rewrite.verify.tree import Node, column_references, every_part, flattened, holds, strings
 from proxy.rewrite.verify.types import Parameters, known_value
 from proxy.rewrite.verify.values import Values
 from proxy.rewrite.verify.views import definition_of
@@ -406,7 +406,7 @@ class LeakProof:
         if self._names.rights.lost(view):
             return False
         definition = definition_of(view)
-        proof = LeakProof(DefinitionNames(self._names, ()), Parameters((), definition))
+        proof = LeakProof(DefinitionNames(self._names, ()), Parameters((), every_part(definition)))
         return proof._select(definition["SelectStmt"], None, {})
 
     # -- expressions --------------------------------------------------------------------------------------------------

@@ -292,11 +292,11 @@ class Names:
 
     # -- functions, operators, types --------------------------------------------------------------------------------
 
-    def begin(self, statement: Node, types: Sequence[int]) -> None:
-        """The next statement: whether a value of a foreign type may stand in it."""
+    def begin(self, parts: Sequence[Node], types: Sequence[int]) -> None:
+        """The next statement, all parts of it: whether a value of a foreign type may stand in it."""
         self._calls.clear()
         self.foreign_values = own_oid(types) or any(
-            self._brings_foreign_values(kind, body) for kind, body in bodies(statement, _SOURCES)
+            self._brings_foreign_values(kind, body) for kind, body in bodies(parts, _SOURCES)
         )
 
     def _brings_foreign_values(self, kind: str, body: Node) -> bool:

@@ -6,7 +6,7 @@ What a node's names may mean is asked here too: functions, operators, and column
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from proxy.errors import feature_not_supported, insufficient_privilege
@@ -30,17 +30,28 @@ class NodeWalk(ColumnWalk):
     """
 
     def __init__(
-        self, rights: Rights, forms: Forms, names: Names, statement: Node, parameters: Parameters, locking: bool
+        self,
+        rights: Rights,
+        forms: Forms,
+        names: Names,
+        statement: Node,
+        parts: Sequence[Node],
+        types: Sequence[int],
+        *,
+        locking: bool,
     ) -> None:
+        """`parts`: of the statement, by `every_part`; `types`: of its parameters, as the driver gave them; `locking`: a
+        query around has a locking clause.
+        """
         self.row_policies = False
         self.documents = False
         super().__init__(names, forms)
         self.views = False
         self._rights = rights
-        self._whole_names = whole_names(statement)
+        self._whole_names = whole_names(parts)
         self._statement = self._short(statement)
-        self._parameters = parameters
-        self._locking = locking
+        self._parameters = Parameters(types, parts)
+        self._locking = locking or any("lockingClause" in part for part in parts)
         self._proof: bool | None = None
         self.told = True  # how many rows a plan's parts have may be told (EXPLAIN), or the plan is another statement's
         self._stars: dict[int, list[str]] = {}  # the columns of queries, by id, where `*` could be told

@@ -14,8 +14,7 @@ from proxy.rewrite.verify.names import DefinitionNames, Named
 from proxy.rewrite.verify.nodes import Ctes, NodeWalk
 from proxy.rewrite.verify.scope import Columns, Level, Source, Target, output_columns, output_name, renamed
 from proxy.rewrite.verify.star import Part, parts_of
-from proxy.rewrite.verify.tree import Node, column_of, flattened, holds, named_in, parse, strings
-from proxy.rewrite.verify.types import Parameters
+from proxy.rewrite.verify.tree import Node, column_of, every_part, flattened, named_in, parse, strings
 from proxy.rewrite.verify.values import Values
 from proxy.rewrite.verify.views import definition_of, kept_items
 
@@ -267,9 +266,9 @@ class ReadWalk(NodeWalk):
             view, definition_of(view), select.get("targetList", []), self._rights.lost(view)
         )
         names = DefinitionNames(self._names, ctes)
-        names.begin(definition, ())
-        locking = self._locking or holds(definition, "lockingClause")
-        walk = type(self)(self._rights, self._forms, names, definition, Parameters((), definition), locking)
+        parts = every_part(definition)
+        names.begin(parts, ())
+        walk = type(self)(self._rights, self._forms, names, definition, parts, (), locking=self._locking)
         walk._proof = calm
         walk.query(definition, {"SelectStmt": select}, None, {})
         self.views = True

@@ -16,8 +16,7 @@ from proxy.rewrite.verify.form import Forms
 from proxy.rewrite.verify.names import Names
 from proxy.rewrite.verify.rights import Rights
 from proxy.rewrite.verify.settings import check_set
-from proxy.rewrite.verify.tree import Node, holds, parse
-from proxy.rewrite.verify.types import Parameters
+from proxy.rewrite.verify.tree import Node, every_part, parse
 from proxy.rewrite.verify.walk import Walk
 
 _PLAIN_KINDS = frozenset(
@@ -67,8 +66,9 @@ class Verifier:
             raise feature_not_supported(
                 "EXECUTE behind a statement that changes what names mean", "Send the statements separately."
             )
-        names.begin(before, types)
-        walk = Walk(self._rights, self._forms, names, inner, Parameters(types, inner), holds(before, "lockingClause"))
+        parts = every_part(inner)
+        names.begin(parts if inner is before else every_part(before), types)
+        walk = Walk(self._rights, self._forms, names, inner, parts, types, locking=False)
         walk.told = kind in ("ExplainStmt", "PrepareStmt") or app.explain
         if kind in _QUERIES:
             walk.query(before, after, None, {})

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from postgast.native import lib
@@ -277,12 +277,12 @@ def every_part(tree: Any) -> list[Node]:
     return found
 
 
-def whole_names(statement: Node) -> frozenset[tuple[str, str]]:
+def whole_names(parts: Sequence[Node]) -> frozenset[tuple[str, str]]:
     """The (schema, relation) by which columns may be called `schema.relation.column`, where nothing else in the
     statement has the relation's name: without the schema the column is the same.
     """
     meanings: dict[str, set[tuple[str, str] | None]] = {}
-    for node in every_part(statement):
+    for node in parts:
         if "relname" in node and "alias" not in node:
             meanings.setdefault(node["relname"], set()).add((node.get("schemaname", ""), node["relname"]))
         for key in ("aliasname", "ctename"):

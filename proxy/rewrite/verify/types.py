@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from proxy.catalog.model import Column
 from proxy.catalog.types import COMPARED_AS
-from proxy.rewrite.verify.tree import Node, every_part, strings
+from proxy.rewrite.verify.tree import Node, strings
 
 INTEGERS = {"int2": 21, "int4": 23, "int8": 20}
 _TEXTS = {"text": 25, "varchar": 1043}
@@ -18,10 +18,10 @@ _UNTYPED = (0, 705)
 class Parameters:
     """What the statement's parameters are: the types that the driver gave, and what each place makes of them."""
 
-    def __init__(self, types: Sequence[int], statement: Node) -> None:
+    def __init__(self, types: Sequence[int], parts: Sequence[Node]) -> None:
+        """`parts`: of the statement, as `every_part` has them."""
         self._types = types
         self._places: dict[int, list[Node | None]] = {}  # the type names of the casts around
-        parts = every_part(statement)
         cast = {
             id(part["TypeCast"]["arg"]["ParamRef"]): part["TypeCast"]["typeName"]
             for part in parts
