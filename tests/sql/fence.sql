@@ -223,3 +223,9 @@ select o.id from items i, <orders fenced form> o join lateral (values (i.order_i
 select o.id from items i, orders o, lateral (select i.* from items limit 1) t where o.id = t.order_id
 -- becomes
 select o.id from items i, <orders fenced form> o, lateral (select i.* from items limit 1) t where o.id = t.order_id
+
+-- a name in FOR UPDATE OF is that of a relation in FROM: it takes nothing from the other names
+-- as agent
+select public.orders.id from public.orders where public.orders.id = 3 for update of orders
+-- becomes
+select orders.id from <orders locking form> AS "orders" where orders.id = 3 for update of orders

@@ -282,8 +282,9 @@ def whole_names(parts: Sequence[Node]) -> frozenset[tuple[str, str]]:
     statement has the relation's name: without the schema the column is the same.
     """
     meanings: dict[str, set[tuple[str, str] | None]] = {}
+    locked = {id(item["RangeVar"]) for node in parts for item in node.get("lockedRels", ())}  # names of what is in FROM
     for node in parts:
-        if "relname" in node and "alias" not in node:
+        if "relname" in node and "alias" not in node and id(node) not in locked:
             meanings.setdefault(node["relname"], set()).add((node.get("schemaname", ""), node["relname"]))
         for key in ("aliasname", "ctename"):
             if key in node:
