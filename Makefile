@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PYTEST_ARGS ?=
 DEMO_ARGS ?=
 
-.PHONY: help demo test lint bench nightly clean
+.PHONY: help demo test lint bench nightly screenshots clean
 
 help:
 	@echo "make demo     a small shop behind the gateway, in this terminal"
@@ -13,6 +13,7 @@ help:
 	@echo "make lint     ruff, mypy --strict, import-linter"
 	@echo "make bench    the tables of docs/benchmarks.md"
 	@echo "make nightly  the long tests"
+	@echo "make screenshots  the pictures of docs/images (needs Chromium)"
 
 $(VENV)/.made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -42,6 +43,9 @@ lint: $(VENV)/.test
 
 bench: $(VENV)/.test
 	@for table in rewrite catalogs consent consent_files audit_search relay; do $(BIN)/python -m benchmarks.$$table || exit 1; done
+
+screenshots: $(VENV)/.test
+	$(BIN)/python -m tests.pages.screenshots
 
 nightly: $(VENV)/.test
 	CONSENTRY_NIGHTLY=1 $(BIN)/python -m pytest -m '' --timeout 7200 $(PYTEST_ARGS)
