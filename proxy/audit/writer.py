@@ -84,7 +84,7 @@ class AuditWriter:
             f'{{"time":"{self._clock.text(time())}","worker":{self.worker},"event":"{event}",{session}{statement}{tail}'
         )
         if self._timer is None and not self._closed:
-            self._timer = asyncio.get_running_loop().call_later(BATCH_SECONDS, self.flush)
+            self._timer = asyncio.get_running_loop().call_later(BATCH_SECONDS, self._due)
 
     def event(self, event: str, session: str = "", **fields: object) -> None:
         """A record of something that is no statement."""
@@ -98,9 +98,6 @@ class AuditWriter:
 
     def flush(self) -> None:
         """Writes what has been gathered. Tries again later where the file cannot be written."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
         if self._syncing:
             return  # what is on its way first; then this comes by itself
         if self._lines:
@@ -119,6 +116,11 @@ class AuditWriter:
                 self._sync()
                 return
         self._written()
+
+    def _due(self) -> None:
+        # A timer runs to its end, whoever flushes before: setting one anew for each batch would cost more than it.
+        self._timer = None
+        self.flush()
 
     def close(self) -> None:
         """Writes what is left, signs it and closes the file."""
@@ -161,7 +163,7 @@ class AuditWriter:
         if self._timer is not None:
             self._timer.cancel()
         if not self._closed:
-            self._timer = asyncio.get_running_loop().call_later(RETRY_SECONDS, self.flush)
+            self._timer = asyncio.get_running_loop().call_later(RETRY_SECONDS, self._due)
         self._give_up()
         self._change(True)
         waiting, self._waiting = self._waiting, []
