@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Final
 from weakref import WeakSet, WeakValueDictionary
 
+from proxy.audit.trace import trace_fragment
 from proxy.catalog.model import SearchPath, Snapshot
 from proxy.errors import PgError, protocol_violation
 from proxy.policy.table import AppPolicy, CompiledRules
@@ -70,6 +71,7 @@ class Entry:
         "plain",
         "plan",
         "several",
+        "trace",
         "types",
     )
 
@@ -90,6 +92,7 @@ class Entry:
         self.borrows = any(info.executes or info.cursor for info in plan.statements)
         self.plain = not (plan.refusal or self.executes or self.changes_path or self.changes_names or self.several)
         self.fragments: list[str] = []  # of audit records, one a statement; made by audit.record at first use
+        self.trace = trace_fragment(plan.original)
         self.on_query = Expected(Awaiting.QUERY, self)
         self.on_parse = Expected(Awaiting.PARSE, self, name=b"")
         self.on_bind = Expected(Awaiting.BIND, self)

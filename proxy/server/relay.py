@@ -135,9 +135,9 @@ class Answers:
             text = entry.plan.original.decode(entry.context.encoding, "replace") if self.audit.full_text else None
             made = self.borrowed.fragment(entry, number, text)
             if made is not None:
-                return made
+                return entry.trace + made
         fragments = entry.fragments or make_fragments(entry, self.audit.full_text)
-        return fragments[number] if number < len(fragments) else fragments[-1]
+        return entry.trace + (fragments[number] if number < len(fragments) else fragments[-1])
 
     def parsed(self, item: Expected) -> None:
         self.session.statements.parsed(item)

@@ -778,3 +778,22 @@ def test_sessions_are_told_apart_and_records_are_numbered(serve: Serve) -> None:
     for record in found:
         by_session.setdefault(record["session"], set()).add(record["app"])
     assert sorted(map(sorted, by_session.values())) == [["crm"], ["mailco"]]
+
+
+def test_the_trace_that_an_application_notes_is_kept(serve: Serve) -> None:
+    """Each record has its own statement's, also where one plan serves both texts."""
+    gateway = serve()
+    traces = [f"{n:032x}" for n in (7, 8)]
+    with connect(gateway) as connection:
+        for n, trace in enumerate(traces):
+            connection.execute(
+                f"SELECT email FROM customers WHERE id = {n} /*traceparent='00-{trace}-{n + 1:016x}-01'*/"
+            )
+        connection.execute("SELECT 1")
+    first, second, none = executed(gateway)
+    assert [(r["trace_id"], r["span_id"]) for r in (first, second)] == [
+        (traces[0], f"{1:016x}"),
+        (traces[1], f"{2:016x}"),
+    ]
+    assert first["fingerprint"] == second["fingerprint"]
+    assert "trace_id" not in none
