@@ -9,7 +9,7 @@ from proxy.rewrite.context import Context
 from proxy.rewrite.copies import Copies
 from proxy.rewrite.fence import AGGREGATES
 from proxy.rewrite.lex import Node, part_at, quote_identifier
-from proxy.rewrite.scope import SYSTEM_COLUMNS, Reference, Source, View, flatten, owners, walk
+from proxy.rewrite.scope import STAR, SYSTEM_COLUMNS, Reference, Source, View, flatten, owners, walk
 
 
 def rewrite_reads(context: Context) -> None:
@@ -234,17 +234,19 @@ def _complete_group_by(context: Context, reads: list[Reference]) -> None:
             continue
         inside = _inside_aggregates(node)
         wanted: dict[str, None] = {}
+        row = False
         for use, source, whole_row in uses:
             if use.clause in ("where", "on", "using", "group", "from") and use.level is level:
                 continue
             if id(use.node) in inside:
                 continue
             columns = source.columns if whole_row and source.columns else (use.fields[-1],)
+            row = row or (whole_row and use.fields[-1] != STAR)  # the row is no column: it is grouped too
             for column in columns or ():
                 if source.base_column(column) not in names and column in (source.columns or ()):
                     wanted[column] = None
-        if wanted:
-            _insert_into_group_by(context, node, reference.alias, list(wanted))
+        if wanted or row:
+            _insert_into_group_by(context, node, reference.alias, list(wanted), row)
 
 
 def _grouped_column(node: Node, item: Node) -> Node | None:
@@ -267,7 +269,7 @@ def _inside_aggregates(node: Node) -> set[int]:
     return found
 
 
-def _insert_into_group_by(context: Context, node: Node, alias: str, columns: list[str]) -> None:
+def _insert_into_group_by(context: Context, node: Node, alias: str, columns: list[str], row: bool) -> None:
     first = min(
         inner.get("location", 0)
         for item in node["groupClause"]
@@ -283,6 +285,7 @@ def _insert_into_group_by(context: Context, node: Node, alias: str, columns: lis
     index += 1
     if context.tokens[index].word in ("all", "distinct"):
         index += 1
-    added = "".join(f"{quote_identifier(alias)}.{quote_identifier(c)}, " for c in columns)
+    parts = [quote_identifier(c) for c in columns] + (["*"] if row else [])
+    added = "".join(f"{quote_identifier(alias)}.{part}, " for part in parts)
     at = context.tokens[index].start
     context.edit(at, at, added)

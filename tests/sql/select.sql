@@ -131,6 +131,11 @@ select id, name from customers group by 1
 -- becomes
 select id, name from <customers> group by "customers"."name", 1
 
+-- ... and the row itself, which grouping its columns does not group
+select c is not null from customers c group by c.id
+-- becomes
+select c is not null from <customers form> c group by "c"."name", "c"."email", "c"."phone", "c"."seen", "c".*, c.id
+
 -- what would be silently wrong is refused
 select * from customers as x (a, b, c, d, e)
 -- refused 0A000 a column alias list over relation "customers"

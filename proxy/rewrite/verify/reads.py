@@ -123,9 +123,12 @@ class ReadWalk(NodeWalk):
         if more <= 0 or not own:
             return a
         for item in groups[:more]:
-            words = strings(item["ColumnRef"]["fields"]) if "ColumnRef" in item else []
-            source = next((s for s in level.sources if s.name == words[0]), None) if len(words) == 2 else None
-            if source is None or not source.form or not source.columns or words[1] not in source.columns:
+            fields = item["ColumnRef"]["fields"] if "ColumnRef" in item else []
+            name = fields[0].get("String", {}).get("sval") if len(fields) == 2 else None
+            source = next((s for s in level.sources if s.name == name), None) if name is not None else None
+            if source is None or not source.form or not source.columns:
+                raise differs("GROUP BY has other columns")
+            if "A_Star" not in fields[1] and strings(fields)[1] not in source.columns:
                 raise differs("GROUP BY has other columns")
             if any("GroupingSet" in one for one in own) or not _groups_by_key(own, b.get("targetList", []), source):
                 raise differs("GROUP BY has other columns beside no key")

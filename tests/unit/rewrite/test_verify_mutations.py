@@ -120,7 +120,7 @@ def _without_copies(tree: Any, honest: Honest) -> Any:
 
 
 def _without_added_groups(tree: Any, honest: Honest) -> Any:
-    """Leaves out of GROUP BY what the app did not write, if it is `relation.column` with the key beside it."""
+    """Leaves out of GROUP BY what the app did not write, if it is `relation.column`, or the row, with the key beside it."""
     groups: list[Any] = []
 
     def collect(node: dict[str, Any]) -> dict[str, Any]:
@@ -134,8 +134,9 @@ def _without_added_groups(tree: Any, honest: Honest) -> Any:
         return {**node, "groupClause": [item for number, item in enumerate(items) if item not in items[:number]]}
 
     def _plain(item: Any) -> bool:
-        words = [part.get("String", {}).get("sval") for part in item.get("ColumnRef", {}).get("fields", ())]
-        return len(words) == 2 and words[1] in ("id", "name", "email", "phone", "seen")
+        fields = item.get("ColumnRef", {}).get("fields", ())
+        words = ["*" if "A_Star" in part else part.get("String", {}).get("sval") for part in fields]
+        return len(words) == 2 and words[1] in ("id", "name", "email", "phone", "seen", "*")
 
     _everywhere(honest.before, collect)
     return _everywhere(tree, leave_out)
