@@ -297,6 +297,11 @@ class Configuration:
         ca = self.path(address.sslrootcert)
         return UpstreamAddress(address.host, address.port, address.dbname, address.user, address.sslmode, ca)
 
+    def organisation(self, database: str) -> str:
+        """Whose data it is, as customers and reports name it."""
+        web = self.settings.web
+        return (web.organisation.name if web is not None else "") or database
+
     def control_dsn(self, database: str) -> str:
         """The URI of Consentry's own connection to a database. Raises UnreachableError: no file of the password."""
         address, control = self.upstream(database), self.settings.control

@@ -12,6 +12,7 @@ from proxy.consent import access, service
 from proxy.consent.access import AppAccess, AttributeAccess
 from proxy.consent.import_export import WrongLinesError, import_records
 from proxy.consent.service import Event, Origin
+from proxy.consent.standing import Standing
 from proxy.errors import ConsentryError
 from proxy.web import shapes
 from proxy.web.exports import export
@@ -34,11 +35,8 @@ class Page(BaseModel):
 
 async def get_access(call: Call) -> Response:
     """Who has access to the customer's data."""
-    current = call.site.in_force
-    async with call.site.connection() as connection:
-        standings = await service.show(connection, call.subject, current.words.mapping)
-    apps = access.access(current.compiled, current.rules.attributes, standings, call.site.audit.last_read)
-    given = shapes.Access(subject=call.subject, apps=[_app(one) for one in apps])
+    standings = await _standings(call)
+    given = shapes.Access(subject=call.subject, apps=[_app(one) for one in call.site.access(standings)])
     return _answer(given, etag=service.version(standings))
 
 
@@ -46,10 +44,8 @@ async def get_consent(call: Call) -> Response:
     """One consent as it stands."""
     app, attribute = call.path["app"], call.path["attribute"]
     _known(call, app, attribute)
-    async with call.site.connection() as connection:
-        standings = await service.show(connection, call.subject, call.site.in_force.words.mapping)
-    current = call.site.in_force
-    one = next(a for a in access.access(current.compiled, current.rules.attributes, standings) if a.app == app)
+    standings = await _standings(call)
+    one = next(a for a in call.site.access(standings) if a.app == app)
     found = one.attribute(attribute)
     last = found.standing
     given = shapes.Consent(
@@ -124,11 +120,8 @@ async def get_history(call: Call) -> Response:
 
 async def get_export(call: Call) -> Response:
     """Everything that is held on the customer."""
-    current = call.site.in_force
-    async with call.site.connection() as connection:
-        standings = await service.show(connection, call.subject, current.words.mapping)
-    apps = access.access(current.compiled, current.rules.attributes, standings, call.site.audit.last_read)
-    return await export(call.site, call.subject, [told(one) for one in apps], {})
+    standings = await _standings(call)
+    return await export(call.site, call.subject, [told(one) for one in call.site.access(standings)], {})
 
 
 async def post_import(call: Call) -> Response:
@@ -215,6 +208,11 @@ OPERATIONS: Final = (
         files={"text/csv": "csv", "application/x-ndjson": "jsonl", "application/jsonl": "jsonl"},
     ),
 )
+
+
+async def _standings(call: Call) -> list[Standing]:
+    async with call.site.connection() as connection:
+        return await service.show(connection, call.subject, call.site.in_force.words.mapping)
 
 
 def _known(call: Call, app: str, attribute: str | None = None) -> None:

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from proxy.web import tokens
-from proxy.web.callers import Caller, refuse_foreign
+from proxy.web.callers import Caller, address_of, is_secure, refuse_foreign
 from proxy.web.links import AUDIT_SECONDS, Session
 from proxy.web.problems import Problem
 from proxy.web.rates import Rates
@@ -48,7 +48,7 @@ async def log_in(request: Request, site: Site, rates: Rates, given: str, to: str
     if site.keys is None:
         raise Problem(403, "sessions need a secret to sign with: set web.login.secret_file")
     refuse_foreign(request, site)
-    address = request.client.host if request.client else ""
+    address = address_of(request)
     rates.refuse_guesser(address)
     async with site.connection() as connection:
         token = await tokens.recognise(connection, given)
@@ -62,7 +62,7 @@ async def log_in(request: Request, site: Site, rates: Rates, given: str, to: str
         site.keys.make_audit_session(token.id),
         max_age=AUDIT_SECONDS,
         path="/audit",
-        secure=request.url.scheme == "https" or site.settings.base_url.startswith("https:"),
+        secure=is_secure(request, site),
         httponly=True,
         samesite="strict",
     )

@@ -37,6 +37,16 @@ class Caller:
             raise Problem(403, "this is another customer's")
 
 
+def address_of(request: Request) -> str:
+    """Where the request came from: whose guesses are counted together."""
+    return request.client.host if request.client else ""
+
+
+def is_secure(request: Request, site: Site) -> bool:
+    """Whether the browser came by https, also where a proxy ends it."""
+    return request.url.scheme == "https" or site.settings.base_url.startswith("https:")
+
+
 async def caller_of(request: Request, site: Site) -> Caller:
     """Who sent the request. Raises Problem: 401 nobody that is known, 403 a forged request."""
     scheme, _, given = request.headers.get("authorization", "").partition(" ")

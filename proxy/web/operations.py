@@ -19,7 +19,7 @@ from proxy.consent.mapped import ReadOnlyError
 from proxy.consent.records import Format
 from proxy.errors import ConsentryError, UnreachableError
 from proxy.profile.held import NotReadableError
-from proxy.web.callers import Caller, caller_of
+from proxy.web.callers import Caller, address_of, caller_of
 from proxy.web.problems import Problem
 from proxy.web.rates import Rates
 from proxy.web.site import Site
@@ -91,7 +91,7 @@ def route(operation: Operation, site: Site, rates: Rates) -> Route:
     """The operation as a route, all checks before its handler."""
 
     async def endpoint(request: Request) -> Response:
-        address = request.client.host if request.client else ""
+        address = address_of(request)
         rates.refuse_guesser(address)
         try:
             caller = await caller_of(request, site)

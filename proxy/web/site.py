@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +16,11 @@ from proxy.catalog.connect import connected
 from proxy.catalog.introspect import fingerprint, take_snapshot
 from proxy.catalog.model import Snapshot
 from proxy.config import Configuration, WebSettings, load_settings, read_text
-from proxy.consent.access import asked
+from proxy.consent.access import AppAccess, access, asked
 from proxy.consent.mapped import mapping_of
 from proxy.consent.names import Names
 from proxy.consent.service import Vocabulary
+from proxy.consent.standing import Standing
 from proxy.errors import ConsentryError, UnreachableError
 from proxy.policy.compile import compile_rules
 from proxy.policy.load import load_rules
@@ -79,7 +80,7 @@ class Site:
         secret = settings.login.secret_file
         self.keys = None if secret is None else Keys(read_secret(configuration.path(secret)))
         self.provider = _provider(configuration, settings)
-        self.organisation = settings.organisation.name or database
+        self.organisation = configuration.organisation(database)
         self.theme = theme(settings.organisation.colour)
         folder, logo = settings.organisation.texts, settings.organisation.logo
         self.texts = load_texts(settings.organisation.languages, None if folder is None else configuration.path(folder))
@@ -111,6 +112,11 @@ class Site:
         await self.verification.stop()
         if self._pool is not None:
             await self._pool.close()
+
+    def access(self, standings: Sequence[Standing]) -> tuple[AppAccess, ...]:
+        """What each app sees of the customer whose decisions these are, and when it last read."""
+        current = self.in_force
+        return access(current.compiled, current.rules.attributes, standings, self.audit.last_read)
 
     def look_now(self) -> None:
         """Looks at once whether the rules or the catalog have changed."""

@@ -12,7 +12,6 @@ from itertools import islice
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -29,6 +28,8 @@ from proxy.consent.changes import changes
 from proxy.errors import ConsentryError
 from proxy.web.auditors import COOKIE, Auditor, auditor_of, log_in
 from proxy.web.callers import refuse_forged
+from proxy.web.pages.forms import read_form
+from proxy.web.pages.render import TEMPLATES, base
 from proxy.web.problems import Problem
 from proxy.web.rates import Rates
 from proxy.web.site import Site
@@ -38,18 +39,10 @@ log = logging.getLogger(__name__)
 PAGE: Final = 50
 PATIENCE: Final = 5.0  # seconds that a page waits for a verification to end
 DAYS: Final = 30  # that the overview shows by itself
-_LIMIT: Final = 10_000  # bytes of a form
 _POLICY: Final = (
     "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 _FILTERS: Final = ("app", "login", "attribute", "relation", "policy", "fingerprint", "session", "event")
-_TEMPLATES = Environment(
-    loader=PackageLoader("proxy.web.pages"),
-    autoescape=select_autoescape(default=True),
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +78,8 @@ def audit_routes(site: Site, rates: Rates) -> list[BaseRoute]:
 
     async def enter(request: Request) -> Response:
         try:
-            form = await _form(request)
-            return await log_in(request, site, rates, form.get("token", "").strip(), f"{_base(request)}/audit")
+            form = await read_form(request)
+            return await log_in(request, site, rates, form.get("token", "").strip(), f"{base(request)}/audit")
         except Problem as problem:
             return _login(site, request, problem.status, problem.detail)
         except ConsentryError as error:
@@ -240,18 +233,18 @@ async def show_verification(visit: Visit) -> Response:
 
 async def verify(visit: Visit) -> Response:
     """Verifies the log now. It reads all of it: a long one goes on while the page says so."""
-    form = await _form(visit.request)
+    form = await read_form(visit.request)
     refuse_forged(visit.request, visit.site, visit.auditor.session, form.get("form", ""))
     log.info("auditor %s had the log verified", visit.auditor.token.name)
     await visit.site.verification.begin(PATIENCE)
-    return RedirectResponse(f"{_base(visit.request)}/audit/verification", 303)
+    return RedirectResponse(f"{base(visit.request)}/audit/verification", 303)
 
 
 async def leave(visit: Visit) -> Response:
     """Ends the session in this browser."""
-    form = await _form(visit.request)
+    form = await read_form(visit.request)
     refuse_forged(visit.request, visit.site, visit.auditor.session, form.get("form", ""))
-    answer = RedirectResponse(f"{_base(visit.request)}/audit", 303)
+    answer = RedirectResponse(f"{base(visit.request)}/audit", 303)
     answer.delete_cookie(COOKIE, path="/audit", httponly=True, samesite="strict")
     return answer
 
@@ -325,14 +318,6 @@ def _day(text: str) -> date | None:
         raise Problem(400, f'"{text}" is no day such as 2026-01-31') from error
 
 
-async def _form(request: Request) -> dict[str, str]:
-    length = request.headers.get("content-length", "")
-    if not length.isdecimal() or int(length) > _LIMIT:
-        raise Problem(413, "the form is too large")
-    form = await request.form(max_files=0, max_fields=20, max_part_size=4000)
-    return {name: value for name, value in form.items() if isinstance(value, str)}
-
-
 def _login(site: Site, request: Request, status: int, problem: str = "") -> Response:
     return _page(site, request, "audit_login.html", status, problem=problem, closed=site.keys is None)
 
@@ -342,11 +327,6 @@ def _said(site: Site, request: Request, words: str, status: int) -> Response:
 
 
 def _page(site: Site, request: Request, template: str, status: int = 200, **values: Any) -> Response:
-    shared = {"form_token": "", "here": "", "auditor": None, "organisation": site.organisation, "base": _base(request)}
-    text = _TEMPLATES.get_template(template).render(**{**shared, "logo": site.logo is not None, **values})
+    shared = {"form_token": "", "here": "", "auditor": None, "organisation": site.organisation, "base": base(request)}
+    text = TEMPLATES.get_template(template).render(**{**shared, "logo": site.logo is not None, **values})
     return HTMLResponse(text, status, {"Content-Security-Policy": _POLICY, "Cache-Control": "no-store"})
-
-
-def _base(request: Request) -> str:
-    """What stands before each path, where a proxy in front serves the pages under one."""
-    return str(request.scope.get("root_path", ""))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,8 +23,9 @@ from proxy.consent.mapped import ReadOnlyError
 from proxy.consent.service import Origin
 from proxy.consent.standing import Standing
 from proxy.errors import ConsentryError, UnreachableError
-from proxy.web.callers import Caller
+from proxy.web.callers import Caller, address_of
 from proxy.web.links import BadLinkError
+from proxy.web.pages.forms import read_form
 from proxy.web.pages.render import LANGUAGE_COOKIE, render
 from proxy.web.pages.texts import Texts, choose
 from proxy.web.problems import Problem
@@ -32,7 +33,6 @@ from proxy.web.rates import Rates
 from proxy.web.site import Site
 
 SCOPE: Final = "collect"
-_LARGEST = 20_000  # bytes of a form
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,22 +75,14 @@ def collect_routes(site: Site, rates: Rates) -> list[BaseRoute]:
 
 
 async def _answer(site: Site, rates: Rates, request: Request, texts: Texts) -> Response:
-    if request.method == "POST":
-        length = request.headers.get("content-length", "")
-        if not length.isdecimal() or int(length) > _LARGEST:
-            raise Problem(413, "the form is too large")
-        form = await request.form(max_files=0, max_fields=500, max_part_size=8000)
-        given = QueryParams([(name, value) for name, value in form.multi_items() if isinstance(value, str)])
-    else:
-        given = request.query_params
+    saved = request.method == "POST"
+    given = await read_form(request, largest=20_000, fields=500, part=8000) if saved else request.query_params
     subject = _subject(site, rates, request, given.get("token", ""))
     async with site.connection() as connection:
         standings = await service.show(connection, subject, site.in_force.words.mapping)
     items = list(_items(site, texts, standings, given))
-    if request.method == "POST":
-        saved = await _save(site, subject, texts, items, given)
-    else:
-        saved = False
+    if saved:
+        await _save(site, subject, texts, items, given)
     return render(
         site,
         request,
@@ -110,7 +102,7 @@ async def _answer(site: Site, rates: Rates, request: Request, texts: Texts) -> R
 
 def _subject(site: Site, rates: Rates, request: Request, token: str) -> str:
     """Whose consent it is. Raises BadLinkError, Problem."""
-    address = request.client.host if request.client else ""
+    address = address_of(request)
     rates.refuse_guesser(address)
     if site.keys is None:
         raise BadLinkError("no links are made here")
@@ -123,14 +115,13 @@ def _subject(site: Site, rates: Rates, request: Request, token: str) -> str:
     return subject
 
 
-def _items(site: Site, texts: Texts, standings: Iterable[Standing], given: QueryParams) -> Iterable[Item]:
+def _items(site: Site, texts: Texts, standings: Sequence[Standing], given: QueryParams) -> Iterable[Item]:
     """The boxes: what apps ask before they use it, and the customer does not share yet.
 
     `given` narrows them: `app` and `attribute`, each once or more; `by=purpose` makes one box an app of them.
     """
-    rules = site.in_force.rules
     apps, wanted = given.getlist("app"), given.getlist("attribute")
-    for app in access.access(site.in_force.compiled, rules.attributes, list(standings)):
+    for app in site.access(standings):
         if apps and app.app not in apps:
             continue
         asked = [
@@ -143,13 +134,13 @@ def _items(site: Site, texts: Texts, standings: Iterable[Standing], given: Query
             names = tuple(one.attribute for one in asked)
             words = texts("collect_item", app=app.label, attribute=labels)
             yield Item(app.app, access.ALL, names, None if wanted else access.ALL, words, app.purpose)
-        elif asked:
-            for one in asked:
-                words = texts("collect_item", app=app.label, attribute=one.label)
-                yield Item(app.app, one.attribute, (one.attribute,), None, words, app.purpose)
+            continue
+        for one in asked:
+            words = texts("collect_item", app=app.label, attribute=one.label)
+            yield Item(app.app, one.attribute, (one.attribute,), None, words, app.purpose)
 
 
-async def _save(site: Site, subject: str, texts: Texts, items: list[Item], given: QueryParams) -> bool:
+async def _save(site: Site, subject: str, texts: Texts, items: list[Item], given: QueryParams) -> None:
     """Records what was ticked, all or nothing. Raises ConsentryError, Problem."""
     key = given.get("request", "")
     if not re.fullmatch(r"[\w-]{16,64}", key):
@@ -184,7 +175,6 @@ async def _save(site: Site, subject: str, texts: Texts, items: list[Item], given
                 ),
                 request=f"{key}-{number}",
             )
-    return True
 
 
 def _shown(texts: Texts, item: Item) -> str:

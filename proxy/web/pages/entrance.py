@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from proxy.web.callers import COOKIE
+from proxy.web.callers import COOKIE, address_of, is_secure
 from proxy.web.links import SESSION_SECONDS, BadLinkError
 from proxy.web.oidc import SECONDS, OidcError
 from proxy.web.pages.render import LANGUAGE_COOKIE, base, render
@@ -25,7 +25,7 @@ _BACK: Final = "/me/back"
 
 def enter_by_link(site: Site, rates: Rates, request: Request) -> Response:
     """A signed link: opens a session, and takes the link's token out of the address."""
-    address = request.client.host if request.client else ""
+    address = address_of(request)
     try:
         rates.refuse_guesser(address)
     except Problem:
@@ -59,12 +59,12 @@ def login_routes(site: Site, rates: Rates) -> list[BaseRoute]:
             path=_BACK,
             httponly=True,
             samesite="lax",
-            secure=_secure(site, request),
+            secure=is_secure(request, site),
         )
         return answer
 
     async def back(request: Request) -> Response:
-        address = request.client.host if request.client else ""
+        address = address_of(request)
         try:
             rates.refuse_guesser(address)
         except Problem:
@@ -94,13 +94,9 @@ def _session(site: Site, request: Request, subject: str) -> Response:
         path="/",
         httponly=True,
         samesite="lax",
-        secure=_secure(site, request),
+        secure=is_secure(request, site),
     )
     return answer
-
-
-def _secure(site: Site, request: Request) -> bool:
-    return request.url.scheme == "https" or site.settings.base_url.startswith("https:")
 
 
 def _address(site: Site, request: Request) -> str:

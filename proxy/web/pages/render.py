@@ -18,7 +18,7 @@ _POLICY: Final = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
     "base-uri 'none'; frame-ancestors "
 )
-_TEMPLATES = Environment(
+TEMPLATES: Final = Environment(
     loader=PackageLoader("proxy.web.pages"),
     autoescape=select_autoescape(default=True),
     undefined=StrictUndefined,
@@ -39,7 +39,7 @@ def render(
     **values: Any,
 ) -> Response:
     """`form_token`: the session's own for its forms, empty where nobody is in. `embed_from`: who may frame it."""
-    text = _TEMPLATES.get_template(template).render(
+    text = TEMPLATES.get_template(template).render(
         t=texts,
         organisation=site.organisation,
         logo=site.logo is not None,

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import asyncpg
-from starlette.datastructures import FormData
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
@@ -35,6 +35,7 @@ from proxy.web.exports import export
 from proxy.web.links import Session
 from proxy.web.pages.collect import collect_routes
 from proxy.web.pages.entrance import enter_by_link, login_routes
+from proxy.web.pages.forms import read_form
 from proxy.web.pages.render import LANGUAGE_COOKIE, base, render
 from proxy.web.pages.texts import Texts, choose
 from proxy.web.pages.why import change, why
@@ -72,8 +73,7 @@ class Visit:
         return await service.show(connection, self.subject, self.site.in_force.words.mapping)
 
     def apps(self, standings: list[Standing]) -> tuple[AppAccess, ...]:
-        current = self.site.in_force
-        return access.access(current.compiled, current.rules.attributes, standings, self.site.audit.last_read)
+        return self.site.access(standings)
 
 
 def page_routes(site: Site, rates: Rates) -> list[BaseRoute]:
@@ -158,11 +158,11 @@ async def ask(visit: Visit) -> Response:
 async def decide(visit: Visit) -> Response:
     """Makes a change, where nothing was changed since it was asked."""
     form = await _form(visit)
-    app, attributes, scope = _what(visit, _field(form, "app"), _field(form, "attribute"))
-    decision, expected, key = _decision(_field(form, "decision")), _expected(form), _field(form, "request")
+    app, attributes, scope = _what(visit, form.get("app", ""), form.get("attribute", ""))
+    decision, expected, key = _decision(form.get("decision", "")), _expected(form), form.get("request", "")
     if not re.fullmatch(r"[\w-]{16,64}", key):
         raise Problem(400, "the form is not ours")
-    words = _question(visit.texts, _of(visit.apps([]), app), _field(form, "attribute"), decision)
+    words = _question(visit.texts, _of(visit.apps([]), app), form.get("attribute", ""), decision)
     try:
         async with visit.site.connection() as connection, connection.transaction():
             standings = await visit.standings(connection)
@@ -186,7 +186,7 @@ async def decide(visit: Visit) -> Response:
 async def undo(visit: Visit) -> Response:
     """Puts back what stood before a decision, where nothing was changed since."""
     form = await _form(visit)
-    made = _field(form, "request")
+    made = form.get("request", "")
     key = secrets.token_urlsafe(16)
     try:
         async with visit.site.connection() as connection, connection.transaction():
@@ -314,19 +314,11 @@ def _logo(file: Path) -> Response:
     return Response(file.read_bytes(), media_type=kind, headers=headers)
 
 
-async def _form(visit: Visit) -> FormData:
+async def _form(visit: Visit) -> QueryParams:
     """The form that was sent. Raises Problem where it is not of this session."""
-    length = visit.request.headers.get("content-length", "")
-    if not length.isdecimal() or int(length) > 10_000:
-        raise Problem(413, "the form is too large")
-    form = await visit.request.form(max_files=0, max_fields=20, max_part_size=4000)
-    refuse_forged(visit.request, visit.site, visit.session, _field(form, "form"))
+    form = await read_form(visit.request)
+    refuse_forged(visit.request, visit.site, visit.session, form.get("form", ""))
     return form
-
-
-def _field(form: FormData, name: str) -> str:
-    value = form.get(name, "")
-    return value if isinstance(value, str) else ""
 
 
 def _what(visit: Visit, app: str, what: str) -> tuple[str, list[str], str | None]:
@@ -357,8 +349,8 @@ def _version(standings: list[Standing], app: str, attributes: Collection[str]) -
     return version([s for s in standings if s.app == app and s.attribute in attributes])
 
 
-def _expected(form: FormData) -> int:
-    given = _field(form, "expected")
+def _expected(form: QueryParams) -> int:
+    given = form.get("expected", "")
     if not re.fullmatch(r"\d{1,19}", given):
         raise Problem(400, "the form is not ours")
     return int(given)
