@@ -11,11 +11,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import yaml
 
 from proxy.audit.chain import OWN_EVENTS
@@ -59,6 +60,19 @@ class GatewayProcess:
     def dsn(self, user: str, dbname: str) -> str:
         """A URI; whoever connects is let in by the server without a password (group auth_trust)."""
         return f"postgresql://{user}@127.0.0.1:{self.port}/{dbname}"
+
+    def ask(self, login: str, texts: Iterable[str], **options: Any) -> None:
+        """Sends texts to the database `shop`, one after another, whatever becomes of each."""
+        with psycopg.connect(self.dsn(login, "shop"), autocommit=True, **options) as connection:
+            for text in texts:
+                with suppress(psycopg.Error):
+                    connection.execute(text.encode())
+
+    def web_port(self) -> int:
+        """Where the web side listens, when it is ready."""
+        port = self.wait_for_line(r"the web side listens on \('127\.0\.0\.1', (\d+)\)")[1]
+        self.wait_for_line("Application startup complete")
+        return int(port)
 
     def reload(self, rules: str | None = None) -> bool:
         """SIGHUP, after writing other rules where given. Returns when the audit log has it: whether it succeeded."""

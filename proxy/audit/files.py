@@ -200,13 +200,18 @@ def compress(path: Path) -> Path:
         os.fchmod(out.fileno(), os.fstat(source.fileno()).st_mode & 0o777)
         os.fsync(out.fileno())
     unfinished.replace(target)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    sync_folder(path.parent)
+    path.unlink()
+    return target
+
+
+def sync_folder(path: Path) -> None:
+    """Brings the names of files in a folder to the disk itself. Raises OSError."""
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(folder)
     finally:
         os.close(folder)
-    path.unlink()
-    return target
 
 
 def _unreadable(file: LogFile, error: Exception) -> UnreachableError:

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from types import MappingProxyType
-from typing import Final
 
 from proxy.audit.index import Index
 from proxy.audit.question import moment
-
-HIDDEN: Final = frozenset(("drop", "deny", "mask null", "mask redact"))  # treatments by which nothing is read
+from proxy.audit.reader import NOTHING
 
 
 def last_reads(index: Index) -> Mapping[tuple[str, str], datetime]:
@@ -18,7 +16,7 @@ def last_reads(index: Index) -> Mapping[tuple[str, str], datetime]:
     found: dict[tuple[str, str], int] = {}
     for traits, last in index.last_reads():
         for one in traits.disclosed:
-            if one.attribute is not None and one.treatment not in HIDDEN:
+            if one.attribute is not None and one.treatment not in NOTHING:
                 key = (traits.app or "", one.attribute)
                 found[key] = max(found.get(key, 0), last)
     return MappingProxyType({key: moment(at) for key, at in found.items()})

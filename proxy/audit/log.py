@@ -20,6 +20,7 @@ from typing import Final
 
 from proxy.audit.chain import GENESIS, Checkpoint, digest, file_name, seal
 from proxy.audit.ending import find_ending, first_line, own_files
+from proxy.audit.files import sync_folder
 from proxy.audit.keys import Signer, load_or_make, version_of
 from proxy.audit.record import Clock, fragment
 from proxy.errors import ConsentryError, UnreachableError
@@ -200,7 +201,7 @@ class Log:
         self._number, self._name, self._spoilt = number, name, False
         self._period = int(now // self.options.rotate_every)
         if self.options.fsync:
-            _sync_folder(self.options.directory)
+            sync_folder(self.options.directory)
 
     def _take_lock(self) -> None:
         path = self.options.directory / f".{self.worker}.lock"
@@ -271,11 +272,3 @@ class Log:
     def _sync(self) -> None:
         if self.options.fsync:
             os.fdatasync(self.file)
-
-
-def _sync_folder(path: Path) -> None:
-    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -32,7 +32,7 @@ def overview(index: Index, since: str, until: str) -> Overview:
         found.records += day.records
         if day.traits.event in REFUSALS:
             found.refused += day.records
-        attributes = {one.attribute for one in day.traits.disclosed if one.attribute is not None}
+        attributes = day.traits.attributes
         if not day.reads or not attributes:
             continue
         found.apps[app] += day.reads

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Final
@@ -72,7 +72,7 @@ class Question:
 
 def micros(text: str) -> int:
     """The time of a record as microseconds since 1970. Raises ValueError."""
-    return (datetime.fromisoformat(text) - _EPOCH) // _MICROSECOND
+    return since_epoch(datetime.fromisoformat(text))
 
 
 def moment(at: int) -> datetime:
@@ -89,25 +89,21 @@ def bound(text: str, *, end: bool = False, now: datetime | None = None) -> int:
     unit = _UNITS.get(text[-1:])
     if unit is not None and text[:-1].isdigit():
         try:
-            return _since_epoch((now or datetime.now(UTC)) - int(text[:-1]) * unit)
+            return since_epoch((now or datetime.now(UTC)) - int(text[:-1]) * unit)
         except OverflowError:
             raise ValueError(f"{text} is too long ago") from None
     try:
         if len(text) <= len("2026-01-31"):
             day = datetime.combine(date.fromisoformat(text), time(), UTC)
-            return _since_epoch(day + timedelta(days=1)) - 1 if end else _since_epoch(day)
+            return since_epoch(day + timedelta(days=1)) - 1 if end else since_epoch(day)
         given = datetime.fromisoformat(text)
-        return _since_epoch(given if given.tzinfo else given.replace(tzinfo=UTC))
+        return since_epoch(given if given.tzinfo else given.replace(tzinfo=UTC))
     except (ValueError, OverflowError):
         raise ValueError(f'"{text}" is no time; write 2026-01-31, 2026-01-31T12:00+01:00, 7d or 12h') from None
 
 
-def several(values: Iterable[str] | None) -> frozenset[str]:
-    """Values of an option that may be given more than once, and with commas."""
-    return frozenset(part.strip() for value in values or () for part in value.split(",") if part.strip())
-
-
-def _since_epoch(at: datetime) -> int:
+def since_epoch(at: datetime) -> int:
+    """A time as microseconds since 1970."""
     return (at - _EPOCH) // _MICROSECOND
 
 

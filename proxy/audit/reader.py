@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
@@ -20,6 +20,10 @@ KEPT: Final = 50_000  # decoded stretches, of each of the two kinds
 _HEAD: Final = 200  # bytes, in which a record's event and session begin
 _K = TypeVar("_K")
 _V = TypeVar("_V")
+
+
+# Treatments by which nothing is read, and what stands behind `else` in one that depends on consent.
+NOTHING: Final = frozenset(("null", "redact", "drop", "deny", "mask null", "mask redact"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,18 +50,12 @@ class Traits:
 
     def record(self) -> dict[str, Any]:
         """As fields of a record, to be asked or kept."""
-        return {
-            "event": self.event,
-            "app": self.app,
-            "login": self.login,
-            "fingerprint": self.fingerprint,
-            "disclosed": [
-                {"relation": d.relation, "column": d.column, "attribute": d.attribute, "treatment": d.treatment}
-                for d in self.disclosed
-            ],
-            "policies": list(self.policies),
-            "consent": self.consent,
-        }
+        return asdict(self)
+
+    @property
+    def attributes(self) -> set[str]:
+        """Those of which columns were read."""
+        return {one.attribute for one in self.disclosed if one.attribute is not None}
 
 
 def traits(record: Mapping[str, Any]) -> Traits:

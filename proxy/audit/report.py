@@ -109,6 +109,7 @@ def findings(
 
 
 def outlines(directory: Path, since: int | None, until: int | None) -> Iterator[tuple[bytes, Outline]]:
+    """Every line of a time with what it says in short; lines that are no records are of any time."""
     outliner = Outliner()
     for file in log_files(directory):
         for line in lines(file):
@@ -129,7 +130,7 @@ def _add_reading(
 ) -> None:
     traits = outline.traits
     app = traits.app or ""
-    attributes = {one.attribute for one in traits.disclosed if one.attribute is not None}
+    attributes = traits.attributes
     if attributes:
         days[(time[:10], app)] += 1
     for attribute in attributes:

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Final, Literal
 
 from proxy.audit.question import micros
-from proxy.audit.reader import Disclosed
+from proxy.audit.reader import NOTHING, Disclosed
 from proxy.audit.report import outlines
 
 Got = Literal["value", "masked", "nothing"]
-_NOTHING: Final = frozenset(("null", "redact", "drop", "deny", "mask null", "mask redact"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +73,8 @@ def _got(one: Disclosed, at: int, app: str, history: Mapping[tuple[str, str], Se
     condition, comma, other = treatment.partition(", else ")
     if comma:
         shown = _granted(history.get((app, one.attribute or ""), ()), at, default="unless" in condition)
-        return "value" if shown else "nothing" if other in _NOTHING else "masked"
-    if treatment in _NOTHING:
+        return "value" if shown else "nothing" if other in NOTHING else "masked"
+    if treatment in NOTHING:
         return "nothing"
     return "value" if treatment == "show" else "masked"
 
@@ -88,11 +86,6 @@ def _granted(decisions: Sequence[Decided], at: int, *, default: bool) -> bool:
             break
         state = one.granted and (one.expires_at is None or one.expires_at > at)
     return state
-
-
-def decided_at(moment: datetime) -> int:
-    """The time of a decision, in microseconds since 1970."""
-    return int(moment.timestamp() * 1_000_000)
 
 
 _RANK: Final[Mapping[Got, int]] = {"nothing": 0, "masked": 1, "value": 2}

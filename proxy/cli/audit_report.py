@@ -79,13 +79,12 @@ def _report(opened: Opened, folder: Path, first: int | None, last: int | None, o
     from proxy.audit.report import findings
 
     version, changes = (None, None) if offline else asyncio.run(_from_database(opened, first, last))
-    web = opened.configuration.settings.web
     return report_forms.facts(
         findings(folder, first, last, _progress()),
         opened.rules,
         since="the beginning" if first is None else _shown(first),
         until="now" if last is None else _shown(last),
-        organisation=(web.organisation.name if web else "") or opened.database,
+        organisation=opened.configuration.organisation(opened.database),
         consent_changes=changes,
         rules_version=version,
     )
@@ -140,26 +139,22 @@ async def _from_database(
 
 
 async def _decisions(opened: Opened, subject: str) -> list[Decided]:
-    from proxy.audit.subject import Decided, decided_at
+    from proxy.audit.question import since_epoch
+    from proxy.audit.subject import Decided
     from proxy.catalog.connect import connected
     from proxy.consent import service
 
-    found: list[Decided] = []
-    before: int | None = None
     async with connected(opened.control_dsn) as connection:
-        while events := await service.history(connection, subject, before=before, limit=500):
-            found += [
-                Decided(
-                    event.app,
-                    event.attribute,
-                    event.decision == "granted",
-                    decided_at(event.at),
-                    decided_at(event.expires_at) if event.expires_at else None,
-                )
-                for event in events
-            ]
-            before = events[-1].id
-    return found
+        return [
+            Decided(
+                event.app,
+                event.attribute,
+                event.decision == "granted",
+                since_epoch(event.at),
+                since_epoch(event.expires_at) if event.expires_at else None,
+            )
+            async for event in service.whole_history(connection, subject)
+        ]
 
 
 def _progress() -> Any:

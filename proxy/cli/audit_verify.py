@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
-from proxy.cli.options import CONFIG
+from proxy.cli.options import CONFIG, JSON
+from proxy.cli.printing import print_json
 
 if TYPE_CHECKING:
     import asyncpg
@@ -26,7 +25,6 @@ _FOLDER = typer.Argument(None, help="The log's folder; the settings' own where i
 _PUBLIC_KEY = typer.Option(None, "--public-key", help="A public key in PEM; the settings' own where it is left out.")
 _DSN = typer.Option(None, "--dsn", help="Compare with the checkpoints in the database at this URI.")
 _OFFLINE = typer.Option(False, "--offline", help="Do not ask the settings' database for its checkpoints.")
-_JSON = typer.Option(False, "--json", help="Print facts as JSON.")
 _PAGE = 10_000
 
 
@@ -35,7 +33,7 @@ def verify(
     public_key: Path | None = _PUBLIC_KEY,
     dsn: str | None = _DSN,
     offline: bool = _OFFLINE,
-    as_json: bool = _JSON,
+    as_json: bool = JSON,
     config: Path = CONFIG,
 ) -> None:
     """Proves that the audit log is whole, or says which record is the first bad one and what happened to it.
@@ -60,7 +58,7 @@ def verify(
     bad = [report for report in reports if report.finding is not None]
     if as_json:
         facts = [{**asdict(report), "unsigned": report.unsigned} for report in reports]
-        _print_json({"whole": not bad and not missing and bool(reports), "logs": facts, "missing": missing})
+        print_json({"whole": not bad and not missing and bool(reports), "logs": facts, "missing": missing})
     else:
         for report in reports:
             _print_report(report, asked=dsn is not None)
@@ -73,7 +71,7 @@ def verify(
 
 
 @keys.command()
-def show(config: Path = CONFIG, as_json: bool = _JSON) -> None:
+def show(config: Path = CONFIG, as_json: bool = JSON) -> None:
     """Prints the public key that auditors need, and its short name. Example: consentry audit keys show > audit.pub"""
     from proxy.audit.chain import key_id
     from proxy.audit.keys import public_file, read_public
@@ -82,14 +80,14 @@ def show(config: Path = CONFIG, as_json: bool = _JSON) -> None:
     path = public_file(_key_path(load_settings(config)))
     public = read_public(path)
     if as_json:
-        _print_json({"key": key_id(public), "public": public, "file": str(path)})
+        print_json({"key": key_id(public), "public": public, "file": str(path)})
     else:
         typer.echo(f"key {key_id(public)}, in {path}", err=True)
         typer.echo(read_text(path), nl=False)
 
 
 @keys.command()
-def rotate(config: Path = CONFIG, as_json: bool = _JSON) -> None:
+def rotate(config: Path = CONFIG, as_json: bool = JSON) -> None:
     """Makes a new key, which the old one signs; the old private key is gone then. A running gateway takes it by itself.
 
     Either public key verifies the whole log. Example: consentry audit keys rotate
@@ -101,7 +99,7 @@ def rotate(config: Path = CONFIG, as_json: bool = _JSON) -> None:
     path = _key_path(load_settings(config))
     old, new = make_new(path)
     if as_json:
-        _print_json({"old": old.id, "new": new.id, "public": new.public, "file": str(public_file(path))})
+        print_json({"old": old.id, "new": new.id, "public": new.public, "file": str(public_file(path))})
     else:
         typer.echo(f"key {new.id} follows key {old.id}; its public half is in {public_file(path)}")
 
@@ -160,8 +158,3 @@ def _print_report(report: Report, *, asked: bool) -> None:
         typer.echo(f"  the database's last checkpoint vouches for {report.copied} records, and they are there")
     else:
         typer.echo("  the database has no checkpoint of this log: nothing proves that its end was not cut off")
-
-
-def _print_json(facts: Any) -> None:
-    json.dump(facts, sys.stdout, indent=2, ensure_ascii=False)
-    sys.stdout.write("\n")

@@ -35,8 +35,9 @@ def check(
     unreachable = 0
     names: list[str] = []
     try:
-        names += load_settings(config).settings.databases
-        make_gateway(config)  # not started: finds certificates that do not fit
+        configuration = load_settings(config)
+        names += configuration.settings.databases
+        make_gateway(configuration)  # not started: finds certificates that do not fit
     except ProblemsError as error:
         errors += [str(problem) for problem in error.problems]
     except UnreachableError as error:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
-from proxy.cli.options import CONFIG
+from proxy.cli.connecting import run
+from proxy.cli.options import CONFIG, DATABASE, JSON
+from proxy.cli.printing import print_json
 
 if TYPE_CHECKING:
     import asyncpg
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
 
 consent = typer.Typer(help="Consent decisions: who shares which attribute with which app.", no_args_is_help=True)
 
-DATABASE = typer.Option(None, "--database", help="Which of the settings' databases; needed where there are several.")
-JSON = typer.Option(False, "--json", help="Print facts as JSON.")
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1), "y": timedelta(days=365)}
 
 
@@ -186,24 +183,6 @@ def history(
     run(work, config, database)
 
 
-def run(
-    work: Callable[[asyncpg.Connection, Opened], Awaitable[None]],
-    config: Path,
-    database: str | None,
-    dsn: str | None = None,
-) -> None:
-    """Does `work` with a connection to the database, by `dsn` or as the settings say."""
-    from proxy.catalog.connect import connected
-    from proxy.cli.opening import open_database
-
-    async def all_of_it() -> None:
-        opened = open_database(config, database)
-        async with connected(dsn or opened.control_dsn) as connection:
-            await work(connection, opened)
-
-    asyncio.run(all_of_it())
-
-
 async def _decide(
     connection: asyncpg.Connection,
     opened: Opened,
@@ -320,9 +299,3 @@ def _print_standings(subject: str, standings: list[Standing]) -> None:
 
 def _shown(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
-
-
-def print_json(facts: Any) -> None:
-    """Facts on standard output."""
-    json.dump(facts, sys.stdout, default=lambda value: value.isoformat(), indent=2, ensure_ascii=False)
-    sys.stdout.write("\n")

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, BinaryIO, Literal
 
 import typer
 
-from proxy.cli.consent import DATABASE, JSON, names_of, print_json, run, words_of
-from proxy.cli.options import CONFIG
+from proxy.cli.connecting import run
+from proxy.cli.consent import names_of, words_of
+from proxy.cli.options import CONFIG, DATABASE, JSON
+from proxy.cli.printing import print_json
 from proxy.errors import UnreachableError
 
 if TYPE_CHECKING:

@@ -7,4 +7,8 @@ from typing import Any
 
 import typer
 
+DATABASE: Any = typer.Option(
+    None, "--database", help="Which of the settings' databases; needed where there are several."
+)
+JSON: Any = typer.Option(False, "--json", help="Print facts as JSON.")
 CONFIG: Any = typer.Option(Path("consentry.yaml"), "--config", help="The settings file.")

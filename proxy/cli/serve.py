@@ -30,8 +30,9 @@ def serve(
         level=logging.DEBUG if verbose else logging.INFO,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
-    gateway = make_gateway(config)
-    runs = WithWeb(gateway, config) if load_settings(config).settings.web is not None else gateway
+    configuration = load_settings(config)
+    gateway = make_gateway(configuration)
+    runs = WithWeb(gateway, config) if configuration.settings.web is not None else gateway
     try:
         try:
             import uvloop

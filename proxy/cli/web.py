@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
-from proxy.cli.options import CONFIG
+from proxy.cli.options import CONFIG, DATABASE, JSON
+from proxy.cli.printing import print_json
 
 if TYPE_CHECKING:
     import asyncpg
@@ -21,9 +20,7 @@ if TYPE_CHECKING:
 
 token = typer.Typer(help="Tokens of the organisation's services for the HTTP API.", no_args_is_help=True)
 
-_DATABASE = typer.Option(None, "--database", help="Which of the settings' databases; needed where there are several.")
 _SCOPE = typer.Option(..., "--scope", help="read, write or audit; once for each.")
-_JSON = typer.Option(False, "--json", help="Print facts as JSON.")
 
 
 def web(config: Path = CONFIG, beside: bool = typer.Option(False, "--beside", hidden=True)) -> None:
@@ -70,8 +67,8 @@ def add(
     scope: list[str] = _SCOPE,
     expires: str | None = typer.Option(None, "--expires", help="In how long it ends: 90d, 12h."),
     config: Path = CONFIG,
-    database: str | None = _DATABASE,
-    as_json: bool = _JSON,
+    database: str | None = DATABASE,
+    as_json: bool = JSON,
 ) -> None:
     """Makes a token and prints its secret, which cannot be had again.
 
@@ -90,7 +87,7 @@ def add(
             raise typer.BadParameter(str(error), param_hint="--expires") from error
         made, secret = await tokens.add(connection, name, scope, ends)
         if as_json:
-            _print_json({**asdict(made), "secret": secret})
+            print_json({**asdict(made), "secret": secret})
         else:
             typer.echo(
                 f"token {made.name} ({', '.join(made.scopes)}); keep its secret, it is not shown again:", err=True
@@ -101,7 +98,7 @@ def add(
 
 
 @token.command("list")
-def list_(config: Path = CONFIG, database: str | None = _DATABASE, as_json: bool = _JSON) -> None:
+def list_(config: Path = CONFIG, database: str | None = DATABASE, as_json: bool = JSON) -> None:
     """Lists the tokens, revoked ones too. Example: consentry token list"""
 
     async def work(connection: asyncpg.Connection) -> None:
@@ -109,7 +106,7 @@ def list_(config: Path = CONFIG, database: str | None = _DATABASE, as_json: bool
 
         found = await tokens.every(connection)
         if as_json:
-            _print_json([asdict(one) for one in found])
+            print_json([asdict(one) for one in found])
         else:
             _print_tokens(found)
 
@@ -118,7 +115,7 @@ def list_(config: Path = CONFIG, database: str | None = _DATABASE, as_json: bool
 
 @token.command()
 def revoke(
-    name: str = typer.Argument(help="The token's name."), config: Path = CONFIG, database: str | None = _DATABASE
+    name: str = typer.Argument(help="The token's name."), config: Path = CONFIG, database: str | None = DATABASE
 ) -> None:
     """Ends a token at once, without a restart. Example: consentry token revoke newsletter"""
 
@@ -155,8 +152,3 @@ def _print_tokens(found: list[Token]) -> None:
         moments = (f"{m:%Y-%m-%d %H:%M}" if m else "" for m in (one.created_at, one.expires_at, one.revoked_at))
         table.add_row(one.name, ", ".join(one.scopes), *moments)
     Console().print(table)
-
-
-def _print_json(facts: Any) -> None:
-    json.dump(facts, sys.stdout, default=lambda value: value.isoformat(), indent=2, ensure_ascii=False)
-    sys.stdout.write("\n")

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Awaitable, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, Final
 
 import asyncpg
 
@@ -22,9 +22,10 @@ from proxy.errors import ConsentryError
 
 __all__ = (
     "Actor", "Decision", "Event", "Origin", "RequestReusedError", "StaleError", "Standing", "Vocabulary",
-    "decide", "event", "grant", "history", "said", "show", "subject_type", "version", "withdraw",
+    "decide", "event", "grant", "history", "said", "said_of", "show", "subject_type", "version",
+    "whole_history", "withdraw",
 )  # fmt: skip
-_T = TypeVar("_T")
+_AT_A_TIME: Final = 500  # events
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +207,15 @@ async def history(
     return [_event(row) for row in await _run(connection, query, subject, before, limit, subject=subject, kind=kind)]
 
 
+async def whole_history(connection: asyncpg.Connection, subject: str) -> AsyncIterator[Event]:
+    """All of the subject's events, newest first; some hundred are in memory at a time. Errors as `decide`."""
+    before = None
+    while events := await history(connection, subject, before=before, limit=_AT_A_TIME):
+        for one in events:
+            yield one
+        before = events[-1].id
+
+
 async def decision(connection: asyncpg.Connection, subject: str, request: str) -> list[Event]:
     """The events of one request, by its idempotency key; none where it is not known. Errors as `decide`."""
     return await _of_request(connection, subject, await subject_type(connection), request)
@@ -228,7 +238,8 @@ async def show(
     """
     kind = await subject_type(connection)
     if mapping is not None:
-        return await _said(mapped.standings(connection, mapping, subject, kind), subject, kind)
+        with said_of(subject, kind):
+            return await mapped.standings(connection, mapping, subject, kind)
     query = f"""
         SELECT DISTINCT ON (e.app, e.attribute) e.app, e.attribute, e.decision, e.at, e.expires_at, e.actor, e.id,
                coalesce(e.attribute = ANY (s.granted)
@@ -272,7 +283,8 @@ async def _run(
     connection: asyncpg.Connection, query: str, *values: Any, subject: str, kind: str
 ) -> list[asyncpg.Record]:
     """Runs a query of the ledger; what a caller did wrong becomes a ConsentryError that says so."""
-    return list(await _said(connection.fetch(query, *values), subject, kind))
+    with said_of(subject, kind):
+        return list(await connection.fetch(query, *values))
 
 
 @contextmanager
@@ -290,10 +302,12 @@ def said() -> Iterator[None]:
         raise ConsentryError(f'{error}; run "consentry consent setup", which prints the grants') from error
 
 
-async def _said(work: Awaitable[_T], subject: str, kind: str) -> _T:
+@contextmanager
+def said_of(subject: str, kind: str) -> Iterator[None]:
+    """The same, and what is wrong with a subject key, or with what comes with it. `kind`: the key's type."""
     try:
         with said():
-            return await work
+            yield
     except (asyncpg.InvalidTextRepresentationError, asyncpg.NumericValueOutOfRangeError) as error:
         raise ConsentryError(f'"{subject}" is not a subject key of type {kind}') from error
     except asyncpg.CharacterNotInRepertoireError as error:

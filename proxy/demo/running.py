@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from proxy.config import load_settings
 from proxy.errors import ConsentryError
 from proxy.server.assemble import make_gateway
 
@@ -21,7 +22,7 @@ class Running:
 @asynccontextmanager
 async def running(settings: Path) -> AsyncIterator[Running]:
     """The gateway of the settings file, stopped afterwards. Raises ConsentryError where the port is taken."""
-    gateway = make_gateway(settings)
+    gateway = make_gateway(load_settings(settings))
     try:
         await gateway.start()
     except OSError as error:

@@ -8,12 +8,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-import sys
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 from typing import Final
 
+from proxy.ops.command import CONSENTRY
 from proxy.ops.lifecycle import Runs
 
 log = logging.getLogger(__name__)
@@ -22,8 +22,6 @@ FIRST_PAUSE: Final = 0.5  # seconds before it is started again; doubled each tim
 LONGEST_PAUSE: Final = 30.0
 STEADY: Final = 60.0  # seconds after which the pause is the first one again
 GRACE: Final = 12.0  # seconds to end requests that are under way
-
-_COMMAND: Final = (sys.executable, "-c", "from proxy.cli.main import main; main()", "web", "--beside")
 
 
 class WithWeb:
@@ -59,7 +57,7 @@ class WithWeb:
             begun = monotonic()
             try:
                 self._web = await asyncio.create_subprocess_exec(
-                    *_COMMAND, "--config", str(self._settings), stdin=asyncio.subprocess.PIPE
+                    *CONSENTRY, "web", "--beside", "--config", str(self._settings), stdin=asyncio.subprocess.PIPE
                 )
             except OSError as error:
                 log.warning("the web side cannot be started: %s", error)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any
 
 import asyncpg
 
@@ -15,8 +15,6 @@ from proxy.policy.model import Attribute
 from proxy.policy.names import join_dotted
 from proxy.policy.table import CompiledRules
 from proxy.profile import held
-
-_EVENTS: Final = 500  # that are in memory at a time
 
 
 async def document(
@@ -54,12 +52,9 @@ async def document(
                 comma = ","
             yield "]}"
         yield '\n],\n"decisions": ['
-        before, comma = None, ""
-        while events := await service.history(connection, subject, before=before, limit=_EVENTS):
-            for event in events:
-                app = rules.apps.get(event.app)
-                made = receipt(event, app, attributes.get(event.attribute), organisation)
-                yield f"{comma}\n {json.dumps(made, ensure_ascii=False)}"
-                comma = ","
-            before = events[-1].id
+        comma = ""
+        async for event in service.whole_history(connection, subject):
+            made = receipt(event, rules.apps.get(event.app), attributes.get(event.attribute), organisation)
+            yield f"{comma}\n {json.dumps(made, ensure_ascii=False)}"
+            comma = ","
         yield "\n]}\n"

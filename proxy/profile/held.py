@@ -10,6 +10,7 @@ from typing import Final
 
 import asyncpg
 
+from proxy.consent.service import said_of
 from proxy.errors import ConsentryError
 from proxy.policy.names import join_dotted
 from proxy.policy.table import SubjectTable
@@ -28,16 +29,14 @@ async def rows(connection: asyncpg.Connection, table: SubjectTable, subject: str
 
     Raises ConsentryError: a subject that is not of the key's type; NotReadableError.
     """
-    try:
-        async for row in connection.cursor(query(table), subject, prefetch=BATCH):
-            yield row[0]
-    except (asyncpg.InvalidTextRepresentationError, asyncpg.NumericValueOutOfRangeError) as error:
-        raise ConsentryError(f'"{subject}" is not a subject key of type {_KEY_TYPES[table.kind]}') from error
-    except asyncpg.CharacterNotInRepertoireError as error:
-        raise ConsentryError("a subject key holds a zero byte") from error
-    except asyncpg.InsufficientPrivilegeError as error:
-        hint = 'the grants that exports need are printed by "consentry consent setup --exports"'
-        raise NotReadableError(f"{join_dotted(table.schema, table.name)} is not exported: {error}; {hint}") from error
+    with said_of(subject, _KEY_TYPES[table.kind]):
+        try:
+            async for row in connection.cursor(query(table), subject, prefetch=BATCH):
+                yield row[0]
+        except asyncpg.InsufficientPrivilegeError as error:
+            name = join_dotted(table.schema, table.name)
+            hint = 'the grants that exports need are printed by "consentry consent setup --exports"'
+            raise NotReadableError(f"{name} is not exported: {error}; {hint}") from error
 
 
 def query(table: SubjectTable) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import Final, TypeVar, cast
 
 import asyncpg
@@ -14,7 +13,7 @@ from proxy.audit.copies import Copies
 from proxy.catalog.connect import connect
 from proxy.catalog.introspect import fingerprint, take_snapshot
 from proxy.catalog.model import Snapshot
-from proxy.config import Configuration, load_settings
+from proxy.config import Configuration
 from proxy.errors import UnreachableError
 from proxy.policy.compile import compile_rules
 from proxy.policy.load import load_rules
@@ -72,9 +71,8 @@ class Control:
         raise UnreachableError(f"the database did not answer the control connection within {ANSWER_SECONDS:g} s")
 
 
-def make_gateway(file: Path) -> Gateway:
-    """The gateway of a settings file, not started. Raises SettingsError, UnreachableError."""
-    configuration = load_settings(file)
+def make_gateway(configuration: Configuration) -> Gateway:
+    """The gateway of the settings, not started. Raises SettingsError, UnreachableError."""
     controls = {name: Control(configuration.control_dsn(name)) for name in configuration.settings.databases}
     databases = [_database(configuration, name, control) for name, control in controls.items()]
     return Gateway(_options(configuration), databases, Copies(next(iter(controls.values())).ask))

@@ -5,16 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
+
+from proxy.ops.command import CONSENTRY
 
 log = logging.getLogger(__name__)
-
-_COMMAND: Final = (sys.executable, "-c", "from proxy.cli.main import main; main()", "audit", "verify", "--json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +61,10 @@ class Verification:
 
     async def _run(self) -> None:
         process = await asyncio.create_subprocess_exec(
-            *_COMMAND,
+            *CONSENTRY,
+            "audit",
+            "verify",
+            "--json",
             "--config",
             str(self._settings),
             stdin=asyncio.subprocess.DEVNULL,

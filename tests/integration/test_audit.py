@@ -16,13 +16,11 @@ import pytest
 from psycopg import errors
 
 from proxy.wire import messages
-from tests.gateways import GatewayProcess, audit_records, running_gateway, set_up_consent, write_settings
+from tests.gateways import GatewayProcess, audit_records, running_gateway
 from tests.servers import PgServer
+from tests.shops import RULES, prepare_shop
 from tests.wire.client import RawClient, kinds, rows
 
-SHOP = Path(__file__).parents[2] / "rules" / "shop"
-RULES = (SHOP / "shop.yaml").read_text()
-LOGINS = ("crm_app", "analytics_app", "mailco_app", "mailco_batch", "deploy")
 SECRET = "marker7391"  # in no name, message or setting of the tests; also as a number
 NUMBER = "73917391"
 
@@ -33,14 +31,9 @@ Record = dict[str, Any]
 @pytest.fixture(scope="module")
 def server(pg_server: PgServer, tmp_path_factory: pytest.TempPathFactory) -> PgServer:
     """The shop with its ledger, in database `audited`."""
-    pg_server.create_database("audited", (SHOP / "schema.sql").read_text())
-    for login in LOGINS:
-        pg_server.create_login(login, group="auth_trust")
-    pg_server.run("audited", "GRANT ALL ON ALL TABLES IN SCHEMA public TO PUBLIC; GRANT ALL ON SCHEMA public TO PUBLIC")
+    prepare_shop(pg_server, tmp_path_factory.mktemp("audited"), "audited")
+    pg_server.run("audited", "GRANT ALL ON SCHEMA public TO PUBLIC")
     pg_server.run("audited", "GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO PUBLIC")
-    folder = tmp_path_factory.mktemp("audited")
-    write_settings(pg_server, folder, RULES, {"shop": "audited"})
-    set_up_consent(folder, "shop")
     return pg_server
 
 

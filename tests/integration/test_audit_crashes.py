@@ -19,20 +19,16 @@ import psycopg
 import pytest
 from psycopg import errors
 
-from tests.gateways import GatewayProcess, audit_records, running_gateway, set_up_consent, write_settings
-from tests.integration.test_audit import RULES, SHOP, eventually
+from tests.gateways import GatewayProcess, audit_records, running_gateway, write_settings
+from tests.integration.test_audit import eventually
 from tests.integration.test_audit_verify import verify
 from tests.servers import PgServer
+from tests.shops import RULES, prepare_shop
 
 
 @pytest.fixture(scope="module")
 def server(pg_server: PgServer, tmp_path_factory: pytest.TempPathFactory) -> PgServer:
-    pg_server.create_database("crashed", (SHOP / "schema.sql").read_text())
-    pg_server.create_login("crm_app", group="auth_trust")
-    pg_server.run("crashed", "GRANT ALL ON ALL TABLES IN SCHEMA public TO PUBLIC")
-    folder = tmp_path_factory.mktemp("crashed")
-    write_settings(pg_server, folder, RULES, {"shop": "crashed"})
-    set_up_consent(folder, "shop")
+    prepare_shop(pg_server, tmp_path_factory.mktemp("crashed"), "crashed", ("crm_app",))
     return pg_server
 
 

@@ -9,26 +9,18 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 
-from tests.gateways import COMMAND, consentry, environment, running_gateway, set_up_consent, write_settings
+from tests.gateways import COMMAND, consentry, environment, running_gateway
 from tests.servers import PgServer
-
-SHOP = Path(__file__).parents[2] / "rules" / "shop"
-RULES = (SHOP / "shop.yaml").read_text()
+from tests.shops import RULES, prepare_shop
 
 
 @pytest.fixture(scope="module")
 def folder(pg_server: PgServer, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Settings, rules and the log of a gateway that has served three apps."""
     folder = tmp_path_factory.mktemp("searched")
-    pg_server.create_database("searched", (SHOP / "schema.sql").read_text())
-    for login in ("crm_app", "analytics_app", "mailco_app", "mailco_batch", "deploy"):
-        pg_server.create_login(login, group="auth_trust")
-    pg_server.run("searched", "GRANT ALL ON ALL TABLES IN SCHEMA public TO PUBLIC")
-    write_settings(pg_server, folder, RULES, {"shop": "searched"})
-    set_up_consent(folder, "shop")
+    prepare_shop(pg_server, folder, "searched")
     consentry(folder, "consent", "grant", "1", "mailco", "email")
     with running_gateway(pg_server, folder, RULES, {"shop": "searched"}) as gateway:
         for login, texts in {
@@ -36,12 +28,7 @@ def folder(pg_server: PgServer, tmp_path_factory: pytest.TempPathFactory) -> Pat
             "mailco_batch": ["SELECT id, email FROM customers ORDER BY id", "SELECT * FROM payments"],
             "analytics_app": ["SELECT count(*) FROM orders"],
         }.items():
-            with psycopg.connect(gateway.dsn(login, "shop"), autocommit=True) as connection:
-                for text in texts:
-                    try:
-                        connection.execute(text)
-                    except psycopg.Error:
-                        continue
+            gateway.ask(login, texts)
     return folder
 
 

@@ -18,20 +18,15 @@ from tests.gateways import (
     environment,
     running_gateway,
     set_up_consent,
-    write_settings,
 )
-from tests.integration.test_audit import RULES, SHOP, eventually
+from tests.integration.test_audit import eventually
 from tests.servers import PgServer
+from tests.shops import RULES, SHOP, prepare_shop
 
 
 @pytest.fixture(scope="module")
 def server(pg_server: PgServer, tmp_path_factory: pytest.TempPathFactory) -> PgServer:
-    pg_server.create_database("proved", (SHOP / "schema.sql").read_text())
-    pg_server.create_login("crm_app", group="auth_trust")
-    pg_server.run("proved", "GRANT ALL ON ALL TABLES IN SCHEMA public TO PUBLIC")
-    folder = tmp_path_factory.mktemp("proved")
-    write_settings(pg_server, folder, RULES, {"shop": "proved"})
-    set_up_consent(folder, "shop")
+    prepare_shop(pg_server, tmp_path_factory.mktemp("proved"), "proved", ("crm_app",))
     return pg_server
 
 

@@ -12,12 +12,11 @@ import psycopg
 import pytest
 import yaml
 
-from tests.gateways import running_gateway, set_up_consent, write_settings
+from tests.gateways import running_gateway
 from tests.servers import PgServer
+from tests.shops import RULES, prepare_shop
 
 CONFIGURATION = Path(__file__).parents[2] / "docs" / "howto" / "vector.yaml"
-SHOP = Path(__file__).parents[2] / "rules" / "shop"
-RULES = (SHOP / "shop.yaml").read_text()
 # Fields of the log's own records, which say how it is made and are no activity of the datastore.
 OWN = {"open", "checkpoint", "started"}
 
@@ -25,12 +24,7 @@ OWN = {"open", "checkpoint", "started"}
 @pytest.fixture(scope="module")
 def records(pg_server: PgServer, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, object]]:
     folder = tmp_path_factory.mktemp("siem")
-    pg_server.create_database("siem", (SHOP / "schema.sql").read_text())
-    for login in ("crm_app", "analytics_app", "mailco_app", "mailco_batch", "deploy"):
-        pg_server.create_login(login, group="auth_trust")
-    pg_server.run("siem", "GRANT SELECT ON ALL TABLES IN SCHEMA public TO PUBLIC")
-    write_settings(pg_server, folder, RULES, {"shop": "siem"})
-    set_up_consent(folder, "shop")
+    prepare_shop(pg_server, folder, "siem")
     with running_gateway(pg_server, folder, RULES, {"shop": "siem"}) as gateway:
         with psycopg.connect(gateway.dsn("mailco_app", "shop"), autocommit=True, application_name="a") as connection:
             connection.execute("SELECT email FROM customers")

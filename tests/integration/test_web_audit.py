@@ -11,7 +11,6 @@ from pathlib import Path
 
 import asyncpg
 import httpx
-import psycopg
 import pytest
 
 from proxy.web.tokens import revoke
@@ -34,13 +33,7 @@ def folder(pg_server: PgServer, tmp_path_factory: pytest.TempPathFactory) -> Pat
             "pages_mailco": ["SELECT email FROM customers", "SELECT card FROM customers"],
             "pages_ads": [f'SELECT email AS "{EVIL}" FROM customers WHERE id < 9'],
         }.items():
-            dsn = gateway.dsn(login, "shop")
-            with psycopg.connect(dsn, autocommit=True, application_name=EVIL) as connection:
-                for text in texts:
-                    try:
-                        connection.execute(text)
-                    except psycopg.Error:
-                        continue
+            gateway.ask(login, texts, application_name=EVIL)
     return folder
 
 

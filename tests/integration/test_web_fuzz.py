@@ -38,9 +38,7 @@ def api(pg_server: PgServer, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     made = consentry(folder, "token", "add", "fuzz", "--scope", "read", "--scope", "write", "--scope", "audit")
     gateway = GatewayProcess(folder)
     try:
-        port = gateway.wait_for_line(r"the web side listens on \('127\.0\.0\.1', (\d+)\)")[1]
-        gateway.wait_for_line("Application startup complete")
-        yield Api(f"http://127.0.0.1:{port}", made.split()[-1])
+        yield Api(f"http://127.0.0.1:{gateway.web_port()}", made.split()[-1])
     finally:
         gateway.stop()
 

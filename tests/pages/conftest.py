@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 from playwright.async_api import Browser, async_playwright
@@ -54,7 +54,6 @@ class Shop:
 
     gateway: GatewayProcess
     base: str
-    dsn: str
 
     def link(self, subject: int, valid: str = "1h") -> str:
         """A customer's link, as the command makes it."""
@@ -97,31 +96,23 @@ def shop(pg_server: PgServer, tmp_path_factory: pytest.TempPathFactory) -> Itera
         yield running
 
 
-class running_shop:  # noqa: N801
-    """A shop for `with`. `settings` are further ones of the section `web`."""
-
-    def __init__(self, server: PgServer, folder: Path, dbname: str, settings: dict[str, Any] | None = None) -> None:
-        dsn = server.create_database(dbname, SCHEMA)
-        for login in ("shop_crm", "shop_mailco", "shop_insight"):
-            server.create_login(login, group="auth_trust")
-        web = {
-            "listen": "127.0.0.1:0",
-            "login": {"secret_file": "web.key"},
-            "organisation": {"name": "The Corner Shop", "colour": "#0b6e4f", "embed_from": [SIGN_UP]},
-            **(settings or {}),
-        }
-        write_settings(server, folder, RULES, {"shop": dbname}, {"web": web})
-        set_up_consent(folder, "shop")
-        self._gateway = GatewayProcess(folder)
-        port = self._gateway.wait_for_line(r"the web side listens on \('127\.0\.0\.1', (\d+)\)")[1]
-        self._gateway.wait_for_line("Application startup complete")
-        self._shop = Shop(self._gateway, f"http://127.0.0.1:{port}", dsn)
-
-    def __enter__(self) -> Shop:
-        return self._shop
-
-    def __exit__(self, *_: object) -> None:
-        self._gateway.stop()
+@contextmanager
+def running_shop(server: PgServer, folder: Path, dbname: str) -> Iterator[Shop]:
+    server.create_database(dbname, SCHEMA)
+    for login in ("shop_crm", "shop_mailco", "shop_insight"):
+        server.create_login(login, group="auth_trust")
+    web = {
+        "listen": "127.0.0.1:0",
+        "login": {"secret_file": "web.key"},
+        "organisation": {"name": "The Corner Shop", "colour": "#0b6e4f", "embed_from": [SIGN_UP]},
+    }
+    write_settings(server, folder, RULES, {"shop": dbname}, {"web": web})
+    set_up_consent(folder, "shop")
+    gateway = GatewayProcess(folder)
+    try:
+        yield Shop(gateway, f"http://127.0.0.1:{gateway.web_port()}")
+    finally:
+        gateway.stop()
 
 
 @pytest.fixture

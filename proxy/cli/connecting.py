@@ -1,0 +1,31 @@
+"""How commands reach a database of the settings."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import asyncpg
+
+    from proxy.cli.opening import Opened
+
+
+def run(
+    work: Callable[[asyncpg.Connection, Opened], Awaitable[None]],
+    config: Path,
+    database: str | None,
+    dsn: str | None = None,
+) -> None:
+    """Does `work` with a connection to the database, by `dsn` or as the settings say."""
+    from proxy.catalog.connect import connected
+    from proxy.cli.opening import open_database
+
+    async def all_of_it() -> None:
+        opened = open_database(config, database)
+        async with connected(dsn or opened.control_dsn) as connection:
+            await work(connection, opened)
+
+    asyncio.run(all_of_it())
