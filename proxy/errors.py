@@ -41,12 +41,6 @@ def undefined_table(name: str, position: int | None = None, hint: str | None = N
     return PgError(f'relation "{name}" does not exist', "42P01", hint=hint, position=position)
 
 
-def undefined_column(name: str, position: int | None = None) -> PgError:
-    """42703, in PostgreSQL's words (`name` as PostgreSQL prints it: `"c"` becomes `column "c"`, `t.c` stays bare)."""
-    shown = name if "." in name else f'"{name}"'
-    return PgError(f"column {shown} does not exist", "42703", position=position)
-
-
 def protocol_violation(message: str, hint: str | None = None) -> PgError:
     """08P01: the frontend broke the protocol; the connection ends."""
     return PgError(message, "08P01", hint=hint, severity="FATAL")

@@ -60,10 +60,6 @@ class AppAccess:
     monitored: bool
     attributes: tuple[AttributeAccess, ...]
 
-    @property
-    def sees_anything(self) -> bool:
-        return any(one.sees != "nothing" for one in self.attributes)
-
     def attribute(self, name: str) -> AttributeAccess:
         """Raises KeyError."""
         return next(one for one in self.attributes if one.attribute == name)

@@ -123,9 +123,3 @@ def data_row(body: bytes) -> list[bytes | None]:
             values.append(body[at : at + length])
             at += length
     return values
-
-
-def command_rows(tag: bytes) -> int | None:
-    """The number of rows in a command tag (`SELECT 5`, `INSERT 0 5`), or None where it has none."""
-    last = tag[tag.rfind(b" ") + 1 :]
-    return int(last) if last.isdigit() else None
