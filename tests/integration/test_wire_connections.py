@@ -472,6 +472,7 @@ def test_statements_are_refused_while_the_log_cannot_be_written(start: Start) ->
 
     async def break_it() -> None:
         nonlocal file
+        writer.flush()  # the connections' own records: the first that fails is a statement's
         file, log.file = log.file, os.open("/dev/full", os.O_WRONLY)
 
     async def mend_it() -> None:
@@ -479,13 +480,13 @@ def test_statements_are_refused_while_the_log_cannot_be_written(start: Start) ->
         log.file = file
         writer.flush()
 
-    with psycopg.connect(gateway.dsn(), autocommit=True) as connection:
+    with (
+        psycopg.connect(gateway.dsn(), autocommit=True) as connection,
+        psycopg.connect(gateway.dsn(), autocommit=True) as first,
+    ):
         connection.execute("SELECT 1", prepare=True)
         gateway.call(break_it)
-        with (
-            psycopg.connect(gateway.dsn(), autocommit=True) as first,
-            pytest.raises(psycopg.OperationalError, match="the audit log cannot be written"),
-        ):
+        with pytest.raises(psycopg.OperationalError, match="the audit log cannot be written"):
             first.execute("SELECT 2")
         wait_until(lambda: writer.failing)
         for parameters in (None, [1]):
