@@ -17,6 +17,7 @@ from urllib.parse import SplitResult, parse_qs, quote, unquote, urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from proxy.errors import ConsentryError, UnreachableError
+from proxy.source_settings import SourcePlace, fields_of_kind
 from proxy.yaml_lines import Place, Problem, ProblemsError, nearest, read_yaml
 
 _SIZES = {"b": 1, "kb": 1024, "mb": 1024**2, "gb": 1024**3}
@@ -103,6 +104,7 @@ class DatabaseSettings(_Section):
         description="URI of the database: postgresql://host:port/name?sslmode=verify-full&sslrootcert=..."
     )
     rules: str = Field(description="A file of rules, or a folder of *.yaml files.")
+    sources: dict[str, SourcePlace] = Field(default={}, description="Where the sources are that the rules name.")
 
 
 class AuthSettings(_Section):
@@ -326,6 +328,20 @@ class Configuration:
         host = f"[{address.host}]" if ":" in address.host else address.host
         return f"postgresql://{user}@{host}:{address.port}/{name}?{query}"
 
+    def source(self, database: str, name: str) -> SourcePlace:
+        """Where a source of the rules is. Raises ConsentryError where the settings do not say."""
+        known = self.settings.databases[database].sources
+        if name not in known:
+            where = f"databases.{database}.sources"
+            raise ConsentryError(
+                f'source "{name}": the settings do not say where it is, in {where}{nearest(name, known)}'
+            )
+        return known[name]
+
+    def secret(self, file: Path | None) -> str | None:
+        """The text of a file with a password or token. Raises UnreachableError."""
+        return None if file is None else read_text(self.path(file)).rstrip("\r\n")
+
     def rules_files(self, database: str) -> list[tuple[str, str]]:
         """(name, text) of each file of rules, by name. Raises UnreachableError where they cannot be read."""
         place = self.path(self.settings.databases[database].rules)
@@ -410,6 +426,11 @@ def _message(detail: Any, key: str, loc: tuple[Any, ...]) -> str:
         return f"{key}: not in this version: {later}" if later else f'unknown key "{key}"{nearest(key, _known(loc))}'
     if kind == "missing":
         return f"`{key}` is missing"
+    if kind == "union_tag_not_found":
+        return f"`kind` is missing in {key}"
+    if kind == "union_tag_invalid":
+        expected, given = detail["ctx"]["expected_tags"].replace("'", ""), detail["ctx"]["tag"]
+        return f'kind: "{given}" is not one of {expected}{nearest(given, expected.split(", "))}'
     if kind == "literal_error":
         expected = str(detail["ctx"]["expected"]).replace("'", "")
         later = _LATER_WORDS.get(str(given))
@@ -454,6 +475,8 @@ def _known(loc: tuple[Any, ...]) -> list[str]:
         ("web", "organisation"): OrganisationSettings,
         ("audit", "rotate"): RotateSettings,
     }
+    if loc[0] == "databases" and "sources" in loc[2:3] and len(loc) > 5:  # databases, name, sources, name, kind, key
+        return fields_of_kind(str(loc[4]))
     if len(loc) > 2 and loc[:2] in below:
         return list(below[loc[:2]].model_fields)
     model = sections.get(str(loc[0]), Settings) if len(loc) > 1 else Settings

@@ -19,9 +19,7 @@ __all__ = ["Rules", "RulesError", "load_rules", "read_rules"]
 # Parts of the format that this version does not enforce. To take them and do nothing would be a hole.
 NOT_ENFORCED: Mapping[str, str] = {
     "profile": "the unified profile is not built yet",
-    "sources": "other sources are not read yet",
     "retention": "nothing is deleted by age yet",
-    "conflicts": "sources are not merged yet",
 }
 
 
@@ -70,13 +68,15 @@ def read_rules(files: Sequence[tuple[str, str]]) -> tuple[Rules, list[Problem]]:
         consent=merged.get("consent") or Consent(),
         defaults=merged.get("defaults") or Defaults(),
         hints=merged.get("hints", True),
+        sources=merged["sources"],
+        conflicts=merged["conflicts"],
         place=root,
         digest=digest.hexdigest(),
     )
     return rules, problems
 
 
-_SECTIONS = ("attributes", "tables", "apps", "masks")
+_SECTIONS = ("attributes", "tables", "apps", "masks", "sources", "conflicts")
 _SINGLES = ("consent", "defaults", "hints")
 
 

@@ -6,47 +6,14 @@ database, in `compile`.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Discriminator,
-    Field,
-    Tag,
-    ValidationInfo,
-    model_validator,
-)
+from pydantic import AfterValidator, Discriminator, Field, Tag
 
-from proxy.policy.names import check_name, split_column, split_relation
+from proxy.policy.names import split_column, split_relation
 from proxy.policy.paths import split_path
-
-
-class Reading(Protocol):
-    """What the models tell the loader while it validates."""
-
-    def unknown_keys(self, model: type[BaseModel], data: dict[str, Any], keys: list[str]) -> None:
-        """`data` has keys that `model` does not know."""
-
-
-class Strict(BaseModel):
-    """A mapping of the rules. Unknown keys go to the loader (validation context), which words the error."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, populate_by_name=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _unknown_keys(cls, data: Any, info: ValidationInfo) -> Any:
-        if not isinstance(data, dict) or info.context is None:
-            return data
-        known = {field.alias or name for name, field in cls.model_fields.items()}
-        unknown = [key for key in data if key not in known]
-        if not unknown:
-            return data
-        reading: Reading = info.context
-        reading.unknown_keys(cls, data, unknown)
-        return {key: value for key, value in data.items() if key in known}
+from proxy.policy.sources import Precedence, Source
+from proxy.policy.strict import Name, Strict, shape
 
 
 def _relation(text: str) -> str:
@@ -64,13 +31,6 @@ def _path(text: str) -> str:
     return text
 
 
-def _shape(value: Any) -> str:
-    if isinstance(value, dict):
-        return "mapping"
-    return "list" if isinstance(value, list) else "word"
-
-
-Name = Annotated[str, AfterValidator(check_name)]
 RelationName = Annotated[str, AfterValidator(_relation)]
 ColumnName = Annotated[str, AfterValidator(_column)]
 PathName = Annotated[str, AfterValidator(_path)]
@@ -273,11 +233,11 @@ class GroupSelector(Strict):
 
 AppSelector = Annotated[
     Annotated[Literal["all"], Tag("word")] | Annotated[Names, Tag("list")] | Annotated[KindSelector, Tag("mapping")],
-    Discriminator(_shape),
+    Discriminator(shape),
 ]
 AttributeSelector = Annotated[
     Annotated[Literal["all"], Tag("word")] | Annotated[Names, Tag("list")] | Annotated[GroupSelector, Tag("mapping")],
-    Discriminator(_shape),
+    Discriminator(shape),
 ]
 
 
@@ -366,3 +326,5 @@ class RulesFile(Strict):
     consent: Consent | None = None
     defaults: Defaults | None = None
     hints: bool | None = None
+    sources: dict[Name, Source] = Field(default_factory=dict)
+    conflicts: dict[Name, Precedence] = Field(default_factory=dict)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from proxy.policy.expressions import ExpressionError, mask_expression, row_predicate
+from proxy.policy.mapped_sources import check_sources
 from proxy.policy.model import ColumnEntry, ExpressionMask, Policy, SubjectReference, Table
 from proxy.policy.names import join_dotted, split_column, split_relation
 from proxy.policy.paths import Steps, keys_of, split_path
@@ -28,6 +29,7 @@ def check_references(rules: Rules) -> list[Problem]:
     problems += _logins(rules)
     problems += _masks(rules)
     problems += check_store(rules)
+    problems += check_sources(rules)
     names: dict[str, int] = {}
     for number, policy in enumerate(rules.policies):
         problems += _policy(rules, number, policy)

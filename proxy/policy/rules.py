@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from proxy.policy.model import App, Attribute, Consent, Defaults, MaskRule, Policy, TableRule
+from proxy.policy.sources import Precedence, Source
 from proxy.yaml_lines import Place, Problem, ProblemsError
 
 Path = tuple[str | int, ...]
@@ -27,6 +28,8 @@ class Rules:
     consent: Consent
     defaults: Defaults
     hints: bool
+    sources: Mapping[str, Source]
+    conflicts: Mapping[str, Precedence]
     place: Place
     digest: str  # sha256 hex of all files' names and texts
 

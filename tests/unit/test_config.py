@@ -474,3 +474,37 @@ def test_the_schema_has_every_setting(load: Load) -> None:
         "idle_timeout",
         "connect_timeout",
     }
+
+
+# Where sources are.
+
+SOURCES = BASE.replace("rules: rules.yaml}", "rules: rules.yaml, sources: {\n{}}}\n")
+
+
+def test_places_of_sources(load: Load) -> None:
+    text = SOURCES.replace(
+        "{}", "  crm: {kind: csv, path: crm.csv},\n  old: {kind: mysql, dsn: 'mysql://r:${P}@h/n'}\n"
+    )
+    given = load(text, P="s3cret")
+    assert given.source("shop", "crm").model_dump()["path"] == Path("crm.csv")
+    assert given.source("shop", "old").model_dump()["dsn"] == "mysql://r:s3cret@h/n"
+    with pytest.raises(ConsentryError, match=r'"crn": the settings do not say where.*did you mean "crm"'):
+        given.source("shop", "crn")
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ("{kind: cvs, path: crm.csv}", 'kind: "cvs" is not one of csv, jsonl, .*did you mean "csv"'),
+        ("{path: crm.csv}", "`kind` is missing in crm"),
+        ("{kind: csv, pth: crm.csv, path: x}", 'unknown key "pth".*did you mean "path"'),
+        ("{kind: csv}", "`path` is missing"),
+        ("{kind: postgresql, dsn: 'host=x password=s3cret'}", "dsn: a URI is expected: postgresql://host/name"),
+    ],
+)
+def test_slips_in_places_of_sources(problems: Problems, place: str, said: str) -> None:
+    found = problems(SOURCES.replace("{}", f"  crm: {place}\n"))
+    assert len(found) == 1
+    assert found[0][0] == 3
+    assert re.match(said, found[0][1]), found
+    assert "s3cret" not in found[0][1]
