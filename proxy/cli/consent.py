@@ -45,7 +45,7 @@ def setup(
     async def work(connection: asyncpg.Connection, opened: Opened) -> None:
         from proxy.catalog.introspect import take_snapshot
         from proxy.consent import ledger, needs, preferences
-        from proxy.profile import held
+        from proxy.profile import held, shape
 
         snapshot = await take_snapshot(connection)
         rules = opened.compiled(snapshot)
@@ -53,20 +53,29 @@ def setup(
         attributes = list(opened.rules.attributes)
         view = preferences.definition(rules)
         report = await ledger.setup(connection, kind, _asked_apps(opened), keys, attributes, view)
+        columns = await shape.follow(connection, opened.rules)
         missing = await needs.missing_roles(connection, rules)
         granted = needs.grants(rules, held.rights(rules.subject_tables) if exports else ())
         if apply:
             await needs.apply_grants(connection, granted, missing)
         if as_json:
-            facts = {**asdict(report), "grants": dict(granted), "missing_roles": missing, "applied": apply}
+            facts = {
+                **asdict(report),
+                "profile": columns,
+                "grants": dict(granted),
+                "missing_roles": missing,
+                "applied": apply,
+            }
             print_json(facts)
             return
         for what, names in (("migration", report.migrations), ("state of app", report.apps), ("key", report.keys)):
             for name in names:
                 typer.echo(f"made {what} {name}", err=True)
+        for done in columns:
+            typer.echo(f"consentry.profile_data: {done}", err=True)
         if report.viewed:
             typer.echo("made view consentry.preferences", err=True)
-        if not (report.migrations or report.apps or report.keys or report.viewed):
+        if not (report.migrations or report.apps or report.keys or report.viewed or columns):
             typer.echo("the ledger is up to date", err=True)
         if not report.watched:
             typer.echo(

@@ -22,6 +22,7 @@ from proxy.rewrite.lex import quote_identifier, quote_literal
 DEFAULT_KEY = "default"
 
 SUBJECT_TYPES = ("bigint", "text", "uuid")
+_WITH_SUBJECT = ("events", "state", "profile_records", "profile_decisions", "profile_data")
 _LONGEST_NAME = 63 - len("state_")  # NAMEDATALEN, less what a partition's name begins with
 _ENTRY = 36  # bytes that one attribute takes in `expiring`, the widest of the three, beside its name
 _INDEX_ROW = 2500  # PostgreSQL's limit is 2704 bytes a row of a btree; the subject and headers are in the difference
@@ -176,11 +177,21 @@ async def _fit_subject_type(connection: asyncpg.Connection, wanted: str) -> None
         raise ConsentryError(
             f"the rules' subject keys are {wanted}, and the ledger has events with keys of type {installed}"
         )
+    if await connection.fetchval("SELECT EXISTS (SELECT FROM consentry.profile_records)"):
+        records = f"the profile has records of sources with keys of type {installed}"
+        raise ConsentryError(f"the rules' subject keys are {wanted}, and {records}")
     await preferences.drop(connection)
-    for table in ("events", "state"):
+    values = await connection.fetchval("SELECT pg_get_viewdef('consentry.profile_values')")
+    await connection.execute("DROP VIEW consentry.profile_values")
+    for table in _WITH_SUBJECT:
         await connection.execute(
             f"ALTER TABLE consentry.{table} ALTER COLUMN subject TYPE {wanted} USING subject::text::{wanted}"
         )
+    await connection.execute(
+        "ALTER TABLE consentry.profile_records ALTER COLUMN candidates DROP DEFAULT, "
+        f"ALTER COLUMN candidates TYPE {wanted}[] USING '{{}}', ALTER COLUMN candidates SET DEFAULT '{{}}'"
+    )
+    await connection.execute(f"CREATE VIEW consentry.profile_values AS {values}")
 
 
 async def _fit_index(connection: asyncpg.Connection, apps: Collection[str], attributes: Collection[str]) -> None:

@@ -23,6 +23,10 @@ _SUBJECT_TYPES = {
     "uuid": "uuid",
 }
 
+_PROFILE_TABLES = tuple(
+    f"consentry.profile_{name}"
+    for name in ("sources", "records", "keys", "decisions", "precedence", "data", "tombstones")
+)
 _EVENT_COLUMNS = (
     "subject, app, attribute, decision, at, expires_at, actor, source, policy_version, text_version, evidence, "
     "scope, request"
@@ -77,6 +81,10 @@ def grants(rules: CompiledRules, also: Sequence[str] = ()) -> tuple[tuple[str, t
         f"GRANT SELECT ON consentry.tokens TO {control}",
         f"GRANT INSERT (name, scopes, sha256, expires_at) ON consentry.tokens TO {control}",
         f"GRANT UPDATE (revoked_at) ON consentry.tokens TO {control}",
+        f"GRANT SELECT, INSERT, UPDATE, DELETE ON {', '.join(_PROFILE_TABLES)} TO {control}",
+        f"GRANT SELECT ON consentry.profile_values TO {control}",
+        f"GRANT USAGE ON SEQUENCE consentry.profile_people TO {control}",
+        f"GRANT EXECUTE ON FUNCTION consentry.profile_tombstone(text, text, text) TO {control}",
     ]
     if rules.store is not None:
         own += [f"GRANT {right} TO {control}" for right in _store_rights(rules.store)]

@@ -1,0 +1,84 @@
+"""The columns of consentry.profile_data: those that the rules' sources map, of the types that they say."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Mapping
+
+import asyncpg
+
+from proxy.errors import ConsentryError
+from proxy.policy.mapped_sources import Kept, kept
+from proxy.policy.rules import Rules
+from proxy.rewrite.lex import quote_identifier, quote_literal
+
+_COLUMNS = """
+    SELECT attname::text AS name, format_type(atttypid, NULL) AS type FROM pg_catalog.pg_attribute
+    WHERE attrelid = pg_catalog.to_regclass('consentry.profile_data') AND attnum > 0 AND NOT attisdropped
+      AND attname <> 'subject'"""
+_INDEXES = """
+    SELECT c.relname::text AS name FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
+    WHERE i.indrelid = pg_catalog.to_regclass('consentry.profile_data') AND NOT i.indisprimary"""
+_SPELT = {"timestamptz": "timestamp with time zone"}  # as format_type has it
+
+
+async def follow(connection: asyncpg.Connection, rules: Rules) -> tuple[str, ...]:
+    """Gives the table the columns and indexes of the rules, in a transaction of the caller's: what was done.
+
+    Columns that are made, or made anew with another type, are empty until the next sync.
+    Raises ConsentryError where this login is not the table's owner.
+    """
+    wanted = kept(rules)
+    there = {row["name"]: row["type"] for row in await connection.fetch(_COLUMNS)}
+    indexes = {row["name"] for row in await connection.fetch(_INDEXES)}
+    steps = [*_columns(wanted, there), *_indexes(wanted, indexes)]
+    if steps:
+        try:
+            async with connection.transaction():
+                await connection.execute("SET LOCAL client_min_messages = warning")
+                for statement, _ in steps:
+                    await connection.execute(statement)
+        except asyncpg.InsufficientPrivilegeError as error:
+            raise ConsentryError(
+                "consentry.profile_data does not have the columns that the rules' sources need: "
+                "run `consentry consent setup` with an owner's --dsn"
+            ) from error
+        except asyncpg.UndefinedObjectError as error:
+            raise ConsentryError(f"search: {error}") from error
+    return tuple(said for _, said in steps)
+
+
+def _columns(wanted: Mapping[str, Kept], there: Mapping[str, str]) -> list[tuple[str, str]]:
+    """(statement, what it does), for all that differs."""
+    steps = []
+    for name, kind in there.items():
+        if name not in wanted or _SPELT.get(wanted[name].type, wanted[name].type) != kind:
+            steps.append(
+                (f"ALTER TABLE consentry.profile_data DROP COLUMN {quote_identifier(name)}", f"dropped {name}")
+            )
+    for name, column in wanted.items():
+        if _SPELT.get(column.type, column.type) != there.get(name):
+            added = f"{quote_identifier(name)} {column.type}"
+            steps.append((f"ALTER TABLE consentry.profile_data ADD COLUMN {added}", f"made {name} ({column.type})"))
+    return steps
+
+
+def _indexes(wanted: Mapping[str, Kept], there: Collection[str]) -> list[tuple[str, str]]:
+    """As `_columns`. An index goes by itself with its column; its name says what it was made of."""
+    named = {_index_name(column): column for column in wanted.values() if column.search}
+    steps = [
+        (f"DROP INDEX IF EXISTS consentry.{quote_identifier(name)}", f"dropped index {name}")
+        for name in there
+        if name.startswith("profile_search_") and name not in named
+    ]
+    for name, column in named.items():
+        if name not in there:
+            words = f"to_tsvector({quote_literal(column.search or '')}, {quote_identifier(column.attribute)})"
+            made = f"CREATE INDEX IF NOT EXISTS {quote_identifier(name)} ON consentry.profile_data USING gin ({words})"
+            steps.append((made, f"made index {name}"))
+    return steps
+
+
+def _index_name(column: Kept) -> str:
+    digest = hashlib.sha256(f"{column.attribute} {column.type} {column.search}".encode()).hexdigest()[:8]
+    return f"profile_search_{column.attribute[:30]}_{digest}"
