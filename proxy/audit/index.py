@@ -30,7 +30,7 @@ SEGMENT: Final = 1 << 16  # records; places in a segment are two bytes
 BLOCK: Final = 64  # records that are read together
 READ: Final = 1 << 23  # bytes of the log at a time
 _ENDS: Final = 4096  # bytes by which a file is known again
-_VERSION: Final = 1
+_VERSION: Final = 2
 _SCHEMA: Final = """
 CREATE TABLE files (id integer PRIMARY KEY, name text UNIQUE NOT NULL, size integer NOT NULL, ends blob NOT NULL,
     first integer, last integer);

@@ -47,6 +47,7 @@ class Traits:
     disclosed: tuple[Disclosed, ...] = ()
     policies: tuple[str, ...] = ()
     consent: str | None = None
+    unknown: str | None = None  # why more may have been read than is told
 
     def record(self) -> dict[str, Any]:
         """As fields of a record, to be asked or kept."""
@@ -76,6 +77,7 @@ def traits(record: Mapping[str, Any]) -> Traits:
         ),
         tuple(_word(name) for name in record.get("policies") or ()),
         _word_or_none(record.get("consent")),
+        _word_or_none(record.get("unknown")),
     )
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
 from proxy.errors import PgError
-from proxy.rewrite.result import StatementInfo
+from proxy.rewrite.result import Disclosure, StatementInfo
 
 _MARKS = '["\\u00ab\\u00bb\\u201e\\u201c\\u201d]'
 _QUOTED = re.compile(f"{_MARKS}.*{_MARKS}", re.DOTALL)
@@ -63,16 +63,22 @@ def statement_fragment(
             "statement": info.text if text is None else text,
             "fingerprint": info.fingerprint,
             "rewritten": rewritten,
-            "disclosed": [
-                {"relation": d.relation, "column": d.column, "attribute": d.attribute, "treatment": d.treatment}
-                for d in info.disclosed
-            ],
+            "disclosed": _disclosed(info.disclosed),
+            "unknown": info.unknown,
+            "would_disclose": None if info.would is None else _disclosed(info.would),
             "policies": list(info.policies),
             "consent": info.consent,
             "rules_version": rules_version,
             "would_refuse": would_refuse and {"sqlstate": would_refuse.sqlstate, "message": would_refuse.message},
         }
     )
+
+
+def _disclosed(columns: Iterable[Disclosure]) -> list[dict[str, str | None]]:
+    return [
+        {"relation": d.relation, "column": d.column, "attribute": d.attribute, "treatment": d.treatment}
+        for d in columns
+    ]
 
 
 def statement_fragments(

@@ -50,13 +50,13 @@ class RuleChange:
 
 @dataclass(slots=True)
 class Findings:
-    """All that the log says of a time. Of an app that is trusted the log has no columns: see `unrestricted`."""
+    """All that the log says of a time."""
 
     readings: list[Reading] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
     rule_changes: list[RuleChange] = field(default_factory=list)
     rules_versions: set[str] = field(default_factory=set)
-    unrestricted: Counter[str] = field(default_factory=Counter)  # app -> statements of which no column is told
+    untold: Counter[str] = field(default_factory=Counter)  # app -> statements that may have read more than is told
     events: Counter[str] = field(default_factory=Counter)
     days: Counter[tuple[str, str]] = field(default_factory=Counter)  # (day, app) -> statements that read an attribute
     records: int = 0
@@ -92,8 +92,8 @@ def findings(
         elif traits.event == "reload":
             whole = record(line)
             found.rule_changes.append(RuleChange(time, whole.get("rules_version", ""), whole.get("message")))
-        elif traits.event == "statement" and not traits.disclosed and traits.fingerprint and outline.rows:
-            found.unrestricted[traits.app or ""] += 1
+        elif traits.event == "statement" and traits.unknown:
+            found.untold[traits.app or ""] += 1
         if not outline.read:
             continue
         found.rules_versions.add(outline.rules_version.decode())

@@ -65,12 +65,12 @@ def facts(
             "label": app.label or name,
             "kind": app.kind,
             "purpose": app.purpose,
-            "unrestricted_statements": found.unrestricted.get(name, 0),
+            "untold_statements": found.untold.get(name, 0),
             "readings": [],
         }
     for reading in found.readings:
         unknown = {"app": reading.app, "label": reading.app, "kind": "unknown", "purpose": ""}
-        app_facts = apps.setdefault(reading.app, {**unknown, "unrestricted_statements": 0, "readings": []})
+        app_facts = apps.setdefault(reading.app, {**unknown, "untold_statements": 0, "readings": []})
         app_facts["readings"].append(_reading(reading, rules, decisions))
     return {
         "organisation": organisation,
@@ -81,9 +81,9 @@ def facts(
         "first_record": found.first or None,
         "last_record": found.last or None,
         "events": dict(sorted(found.events.items())),
-        "apps": [app for app in apps.values() if app["readings"] or app["unrestricted_statements"]],
+        "apps": [app for app in apps.values() if app["readings"] or app["untold_statements"]],
         "apps_that_read_nothing": [
-            name for name, app in apps.items() if not app["readings"] and not app["unrestricted_statements"]
+            name for name, app in apps.items() if not app["readings"] and not app["untold_statements"]
         ],
         "days": _days(found),
         "refusals": [asdict(one) for one in found.refusals],
@@ -233,8 +233,11 @@ def _notes(found: Findings, rules_version: str | None, consent_changes: object) 
         "any number.",
         "Reads by which a row was only found or joined are reads of the attribute too.",
     ]
-    if found.unrestricted:
-        notes.append("Statements of trusted apps pass as they are: of them the log does not say what they read.")
+    if found.untold:
+        notes.append(
+            "Of some statements of trusted and monitored apps, which pass as they are, it is not known whether they "
+            "read more than is told here: `unknown` in their records says why."
+        )
     others = found.rules_versions - {"", rules_version or ""}
     if others:
         notes.append(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 # Relation kinds are pg_class.relkind: r table, p partitioned table, v view, m materialised view, f foreign table,
 # S sequence, t toast, c composite type, i/I index.
 
 
 MOST_ARGUMENTS = 100  # FUNC_MAX_ARGS
+Unsure = Literal["", "names", "text"]
 # Types, functions and operators are *foreign* where neither PostgreSQL nor a harmless extension made them.
 
 
@@ -120,6 +122,8 @@ class SearchPath:
     relation, and are found by `pg_temp.name` only;
     `foreign`: those of them that may have a column of a foreign type;
     `temporary_first`: whether the temp schema is searched before all others, as it is unless the path names it later.
+    `unsure`: of a session that is not followed, because its statements pass as they are: what is not known any more,
+    what unqualified names mean, or how a text is parsed.
     """
 
     schemas: tuple[str, ...] = ("pg_catalog", "public")
@@ -127,6 +131,7 @@ class SearchPath:
     foreign: frozenset[str] = frozenset()
     temporary_first: bool = True
     covered: frozenset[str] = frozenset()
+    unsure: Unsure = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,7 +112,7 @@ def _statement(app: AppPolicy, compiled: CompiledRules, snapshot: Snapshot, sql:
     from proxy.rewrite.plan import Planner
     from proxy.server.generation import Passing
 
-    planner = Passing() if app.trusted else Planner(app, compiled, snapshot)
+    planner = (Passing if app.trusted else Planner)(app, compiled, snapshot)
     plan = planner.plan(sql.encode(), SearchPath())
     if app.trusted and not as_json:
         typer.echo(f"{app.name} is trusted: the statement passes as it is.")

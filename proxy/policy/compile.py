@@ -100,6 +100,7 @@ def compile_rules(rules: Rules, snapshot: Snapshot) -> CompiledRules:
         show_hints=rules.hints,
         store=store,
         subject_tables=tuple(_subject_tables(work)),
+        whole_tables={key: _whole_table(target) for key, target in work.targets.items()},
     )
 
 
@@ -384,6 +385,23 @@ def _column(work: _Work, decisions: Decisions, app: str, target: _Target, base: 
     listed = [(path, part(None if name == "open" else name, at(path))) for path, name in paths.items()]
     document = governed_document(rest, listed)
     return GovernedColumn(column.name, rest.attribute, whole_treatment(document), document)
+
+
+def _whole_table(target: _Target) -> GovernedTable:
+    """The table with nothing hidden."""
+    shown = Treatment("show")
+    columns = []
+    for column in target.relation.columns:
+        rule = target.table.columns.get(column.name)
+        if column.number < 0:
+            continue
+        attribute = attribute_of(rule) if rule is not None else None
+        document = None
+        if isinstance(rule, ColumnEntry) and rule.paths and column.base_type in JSON:
+            parts = [(path, Part(None if name == "open" else name, shown)) for path, name in rule.paths.items()]
+            document = governed_document(Part(attribute, shown), parts)
+        columns.append(GovernedColumn(column.name, attribute, shown, document))
+    return GovernedTable(*target.relation.key, None, tuple(columns), ())
 
 
 def _decided(

@@ -338,3 +338,5 @@ class CompiledRules:
     store: ConsentStore | None = None  # as each app has it
     # Each row stands in one of them only: no views, and no child of a table that is here.
     subject_tables: tuple[SubjectTable, ...] = ()
+    # What the rules govern, as statements have it that pass as they are: every column shown.
+    whole_tables: Mapping[tuple[str, str], GovernedTable] = field(default_factory=dict)

@@ -43,11 +43,12 @@ class Sent:
 class Passes:
     """What every statement of one app goes through, under one catalog."""
 
-    def __init__(self, app: AppPolicy, hints: bool, snapshot: Snapshot) -> None:
+    def __init__(self, app: AppPolicy, hints: bool, snapshot: Snapshot, *, every_view: bool = False) -> None:
+        """`every_view`: views are looked into though the app may read them as they are."""
         self._app = app
         self._hints = hints
         self._snapshot = snapshot
-        self._views = Views(app, snapshot, self._check_view)
+        self._views = Views(app, snapshot, self._check_view, every=every_view)
         self._forms: dict[tuple[str, str], Form] = {}
         self._expanded: dict[tuple[tuple[str, str], bool, bool], str] = {}
         self.system = SystemCatalog(frozenset(), {}, {})  # looking at views needs none
@@ -88,6 +89,20 @@ class Passes:
             context.disclose_use(use)
         _edit(context)
         return context
+
+    def reads(self, sent: Sent) -> tuple[Context, PgError | None]:
+        """What one statement reads, and why that may not be all of it. Changes nothing; raises PgError where its names
+        cannot be looked up.
+        """
+        context = self._context(sent, self._analysis(sent))
+        refused: PgError | None = None
+        try:
+            check_functions(context)
+        except PgError as error:
+            refused = error
+        for use in context.analysis.uses:
+            context.disclose_use(use)
+        return context, refused
 
     def _analysis(self, sent: Sent) -> Analysis:
         return analyse(sent.statement, self._snapshot, sent.path, self._app, self._views)

@@ -17,6 +17,7 @@ from proxy.rewrite.definitions import names_after
 from proxy.rewrite.forms import Form
 from proxy.rewrite.lex import Node, Tokens, parse, without_constants
 from proxy.rewrite.locate import check_agreement
+from proxy.rewrite.observe import Observer, Seen
 from proxy.rewrite.passes import Passes, Sent
 from proxy.rewrite.result import REFUSED_TEXT, Effect, Plan, StatementInfo
 from proxy.rewrite.scope import View
@@ -37,6 +38,7 @@ class Planner:
         self.snapshot = snapshot
         self._passes = Passes(app, rules.show_hints, snapshot)
         self._verifier = Verifier(app, snapshot, self._passes.system)
+        self._observer = Observer(app, rules, snapshot) if app.monitor else None
 
     def forms(self) -> list[Form]:
         """The governed form of every relation of the app's; PgError where one cannot be built."""
@@ -54,19 +56,20 @@ class Planner:
             text = query.decode(encoding)
         except UnicodeDecodeError as error:
             raised = PgError(f'invalid byte sequence for encoding "{encoding}": {error.reason}', "22021")
-            return self._refused(query, "", raised)
+            return self._refused(query, "", raised, path, encoding)
         try:
             return self._plan(query, text, path, parameter_types, encoding)
         except PgError as error:
-            return self._refused(query, text, error)
+            return self._refused(query, text, error, path, encoding)
         except RecursionError:
-            return self._refused(query, text, PgError("stack depth limit exceeded", "54001"))
+            return self._refused(query, text, PgError("stack depth limit exceeded", "54001"), path, encoding)
         except Exception:
             log.exception(
                 "a statement could not be rewritten (app %s, fingerprint %s)", self.app.name, fingerprint(text)
             )
             hint = "The gateway's log has the details; please report the statement."
-            return self._refused(query, text, feature_not_supported("the statement could not be rewritten", hint))
+            raised = feature_not_supported("the statement could not be rewritten", hint)
+            return self._refused(query, text, raised, path, encoding)
 
     def _plan(self, query: bytes, text: str, path: SearchPath, parameter_types: tuple[int, ...], encoding: str) -> Plan:
         statements = parse(text)
@@ -95,6 +98,9 @@ class Planner:
         self._verifier.verify(text, spliced.text, contexts[0].path if contexts else path, parameter_types)
         rewritten = bool(edits)
         infos = tuple(self._info(c, statement, raw) for c, statement in zip(contexts, statements, strict=True))
+        if self._observer is not None:
+            seen = self._observer.look(statements, begun, parameter_types)
+            infos = tuple(replace(_observed(i, one), would=i.disclosed) for i, one in zip(infos, seen, strict=True))
         shown = self.app.monitor or not rewritten
         return Plan(
             text=query if shown else spliced.text.encode(encoding),
@@ -158,18 +164,26 @@ class Planner:
                     parts.append(f"{reference.relation.schema}.{reference.relation.name}({names})")
         return ";".join(sorted(parts))
 
-    def _refused(self, query: bytes, text: str, error: PgError) -> Plan:
-        infos = _refused_infos(text)
-        if self.app.monitor:
-            return Plan(query, query, False, infos, refused_as=error, effects=_monitored_effects(text))
-        return Plan(REFUSED_TEXT, query, False, infos, refusal=error)
+    def _refused(self, query: bytes, text: str, error: PgError, path: SearchPath, encoding: str) -> Plan:
+        if self._observer is not None:
+            infos = tuple(replace(info, would=()) for info in describe(query, self._observer, path, encoding=encoding))
+            effects = tuple(effect for info in infos for effect in info.effects)
+            return Plan(query, query, False, infos, refused_as=error, effects=effects)
+        return Plan(REFUSED_TEXT, query, False, _refused_infos(text), refusal=error)
+
+
+def _observed(info: StatementInfo, seen: Seen) -> StatementInfo:
+    """What EXECUTE and FETCH read is known to the session (`server.borrowed`)."""
+    unknown = seen.unknown or info.unknown
+    effects = (*info.effects, *((Effect("search_path"),) if seen.unsettles else ()))
+    return replace(info, disclosed=seen.disclosed, unknown=unknown, effects=effects)
 
 
 def _refused_infos(text: str) -> tuple[StatementInfo, ...]:
     """A statement each, the first with the whole text: it is refused as one."""
     first, *rest = describe(text.encode()) or (StatementInfo("", "", ""),)
     infos = (replace(first, text=normalised(text), fingerprint=fingerprint(text)), *rest)
-    return tuple(replace(info, effects=(), executes=None, cursor=None) for info in infos)
+    return tuple(replace(info, effects=(), executes=None, cursor=None, unknown=None) for info in infos)
 
 
 _RUNS_ANOTHER = frozenset(("FetchStmt", "TransactionStmt", "ConstraintsSetStmt"))
@@ -194,14 +208,6 @@ def _check_certain(context: Context) -> None:
 
 # They take nothing back that was done before.
 _OPENING = frozenset(("TRANS_STMT_BEGIN", "TRANS_STMT_START", "TRANS_STMT_SAVEPOINT", "TRANS_STMT_RELEASE"))
-
-
-def _monitored_effects(text: str) -> tuple[Effect, ...]:
-    """In monitor mode what is refused runs all the same: its effects count."""
-    try:
-        return tuple(effect for s in parse(text) for effect in effects_of(s["stmt"]))
-    except PgError:
-        return ()
 
 
 def _touches_hidden(context: Context) -> bool:
@@ -239,7 +245,12 @@ def _describe(text: str, statement: Node, context: Context | None = None) -> Sta
         effects=(*effects_of(statement), *((Effect("search_path"),) if context and context.unsettles else ())),
         executes=_executed(statement),
         cursor=_cursor(statement),
+        unknown=_NOT_SEEN if _executed(statement) or next(iter(statement)) == "FetchStmt" else None,
     )
+
+
+# Of EXECUTE and FETCH, until the session says what they run.
+_NOT_SEEN = "what it runs"
 
 
 def _cursor(statement: Node) -> str | None:
@@ -268,20 +279,31 @@ def _modes(context: Context) -> set[str]:
     return {mode for mode in modes if mode is not None}
 
 
-def describe(query: bytes) -> tuple[StatementInfo, ...]:
-    """What the audit record needs of a text that passes as it is (trusted apps)."""
-    text = query.decode("utf-8", "replace")
+def describe(
+    query: bytes,
+    observer: Observer | None = None,
+    path: SearchPath | None = None,
+    parameter_types: tuple[int, ...] = (),
+    encoding: str = "utf-8",
+) -> tuple[StatementInfo, ...]:
+    """What the audit record needs of a text that passes as it is, or that is refused. `observer` says what it reads,
+    where names mean what `path` says.
+    """
+    text = query.decode(encoding, "replace")
     try:
         statements = parse(text)
     except PgError:
-        return (StatementInfo("(not understood)", "", ""),)
+        return (StatementInfo("(not understood)", "", "", unknown="what it is"),)
     raw = text.encode()
     out = []
     for statement in statements:
         begin = statement.get("stmt_location", 0)
         part = raw[begin : begin + statement.get("stmt_len", len(raw) - begin)].decode("utf-8", "replace")
         out.append(_describe(part, statement["stmt"]))
-    return tuple(out)
+    if observer is None:
+        return tuple(out)
+    seen = observer.look(statements, path or SearchPath(), parameter_types)
+    return tuple(_observed(info, one) for info, one in zip(out, seen, strict=True))
 
 
 def normalised(text: str) -> str:

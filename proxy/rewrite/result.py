@@ -50,6 +50,8 @@ class StatementInfo:
     effects: tuple[Effect, ...] = ()
     executes: str | None = None  # EXECUTE: the SQL-level prepared statement's name
     cursor: str | None = None  # DECLARE and FETCH: the cursor's name
+    unknown: str | None = None  # why it is not known what more it reads
+    would: tuple[Disclosure, ...] | None = None  # monitor mode: what it would read, and what of it
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,14 @@ class Borrowed:
         kept = self._kept.get((entry, number))
         if kept is not None and kept[0] is run:
             return kept[1]
-        shown = replace(info, disclosed=run.disclosed, policies=run.policies, consent=run.consent)
+        shown = replace(
+            info,
+            disclosed=run.disclosed,
+            policies=run.policies,
+            consent=run.consent,
+            unknown=run.unknown,
+            would=run.would,
+        )
         version = entry.context.generation.rules.version
         plan = entry.plan
         (made,) = statement_fragments((shown,), plan.rewritten or rewritten, version, text, plan.refused_as)

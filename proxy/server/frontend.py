@@ -273,6 +273,8 @@ def _note_effects(session: Session, entry: Entry, in_batch: bool = False) -> Non
     changes = entry.changes_path or (session.concerns & TOUCHED and entry.ends_transaction)
     if changes and session.governed:
         session.concern(DIRTY | TOUCHED)
+    elif changes:
+        session.lose_track("names")
     if entry.changes_names and entry.plan.refusal is None:
         session.statements.executing(entry, in_batch)
 

@@ -14,6 +14,7 @@ from proxy.audit.trace import trace_fragment
 from proxy.catalog.model import SearchPath, Snapshot
 from proxy.errors import PgError, protocol_violation
 from proxy.policy.table import AppPolicy, CompiledRules
+from proxy.rewrite.observe import Observer
 from proxy.rewrite.plan import Planner, describe
 from proxy.rewrite.result import REFUSED_TEXT, Plan, StatementInfo
 from proxy.rewrite.templates import PlansText, Templates
@@ -26,6 +27,7 @@ CACHE_BYTES: Final = 64 * 1024 * 1024
 SMALL_CACHE_BYTES: Final = 2 * 1024 * 1024  # for a path with temp relations, which few sessions share
 
 _PATH_EFFECTS: Final = frozenset(("search_path", "encoding", "temporary", "discard"))
+_FOLLOWED: Final = frozenset(("encoding", "temporary"))  # of sessions of governed apps only
 _NAME_EFFECTS: Final = frozenset(("prepare", "deallocate", "discard"))
 
 
@@ -35,11 +37,14 @@ PlannerFactory = Callable[[AppPolicy, CompiledRules, Snapshot], PlansText]
 class Passing:
     """Plans of a trusted app: every text as it is, described for the audit log."""
 
+    def __init__(self, app: AppPolicy, rules: CompiledRules, snapshot: Snapshot) -> None:
+        self._observer = Observer(app, rules, snapshot)
+
     def plan(
         self, query: bytes, path: SearchPath, parameter_types: tuple[int, ...] = (), encoding: str = "utf-8"
     ) -> Plan:
-        infos = describe(query)
-        effects = tuple(effect for info in infos for effect in info.effects)
+        infos = describe(query, self._observer, path, parameter_types, encoding)
+        effects = tuple(effect for info in infos for effect in info.effects if effect.kind not in _FOLLOWED)
         return Plan(text=query, original=query, rewritten=False, statements=infos, effects=effects)
 
 
@@ -230,7 +235,7 @@ class Context:
         self.scrubber = Scrubber(snapshot.raised, snapshot.raised_constants, app.dropped_columns, encoding)
         # What runs in a portal that SQL made (a cursor) or that nobody made.
         self.unknown = Entry(
-            Plan(b"", b"", False, (StatementInfo("(a cursor's portal)", "", ""),), scrub=self.scrubs),
+            Plan(b"", b"", False, (_PORTAL,), scrub=self.scrubs),
             b"",
             self,
             b"\0\0",
@@ -281,6 +286,9 @@ class Context:
         return entry, template is not None
 
 
+_PORTAL: Final = StatementInfo("(a cursor's portal)", "", "", unknown="what it runs")
+
+
 class Generation:
     """The rules and the catalog of one database at one moment. `planner` is replaced in tests only."""
 
@@ -309,7 +317,8 @@ class Generation:
             policy = self.rules.apps[app]
             planner = self._planners.get(app)
             if planner is None:
-                planner = Passing() if policy.trusted else self._make_planner(policy, self.rules, self.snapshot)
+                make = Passing if policy.trusted else self._make_planner
+                planner = make(policy, self.rules, self.snapshot)
                 self._planners[app] = planner
             context = Context(self, policy, planner, path, encoding)
             self._contexts[key] = context

@@ -203,7 +203,12 @@ async def _until_ready(client: Client, server: Mailbox, asked: Asked, address: s
         if not asked.app.trusted:
             raise PgError(f'client encoding "{shown}" is not supported', "0A000", hint="Use UTF8.", severity="FATAL")
         encoding = "utf-8"
-    path = SearchPath() if asked.app.trusted else await _ask(client, server)
+    if asked.app.trusted:
+        path = await _look(client, server)
+        if parameters.get(b"standard_conforming_strings") == b"off":
+            path = SearchPath(unsure="text")
+    else:
+        path = await _ask(client, server)
     return LoggedIn(
         session=secrets.token_hex(8),
         login=asked.login,
@@ -225,7 +230,21 @@ async def _until_ready(client: Client, server: Mailbox, asked: Asked, address: s
 
 async def _ask(client: Client, server: Mailbox) -> SearchPath:
     """Pins what parsing depends on and reads the search path, before the client may send anything."""
-    server.transport.write(probe.ASK_AND_SYNC)
+    answer = await _answer(client, server, probe.ASK_AND_SYNC)
+    if answer is None:
+        raise PgError("the database did not say what names mean", "58000", severity="FATAL")
+    return probe.search_path(answer)
+
+
+async def _look(client: Client, server: Mailbox) -> SearchPath:
+    """Reads the search path and changes nothing: for the records of an app whose statements pass as they are."""
+    answer = await _answer(client, server, probe.LOOK_AND_SYNC)
+    return SearchPath(unsure="names") if answer is None else probe.search_path(answer)
+
+
+async def _answer(client: Client, server: Mailbox, question: bytes) -> list[bytes | None] | None:
+    """The row that the server answers, or None where it fails."""
+    server.transport.write(question)
     answer: list[bytes | None] | None = None
     while True:
         kind, body = await server.message()
@@ -236,6 +255,4 @@ async def _ask(client: Client, server: Mailbox) -> SearchPath:
         elif kind in (messages.NOTICE, messages.PARAMETER_STATUS):
             client.mailbox.transport.write(messages.message(kind, body))
         elif kind == messages.READY:
-            if answer is None:
-                raise PgError("the database did not say what names mean", "58000", severity="FATAL")
-            return probe.search_path(answer)
+            return answer

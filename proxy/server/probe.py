@@ -27,7 +27,7 @@ PINNED: Final = {
 
 _PINS = ", ".join(f"pg_catalog.set_config('{name}', '{value}', false)" for name, value in PINNED.items())
 # Everything is qualified: the session's search path may have functions and operators of the same names in front.
-QUESTION: Final = (
+_WHAT_NAMES_MEAN = (
     "SELECT pg_catalog.array_to_json(pg_catalog.current_schemas(true))::text, "
     "(SELECT pg_catalog.json_agg(c.relname)::text FROM pg_catalog.pg_class AS c "
     "WHERE c.relnamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()), "
@@ -37,18 +37,25 @@ QUESTION: Final = (
     "(SELECT pg_catalog.json_agg(c.relname)::text FROM pg_catalog.pg_class AS c "
     "WHERE c.relnamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema() "
     "AND EXISTS (SELECT FROM pg_catalog.pg_attribute AS a WHERE a.attrelid OPERATOR(pg_catalog.=) c.oid "
-    "AND a.atttypid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid)), " + _PINS  # FirstNormalObjectId
-).encode()
-
-_ASK = (
-    messages.close(b"S", RESERVED)  # what a question left that failed half-way
-    + messages.close(b"P", RESERVED)
-    + messages.parse(RESERVED, messages.parse_rest(QUESTION))
-    + messages.bind(RESERVED, RESERVED)
-    + messages.execute(RESERVED)
-    + messages.close(b"P", RESERVED)
-    + messages.close(b"S", RESERVED)
+    "AND a.atttypid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid))"  # FirstNormalObjectId
 )
+QUESTION: Final = f"{_WHAT_NAMES_MEAN}, {_PINS}".encode()
+
+
+def _asking(question: bytes) -> bytes:
+    return (
+        messages.close(b"S", RESERVED)  # what a question left that failed half-way
+        + messages.close(b"P", RESERVED)
+        + messages.parse(RESERVED, messages.parse_rest(question))
+        + messages.bind(RESERVED, RESERVED)
+        + messages.execute(RESERVED)
+        + messages.close(b"P", RESERVED)
+        + messages.close(b"S", RESERVED)
+    )
+
+
+_ASK = _asking(QUESTION)
+LOOK_AND_SYNC: Final = _asking(_WHAT_NAMES_MEAN.encode()) + messages.SYNC_MESSAGE  # pins nothing
 # Between batches (with a Sync of its own), and inside of a batch.
 ASK_AND_SYNC: Final = _ASK + messages.SYNC_MESSAGE
 ASK_AND_FLUSH: Final = _ASK + messages.FLUSH_MESSAGE

@@ -268,8 +268,13 @@ class Answers:
             session.describe()
         elif name == b"client_encoding":
             session.use_encoding(encoding_of(text))
-        elif name == b"search_path" and session.governed:  # PostgreSQL 18 tells, whatever has changed it
-            session.concern(DIRTY | TOUCHED)
+        elif name == b"search_path":  # PostgreSQL 18 tells, whatever has changed it
+            if session.governed:
+                session.concern(DIRTY | TOUCHED)
+            else:
+                session.lose_track("names")
+        elif name == b"standard_conforming_strings" and value != b"on" and not session.governed:
+            session.lose_track("text")
 
     def copy_in(self, item: Expected) -> None:
         self.session.enter(State.COPY_IN)

@@ -12,7 +12,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
 from proxy.audit.record import session_fragment
-from proxy.catalog.model import SearchPath
+from proxy.catalog.model import SearchPath, Unsure
 from proxy.errors import PgError
 from proxy.server import probe
 from proxy.server.concerns import DIRTY, DRAINING, LOOKING, STALE, TOUCHED, UNRECORDED, WAITING
@@ -218,12 +218,14 @@ class Session(asyncio.Protocol):
         self.hot = False
 
     def _take_generation(self) -> None:
-        generation = self.database.generation
+        generation, before = self.database.generation, self.context.generation
         app = generation.app_of(self.login)
         if app is None:
             raise PgError(f'login "{self.login}" is not listed in the rules any more', "28000", severity="FATAL")
         self._use(generation.context(app.name, self.context.path, self.encoding))
         self.concerns = self.concerns & ~STALE | DIRTY
+        if not self.governed and generation.snapshot.schemas != before.snapshot.schemas:
+            self.lose_track("names")
         self.describe()
 
     def ask(self) -> None:
@@ -254,6 +256,11 @@ class Session(asyncio.Protocol):
     def use_path(self, path: SearchPath) -> None:
         """Plans for this path from now on."""
         self._use(self.context.generation.context(self.context.app.name, path, self.encoding))
+
+    def lose_track(self, of: Unsure) -> None:
+        """A statement that passes as it is may have changed what later ones mean: their records will say so."""
+        if self.context.path.unsure not in (of, "text"):
+            self.use_path(SearchPath(unsure=of))
 
     def use_encoding(self, encoding: str | None) -> None:
         """The client_encoding has changed."""

@@ -118,6 +118,8 @@ def renew(name: bytes, entry: Entry, context: Context) -> tuple[Entry, bytes, tu
     where the same text stands. An entry with a refusal says that it must not be used.
     """
     if entry.by_sql and entry.several:
+        if context.app.trusted:
+            return entry, b"", ()
         return context.refused(changed_result(), entry), b"", ()
     new = context.again(entry)
     if new.plan.refusal is not None:

@@ -140,9 +140,47 @@ def test_statements_of_a_trusted_app_and_those_that_read_nothing(serve: Serve) -
         connection.execute("CREATE TABLE made (n int)")
         connection.execute("DROP TABLE made")
     read, made, dropped = executed(gateway)
-    assert (read["app"], read["rewritten"], read["disclosed"], read["rows"]) == ("migrations", False, [], 5)
+    assert (read["app"], read["rewritten"], read["rows"], read["policies"]) == ("migrations", False, 5, [])
+    email = {"relation": "public.customers", "column": "email", "attribute": "email", "treatment": "show"}
+    assert read["disclosed"] == [email]
+    assert not any("unknown" in one or one["disclosed"] for one in (made, dropped))
     assert [one["statement"] for one in (made, dropped)] == ["CREATE TABLE made (n int)", "DROP TABLE made"]
     assert "rows" not in made
+
+
+def test_what_a_trusted_app_reads_is_told_or_said_to_be_unknown(serve: Serve) -> None:
+    gateway = serve()
+    with connect(gateway, "deploy") as connection:
+        connection.execute("PREPARE p AS SELECT phone FROM customers")
+        connection.execute("SELECT email FROM customers WHERE id = %s", [1], prepare=True)
+        connection.execute("CREATE TEMP TABLE copied AS SELECT email FROM customers")
+        connection.execute("EXECUTE p")
+        connection.execute("SELECT email FROM customers WHERE id = %s", [1], prepare=True)
+        connection.execute("SELECT email FROM public.customers")
+        connection.execute("SELECT * FROM copied")
+        with connection.transaction():
+            connection.execute("DECLARE c CURSOR FOR SELECT phone FROM public.customers")
+            connection.execute("FETCH ALL FROM c")
+        connection.execute("SET standard_conforming_strings = off")
+        connection.execute("SELECT email FROM public.customers")
+    told = [
+        (record["statement"].split(" ")[0], [item["column"] for item in record["disclosed"]], record.get("unknown"))
+        for record in executed(gateway)
+    ]
+    lost = 'what "{}" means: search_path or temp relations have changed in this session'
+    assert told[:8] == [
+        ("PREPARE", ["phone"], None),
+        ("SELECT", ["email", "id"], None),
+        ("CREATE", ["email"], None),
+        ("EXECUTE", [], lost.format("customers")),  # the server plans it again, too
+        ("SELECT", [], lost.format("customers")),
+        ("SELECT", ["email"], None),
+        ("SELECT", [], lost.format("copied")),
+        ("BEGIN", [], None),
+    ]
+    assert told[9] == ("FETCH", ["phone"], None)
+    assert told[-1][2] is not None
+    assert "standard_conforming_strings" in told[-1][2]
 
 
 def test_fingerprints_are_the_same_for_statements_that_differ_in_constants(serve: Serve) -> None:
@@ -655,9 +693,15 @@ def test_monitored_statements_say_what_would_be_refused(serve: Serve) -> None:
     with connect(gateway, "mailco_app") as connection:
         assert connection.execute("SELECT count(*) FROM customers").fetchone() == (5,)
         connection.execute("UPDATE customers SET email = email WHERE id = 1")
-    read, written = executed(gateway)
+        connection.execute("SELECT phone FROM customers")
+    read, written, whole = executed(gateway)
     assert (read["event"], read["rewritten"], "would_refuse" in read) == ("statement", False, False)
+    assert (read["disclosed"], read["would_disclose"]) == ([], [])
     assert written["would_refuse"]["sqlstate"] == "42501"
+    assert [(item["column"], item["treatment"]) for item in written["disclosed"]] == [("email", "show"), ("id", "show")]
+    assert written["would_disclose"] == []
+    assert [item["treatment"] for item in whole["disclosed"]] == ["show"]
+    assert [item["treatment"] for item in whole["would_disclose"]] == ["show if consent, else partial"]
 
 
 def test_connections_that_are_refused(serve: Serve) -> None:

@@ -142,6 +142,24 @@ def test_customers_are_at_most_the_rows_where_nothing_failed(tmp_path: Path) -> 
     }
 
 
+def test_statements_that_may_have_read_more_are_counted_and_noted(tmp_path: Path) -> None:
+    line = (
+        '{{"time":"2026-11-01T00:00:0{n}.000000Z","seq":{n},"worker":0,"event":"statement","session":"s","app":"crm",'
+        '"login":"crm_app","statement":"SELECT $1","fingerprint":"f","rewritten":false,"disclosed":[],{why}'
+        '"policies":[],"consent":"none","rules_version":"ab","rows":1,"duration_us":1}}\n'
+    )
+    told = tmp_path / "told"
+    for folder, whys in ((told, ("",)), (tmp_path / "log", ("", '"unknown":"what a DO block reads",'))):
+        folder.mkdir()
+        (folder / "0.jsonl").write_text("".join(line.format(n=n, why=why) for n, why in enumerate(whys)))
+    report = made(tmp_path / "log")
+    assert [(app["app"], app["untold_statements"]) for app in report["apps"]] == [("crm", 1)]
+    assert any("`unknown`" in note for note in report["notes"])
+    assert "1 statements that may have read more" in as_html(report)
+    assert made(told)["apps"] == []
+    assert not any("`unknown`" in note for note in made(told)["notes"])
+
+
 def test_a_part_of_the_time(log: Path, plain: list[dict[str, Any]]) -> None:
     since, until = int(START * 1e6) + 86_400_000_000, int(START * 1e6) + 2 * 86_400_000_000 - 1
     report = made(log, since=since, until=until)
