@@ -15,7 +15,6 @@ GENESIS: Final = "0" * 64
 OWN_EVENTS: Final = frozenset(("open", "checkpoint", "started"))  # records about the log, and beginnings of others
 FILE_NAME: Final = re.compile(r"(?P<worker>\d+)-\d{4}-\d\d-\d\d-(?P<number>\d{6,})")
 
-_TIME_END: Final = len('{"time":"2026-01-01T00:00:00.000000Z",')
 _PREV_START: Final = len('"}') + len(GENESIS)
 _PREV: Final = b',"prev":"'
 _HEAD = re.compile(rb'\{"time":"([0-9T:.Z-]{27})","seq":([1-9]\d{0,18}),"worker":(\d{1,9}),"event":"(\w{1,40})"[,}]')
@@ -28,9 +27,16 @@ def digest(line: bytes) -> str:
     return sha256(line).hexdigest()
 
 
-def seal(body: str, sequence: int, head: str) -> bytes:
-    """The line of a record: `body` is its object without the closing brace, and begins with the time."""
-    return f'{body[:_TIME_END]}"seq":{sequence},{body[_TIME_END:]},"prev":"{head}"}}'.encode("utf-8", "replace")
+# A record that has no place in the chain yet: its time, and its other fields in three parts (each may be shared by many
+# records). A part ends in a comma or is empty; the last one has no comma behind it.
+Body = tuple[str, str, str, str]
+
+
+def seal(body: Body, sequence: int, head: str) -> bytes:
+    """The line of a record; `head` is the hash of the line before."""
+    time, begin, middle, end = body
+    line = f'{{"time":"{time}","seq":{sequence},{begin}{middle}{end},"prev":"{head}"}}'
+    return line.encode("utf-8", "replace")
 
 
 @dataclass(frozen=True, slots=True)

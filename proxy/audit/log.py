@@ -18,7 +18,7 @@ from secrets import token_hex
 from time import time
 from typing import Final
 
-from proxy.audit.chain import GENESIS, Checkpoint, digest, file_name, seal
+from proxy.audit.chain import GENESIS, Body, Checkpoint, digest, file_name, seal
 from proxy.audit.ending import find_ending, first_line, own_files
 from proxy.audit.files import sync_folder
 from proxy.audit.keys import Signer, load_or_make, version_of
@@ -28,6 +28,7 @@ from proxy.errors import ConsentryError, UnreachableError
 log = logging.getLogger(__name__)
 
 WRITE_BYTES: Final = 1024 * 1024  # what is given to the system at a time
+LOOK_SECONDS: Final = 0.01  # how long the file is taken for the one to write to without another look at it
 DAY: Final = 86_400.0
 
 
@@ -68,6 +69,7 @@ class Log:
         self._head = GENESIS
         self._size = 0
         self._period = 0
+        self._looked = self._look_again = 0.0
         self._to_cut = False  # what follows `_size` in the file is half a line
         self._spoilt = False  # the system could not say whether the file is on the disk
         self._signer: Signer
@@ -92,17 +94,19 @@ class Log:
         for torn in ending.torn if ending is not None else ():
             self.record("torn", **asdict(torn))
 
-    def body(self, event: str, inside: str) -> str:
-        """A record's object without its closing brace; `inside` follows the fields that all records have."""
-        return f'{{"time":"{self._clock.text(time())}","worker":{self.worker},"event":"{event}",{inside}'
+    def body(self, event: str, inside: str) -> Body:
+        """A record of now; `inside` follows the fields that all records have."""
+        return self._clock.text(time()), f'"worker":{self.worker},"event":"{event}",', inside, ""
 
     def record(self, event: str, **fields: object) -> None:
         """Writes a record of the log's own."""
         self._put([self.body(event, fragment(fields)[:-1])])
 
-    def write(self, bodies: list[str]) -> None:
+    def write(self, bodies: list[Body]) -> None:
         """Writes records, and takes from the list those that are written: all, unless it raises."""
-        self._make_ready()
+        now = time()
+        if not self._looked <= now < self._look_again or self._size >= self.options.rotate_size or self._to_cut:
+            self._make_ready(now)
         while bodies:
             self._put(bodies)
 
@@ -110,11 +114,11 @@ class Log:
         """Signs what is written, in a record of its own."""
         self._cut()
         self._take_new_key()
-        body = self.body("checkpoint", "")
-        claim = Checkpoint(self._id, self.worker, self._sequence, self._head, body[9:36])
+        now, begin, _, _ = self.body("checkpoint", "")
+        claim = Checkpoint(self._id, self.worker, self._sequence, self._head, now)
         made = self._signer.checkpoint(claim)
         inside = {"log": made.log, "count": made.count, "head": made.head, "key": made.key, "signature": made.signature}
-        bodies = [body + fragment(inside)[:-1]]
+        bodies: list[Body] = [(now, begin, fragment(inside)[:-1], "")]
         while bodies:
             self._put(bodies)
         self.unsigned = False
@@ -124,6 +128,7 @@ class Log:
     def spoil(self) -> None:
         """The system could not bring the file to the disk: nothing more is written into it."""
         self._spoilt = True
+        self._look_again = 0.0
 
     def expire(self) -> None:
         """Takes files away that ended longer ago than `keep`; a record says how far the chain was whole."""
@@ -153,13 +158,14 @@ class Log:
 
     # Files.
 
-    def _make_ready(self) -> None:
-        now = time()
+    def _make_ready(self, now: float) -> None:
         gone = self.file < 0 or not os.fstat(self.file).st_nlink  # no name: it was deleted
         full = self._size >= self.options.rotate_size or now // self.options.rotate_every != self._period
         if gone or full or self._spoilt:
             self._next_file(now, lost=gone or self._spoilt)
         self._cut()
+        end = (self._period + 1) * self.options.rotate_every
+        self._looked, self._look_again = now, min(now + LOOK_SECONDS, end)
 
     def _next_file(self, now: float, *, lost: bool) -> None:
         if not lost:
@@ -229,7 +235,7 @@ class Log:
 
     # Lines.
 
-    def _put(self, bodies: list[str]) -> None:
+    def _put(self, bodies: list[Body]) -> None:
         """Links, writes and takes away as many as go at a time. What the file took of another one is cut off."""
         sequence, head, size = self._sequence, self._head, 0
         lines, heads, ends = [], [], []

@@ -11,7 +11,7 @@ from pathlib import Path
 from time import time
 from typing import Final, Protocol
 
-from proxy.audit.chain import Checkpoint
+from proxy.audit.chain import Body, Checkpoint
 from proxy.audit.files import compress
 from proxy.audit.log import Log, LogOptions
 from proxy.audit.record import Clock, fragment
@@ -58,9 +58,10 @@ class AuditWriter:
         self.lost = 0  # records that were given up
         self.on_change = on_change
         self._log = Log(options, worker, on_checkpoint)
-        self._lines: list[str] = []
+        self._bodies: list[Body] = []
         self._clock = Clock()
         self._waiting: list[Waiting] = []
+        self._loop: asyncio.AbstractEventLoop  # set by `open`
         self._timer: asyncio.TimerHandle | None = None
         self._signing: asyncio.TimerHandle | None = None
         self._pool: ThreadPoolExecutor | None = None
@@ -75,32 +76,35 @@ class AuditWriter:
             self._log.expire()
         except OSError as error:
             raise UnreachableError(f"audit: {self.options.directory} cannot be written: {error.strerror}") from error
+        self._loop = asyncio.get_running_loop()
         self._sign()
         self._compress()
 
-    def append(self, event: str, session: str, statement: str, tail: str) -> None:
-        """One record of these parts (see audit.record); `session` and `statement` end in a comma or are empty."""
-        self._lines.append(
-            f'{{"time":"{self._clock.text(time())}","worker":{self.worker},"event":"{event}",{session}{statement}{tail}'
-        )
+    def begin(self, event: str, session: str = "") -> str:
+        """What all records of a session share that tell of the same event."""
+        return f'"worker":{self.worker},"event":"{event}",{session}'
+
+    def append(self, begin: str, statement: str, tail: str) -> None:
+        """One record of these parts (see `begin` and audit.record); `statement` ends in a comma or is empty."""
+        self._bodies.append((self._clock.text(time()), begin, statement, tail))
         if self._timer is None and not self._closed:
             self._timer = asyncio.get_running_loop().call_later(BATCH_SECONDS, self._due)
 
     def event(self, event: str, session: str = "", **fields: object) -> None:
         """A record of something that is no statement."""
-        self.append(event, "", "", (session + fragment(fields))[:-1])
+        self.append(self.begin(event), "", (session + fragment(fields))[:-1])
 
     def wait(self, waiting: Waiting) -> None:
         """Releases it when all that was appended so far is written, or withholds it when that fails."""
         self._waiting.append(waiting)
         if len(self._waiting) == 1 and not self._syncing:
-            asyncio.get_running_loop().call_soon(self.flush)
+            self._loop.call_soon(self.flush)
 
     def flush(self) -> None:
         """Writes what has been gathered. Tries again later where the file cannot be written."""
         if self._syncing:
             return  # what is on its way first; then this comes by itself
-        if self._lines:
+        if self._bodies:
             try:
                 self._write()
                 if self._closed and self.options.fsync:
@@ -133,9 +137,9 @@ class AuditWriter:
             if timer is not None:
                 timer.cancel()
         self._timer = self._signing = None
-        if self._lines:
-            self.lost += len(self._lines)
-            log.error("audit: %d records could not be written before the stop", len(self._lines))
+        if self._bodies:
+            self.lost += len(self._bodies)
+            log.error("audit: %d records could not be written before the stop", len(self._bodies))
         elif self._log.unsigned:
             self._sign()
         try:
@@ -149,7 +153,7 @@ class AuditWriter:
         if self.lost > self._told:
             self._log.write([self._log.body("lost", f'"records":{self.lost - self._told}')])
             self._told = self.lost
-        self._log.write(self._lines)
+        self._log.write(self._bodies)
 
     def _written(self) -> None:
         self._change(False)
@@ -172,11 +176,11 @@ class AuditWriter:
 
     def _give_up(self) -> None:
         size = 0
-        for number, line in enumerate(self._lines):
-            size += len(line)
+        for number, body in enumerate(self._bodies):
+            size += sum(map(len, body))
             if size > KEPT_BYTES:
-                given_up = len(self._lines) - number
-                del self._lines[number:]
+                given_up = len(self._bodies) - number
+                del self._bodies[number:]
                 self.lost += given_up
                 log.error("audit: gave up %d records (%d so far): too many are unwritten", given_up, self.lost)
                 return
@@ -213,7 +217,7 @@ class AuditWriter:
             return
         self._written()
         self._waiting += later
-        if self._lines or self._waiting:
+        if self._bodies or self._waiting:
             self.flush()
 
     # Checkpoints and finished files.

@@ -77,7 +77,7 @@ def _parse(session: Session, data: bytes, start: int, end: int) -> Outcome:
         session.statements.fresh.add(name)
     session.open = True
     if entry.plan.rewritten or entry.plan.refusal is not None:
-        return messages.parse(name, entry.parse_rest)
+        return entry.parse(name)
     return None
 
 

@@ -72,9 +72,10 @@ class Entry:
         "on_execute",
         "on_parse",
         "on_query",
-        "parse_rest",
+        "parse_unnamed",
         "plain",
         "plan",
+        "record",
         "several",
         "trace",
         "types",
@@ -87,7 +88,7 @@ class Entry:
         self.context = context
         self.types = types
         self.message = messages.query(plan.text)
-        self.parse_rest = messages.parse_rest(plan.text, types)
+        self.parse_unnamed = messages.parse(b"", messages.parse_rest(plan.text, types))
         self.executes = tuple(info.executes for info in plan.statements if info.executes is not None)
         self.changes_path = not kinds.isdisjoint(_PATH_EFFECTS)
         self.changes_names = not kinds.isdisjoint(_NAME_EFFECTS)
@@ -97,6 +98,7 @@ class Entry:
         self.borrows = any(info.executes or info.cursor for info in plan.statements)
         self.plain = not (plan.refusal or self.executes or self.changes_path or self.changes_names or self.several)
         self.fragments: list[str] = []  # of audit records, one a statement; made by audit.record at first use
+        self.record: str | None = None  # what its records share, once made; of a plain one that borrows nothing
         self.trace = trace_fragment(plan.original)
         self.on_query = Expected(Awaiting.QUERY, self)
         self.on_parse = Expected(Awaiting.PARSE, self, name=b"")
@@ -109,6 +111,10 @@ class Entry:
         entry = Entry(self.plan, self.key, self.context, self.types)
         entry.by_sql = True
         return entry
+
+    def parse(self, name: bytes) -> bytes:
+        """The Parse message that makes statement `name` of it."""
+        return messages.parse(name, self.parse_unnamed[6:]) if name else self.parse_unnamed
 
     @property
     def cost(self) -> int:
@@ -195,7 +201,7 @@ class Context:
     """Plans for one app, search path and encoding under one generation.
 
     `plain` has Query messages, whole and by their exact bytes, that need nothing but sending; it is the hot path's
-    dict. The other two have the rest of the Query messages, and bodies of Parse messages after the name.
+    dict, and `known_parse`, which has bodies of Parse messages after the name. A third one has other Query messages.
     """
 
     __slots__ = (
@@ -207,6 +213,7 @@ class Context:
         "app",
         "encoding",
         "generation",
+        "known_parse",
         "path",
         "plain",
         "planner",
@@ -229,6 +236,7 @@ class Context:
         self._parses = EntryCache(limit, generation.budget)
         self._templates = Templates(planner, path, encoding, limit // 16)
         self.plain = self._plain.get
+        self.known_parse = self._parses.get
         # Whether errors that belong to no known statement may hold what the app may not see.
         self.scrubs = app.hides_anything and not app.trusted and not app.monitor
         snapshot = generation.snapshot

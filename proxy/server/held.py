@@ -14,67 +14,70 @@ if TYPE_CHECKING:
 
 HELD_BYTES: Final = 1024 * 1024  # beyond it the server is not read
 
+Part = tuple[bool, bytes]  # whether it begins with a message, and its bytes
+
 
 class Held:
     """What a session's client has not got yet, in order. Each part is released by the record that it waits for."""
 
-    __slots__ = ("_backend", "_bytes", "_close", "_parts", "_session", "paused")
+    __slots__ = ("_audit", "_backend", "_bytes", "_client", "_close", "_session", "parts", "paused")
 
     def __init__(self, session: Session, backend: asyncio.Transport) -> None:
         self._session = session
+        self._audit = session.audit
+        self._client = session.transport
         self._backend = backend
-        self._parts: deque[tuple[bool, list[bytes]]] = deque()  # whether it begins with a message, and its bytes
         self._bytes = 0
         self._close = False
+        self.parts: deque[Part] = deque()
         self.paused = False
-
-    def __bool__(self) -> bool:
-        return bool(self._parts)
 
     def add(self, data: bytes, clean: bool) -> None:
         """Holds it until all records that were appended are written. `clean`: a message begins with it."""
-        self._parts.append((clean, [data]))
-        self._session.audit.wait(self)
-        self._grown(len(data))
+        self.parts.append((clean, data))
+        self._audit.wait(self)
+        self._bytes += len(data)
+        if self._bytes > HELD_BYTES:
+            self._pause()
 
     def follow(self, data: bytes) -> None:
         """Holds it behind what is held."""
-        self._parts[-1][1].append(data)
-        self._grown(len(data))
+        clean, before = self.parts[-1]
+        self.parts[-1] = clean, before + data
+        self._bytes += len(data)
+        if self._bytes > HELD_BYTES:
+            self._pause()
 
     def close(self) -> None:
         """Closes the client's connection behind what is held."""
-        if self._parts:
+        if self.parts:
             self._close = True
-        elif not self._session.transport.is_closing():
-            self._session.transport.close()
+        elif not self._client.is_closing():
+            self._client.close()
 
     def release(self) -> None:
         """The records of the first part are written."""
-        if not self._parts:
+        if not self.parts:
             return
-        _, part = self._parts.popleft()
-        transport = self._session.transport
-        if not transport.is_closing():
-            transport.write(part[0] if len(part) == 1 else b"".join(part))
-        if not self._parts:
+        data = self.parts.popleft()[1]
+        if not self._client.is_closing():
+            self._client.write(data)
+        if not self.parts:
             self._emptied()
 
     def withhold(self) -> None:
         """The records cannot be written: the session ends, because it cannot be said what became of the statement."""
-        if not self._parts:
+        if not self.parts:
             return
-        clean = self._parts[0][0]
-        self._parts.clear()
-        transport = self._session.transport
-        if clean and not transport.is_closing():
-            transport.write(errors.encode(_withheld()))
+        clean = self.parts[0][0]
+        self.parts.clear()
+        if clean and not self._client.is_closing():
+            self._client.write(errors.encode(_withheld()))
         self._session.end("the audit log cannot be written", "58030")
         self._emptied()
 
-    def _grown(self, size: int) -> None:
-        self._bytes += size
-        if self._bytes > HELD_BYTES and not self.paused and not self._backend.is_closing():
+    def _pause(self) -> None:
+        if not self.paused and not self._backend.is_closing():
             self.paused = True
             self._backend.pause_reading()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import lru_cache
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -36,28 +37,29 @@ class Backend(asyncio.Protocol):
         self.sink = Answers(session)
         self.framing = BackendFraming(self.sink, status)
         self.feed = self.framing.feed
+        self.client = session.transport
         self.write = session.transport.write
         self.covers = session.audit.required  # no answer goes out before its record is written
         self.held = Held(session, transport)
 
     def data_received(self, data: bytes) -> None:
-        clean = self.framing.between
+        clean = not self.framing.stream
         try:
             out = self.feed(data)
         except Exception as error:
             self.session.fail(error)
             return
-        if not out or self.session.transport.is_closing():
+        if not out or self.client.is_closing():
             return
-        sink = self.sink
         if self.covers:
+            sink = self.sink
             if self.framing.inside and not sink.begun:
                 sink.begin(self.framing)
             if sink.recorded:
                 sink.recorded = False
                 self.held.add(out, clean)
                 return
-            if self.held:
+            if self.held.parts:
                 self.held.follow(out)
                 return
         self.write(out)
@@ -106,28 +108,33 @@ class Answers:
         entry: Entry = item.owner
         fragment = self._fragment(entry, item.done)
         duration = f'"duration_us":{int((perf_counter() - self.session.clock) * 1e6)}'
-        self.audit.append("started", self.session.fragment, fragment, duration)
+        self.audit.append(self.audit.begin("started", self.session.fragment), fragment, duration)
         self.recorded = self.begun = True
 
     def completed(self, item: Expected, tag: bytes) -> None:
         session = self.session
         now = perf_counter()
+        fragment = item.owner.record or self._completed(item)
+        rows = _rows(tag) if tag is not SUSPENDED else item.limit
+        self.audit.append(session.executed, fragment, statement_tail(rows, int((now - session.clock) * 1e6)))
+        session.clock = now
+        self.recorded = True
+        self.begun = False
+
+    def _completed(self, item: Expected) -> str:
+        """The same where it is told for the first time of an entry, or is more than a record."""
         entry: Entry = item.owner
         number = item.done
         fragment = self._fragment(entry, number)
         if entry.several and item.awaiting is Awaiting.QUERY:
             item.done += 1
         if entry.changes_names:
-            session.statements.executed(entry, number)
+            self.session.statements.executed(entry, number)
         if entry.borrows:
             self.borrowed.done(entry, number)
-        word = tag[tag.rfind(b" ") + 1 :]
-        rows = int(word) if word.isdigit() else item.limit if tag is SUSPENDED else None
-        tail = statement_tail(rows, int((now - session.clock) * 1e6))
-        session.clock = now
-        self.audit.append("statement", session.fragment, fragment, tail)
-        self.recorded = True
-        self.begun = False
+        elif entry.plain:
+            entry.record = fragment
+        return fragment
 
     def _fragment(self, entry: Entry, number: int) -> str:
         """What the records of all executions of the text's statement share."""
@@ -214,7 +221,7 @@ class Answers:
         )
         tail = error_tail(error.sqlstate, message, int((now - session.clock) * 1e6))
         session.clock = now
-        self.audit.append(event, session.fragment, fragment, tail)
+        self.audit.append(self.audit.begin(event, session.fragment), fragment, tail)
         self.recorded = event != "refused" or not self.audit.failing  # a refusal discloses nothing
         self.begun = False
 
@@ -287,6 +294,13 @@ class Answers:
         log.warning(
             "session %s: a question of the gateway's failed: %s", self.session.name, errors.decode(body).message
         )
+
+
+@lru_cache(1000)
+def _rows(tag: bytes) -> int | None:
+    """How many rows the tag of a CommandComplete tells of."""
+    word = tag[tag.rfind(b" ") + 1 :]
+    return int(word) if word.isdigit() else None
 
 
 _TRANSACTION_FAILED = "25P02"

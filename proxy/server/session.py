@@ -1,7 +1,7 @@
 """One client, from its first ReadyForQuery to its end: its state, and the way of its bytes to the server.
 
-The hot path is `data_received`: one dict look-up by the exact bytes of a simple query, one write. What messages do is
-in `frontend`, what answers do in `relay`.
+The hot path is `data_received`: one dict look-up by the exact bytes of a simple query, or by the text in a `batch` of
+the extended protocol, and one write. What messages do is in `frontend`, what answers do in `relay`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from proxy.audit.record import session_fragment
 from proxy.catalog.model import SearchPath, Unsure
 from proxy.errors import PgError
-from proxy.server import probe
+from proxy.server import batch, probe
 from proxy.server.concerns import DIRTY, DRAINING, LOOKING, STALE, TOUCHED, UNRECORDED, WAITING
 from proxy.server.frontend import HANDLERS
 from proxy.server.generation import Context
@@ -91,24 +91,29 @@ class Session(asyncio.Protocol):
             self.database.name,
             self.login_facts.tls,
         )
+        self.executed = self.audit.begin("statement", self.fragment)
 
     # What the client sends.
 
     def data_received(self, data: bytes) -> None:
+        if not self.pending:
+            self.clock = perf_counter()
         if self.hot:
-            entry = self.plain(data)
-            if entry is not None:
-                if not self.pending:
-                    self.clock = perf_counter()
-                self.pending.append(entry.on_query)
-                self.write_upstream(entry.message)
-                return
+            if data[0] == messages.QUERY:
+                entry = self.plain(data)
+                if entry is not None and b"" not in self.statements.current:
+                    self.pending.append(entry.on_query)
+                    self.write_upstream(entry.message)
+                    return
+            else:
+                out = batch.take(self, data)
+                if out is not None:
+                    self.write_upstream(out)
+                    return
         if not self.ended:
             self._take(data)
 
     def _take(self, data: bytes) -> None:
-        if not self.pending:
-            self.clock = perf_counter()
         try:
             out = self.framing.feed(data)
         except Exception as error:
@@ -131,13 +136,7 @@ class Session(asyncio.Protocol):
 
     def settle(self) -> None:
         """Says whether the next bytes may take the hot path."""
-        self.hot = (
-            self.state is State.READY
-            and self.framing.between
-            and not self.open
-            and not self.concerns
-            and b"" not in self.statements.current
-        )
+        self.hot = self.state is State.READY and self.framing.between and not self.open and not self.concerns
         self.answers.attention = (
             self.concerns & (TOUCHED | DRAINING) != 0 or self.unsure or len(self.statements.portals) > 1
         )
@@ -331,7 +330,7 @@ class Session(asyncio.Protocol):
         self.end(error.message, error.sqlstate)
 
     def _tell(self, data: bytes) -> None:
-        if self.backend.held:
+        if self.backend.held.parts:
             self.backend.held.follow(data)
         else:
             self.transport.write(data)

@@ -129,13 +129,13 @@ def renew(name: bytes, entry: Entry, context: Context) -> tuple[Entry, bytes, tu
     if new.plan.shape != entry.plan.shape:
         return context.refused(changed_result(), entry), b"", ()
     if not new.by_sql:
-        sent = messages.close(b"S", name) + messages.parse(name, new.parse_rest)
+        sent = messages.close(b"S", name) + new.parse(name)
         return new, sent, (_CLOSED, Expected(Awaiting.PARSE, new, swallow=True, name=name))
     own = probe.RESERVED
     sent = (
         messages.close(b"S", name)
         + messages.close(b"S", own)
-        + messages.parse(own, new.parse_rest)
+        + new.parse(own)
         + messages.bind(own, own)
         + messages.execute(own)
         + messages.close(b"P", own)

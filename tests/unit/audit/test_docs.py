@@ -17,7 +17,7 @@ PAGE = (ROOT / "docs" / "reference" / "audit.md").read_text()
 
 def test_every_event_is_in_the_page() -> None:
     code = "".join(path.read_text() for path in (ROOT / "proxy").rglob("*.py"))
-    events = set(re.findall(r'\.(?:append|event|record|body)\(\s*"(\w+)"', code))
+    events = set(re.findall(r'\.(?:begin|event|record|body)\(\s*"(\w+)"', code))
     assert {"open", "checkpoint", "statement", "started", "expire", "torn", "lost", "key", "connect"} <= events
     assert [event for event in sorted(events) if f"`{event}`" not in PAGE] == []
 

@@ -1,0 +1,61 @@
+"""The batch that drivers send for one statement of the extended protocol, where it comes whole and alone. Hot.
+
+(Parse,) Bind, (Describe,) Execute, Sync: about the unnamed portal, and of a statement that is known. It means what
+`frontend` makes of its messages one by one, which takes all other ones.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from proxy.wire import messages
+from proxy.wire.framing import LEAST
+from proxy.wire.states import SYNC
+
+if TYPE_CHECKING:
+    from proxy.server.session import Session
+
+_PARSE: Final = messages.PARSE
+_BIND: Final = messages.BIND
+_LEAST_BIND: Final = LEAST[messages.BIND]
+# What follows a Bind, and whether there is a Describe in it.
+_RUN: Final = messages.execute(b"") + messages.SYNC_MESSAGE
+_TAILS: Final = {_RUN: False, messages.describe(b"P", b"") + _RUN: True}
+
+
+def take(session: Session, data: bytes) -> bytes | None:
+    """Gives what goes to the server. None: this is another batch, and nothing is done.
+
+    Nothing concerns the session, and no batch is open.
+    """
+    start = 1 + int.from_bytes(data[1:5], "big") if data[0] == _PARSE else 0
+    length = int.from_bytes(data[start + 1 : start + 5], "big")
+    end = start + 1 + length
+    described = _TAILS.get(data[end:])
+    if described is None or length < _LEAST_BIND or data[start] != _BIND or data[start + 5] != 0:
+        return None
+    name = data[start + 6 : data.find(b"\0", start + 6, end)]  # where none ends there: no name that anything has
+    statements = session.statements
+    if start:
+        entry = session.context.known_parse(data[6:start])
+        if entry is None or not entry.plain or name or data[5] != 0:
+            return None
+        statements.current[b""] = entry
+        session.pending.append(entry.on_parse)
+        if entry.plan.rewritten:
+            data = entry.parse_unnamed + data[start:]
+    else:
+        entry = statements.current.get(name)
+        if (
+            entry is None
+            or entry is not statements.confirmed.get(name)
+            or entry.context is not session.context
+            or not entry.plain
+        ):
+            return None
+    statements.portals[b""] = entry
+    if described:
+        session.pending += (entry.on_bind, entry.on_describe, entry.on_execute, SYNC)
+    else:
+        session.pending += (entry.on_bind, entry.on_execute, SYNC)
+    return data
