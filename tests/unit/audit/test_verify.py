@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import random
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
+from copy import copy
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
@@ -277,9 +280,46 @@ KINDS: tuple[Tamper, ...] = (
 )
 
 
-def assert_found(written: Written, tamper: Tamper, seed: int, *, start: int = 0) -> None:
+def cut_off(written: Written, chance: random.Random) -> Tampered:
+    """Found only with the database's checkpoints."""
+    at = chance.randrange(1, len(written.entries) - BATCH - 2)
+    return written.entries[:at], {"cut off"}, at + 1
+
+
+# What verifiers are after so many lines of the log as it was written.
+States = list[tuple[int, Verifier]]
+
+
+def states_of(written: Written, copies: bool) -> States:
+    verifier = Verifier(0, written.public, copies_of(written.copies) if copies else None)
+    made = [(0, cloned(verifier))]
+    stream = iter(written.entries)
+    for place, entry in enumerate(stream, 1):
+        assert verifier.take(entry, stream) is None
+        if place % 500 == 0:
+            made.append((place, cloned(verifier)))
+    return made
+
+
+def cloned(verifier: Verifier) -> Verifier:
+    made = copy(verifier)
+    made.report = copy(verifier.report)
+    for name in ("_trusted", "_expired", "_page"):
+        setattr(made, name, copy(getattr(verifier, name)))
+    return made
+
+
+def check_from(written: Written, changed: list[Entry], states: States) -> Report:
+    """The same as `check`: what was not changed at the log's beginning was verified already."""
+    same = next((n for n, (a, b) in enumerate(zip(written.entries, changed, strict=False)) if a is not b), len(changed))
+    place, verifier = states[bisect_right(states, min(same, len(changed)), key=lambda state: state[0]) - 1]
+    return cloned(verifier).run(changed[place:])
+
+
+def assert_found(written: Written, tamper: Tamper, seed: int, states: States | None = None) -> None:
     changed, kinds, sequence = tamper(written, random.Random(seed))
-    finding = found(check(written, changed))
+    copies = tamper is cut_off
+    finding = found(check_from(written, changed, states) if states else check(written, changed, copies))
     assert finding.kind in kinds, (tamper.__name__, seed, finding)
     if sequence < 0:  # somewhere between two checkpoints: no record can be named
         first_signed = max(c.count for c in written.copies if c.count < -sequence) if -sequence > BATCH else 0
@@ -296,29 +336,56 @@ def assert_found(written: Written, tamper: Tamper, seed: int, *, start: int = 0)
         assert named == sequence, (tamper.__name__, seed, finding)
 
 
-@pytest.mark.parametrize("tamper", KINDS)
+@pytest.mark.parametrize("tamper", [*KINDS, cut_off])
 def test_every_kind_of_tampering_is_found_and_the_first_bad_record_named(written: Written, tamper: Tamper) -> None:
     for seed in range(6 if tamper in (rewrite, forge_a_checkpoint) else 40):
         assert_found(written, tamper, seed)
 
 
+@pytest.mark.parametrize("tamper", [*KINDS, cut_off])
+def test_a_check_that_goes_on_from_a_state_finds_the_same(written: Written, tamper: Tamper) -> None:
+    copies = tamper is cut_off
+    states = states_of(written, copies)
+    for seed in range(3):
+        changed, _, _ = tamper(written, random.Random(seed))
+        assert check_from(written, changed, states).finding == check(written, changed, copies).finding
+
+
 @pytest.mark.nightly
-@pytest.mark.timeout(20_000)
+@pytest.mark.timeout(7_000)
 def test_ten_thousand_tamperings_of_a_hundred_thousand_records(tmp_path: Path) -> None:
     large = make_log(tmp_path, 100_000)
-    for seed in range(10_000):
-        kinds = KINDS if seed % 50 == 0 else KINDS[:-2]  # those two make all hashes anew, which takes long
-        assert_found(large, kinds[seed % len(kinds)], seed)
-        if os.environ.get("CONSENTRY_PROGRESS") and seed % 100 == 0:
-            print(seed, flush=True)
+    assert len(large.entries) > 100_000
+    states = {copies: states_of(large, copies) for copies in (False, True)}
+    # Two of them make all hashes anew, which takes long.
+    quick = (*KINDS[:-2], cut_off)
+    trials = [
+        *((quick[seed % len(quick)], seed) for seed in range(9_800)),
+        *((KINDS[-2 + seed % 2], seed) for seed in range(200)),
+    ]
+
+    def some(first: int) -> None:
+        for tamper, seed in trials[first::PROCESSES]:
+            assert_found(large, tamper, seed, states[tamper is cut_off])
+
+    in_processes(some)
 
 
-def test_an_end_that_was_cut_off_is_found_by_the_database(written: Written) -> None:
-    chance = random.Random(1)
-    for _ in range(40):
-        at = chance.randrange(1, len(written.entries) - 2)
-        finding = found(check(written, written.entries[:at], copies=True))
-        assert (finding.kind, finding.sequence) == ("cut off", at + 1)
+PROCESSES = os.cpu_count() or 1
+
+
+def in_processes(work: Callable[[int], None]) -> None:
+    """Runs `work` with each number below PROCESSES in a process of its own, which has all that is here."""
+    forked = multiprocessing.get_context("fork")
+    running = [forked.Process(target=work, args=(number,)) for number in range(PROCESSES)]
+    for process in running:
+        process.start()
+    for process in running:
+        process.join()
+    assert [process.exitcode for process in running] == [0] * PROCESSES
+
+
+def test_files_that_were_cut_off_are_found_by_the_database(written: Written) -> None:
     names = sorted({entry.file for entry in written.entries})
     left = [entry for entry in written.entries if entry.file != names[-1]]
     assert found(check(written, left, copies=True)).kind == "cut off"
