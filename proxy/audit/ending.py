@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
@@ -38,6 +38,7 @@ class Ending:
     sequence: int
     head: str
     torn: tuple[Torn, ...] = ()
+    consents: Mapping[str, int] = field(default_factory=dict)  # database -> the last event of its ledger in a record
 
 
 def own_files(directory: Path, worker: int) -> list[LogFile]:
@@ -63,7 +64,8 @@ def find_ending(directory: Path, worker: int) -> Ending | None:
         if last is not None:
             place = place_of(file.name)
             assert place is not None
-            return Ending(log_id(file), place[1], file.name, last.sequence, last.hash, tuple(torn))
+            ended = last.sequence, last.hash
+            return Ending(log_id(file), place[1], file.name, *ended, tuple(torn), _consents_of(file))
         file.path.unlink()
     return None
 
@@ -84,6 +86,21 @@ def log_id(file: LogFile) -> str | None:
     """The id of the log that a file belongs to, as the file has it."""
     found = first_line(file)
     return str(found[1].get("log")) if found else None
+
+
+def _consents_of(file: LogFile) -> dict[str, int]:
+    """How far the ledgers are recorded at the end of a file: as its `open` record says, or a record after it."""
+    found: dict[str, int] = {}
+    for line in lines(file):
+        link = read_link(line) if b'"event":"consent"' in line[:200] or b'"event":"open"' in line[:200] else None
+        if link is None:
+            continue
+        record = json.loads(line)
+        if link.event == "open":
+            found |= record.get("consents") or {}
+        elif link.event == "consent":
+            found[record["database"]] = record["ledger_id"]
+    return found
 
 
 def _last_of_compressed(file: LogFile) -> tuple[Link | None, Torn | None]:

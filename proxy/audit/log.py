@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -60,6 +60,7 @@ class Log:
         self.worker = worker
         self.finished: list[Path] = []
         self.unsigned = False
+        self.consents: dict[str, int] = {}  # database -> the last event of its ledger that a written record tells
         self.file = -1
         self._clock = Clock()
         self._id = ""
@@ -76,8 +77,11 @@ class Log:
         self._key_version: tuple[int, int] | None = None
         self._lock = -1
 
-    def open(self) -> None:
-        """Goes on where the last process ended, in a new file. Raises OSError and ConsentryError."""
+    def open(self, consents: Mapping[str, int] | None = None) -> None:
+        """Goes on where the last process ended, in a new file. Raises OSError and ConsentryError.
+
+        `consents`: where `self.consents` begins of databases that the log does not know yet.
+        """
         self._signer = load_or_make(self.options.key)
         self._key_version = version_of(self.options.key)
         directory = self.options.directory
@@ -89,6 +93,7 @@ class Log:
             self._sequence, self._head = ending.sequence, ending.head
         else:
             self._id = token_hex(8)
+        self.consents = {**(consents or {}), **(ending.consents if ending is not None else {})}
         self.finished += [file.path for file in own_files(directory, self.worker) if not file.compressed]
         self._begin_file(time())
         for torn in ending.torn if ending is not None else ():
@@ -195,6 +200,7 @@ class Log:
                 number=number,
                 after=self._name or None,
                 public=self._signer.public,
+                consents=self.consents or None,
                 handovers=[asdict(given) for given in self._signer.handovers] or None,
             )
         except OSError:

@@ -50,7 +50,8 @@ class Question:
         if self.policies and self.policies.isdisjoint(record.get("policies") or ()):
             return False
         disclosed = record.get("disclosed") or ()
-        if self.attributes and not any(one["attribute"] in self.attributes for one in disclosed):
+        attributes = {record.get("attribute"), *(one["attribute"] for one in disclosed)}
+        if self.attributes and self.attributes.isdisjoint(attributes):
             return False
         return not self.relations or any(_names(one["relation"]) & self.relations for one in disclosed)
 

@@ -48,6 +48,7 @@ class Traits:
     policies: tuple[str, ...] = ()
     consent: str | None = None
     unknown: str | None = None  # why more may have been read than is told
+    attribute: str | None = None  # of a change of consent
 
     def record(self) -> dict[str, Any]:
         """As fields of a record, to be asked or kept."""
@@ -78,6 +79,7 @@ def traits(record: Mapping[str, Any]) -> Traits:
         tuple(_word(name) for name in record.get("policies") or ()),
         _word_or_none(record.get("consent")),
         _word_or_none(record.get("unknown")),
+        _word_or_none(record.get("attribute")),
     )
 
 

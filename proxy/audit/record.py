@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 from proxy.errors import PgError
 from proxy.rewrite.result import Disclosure, StatementInfo
@@ -72,6 +73,27 @@ def statement_fragment(
             "would_refuse": would_refuse and {"sqlstate": would_refuse.sqlstate, "message": would_refuse.message},
         }
     )
+
+
+def consent_fragment(database: str, event: Mapping[str, Any]) -> str:
+    """What the record of a change of consent says of the ledger's event: not whose it is, which its id tells there."""
+    expires = event["expires_at"]
+    return fragment(
+        {
+            "app": event["app"],
+            "database": database,
+            "attribute": event["attribute"],
+            "decision": event["decision"],
+            "actor": event["actor"],
+            "decided_at": _iso(event["at"]),
+            "expires_at": None if expires is None else _iso(expires),
+            "ledger_id": event["id"],
+        }
+    )[:-1]
+
+
+def _iso(at: datetime) -> str:
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def _disclosed(columns: Iterable[Disclosure]) -> list[dict[str, str | None]]:

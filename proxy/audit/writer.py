@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from time import time
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from proxy.audit.chain import Body, Checkpoint
 from proxy.audit.files import compress
 from proxy.audit.log import Log, LogOptions
-from proxy.audit.record import Clock, fragment
+from proxy.audit.record import Clock, consent_fragment, fragment
 from proxy.errors import UnreachableError
 
 log = logging.getLogger(__name__)
@@ -69,10 +69,10 @@ class AuditWriter:
         self._told = 0  # lost records of which a record tells
         self._closed = False
 
-    def open(self) -> None:
-        """Opens the log and signs where it begins. Raises UnreachableError."""
+    def open(self, consents: Mapping[str, int] | None = None) -> None:
+        """Opens the log and signs where it begins. Raises UnreachableError. `consents`: see `Log.open`."""
         try:
-            self._log.open()
+            self._log.open(consents)
             self._log.expire()
         except OSError as error:
             raise UnreachableError(f"audit: {self.options.directory} cannot be written: {error.strerror}") from error
@@ -94,6 +94,26 @@ class AuditWriter:
         """A record of something that is no statement."""
         self.append(self.begin(event), "", (session + fragment(fields))[:-1])
 
+    @property
+    def consents(self) -> Mapping[str, int]:
+        """Of each database the last event of its ledger that is recorded."""
+        return self._log.consents
+
+    def record_consents(self, database: str, changes: Sequence[Mapping[str, Any]]) -> bool:
+        """Writes a record of each event of the ledger, at once. False where the file cannot be written: those that are
+        not in `consents` then must come again.
+        """
+        bodies = [self._log.body("consent", consent_fragment(database, one)) for one in changes]
+        try:
+            self._log.write(bodies)
+        except OSError as error:
+            self._failed(error)
+        written = len(changes) - len(bodies)
+        if written:
+            self._log.consents[database] = changes[written - 1]["id"]
+            self._sign_soon()
+        return not bodies
+
     def wait(self, waiting: Waiting) -> None:
         """Releases it when all that was appended so far is written, or withholds it when that fails."""
         self._waiting.append(waiting)
@@ -112,8 +132,7 @@ class AuditWriter:
             except OSError as error:
                 self._failed(error)
                 return
-            if self._log.unsigned and self._signing is None and not self._closed:
-                self._signing = asyncio.get_running_loop().call_later(CHECKPOINT_SECONDS, self._sign)
+            self._sign_soon()
             if self._log.finished:
                 self._compress()
             if self.options.fsync and not self._closed:
@@ -221,6 +240,10 @@ class AuditWriter:
             self.flush()
 
     # Checkpoints and finished files.
+
+    def _sign_soon(self) -> None:
+        if self._log.unsigned and self._signing is None and not self._closed:
+            self._signing = asyncio.get_running_loop().call_later(CHECKPOINT_SECONDS, self._sign)
 
     def _sign(self) -> None:
         if self._signing is not None:

@@ -32,7 +32,9 @@ _RELATION = typer.Option(None, "--relation", help="That read this relation, with
 _POLICY = typer.Option(None, "--policy", help="That this policy decided.")
 _FINGERPRINT = typer.Option(None, "--fingerprint", help="Of statements that differ in constants only.")
 _SESSION = typer.Option(None, "--session", help="Of this session.")
-_EVENT = typer.Option(None, "--event", help="connect, connect_refused, statement, refused, disconnect, reload ...")
+_EVENT = typer.Option(
+    None, "--event", help="connect, connect_refused, statement, refused, disconnect, reload, consent ..."
+)
 _TEXT = typer.Option("", "--text", help="With this in the statement, the message or the application's name.")
 _REFUSED = typer.Option(False, "--refused", help="Statements and connections that were refused.")
 _DATABASE = typer.Option(None, "--database", help="With --rewritten: which of the settings' databases.")
@@ -259,6 +261,8 @@ def _print_table(records: Iterable[dict[str, Any]]) -> None:
         said = str(record.get("message") or record.get("statement") or record.get("application_name") or "")
         if record["event"] == "reload":
             said = f"rules {record.get('rules_version')}: {record.get('message') or 'taken'}"
+        elif record["event"] == "consent":
+            said = _decision(record)
         cells = (
             _time(record),
             record["event"],
@@ -314,10 +318,18 @@ def _head(record: dict[str, Any]) -> str:
         parts.append(f"{record['sqlstate']}: {record.get('message', '')}")
     elif record.get("message"):
         parts.append(str(record["message"]))
+    elif record["event"] == "consent":
+        parts.append(_decision(record))
     return "  ".join(parts)
 
 
+def _decision(record: dict[str, Any]) -> str:
+    return f"{record['decision']} by {record['actor']}: event {record['ledger_id']} of the ledger"
+
+
 def _attributes(record: dict[str, Any]) -> list[str]:
+    if record["event"] == "consent":
+        return [record["attribute"]]
     return sorted({one["attribute"] for one in record.get("disclosed") or () if one["attribute"]})
 
 

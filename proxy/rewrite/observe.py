@@ -68,7 +68,7 @@ class Observer:
         for parsed in statements:
             here = _LOST if path.unsure == "names" or any(one.unsettles for one in found) else path
             if path.unsure == "text":
-                seen = Seen(unknown="standard_conforming_strings is off: the text may be read in another way")
+                seen = Seen(unknown="how its text is read: standard_conforming_strings is off")
             else:
                 seen = self._safely(Sent("", b"", _NO_TOKENS, parsed["stmt"], here, parameter_types))
             found.append(seen)
@@ -81,10 +81,10 @@ class Observer:
             calls = any(kind == "FuncCall" for kind, _ in every_node(sent.statement))
             return Seen(unknown=_told(error), unsettles=calls or _makes_temporary(sent.statement))
         except RecursionError:
-            return Seen(unknown="it is too deep to be looked at", unsettles=True)
+            return Seen(unknown="what it reads: it is too deep to be looked at", unsettles=True)
         except Exception:
             log.exception("it could not be told what a statement reads that passes as it is")
-            return Seen(unknown="the gateway could not look at it", unsettles=True)
+            return Seen(unknown="what it reads: the gateway could not look at it", unsettles=True)
 
     def _see(self, sent: Sent) -> Seen:
         ((kind, fields),) = sent.statement.items()
@@ -127,7 +127,7 @@ class Observer:
 
 def _told(error: PgError) -> str:
     what = error.message.removeprefix("permission denied for ")
-    return f"what it reads by {what}" if what != error.message else f"it is not understood: {error.message}"
+    return f"what it reads by {what}" if what != error.message else f"what it reads: {error.message}"
 
 
 def _disclose_copied(context: Context, reference: Reference) -> None:

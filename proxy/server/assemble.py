@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from typing import Final, TypeVar, cast
 
 import asyncpg
 
+from proxy.audit.consents import ConsentLog
 from proxy.audit.copies import Copies
 from proxy.catalog.connect import connect
 from proxy.catalog.introspect import fingerprint, take_snapshot
@@ -23,6 +25,7 @@ from proxy.server.listener import Gateway
 from proxy.server.options import Options, SslMode, Upstream
 
 CHANNEL: Final = "consentry_catalog"  # what consentry.catalog_changed() notifies
+CONSENT_CHANNEL: Final = "consentry_consent"  # what the ledger notifies
 ANSWER_SECONDS: Final = 10.0  # a snapshot of 10,000 columns takes less than one
 
 T = TypeVar("T")
@@ -33,6 +36,7 @@ class Control:
 
     def __init__(self, dsn: str) -> None:
         self.catalog_changed: Callable[[], None] = lambda: None  # called when the database says so
+        self.consent_changed: Callable[[], None] = lambda: None
         self._dsn = dsn
         self._connection: asyncpg.Connection | None = None
         self._asking = asyncio.Lock()  # a connection takes one question at a time
@@ -55,6 +59,7 @@ class Control:
             self._connection = await connect(self._dsn)
             with suppress(asyncpg.PostgresError):  # a pooler between us does not let us listen
                 await self._connection.add_listener(CHANNEL, lambda *_: self.catalog_changed())
+                await self._connection.add_listener(CONSENT_CHANNEL, lambda *_: self.consent_changed())
         connection = self._connection
         asking = asyncio.ensure_future(question(connection))
         try:
@@ -75,7 +80,17 @@ def make_gateway(configuration: Configuration) -> Gateway:
     """The gateway of the settings, not started. Raises SettingsError, UnreachableError."""
     controls = {name: Control(configuration.control_dsn(name)) for name in configuration.settings.databases}
     databases = [_database(configuration, name, control) for name, control in controls.items()]
-    return Gateway(_options(configuration), databases, Copies(next(iter(controls.values())).ask))
+    copies = Copies(next(iter(controls.values())).ask)
+    return Gateway(_options(configuration), databases, copies, _consents(configuration, controls))
+
+
+def _consents(configuration: Configuration, controls: dict[str, Control]) -> ConsentLog:
+    """One of each ledger, though two databases of the settings be one."""
+    ledgers = {configuration.control_dsn(name): name for name in reversed(controls)}
+    consents = ConsentLog({name: controls[name].ask for name in ledgers.values()})
+    for name in ledgers.values():
+        controls[name].consent_changed = partial(consents.changed, name)
+    return consents
 
 
 def _options(configuration: Configuration) -> Options:

@@ -12,6 +12,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Final
 
+from proxy.audit.consents import ConsentLog
 from proxy.audit.copies import Copies
 from proxy.audit.log import LogOptions
 from proxy.audit.record import session_fragment
@@ -41,14 +42,21 @@ STARTING: Final = 100  # connections beyond the limit that may be in their start
 class Gateway:
     """One worker. `databases` by the names that apps ask for; `start` makes their first generations.
 
-    `copies` gets the audit log's checkpoints.
+    `copies` gets the audit log's checkpoints; `consents` brings changes of consent into it.
     """
 
-    def __init__(self, options: Options, databases: Iterable[Database], copies: Copies | None = None) -> None:
+    def __init__(
+        self,
+        options: Options,
+        databases: Iterable[Database],
+        copies: Copies | None = None,
+        consents: ConsentLog | None = None,
+    ) -> None:
         self.options = options
         self.databases = {database.name: database for database in databases}
         self.statement_bytes = options.statement_bytes
         self._copies = copies
+        self._consents = consents
         self.audit = AuditWriter(
             _log_options(options),
             options.worker,
@@ -69,7 +77,7 @@ class Gateway:
         """Loads rules and catalogs, then listens. Raises ConsentryError and OSError."""
         for database in self.databases.values():
             await database.start()
-        self.audit.open()
+        self.audit.open(await self._consents.newest() if self._consents is not None else None)
         loop = asyncio.get_running_loop()
         for address in self.options.listen:
             sock = _listen(address)
@@ -81,6 +89,8 @@ class Gateway:
         self._tasks = [loop.create_task(database.watch(self.options.poll)) for database in self.databases.values()]
         if self._copies is not None:
             self._tasks.append(loop.create_task(self._copies.run()))
+        if self._consents is not None:
+            self._tasks.append(loop.create_task(self._consents.run(self.audit)))
         if self.options.idle_timeout:
             self._tasks.append(loop.create_task(self._end_idle()))
 

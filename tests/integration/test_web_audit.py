@@ -14,11 +14,12 @@ import httpx
 import pytest
 
 from proxy.web.tokens import revoke
-from tests.gateways import running_gateway
+from tests.gateways import consentry, running_gateway
 from tests.integration.test_web_pages import RULES, SCHEMA
 from tests.servers import PgServer
 from tests.websites import SETTINGS, Website, prepare, website
 
+WATCHED = RULES.replace("  ads: {", "  watched: {label: Watched, logins: [pages_watched], mode: monitor}\n  ads: {")
 EVIL = "<script>alert(1)</script>"
 
 
@@ -26,11 +27,14 @@ EVIL = "<script>alert(1)</script>"
 def folder(pg_server: PgServer, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Settings, rules, and the log of a gateway that has served three apps."""
     folder = tmp_path_factory.mktemp("auditors")
-    prepare(pg_server, folder, "web_audit", SCHEMA, RULES, ["pages_crm", "pages_mailco", "pages_ads"])
-    with running_gateway(pg_server, folder, RULES, {"shop": "web_audit"}, SETTINGS) as gateway:
+    logins = ["pages_crm", "pages_mailco", "pages_ads", "pages_watched"]
+    prepare(pg_server, folder, "web_audit", SCHEMA, WATCHED, logins)
+    with running_gateway(pg_server, folder, WATCHED, {"shop": "web_audit"}, SETTINGS) as gateway:
+        consentry(folder, "consent", "grant", "1", "mailco", "email")
         for login, texts in {
             "pages_crm": ["SELECT email FROM customers WHERE id < 9"] * 60 + ["SELECT full_name FROM customers"],
             "pages_mailco": ["SELECT email FROM customers", "SELECT card FROM customers"],
+            "pages_watched": ["SELECT id FROM customers", "DO $$ BEGIN END $$"],
             "pages_ads": [f'SELECT email AS "{EVIL}" FROM customers WHERE id < 9'],
         }.items():
             gateway.ask(login, texts, application_name=EVIL)
@@ -144,6 +148,30 @@ async def test_search_and_a_records_story(web: Website) -> None:
             assert (await client.get(link)).status_code == 200
         for wrong, status in (("/audit/search?from=soon", 400), ("/audit/record/0/5/5", 404), ("/audit?from=x", 400)):
             assert (await client.get(wrong)).status_code == status
+
+
+async def story(client: httpx.AsyncClient, **asked: str) -> str:
+    """The page of the newest record that is asked for."""
+    page = await client.get("/audit/search", params=asked)
+    found = re.search(r'href="(/audit/record/[^"]+)"', page.text)
+    assert found
+    return (await client.get(found[1])).text
+
+
+async def test_what_would_have_happened_and_what_is_not_known(web: Website) -> None:
+    async with auditor(web, "monitor") as client:
+        page = await story(client, app="watched", text="DO", event="statement")
+        assert "It may have read more. Not known is what a DO block reads." in page
+        assert "It would have been refused: app watched may not use DO (42501)." in page
+        page = await story(client, app="watched", text="SELECT id", event="statement")
+        assert "The app would have had" in page
+
+
+async def test_a_change_of_consent(web: Website) -> None:
+    async with auditor(web, "consents") as client:
+        page = await story(client, event="consent")
+    assert "<h1>A change of consent</h1>" in page
+    assert "email: granted by agent; event 1 of the ledger of shop" in page
 
 
 async def test_report_as_a_file(web: Website) -> None:

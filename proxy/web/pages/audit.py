@@ -296,8 +296,15 @@ def _row(hit: Hit) -> dict[str, Any]:
         "app": record.get("app") or "",
         "login": record.get("login") or "",
         "rows": record.get("rows"),
-        "attributes": sorted({one["attribute"] for one in record.get("disclosed") or () if one["attribute"]}),
-        "said": record.get("message") or record.get("statement") or record.get("application_name") or "",
+        "attributes": sorted(
+            {one["attribute"] for one in record.get("disclosed") or () if one["attribute"]}
+            | ({record["attribute"]} if "attribute" in record else set())
+        ),
+        "said": record.get("decision")
+        or record.get("message")
+        or record.get("statement")
+        or record.get("application_name")
+        or "",
     }
 
 
