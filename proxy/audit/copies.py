@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Final
@@ -92,6 +92,11 @@ class Copies:
         if str(error) != self._trouble:
             log.warning("audit: checkpoints are not copied to the database: %s%s", error, hint)
             self._trouble = str(error)
+
+
+async def copy(connection: asyncpg.Connection, checkpoints: Sequence[Checkpoint]) -> None:
+    """Copies them at once, in the transaction that it finds."""
+    await connection.executemany(_INSERT, [_row(one) for one in checkpoints])
 
 
 async def copies_after(

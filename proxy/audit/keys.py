@@ -37,18 +37,27 @@ class Signer:
 
     def checkpoint(self, checkpoint: Checkpoint) -> Checkpoint:
         """The checkpoint, signed."""
-        return replace(checkpoint, key=self.id, signature=self._key.sign(checkpoint.signed).hex())
+        return replace(checkpoint, key=self.id, signature=self.sign(checkpoint.signed))
+
+    def sign(self, data: bytes) -> str:
+        """The signature, in hex."""
+        return self._key.sign(data).hex()
 
     def handover(self, new: str) -> Handover:
         """This key's word for another public key."""
         given = Handover(self.public, new)
-        return replace(given, signature=self._key.sign(given.signed).hex())
+        return replace(given, signature=self.sign(given.signed))
 
 
 def holds(public: str, given: Checkpoint | Handover) -> bool:
     """Whether the signature is this key's, over these bytes."""
+    return signature_holds(public, given.signature, given.signed)
+
+
+def signature_holds(public: str, signature: str, data: bytes) -> bool:
+    """Whether the signature (hex) of these bytes is this key's."""
     try:
-        Ed25519PublicKey.from_public_bytes(bytes.fromhex(public)).verify(bytes.fromhex(given.signature), given.signed)
+        Ed25519PublicKey.from_public_bytes(bytes.fromhex(public)).verify(bytes.fromhex(signature), data)
     except (InvalidSignature, ValueError):
         return False
     return True

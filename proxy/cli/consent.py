@@ -35,6 +35,7 @@ def setup(
     exports: bool = typer.Option(
         False, "--exports", help="Also what Consentry must read to export all that is held on a customer."
     ),
+    erasure: bool = typer.Option(False, "--erasure", help="Also what Consentry must have to erase customers."),
     as_json: bool = JSON,
 ) -> None:
     """Makes schema consentry in the database, or brings it up to date, and prints the grants that the rules need.
@@ -46,6 +47,7 @@ def setup(
         from proxy.catalog.introspect import take_snapshot
         from proxy.consent import ledger, needs, preferences
         from proxy.profile import held, shape
+        from proxy.rights.erasure import needed
 
         snapshot = await take_snapshot(connection)
         rules = opened.compiled(snapshot)
@@ -55,7 +57,9 @@ def setup(
         report = await ledger.setup(connection, kind, _asked_apps(opened), keys, attributes, view)
         columns = await shape.follow(connection, opened.rules)
         missing = await needs.missing_roles(connection, rules)
-        granted = needs.grants(rules, held.rights(rules.subject_tables) if exports else ())
+        also = held.rights(rules.subject_tables) if exports else ()
+        also += await needed(connection, rules, snapshot) if erasure else ()
+        granted = needs.grants(rules, also)
         if apply:
             await needs.apply_grants(connection, granted, missing)
         if as_json:

@@ -22,7 +22,7 @@ from proxy.rewrite.lex import quote_identifier, quote_literal
 DEFAULT_KEY = "default"
 
 SUBJECT_TYPES = ("bigint", "text", "uuid")
-_WITH_SUBJECT = ("events", "state", "profile_records", "profile_decisions", "profile_data")
+_WITH_SUBJECT = ("events", "state", "profile_records", "profile_decisions", "profile_data", "restrictions", "requests")
 _LONGEST_NAME = 63 - len("state_")  # NAMEDATALEN, less what a partition's name begins with
 _ENTRY = 36  # bytes that one attribute takes in `expiring`, the widest of the three, beside its name
 _INDEX_ROW = 2500  # PostgreSQL's limit is 2704 bytes a row of a btree; the subject and headers are in the difference

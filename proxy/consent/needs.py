@@ -32,6 +32,8 @@ _EVENT_COLUMNS = (
     "scope, request"
 )
 
+_REQUEST_COLUMNS = "subject, value, status, decided_at, decided_by, reason, receipt"
+
 
 def subject_type(rules: CompiledRules, snapshot: Snapshot) -> str:
     """The type of the ledger's subject column, from the columns that the rules call subjects: bigint, uuid or text.
@@ -85,6 +87,11 @@ def grants(rules: CompiledRules, also: Sequence[str] = ()) -> tuple[tuple[str, t
         f"GRANT SELECT ON consentry.profile_values TO {control}",
         f"GRANT USAGE ON SEQUENCE consentry.profile_people TO {control}",
         f"GRANT EXECUTE ON FUNCTION consentry.profile_tombstone(text, text, text) TO {control}",
+        f"GRANT SELECT ON consentry.receipts, consentry.restrictions, consentry.requests TO {control}",
+        f"GRANT INSERT (id, receipt) ON consentry.receipts TO {control}",
+        f"GRANT INSERT (subject), DELETE ON consentry.restrictions TO {control}",
+        f"GRANT INSERT (subject, kind, attribute, value, source) ON consentry.requests TO {control}",
+        f"GRANT UPDATE ({_REQUEST_COLUMNS}) ON consentry.requests TO {control}",
     ]
     if rules.store is not None:
         own += [f"GRANT {right} TO {control}" for right in _store_rights(rules.store)]

@@ -17,6 +17,8 @@ from proxy.policy.names import join_dotted, split_column, split_relation
 from proxy.policy.paths import governed_document, whole_treatment
 from proxy.policy.preferences import with_preferences
 from proxy.policy.references import attribute_of, attributes_of, governed_tables, mask_of, open_tables
+from proxy.policy.rights import compile_rights
+from proxy.policy.rights_table import RightsTable
 from proxy.policy.rules import Path, Rules, RulesError
 from proxy.policy.store import compile_store
 from proxy.policy.table import (
@@ -90,6 +92,7 @@ def compile_rules(rules: Rules, snapshot: Snapshot) -> CompiledRules:
     warnings = [*lint_rules(rules, decisions), *lint_catalog(rules, snapshot, frozenset(work.targets), work.opened)]
     store = compile_store(rules, snapshot, work.keys, work.problems, warnings)
     apps = {name: _app(work, decisions, name, app, store) for name, app in rules.apps.items()}
+    rights = _rights(work)
     if work.problems:
         raise RulesError(work.problems)
     return CompiledRules(
@@ -101,7 +104,14 @@ def compile_rules(rules: Rules, snapshot: Snapshot) -> CompiledRules:
         store=store,
         subject_tables=tuple(_subject_tables(work)),
         whole_tables={key: _whole_table(target) for key, target in work.targets.items()},
+        rights=rights,
     )
+
+
+def _rights(work: _Work) -> RightsTable:
+    targets = {key: (target.relation, target.text, target.table) for key, target in work.targets.items()}
+    subjects = {key: (subject, _family_of(work, key)) for key, subject in work.subjects.items()}
+    return compile_rights(work.rules, work.snapshot, targets, subjects, frozenset(work.opened), work.problems)
 
 
 # -- relations and columns ------------------------------------------------------------------------------------------
@@ -262,11 +272,16 @@ def _subject_tables(work: _Work) -> Iterator[SubjectTable]:
             continue
         entries = target.table.columns
         columns = tuple((c.name, tuple(attributes_of(entries[c.name]))) for c in relation.columns if c.name in entries)
-        subject = work.subjects[key]
-        end = work.snapshot.relations[(subject.steps[-1].schema, subject.steps[-1].table) if subject.steps else key]
-        column = end.column(subject.column)
-        assert column is not None
-        yield SubjectTable(*key, subject, SUBJECT_FAMILIES.get(column.base_type, "text"), columns)
+        yield SubjectTable(*key, work.subjects[key], _family_of(work, key), columns)
+
+
+def _family_of(work: _Work, key: Key) -> str:
+    """The family of the type of the keys that the relation's subject has."""
+    subject = work.subjects[key]
+    end = work.snapshot.relations[(subject.steps[-1].schema, subject.steps[-1].table) if subject.steps else key]
+    column = end.column(subject.column)
+    assert column is not None
+    return SUBJECT_FAMILIES.get(column.base_type, "text")
 
 
 def _reference_holds(work: _Work, path: Path, column: Column, following: _Target, to: str) -> bool:

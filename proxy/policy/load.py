@@ -10,7 +10,9 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from proxy.policy.model import Consent, Defaults, RulesFile
+from proxy.policy.model_rights import Rights
 from proxy.policy.references import check_references
+from proxy.policy.rights import check_rights
 from proxy.policy.rules import Path, Rules, RulesError
 from proxy.yaml_lines import Place, Problem, nearest, quote_it, read_yaml
 
@@ -19,7 +21,6 @@ __all__ = ["Rules", "RulesError", "load_rules", "read_rules"]
 # Parts of the format that this version does not enforce. To take them and do nothing would be a hole.
 NOT_ENFORCED: Mapping[str, str] = {
     "profile": "the unified profile is not built yet",
-    "retention": "nothing is deleted by age yet",
 }
 
 
@@ -30,6 +31,7 @@ def load_rules(files: Sequence[tuple[str, str]]) -> Rules:
     """
     rules, problems = read_rules(files)
     problems += check_references(rules)
+    problems += check_rights(rules)
     if problems:
         raise RulesError(problems)
     return rules
@@ -64,6 +66,8 @@ def read_rules(files: Sequence[tuple[str, str]]) -> tuple[Rules, list[Problem]]:
         tables=merged["tables"],
         apps=merged["apps"],
         masks=merged["masks"],
+        retention=merged["retention"],
+        rights=merged.get("rights") or Rights(),
         policies=tuple(merged["policies"]),
         consent=merged.get("consent") or Consent(),
         defaults=merged.get("defaults") or Defaults(),
@@ -76,8 +80,8 @@ def read_rules(files: Sequence[tuple[str, str]]) -> tuple[Rules, list[Problem]]:
     return rules, problems
 
 
-_SECTIONS = ("attributes", "tables", "apps", "masks", "sources", "conflicts")
-_SINGLES = ("consent", "defaults", "hints")
+_SECTIONS = ("attributes", "tables", "apps", "masks", "sources", "conflicts", "retention")
+_SINGLES = ("consent", "defaults", "hints", "rights")
 
 
 def _validate(data: Any, place: Place, problems: list[Problem]) -> RulesFile | None:

@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, Tag
 
+from proxy.policy.model_masks import MaskRule, MaskUse
+from proxy.policy.model_rights import EraseRule, Retention, Rights
 from proxy.policy.names import split_column, split_relation
 from proxy.policy.paths import split_path
 from proxy.policy.sources import Precedence, Source
@@ -76,6 +78,7 @@ class Table(Strict):
 
     columns: Annotated[dict[str, ColumnRule], Field(min_length=1)]
     subject: SubjectRule | None = None
+    erase: EraseRule | None = None
 
 
 TableRule = Annotated[
@@ -102,121 +105,6 @@ class App(Strict):
     explain: Literal["allow", "deny"] = "deny"
     functions: Functions | None = None
     consent_id: Annotated[str, Field(min_length=1)] | None = None
-
-
-class NullMask(Strict):
-    """NULL."""
-
-    kind: Literal["null"]
-
-
-class RedactMask(Strict):
-    """A constant of the column's type."""
-
-    kind: Literal["redact"]
-    constant: Annotated[str | int | float | None, Field(alias="with")] = None
-
-
-class PartialMask(Strict):
-    """The middle hidden, the length kept."""
-
-    kind: Literal["partial"]
-    keep_first: Annotated[int, Field(ge=0, le=1000)] = 0
-    keep_last: Annotated[int, Field(ge=0, le=1000)] = 0
-    constant: Annotated[str, Field(alias="with", min_length=1, max_length=1)] = "*"
-
-
-class EmailMask(Strict):
-    """`j***@e***.com`."""
-
-    kind: Literal["email"]
-
-
-class HashMask(Strict):
-    """Keyed HMAC-SHA-256 in hex: equal values stay equal."""
-
-    kind: Literal["hash"]
-    length: Annotated[int, Field(ge=8, le=64)] = 64
-    key: Name = "default"
-
-
-class PseudonymMask(Strict):
-    """As hash, in a shape that fits the column's type."""
-
-    kind: Literal["pseudonym"]
-    prefix: Annotated[str, Field(max_length=40)] = ""
-    key: Name = "default"
-
-
-class TruncateMask(Strict):
-    """Dates and timestamps cut to their year, month, day or hour."""
-
-    kind: Literal["truncate"]
-    to: Literal["year", "month", "day", "hour"]
-
-
-class RoundMask(Strict):
-    """Numbers rounded to the nearest multiple."""
-
-    kind: Literal["round"]
-    to: Annotated[int, Field(ge=1, le=1_000_000_000)]
-
-
-class RangeMask(Strict):
-    """The lower bound of the number's range; `20-29` for text."""
-
-    kind: Literal["range"]
-    step: Annotated[int, Field(ge=1, le=1_000_000_000)]
-
-
-class FirstMask(Strict):
-    """The first characters, the rest cut."""
-
-    kind: Literal["first"]
-    characters: Annotated[int, Field(ge=0, le=1000)]
-
-
-class IpMask(Strict):
-    """The network of an address."""
-
-    kind: Literal["ip"]
-    v4: Annotated[int, Field(ge=0, le=32)] = 24
-    v6: Annotated[int, Field(ge=0, le=128)] = 48
-
-
-class KeysMask(Strict):
-    """A JSON document with its values emptied, its structure kept."""
-
-    kind: Literal["keys"]
-
-
-class ExpressionMask(Strict):
-    """The DBA's own SQL expression over {value}."""
-
-    kind: Literal["expression"]
-    sql: Annotated[str, Field(min_length=1)]
-
-
-MaskRule = Annotated[
-    NullMask
-    | RedactMask
-    | PartialMask
-    | EmailMask
-    | HashMask
-    | PseudonymMask
-    | TruncateMask
-    | RoundMask
-    | RangeMask
-    | FirstMask
-    | IpMask
-    | KeysMask
-    | ExpressionMask,
-    Field(discriminator="kind"),
-]
-MaskUse = Annotated[
-    Annotated[str, Tag("word")] | Annotated[MaskRule, Tag("mapping")],
-    Discriminator(lambda v: "mapping" if isinstance(v, dict) else "word"),
-]
 
 
 class KindSelector(Strict):
@@ -323,6 +211,8 @@ class RulesFile(Strict):
     apps: dict[Name, App] = Field(default_factory=dict)
     masks: dict[Name, MaskRule] = Field(default_factory=dict)
     policies: list[Policy] = Field(default_factory=list)
+    retention: dict[str, Retention] = Field(default_factory=dict)
+    rights: Rights | None = None
     consent: Consent | None = None
     defaults: Defaults | None = None
     hints: bool | None = None

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from proxy.policy.expressions import ExpressionError, mask_expression, row_predicate
 from proxy.policy.mapped_sources import check_sources
-from proxy.policy.model import ColumnEntry, ExpressionMask, Policy, SubjectReference, Table
+from proxy.policy.model import ColumnEntry, Policy, SubjectReference, Table
+from proxy.policy.model_masks import ExpressionMask
 from proxy.policy.names import join_dotted, split_column, split_relation
 from proxy.policy.paths import Steps, keys_of, split_path
 from proxy.policy.rules import Path, Rules
@@ -216,7 +217,7 @@ def _column_policy(rules: Rules, path: Path, policy: Policy) -> Iterator[Problem
     for key, use in (("mask", policy.mask), ("otherwise", policy.otherwise.mask if policy.otherwise else None)):
         at: Path = (*path, key) if key == "mask" else (*path, key, "mask")
         if isinstance(use, str):
-            yield from _mask_name(rules, at, use)
+            yield from check_mask_name(rules, at, use)
         else:
             yield from _expression(rules, (*at, "sql"), use)
 
@@ -259,7 +260,8 @@ def _together(rules: Rules, path: Path, policy: Policy) -> Iterator[Problem]:
         yield wrong("write", f"a column that an app cannot name cannot be written: action is {policy.action}")
 
 
-def _mask_name(rules: Rules, path: Path, name: str) -> Iterator[Problem]:
+def check_mask_name(rules: Rules, path: Path, name: str) -> Iterator[Problem]:
+    """Whether a mask that is named can be."""
     if name in BUILT_IN_MASKS or rules.declares("masks", name):
         return
     if name in _NEEDS_OPTIONS:

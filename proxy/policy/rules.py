@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from proxy.policy.model import App, Attribute, Consent, Defaults, MaskRule, Policy, TableRule
+from proxy.policy.model import App, Attribute, Consent, Defaults, Policy, TableRule
+from proxy.policy.model_masks import MaskRule
+from proxy.policy.model_rights import Retention, Rights
 from proxy.policy.sources import Precedence, Source
 from proxy.yaml_lines import Place, Problem, ProblemsError
 
@@ -25,6 +27,8 @@ class Rules:
     apps: Mapping[str, App]
     masks: Mapping[str, MaskRule]
     policies: tuple[Policy, ...]
+    retention: Mapping[str, Retention]
+    rights: Rights
     consent: Consent
     defaults: Defaults
     hints: bool

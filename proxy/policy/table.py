@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from proxy.policy.rights_table import RightsTable
 
 Action = Literal["show", "mask", "drop", "deny"]
 ConsentMode = Literal["opt_in", "opt_out"]
@@ -340,3 +343,4 @@ class CompiledRules:
     subject_tables: tuple[SubjectTable, ...] = ()
     # What the rules govern, as statements have it that pass as they are: every column shown.
     whole_tables: Mapping[tuple[str, str], GovernedTable] = field(default_factory=dict)
+    rights: RightsTable | None = None  # how customers are erased

@@ -1,0 +1,93 @@
+"""Where customers' requests are dealt with: what every act needs, and how it is recorded."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+
+from proxy.audit.acts import Acts, acting
+from proxy.audit.copies import copy
+from proxy.audit.keys import load_or_make
+from proxy.audit.log import LogOptions
+from proxy.catalog.model import Snapshot
+from proxy.consent.service import Vocabulary, said_of, subject_type
+from proxy.policy.table import CompiledRules
+from proxy.rights import receipts
+from proxy.rights.erasing import careful
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """One database, its rules, and who acts. `database`: as the settings call it; `actor`: for records and receipts."""
+
+    connection: asyncpg.Connection
+    rules: CompiledRules
+    snapshot: Snapshot
+    words: Vocabulary
+    database: str
+    digest: str  # of the rules' files
+    audit: LogOptions
+    actor: str
+
+    async def check(self, subject: str) -> str:
+        """The type of the customers' keys. Raises ConsentryError: the subject is not of it, or there is no ledger."""
+        kind = await subject_type(self.connection)
+        with said_of(subject, kind):
+            await self.connection.fetchval(f"SELECT $1::text::{kind}", subject)
+        return kind
+
+    async def lock(self, subject: str) -> None:
+        """Waits for decisions and acts about this customer that are under way; until the transaction's end."""
+        kind = await subject_type(self.connection)
+        await self.connection.execute(
+            f"SELECT pg_advisory_xact_lock(hashtextextended('consentry subject ' || ($1::text::{kind})::text, 0))",
+            subject,
+        )
+
+
+class Act:
+    """One act under way."""
+
+    def __init__(self, desk: Desk, name: str, acts: Acts) -> None:
+        self._desk = desk
+        self._name = name
+        self._acts = acts
+        self.receipt: dict[str, Any] | None = None
+
+    async def finish(self, facts: Mapping[str, Any]) -> dict[str, Any]:
+        """Writes the receipt and the record, the last thing before the commit. Raises UnreachableError, ConsentryError.
+
+        `facts` name no customer and hold no value. Gives the receipt.
+        """
+        desk = self._desk
+        said = {"database": desk.database, "rules": desk.digest, **facts}
+        self.receipt = receipts.make(load_or_make(desk.audit.key), self._name, said)
+        await receipts.keep(desk.connection, self.receipt)
+        self._acts.record(
+            self._name, actor=desk.actor, database=desk.database, receipt=self.receipt["receipt"],
+            rules_version=desk.digest, **facts,
+        )  # fmt: skip
+        await copy(desk.connection, self._acts.checkpoints)
+        return self.receipt
+
+    def undone(self) -> None:
+        """The record was written, and the database did not commit."""
+        if self.receipt is not None:
+            self._acts.record(self._name, actor=self._desk.actor, receipt=self.receipt["receipt"], undone=True)
+
+
+@asynccontextmanager
+async def act(desk: Desk, name: str) -> AsyncIterator[Act]:
+    """A transaction for one act; nothing is done that no record tells of. Errors as `careful`; UnreachableError."""
+    with acting(desk.audit) as acts:
+        made = Act(desk, name, acts)
+        try:
+            async with careful(desk.connection, writes=True):
+                yield made
+        except BaseException:
+            made.undone()
+            raise

@@ -1,0 +1,98 @@
+"""Finds customers by what is known of them: in every column that the rules give an attribute, exactly or nearly."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import asyncpg
+
+from proxy.errors import ConsentryError
+from proxy.policy.names import join_dotted
+from proxy.policy.table import CompiledRules, SubjectTable
+from proxy.rewrite.lex import quote_literal
+from proxy.rights import conditions
+
+How = Literal["exact", "same", "begins"]
+
+_PHONE_DIGITS: Final = 7  # so many digits, counted from the end, tell one telephone number from another
+_RANKS: Final[tuple[How, ...]] = ("exact", "same", "begins")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One column of a customer's that holds the text. `how`: as it is; the same but for case, blanks and the way that
+    telephone numbers are written; or it begins with the text.
+    """
+
+    subject: str | None  # None: a row that is no customer's
+    relation: str
+    column: str
+    attributes: tuple[str, ...]
+    how: How
+
+
+async def find(connection: asyncpg.Connection, rules: CompiledRules, text: str, limit: int) -> AsyncIterator[Found]:
+    """At most `limit` of each table; every table is read through. In a transaction of the caller's.
+
+    Raises ConsentryError: no text, or a table that Consentry's own login may not read.
+    """
+    wanted = text.strip()
+    if not wanted:
+        raise ConsentryError("write what is to be found: an email address, a name, a telephone number")
+    for table in rules.subject_tables:
+        query = _query(table, wanted, limit)
+        if query is None:
+            continue
+        attributes = dict(table.columns)
+        try:
+            rows = await connection.fetch(query, wanted)
+        except asyncpg.InsufficientPrivilegeError as error:
+            hint = 'the grants that it needs are printed by "consentry consent setup --exports"'
+            raise ConsentryError(f"{join_dotted(table.schema, table.name)} is not searched: {error}; {hint}") from error
+        except asyncpg.CharacterNotInRepertoireError as error:
+            raise ConsentryError("the text holds a zero byte") from error
+        name = join_dotted(table.schema, table.name)
+        for row in rows:
+            column = row["name"]
+            yield Found(row["subject"], name, column, attributes.get(column, ()), _RANKS[row["rank"]])
+
+
+def _query(table: SubjectTable, wanted: str, limit: int) -> str | None:
+    """(subject, column, rank) of the rows that hold $1."""
+    key = (table.schema, table.name)
+    named = [name for name, attributes in table.columns if attributes]
+    if not table.subject.steps:
+        named = list(dict.fromkeys([table.subject.column, *named]))
+    if not named:
+        return None
+    subject = conditions.subject_of(key, table.subject)
+    values = ", ".join(
+        f"({quote_literal(name)}, pg_catalog.btrim({conditions.column(key, name)}::pg_catalog.text))" for name in named
+    )
+    rank = _rank(wanted)
+    return (
+        f"SELECT {subject} AS subject, held.name, held.rank FROM {conditions.relation(key)}, LATERAL ("
+        f"SELECT name, {rank} AS rank FROM (VALUES {values}) AS columns (name, value)) AS held "
+        f"WHERE held.rank IS NOT NULL ORDER BY held.rank, 1, 2 LIMIT {limit}"
+    )
+
+
+def _rank(wanted: str) -> str:
+    """How well `value` fits: 0, 1, 2, or NULL."""
+    folded, text = "pg_catalog.lower(value)", "pg_catalog.lower($1::pg_catalog.text)"
+    same = f"{folded} OPERATOR(pg_catalog.=) {text}"
+    digits = re.sub(r"\D", "", wanted).lstrip("0")
+    if len(digits) >= _PHONE_DIGITS and re.fullmatch(r"[+\d\s()/.-]+", wanted):
+        # With or without the country's number and the 0 before the area's: one ends as the other does.
+        held = "pg_catalog.ltrim(pg_catalog.regexp_replace(value, '[^0-9]', '', 'g'), '0')"
+        shorter = f"LEAST(pg_catalog.length({held}), {len(digits)})"
+        given = quote_literal(digits)
+        ends = f"pg_catalog.right({held}, {shorter}) OPERATOR(pg_catalog.=) pg_catalog.right({given}, {shorter})"
+        plain = "value OPERATOR(pg_catalog.~) '^[-+0-9[:space:]()/.]+$'"
+        same = f"{same} OR ({plain} AND pg_catalog.length({held}) OPERATOR(pg_catalog.>=) {_PHONE_DIGITS} AND {ends})"
+    begins = f"pg_catalog.starts_with({folded}, {text})"
+    exact = "value OPERATOR(pg_catalog.=) $1::pg_catalog.text"
+    return f"CASE WHEN {exact} THEN 0 WHEN {same} THEN 1 WHEN {begins} THEN 2 END"
