@@ -308,17 +308,11 @@ class Configuration:
         """The URI of Consentry's own connection to a database. Raises UnreachableError: no file of the password."""
         address, control = self.upstream(database), self.settings.control
         name = quote(address.dbname, safe="")
-        secret = ""
-        if control.password_file is not None:
-            secret = ":" + quote(read_text(self.path(control.password_file)).rstrip("\r\n"), safe="")
+        password = self.secret(control.password_file)
         if control.dsn:
-            parts = urlsplit(control.dsn)
-            login, _, where = parts.netloc.rpartition("@")
-            if secret:
-                login = login.partition(":")[0] + secret
-            at = f"{login}@{where}" if login else where
-            return f"{parts.scheme}://{at}/{name}" + (f"?{parts.query}" if parts.query else "")
-        user = quote(address.user or "consentry", safe="") + secret
+            return urlsplit(with_password(control.dsn, password))._replace(path=f"/{name}", fragment="").geturl()
+        user = quote(address.user or "consentry", safe="")
+        user += f":{quote(password, safe='')}" if password is not None else ""
         query = f"sslmode={address.sslmode}"
         if address.sslrootcert is not None:
             query += f"&sslrootcert={quote(str(address.sslrootcert))}"
@@ -358,6 +352,15 @@ class Configuration:
             return str(file.relative_to(Path.cwd()))
         except ValueError:
             return str(file)
+
+
+def with_password(uri: str, password: str | None) -> str:
+    """The URI of a login, with this password in the place of its own; None: as it is."""
+    if password is None:
+        return uri
+    parts = urlsplit(uri)
+    login, _, where = parts.netloc.rpartition("@")
+    return parts._replace(netloc=f"{login.partition(':')[0]}:{quote(password, safe='')}@{where}").geturl()
 
 
 def read_text(file: Path) -> str:

@@ -46,7 +46,7 @@ def setup(
     async def work(connection: asyncpg.Connection, opened: Opened) -> None:
         from proxy.catalog.introspect import take_snapshot
         from proxy.consent import ledger, needs, preferences
-        from proxy.profile import held, shape
+        from proxy.profile import held, own, shape
         from proxy.rights.erasure import needed
 
         snapshot = await take_snapshot(connection)
@@ -57,7 +57,8 @@ def setup(
         report = await ledger.setup(connection, kind, _asked_apps(opened), keys, attributes, view)
         columns = await shape.follow(connection, opened.rules)
         missing = await needs.missing_roles(connection, rules)
-        also = held.rights(rules.subject_tables) if exports else ()
+        also = own.rights(opened.rules, rules)
+        also += held.rights(rules.subject_tables) if exports else ()
         also += await needed(connection, rules, snapshot) if erasure else ()
         granted = needs.grants(rules, also)
         if apply:

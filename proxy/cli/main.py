@@ -13,6 +13,7 @@ from proxy.cli.consent import consent
 from proxy.cli.consent_files import export, import_file
 from proxy.cli.demo import demo
 from proxy.cli.explain import explain
+from proxy.cli.profile import profile
 from proxy.cli.schema import schema
 from proxy.cli.serve import serve
 from proxy.cli.subject import subject
@@ -38,6 +39,7 @@ consent.command("import")(import_file)
 consent.command()(export)
 app.add_typer(audit, name="audit")
 app.add_typer(consent, name="consent")
+app.add_typer(profile, name="profile")
 app.add_typer(subject, name="subject")
 app.add_typer(token, name="token")
 

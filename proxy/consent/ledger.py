@@ -188,7 +188,8 @@ async def _fit_subject_type(connection: asyncpg.Connection, wanted: str) -> None
             f"ALTER TABLE consentry.{table} ALTER COLUMN subject TYPE {wanted} USING subject::text::{wanted}"
         )
     await connection.execute(
-        "ALTER TABLE consentry.profile_records ALTER COLUMN candidates DROP DEFAULT, "
+        f"ALTER TABLE consentry.profile_records ALTER COLUMN formerly TYPE {wanted} USING NULL, "
+        "ALTER COLUMN candidates DROP DEFAULT, "
         f"ALTER COLUMN candidates TYPE {wanted}[] USING '{{}}', ALTER COLUMN candidates SET DEFAULT '{{}}'"
     )
     await connection.execute(f"CREATE VIEW consentry.profile_values AS {values}")

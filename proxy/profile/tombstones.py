@@ -67,7 +67,8 @@ async def forget(connection: asyncpg.Connection, subject: str) -> Mapping[str, i
     done = await connection.execute(f"DELETE FROM consentry.profile_data WHERE subject = $1::text::{kind}", subject)
     counts["consentry.profile_data"] = int(done.split()[-1])
     await connection.execute(
-        f"UPDATE consentry.profile_records SET candidates = array_remove(candidates, $1::text::{kind}) "
+        f"UPDATE consentry.profile_records SET candidates = array_remove(candidates, $1::text::{kind}), "
+        f"formerly = nullif(formerly, $1::text::{kind}) "
         f"WHERE subject IS NULL AND candidates @> ARRAY[$1::text::{kind}]",
         subject,
     )

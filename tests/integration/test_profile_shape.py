@@ -63,7 +63,8 @@ async def test_who_is_not_the_owner_is_told_what_to_do(owner: asyncpg.Connection
 async def test_the_ledgers_subjects_can_change_their_type_while_nothing_is_there(owner: asyncpg.Connection) -> None:
     await ledger.setup(owner, "text", [])
     await owner.execute(
-        "INSERT INTO consentry.profile_records VALUES ('crm', '1', 'ann', 'key', '{bob}', '{}', '', now())"
+        "INSERT INTO consentry.profile_records (source, key, subject, how, candidates, values, digest, read_at) "
+        "VALUES ('crm', '1', 'ann', 'key', '{bob}', '{}', '', now())"
     )
     assert await owner.fetchval("SELECT count(*) FROM consentry.profile_values") == 0
     with pytest.raises(ConsentryError, match="the profile has records of sources with keys of type text"):
@@ -73,7 +74,7 @@ async def test_the_ledgers_subjects_can_change_their_type_while_nothing_is_there
 async def test_what_is_forgotten(owner: asyncpg.Connection) -> None:
     await shape.follow(owner, rules(CRM))
     await owner.execute("""
-        INSERT INTO consentry.profile_records VALUES
+        INSERT INTO consentry.profile_records (source, key, subject, how, candidates, values, digest, read_at) VALUES
             ('crm', 'a', 1, 'key', '{}', '{"full_name": "Ann"}', '', now()),
             ('crm', 'b', 2, 'key', '{}', '{"full_name": "Bob"}', '', now()),
             ('news', 'c', NULL, NULL, '{1,2}', '{"full_name": "A."}', '', now()),

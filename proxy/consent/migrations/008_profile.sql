@@ -17,7 +17,8 @@ CREATE TABLE consentry.profile_records (
     source text NOT NULL,
     key text NOT NULL,                  -- what names the record in its source
     subject :subject_type,              -- null: nobody knows yet whose it is
-    how text,                           -- by what that is known: key, email, phone, email+phone, new, agent
+    how text,                           -- by what that is known: key, email, phone, email+phone, before, new, agent
+    formerly :subject_type,             -- whose it was, before it said that it is somebody else's
     candidates :subject_type[] NOT NULL DEFAULT '{}',  -- whose it may be, where that is to be decided
     "values" jsonb NOT NULL,
     digest bytea NOT NULL,              -- of all that was read of it
@@ -58,6 +59,7 @@ CREATE TABLE consentry.profile_precedence (
     attribute text NOT NULL,
     source text NOT NULL,
     rank integer,
+    listed boolean NOT NULL DEFAULT false,  -- of all records a list: each counts
     PRIMARY KEY (attribute, source)
 );
 
@@ -67,9 +69,9 @@ CREATE TABLE consentry.profile_data (subject :subject_type PRIMARY KEY);
 -- Each value of a customer: where from, when read, and whether it is the one that counts.
 CREATE VIEW consentry.profile_values AS
 SELECT r.subject, v.key AS attribute, v.value, r.source, r.key, r.read_at,
-       row_number() OVER (PARTITION BY r.subject, v.key
-                          ORDER BY p.rank, CASE WHEN p.rank IS NULL THEN r.read_at END DESC, r.source, r.key) = 1
-       OR jsonb_typeof(v.value) = 'object' AS chosen
+       p.listed OR row_number() OVER (
+           PARTITION BY r.subject, v.key
+           ORDER BY p.rank, CASE WHEN p.rank IS NULL THEN r.read_at END DESC, r.source, r.key) = 1 AS chosen
 FROM consentry.profile_records r
 CROSS JOIN LATERAL jsonb_each(r."values") AS v
 JOIN consentry.profile_precedence p ON p.attribute = v.key AND p.source = r.source

@@ -1,0 +1,308 @@
+"""`consentry profile`: data of other sources, brought together a customer."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import typer
+
+from proxy.cli.connecting import run
+from proxy.cli.options import CONFIG, DATABASE, JSON
+from proxy.cli.printing import print_json
+from proxy.errors import UnreachableError
+
+if TYPE_CHECKING:
+    import asyncpg
+
+    from proxy.cli.opening import Opened
+    from proxy.profile.sync import Plan, Progress, Synced
+
+profile = typer.Typer(help="The customer profile: what other sources know.", no_args_is_help=True)
+
+_SOURCES: Any = typer.Option(None, "--source", help="Only this source; may be given several times.")
+
+
+@profile.command()
+def sync(
+    sources: list[str] | None = _SOURCES,
+    full: bool = typer.Option(False, "--full", help="Read sources from their start, not from where the last sync was."),
+    accept: bool = typer.Option(False, "--accept-deletes", help="Even if most records of a source are gone."),
+    watch: str | None = typer.Option(None, "--watch", help="Again and again, with this pause: 30s, 10m."),
+    once: bool = typer.Option(False, "--once", help="Read all, and compare every attribute with its source."),
+    cutover: bool = typer.Option(False, "--cutover", help="With --once: if all is the same, never read them again."),
+    config: Path = CONFIG,
+    database: str | None = DATABASE,
+    dsn: str | None = typer.Option(None, "--dsn", help="Connect by this URI instead of Consentry's own login."),
+    as_json: bool = JSON,
+) -> None:
+    """Brings what the rules' sources know of customers into the profile. It can be run again after any failure.
+
+    Example: consentry profile sync --source crm
+    """
+    from proxy.config import seconds
+
+    if cutover and not once:
+        raise typer.BadParameter("--cutover goes with --once: all is compared first")
+    if watch is not None and once:
+        raise typer.BadParameter("--once and --watch exclude each other")
+    try:
+        pause = seconds(watch) if watch is not None else None
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--watch") from error
+
+    async def work(connection: asyncpg.Connection, opened: Opened) -> None:
+        from proxy.catalog.introspect import take_snapshot
+        from proxy.profile.sync import Plan, cut_over
+
+        while True:
+            compiled = opened.compiled(await take_snapshot(connection))
+            plan = Plan(opened.configuration, opened.database, opened.rules, compiled, full, accept, once)
+            done = await _sync(connection, plan, dsn or opened.control_dsn, sources or (), as_json)
+            if cutover:
+                await cut_over(connection, done)
+            if pause is None:
+                _end(done)
+                return
+            await asyncio.sleep(pause)
+
+    run(work, config, database, dsn)
+
+
+@profile.command()
+def status(
+    conflicts: str | None = typer.Option(None, "--conflicts", help="Customers whose sources disagree on an attribute."),
+    limit: int = typer.Option(100, "--limit", min=1, help="How many of them."),
+    config: Path = CONFIG,
+    database: str | None = DATABASE,
+    as_json: bool = JSON,
+) -> None:
+    """Shows how fresh each source is, where sources disagree, what waits for review.
+
+    Example: consentry profile status --conflicts email
+    """
+
+    async def work(connection: asyncpg.Connection, opened: Opened) -> None:
+        from proxy.profile import status as reading
+
+        if conflicts is not None:
+            found = await reading.conflicts(connection, conflicts, limit)
+            if as_json:
+                print_json(found)
+            for one in found if not as_json else ():
+                typer.echo(f"{one['subject']}: {one['values']}")
+            return
+        facts = await reading.status(connection, opened.rules)
+        if as_json:
+            print_json(facts)
+            return
+        _print_table(
+            ("source", "records", "waiting", "last sync", "state"),
+            [(s["name"], s["records"], s["waiting"], _time(s["synced_at"]), _state(s)) for s in facts["sources"]],
+        )
+        _print_table(
+            ("attribute", "customers", "values", "conflicts"),
+            [(a["attribute"], a["customers"], a["values"], a["conflicts"]) for a in facts["attributes"]],
+        )
+        typer.echo(f"{facts['customers']} customers are known from sources")
+
+    run(work, config, database)
+
+
+review = typer.Typer(help="Records whose customer somebody has to say.", invoke_without_command=True)
+profile.add_typer(review, name="review")
+_SOURCE = typer.Argument(help="The source, as the rules name it.")
+_KEY = typer.Argument(help="The record's key in its source.")
+
+
+@review.callback()
+def waiting(
+    context: typer.Context,
+    source: str | None = typer.Option(None, "--source", help="Only this source's."),
+    limit: int = typer.Option(100, "--limit", min=1, help="How many."),
+    config: Path = CONFIG,
+    database: str | None = DATABASE,
+    as_json: bool = JSON,
+) -> None:
+    """Lists records that fit no customer, or several.
+
+    Example: consentry profile review --source newsletter
+    """
+    if context.invoked_subcommand is not None:
+        return
+
+    async def work(connection: asyncpg.Connection, _opened: Opened) -> None:
+        from proxy.profile.review import waiting as found
+
+        rows = await found(connection, source, limit)
+        if as_json:
+            print_json([asdict(row) for row in rows])
+            return
+        shown = [(row.source, row.key, ", ".join(row.candidates) or "nobody", _time(row.read_at)) for row in rows]
+        _print_table(("source", "record", "may be", "read"), shown)
+
+    run(work, config, database)
+
+
+@review.command()
+def show(
+    source: str = _SOURCE,
+    key: str = _KEY,
+    config: Path = CONFIG,
+    database: str | None = DATABASE,
+    as_json: bool = JSON,
+) -> None:
+    """Shows a record beside the customers whose it may be.
+
+    Example: consentry profile review show newsletter 4711
+    """
+
+    async def work(connection: asyncpg.Connection, opened: Opened) -> None:
+        from proxy.catalog.introspect import take_snapshot
+        from proxy.profile.review import attributes_of, pair
+
+        found = await pair(connection, opened.compiled(await take_snapshot(connection)), source, key)
+        if as_json:
+            print_json(asdict(found))
+            return
+        head = ("", f"{source} {key}", *(f"customer {person.subject}" for person in found.people))
+        rows: list[tuple[Any, ...]] = [
+            (name, found.values.get(name, ""), *(" / ".join(p.values.get(name, ())) for p in found.people))
+            for name in attributes_of(found)
+        ]
+        rows.append(("in common", "", *(", ".join(person.why) for person in found.people)))
+        _print_table(head, rows)
+        for name in sorted({name for person in found.people for name in person.unread}):
+            typer.echo(f"{name} may not be read: `consentry consent setup --exports` prints the grant", err=True)
+
+    run(work, config, database)
+
+
+@review.command()
+def decide(
+    source: str = _SOURCE,
+    key: str = _KEY,
+    choice: Literal["same", "other", "new"] = typer.Argument(
+        help="same: it is the customer's; other: it is not; new: of a customer whom nobody had."
+    ),
+    subject: str | None = typer.Option(None, "--subject", help="The customer; without it the only candidate."),
+    actor: str = typer.Option(getpass.getuser(), "--by", help="Who decides."),
+    config: Path = CONFIG,
+    database: str | None = DATABASE,
+) -> None:
+    """Says whose a record is. It counts in later syncs too.
+
+    Example: consentry profile review decide newsletter 4711 same --subject 42
+    """
+
+    async def work(connection: asyncpg.Connection, opened: Opened) -> None:
+        from proxy.profile.review import decide as record
+
+        _say(await record(connection, opened.rules, source, key, choice, actor=actor, subject=subject))
+
+    run(work, config, database)
+
+
+@review.command()
+def undo(source: str = _SOURCE, key: str = _KEY, config: Path = CONFIG, database: str | None = DATABASE) -> None:
+    """Takes the last decision about a record back.
+
+    Example: consentry profile review undo newsletter 4711
+    """
+
+    async def work(connection: asyncpg.Connection, opened: Opened) -> None:
+        from proxy.profile.review import undo as take_back
+
+        _say(await take_back(connection, opened.rules, source, key))
+
+    run(work, config, database)
+
+
+def _say(subject: str | None) -> None:
+    typer.echo("it waits for review" if subject is None else f"it is customer {subject}'s")
+
+
+async def _sync(
+    connection: asyncpg.Connection, plan: Plan, dsn: str, sources: list[str] | tuple[()], as_json: bool
+) -> list[Synced]:
+    from proxy.profile.sync import sync as bring
+
+    with _bars() as progress:
+        done = await bring(connection, plan, dsn, sources, progress)
+    if as_json:
+        print_json([{**asdict(replace(one, error=None)), "error": one.error and str(one.error)} for one in done])
+        return done
+    for one in done:
+        counts = one.counts
+        if one.error is not None:
+            typer.echo(f"consentry: {one.error}", err=True)
+        elif one.cut_over is not None:
+            typer.echo(f"{one.source}: its data lives here since {_time(one.cut_over)}; it is not read any more")
+        elif one.unchanged:
+            typer.echo(f"{one.source}: unchanged")
+        else:
+            erased = f", {counts.erased} of erased customers left out" if counts.erased else ""
+            what = f"{counts.added} new, {counts.changed} changed, {counts.deleted} deleted"
+            typer.echo(f"{one.source}: {counts.read} records read: {what}{erased}")
+        if one.compared:
+            rows = [(c.attribute, c.read, c.kept, c.read_sum, "same" if c.same else "DIFFERS") for c in one.compared]
+            _print_table(("attribute", "values read", "kept", "checksum", ""), rows)
+    return done
+
+
+def _end(done: list[Synced]) -> None:
+    """Exits with 1 where something went wrong, with 3 where all that did could not be reached."""
+    errors = [one.error for one in done if one.error is not None]
+    if not errors and not all(compared.same for one in done for compared in one.compared):
+        raise typer.Exit(1)
+    if errors:
+        raise typer.Exit(3 if all(isinstance(error, UnreachableError) for error in errors) else 1)
+
+
+@contextmanager
+def _bars() -> Iterator[Progress | None]:
+    """Progress bars where standard error is a terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress, TaskID, TextColumn
+
+    tasks: dict[str, TaskID] = {}
+    columns = (*Progress.get_default_columns()[:2], TextColumn("{task.completed} records"))
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+
+        def tell(source: str, count: int) -> None:
+            if source not in tasks:
+                tasks[source] = bars.add_task(source, total=None)
+            bars.update(tasks[source], completed=count)
+
+        yield tell
+
+
+def _print_table(head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*head, box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*map(str, row))
+    Console().print(table)
+
+
+def _time(value: Any) -> str:
+    return "never" if value is None else value.isoformat(timespec="seconds")
+
+
+def _state(source: dict[str, Any]) -> str:
+    if source["cut_over_at"] is not None:
+        return f"cut over {_time(source['cut_over_at'])}"
+    if source["error"] is not None:
+        return f"{_time(source['tried_at'])}: {source['error']}"
+    return "" if source["mapped"] else "not in the rules"

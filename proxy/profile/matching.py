@@ -1,0 +1,115 @@
+"""Whose a record is: by an agent's decision, or by an address or number that one customer alone has.
+
+Candidates are customers of the database and those whom a source names by key, an agent decided on, or that were made
+from a record nobody knew: never one who was found by matching only, so that no chain of likenesses joins two people.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import uuid4
+
+import asyncpg
+
+_CANDIDATES = """
+    SELECT t.source, t.key, array_agg(DISTINCT c.subject ORDER BY c.subject) AS subjects,
+           string_agg(DISTINCT c.kind, '+' ORDER BY c.kind) AS how
+    FROM pg_temp.profile_touched t
+    JOIN LATERAL (
+        SELECT own.kind, own.key::{type} AS subject FROM consentry.profile_keys k
+        JOIN consentry.profile_keys own ON own.source = '' AND own.kind = k.kind AND own.value = k.value
+        WHERE k.source = t.source AND k.key = t.key
+        UNION ALL
+        SELECT other.kind, r.subject FROM consentry.profile_keys k
+        JOIN consentry.profile_keys other ON other.kind = k.kind AND other.value = k.value
+        JOIN consentry.profile_records r ON r.source = other.source AND r.key = other.key
+        WHERE k.source = t.source AND k.key = t.key AND (other.source, other.key) <> (t.source, t.key)
+          AND r.how IN ('key', 'agent', 'new')
+        UNION ALL
+        SELECT 'before', r.formerly FROM consentry.profile_records r
+        WHERE r.source = t.source AND r.key = t.key AND r.formerly IS NOT NULL) AS c ON true
+    WHERE NOT EXISTS (SELECT FROM consentry.profile_decisions d
+                      WHERE d.source = t.source AND d.key = t.key AND d.subject = c.subject
+                        AND d.decision = 'other' AND d.undone_at IS NULL)
+    GROUP BY t.source, t.key"""
+
+
+async def match(connection: asyncpg.Connection, subject_type: str, making: Sequence[str]) -> None:
+    """Finds the customer of each record in profile_touched; whom it concerns is added to profile_affected.
+
+    A record that was somebody's stays theirs while what it says now fits them, or nobody. Where it fits several, or
+    another one than before, it waits for review. `making`: the sources that make a customer of whom nobody knows.
+    """
+    if not await connection.fetchval("SELECT EXISTS (SELECT FROM pg_temp.profile_touched)"):
+        return
+    await connection.execute("ANALYZE pg_temp.profile_touched")
+    await connection.execute(f"""
+        CREATE TEMP TABLE profile_found ON COMMIT DROP AS
+        SELECT r.source, r.key, r.subject AS old, r.how AS old_how, d.subject AS decided,
+               coalesce(c.subjects, '{{}}') AS subjects, c.how
+        FROM pg_temp.profile_touched t JOIN consentry.profile_records r ON r.source = t.source AND r.key = t.key
+        LEFT JOIN ({_CANDIDATES.format(type=subject_type)}) AS c ON c.source = t.source AND c.key = t.key
+        LEFT JOIN LATERAL (
+            SELECT subject FROM consentry.profile_decisions d
+            WHERE d.source = t.source AND d.key = t.key AND d.decision IN ('same', 'new') AND d.undone_at IS NULL
+            ORDER BY id DESC LIMIT 1) AS d ON true;
+        UPDATE consentry.profile_records r SET
+            subject = f.subject, candidates = f.candidates,
+            formerly = CASE WHEN f.subject IS NULL THEN coalesce(f.old, r.formerly) END,
+            how = CASE WHEN f.subject IS NULL THEN NULL WHEN f.decided IS NOT NULL THEN 'agent'
+                       WHEN f.subject = f.old THEN f.old_how ELSE f.how END
+        FROM (SELECT *, CASE WHEN subject IS NOT NULL THEN '{{}}'
+                             WHEN old IS NOT NULL THEN array_append(subjects, old) ELSE subjects END AS candidates
+              FROM (SELECT *, CASE
+                        WHEN decided IS NOT NULL THEN decided
+                        WHEN old IS NOT NULL AND (cardinality(subjects) = 0 OR old = ANY (subjects)) THEN old
+                        WHEN old IS NULL AND cardinality(subjects) = 1 THEN subjects[1]
+                    END AS subject FROM pg_temp.profile_found) AS found) AS f
+        WHERE r.source = f.source AND r.key = f.key
+          AND ((r.subject, r.candidates) IS DISTINCT FROM (f.subject, f.candidates) OR f.decided IS NOT NULL);
+        DROP TABLE pg_temp.profile_found""")
+    if making:
+        await _make_customers(connection, subject_type, making)
+    await connection.execute("""
+        INSERT INTO pg_temp.profile_affected SELECT r.subject::text FROM pg_temp.profile_touched t
+        JOIN consentry.profile_records r ON r.source = t.source AND r.key = t.key WHERE r.subject IS NOT NULL""")
+
+
+async def touch_waiting(connection: asyncpg.Connection) -> None:
+    """All records whose customer nobody knows: customers may have come meanwhile."""
+    await connection.execute("""
+        INSERT INTO pg_temp.profile_touched SELECT source, key FROM consentry.profile_records WHERE subject IS NULL""")
+
+
+async def _make_customers(connection: asyncpg.Connection, subject_type: str, making: Sequence[str]) -> None:
+    """A customer for each record that fits nobody; records with an address or number in common are one's."""
+    rows = await connection.fetch(
+        """
+        SELECT r.source, r.key, array_agg(k.kind || ':' || k.value ORDER BY k.kind) AS names
+        FROM pg_temp.profile_touched t JOIN consentry.profile_records r ON r.source = t.source AND r.key = t.key
+        JOIN consentry.profile_keys k ON k.source = r.source AND k.key = r.key AND k.value IS NOT NULL
+        WHERE r.subject IS NULL AND r.candidates = '{}' AND r.source = ANY ($1)
+        GROUP BY r.source, r.key ORDER BY r.source, r.key""",
+        list(making),
+    )
+    people: dict[str, str] = {}
+    made: list[tuple[str, str, str]] = []
+    for row in rows:
+        known = {people[name] for name in row["names"] if name in people}
+        if len(known) > 1:
+            continue  # it joins two: the next sync finds both, and it waits for review
+        person = known.pop() if known else await new_subject(connection, subject_type)
+        people.update(dict.fromkeys(row["names"], person))
+        made.append((row["source"], row["key"], person))
+    await connection.executemany(
+        f"UPDATE consentry.profile_records SET subject = $3::text::{subject_type}, how = 'new' "
+        "WHERE source = $1 AND key = $2",
+        made,
+    )
+
+
+async def new_subject(connection: asyncpg.Connection, subject_type: str) -> str:
+    """A key for a customer whom only other sources know: no number of the database's own is below zero."""
+    if subject_type == "bigint":
+        return str(-(await connection.fetchval("SELECT nextval('consentry.profile_people')")))
+    return str(uuid4()) if subject_type == "uuid" else f"person-{uuid4()}"

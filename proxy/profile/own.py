@@ -1,0 +1,87 @@
+"""The database's own customers, as far as records are matched with them: their addresses and numbers, normalised."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import asyncpg
+
+from proxy.errors import ConsentryError
+from proxy.policy.mapped_sources import entry_of
+from proxy.policy.rules import Rules
+from proxy.policy.table import CompiledRules
+from proxy.profile.identity import normalised
+from proxy.rewrite.lex import quote_identifier, quote_literal
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """A column that has customers' addresses or numbers, in a table that names them by a column of its own."""
+
+    schema: str
+    table: str
+    subject: str
+    column: str
+    kind: str
+
+
+async def read(connection: asyncpg.Connection, rules: Rules, compiled: CompiledRules) -> None:
+    """Brings consentry.profile_keys up to date with the database's own tables; in the caller's transaction."""
+    columns = list(_columns(rules, compiled))
+    regions = {source.match.region for source in rules.sources.values() if source.match and source.match.region}
+    region = next(iter(regions), None) if len(regions) == 1 else None
+    selects = [
+        f"SELECT {quote_identifier(one.subject)}::text AS key, {quote_literal(one.kind)}::text AS kind, "
+        f"{quote_identifier(one.column)}::text AS raw "
+        f"FROM {quote_identifier(one.schema)}.{quote_identifier(one.table)}"
+        for one in columns
+    ] or ["SELECT NULL::text AS key, NULL::text AS kind, NULL::text AS raw"]
+    try:
+        async with connection.transaction():
+            await connection.execute(f"""
+                CREATE TEMP TABLE profile_own ON COMMIT DROP AS
+                SELECT DISTINCT key, kind, raw FROM ({" UNION ALL ".join(selects)}) AS own
+                WHERE key IS NOT NULL AND raw <> ''""")
+    except asyncpg.InsufficientPrivilegeError as error:
+        hint = "the grants that matching needs are printed by `consentry consent setup`"
+        raise ConsentryError(f"customers cannot be matched: {error}; {hint}") from error
+    await connection.execute("ANALYZE pg_temp.profile_own")
+    await connection.execute("""
+        DELETE FROM consentry.profile_keys k WHERE source = '' AND NOT EXISTS (
+            SELECT FROM pg_temp.profile_own o WHERE (o.key, o.kind, o.raw) = (k.key, k.kind, k.raw))""")
+    rows = await connection.fetch("""
+        SELECT o.key, o.kind, o.raw FROM pg_temp.profile_own o WHERE NOT EXISTS (
+            SELECT FROM consentry.profile_keys k
+            WHERE k.source = '' AND (k.key, k.kind, k.raw) = (o.key, o.kind, o.raw))""")
+    await connection.copy_records_to_table(
+        "profile_keys",
+        schema_name="consentry",
+        columns=("source", "key", "kind", "raw", "value"),
+        records=[("", key, kind, raw, normalised(kind, raw, region)) for key, kind, raw in rows],
+    )
+
+
+def rights(rules: Rules, compiled: CompiledRules) -> tuple[str, ...]:
+    """What `read` needs, as GRANT takes it."""
+    return tuple(
+        f"SELECT ({quote_identifier(one.subject)}, {quote_identifier(one.column)}) "
+        f"ON {quote_identifier(one.schema)}.{quote_identifier(one.table)}"
+        for one in _columns(rules, compiled)
+    )
+
+
+def _columns(rules: Rules, compiled: CompiledRules) -> Iterator[_Column]:
+    wanted: dict[str, set[str]] = {"email": set(), "phone": set()}
+    for source in rules.sources.values():
+        for kind, attributes in wanted.items():
+            field = getattr(source.match, kind, None)
+            if field is not None:
+                attributes.add(entry_of(source.fields[field]).attribute)
+    for table in compiled.subject_tables:
+        if table.subject.steps:
+            continue
+        for name, called in table.columns:
+            for kind, attributes in wanted.items():
+                if attributes & set(called):
+                    yield _Column(table.schema, table.name, table.subject.column, name, kind)

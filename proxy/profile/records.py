@@ -1,0 +1,92 @@
+"""A record of a source, as a reader gives it, becomes what is kept of it. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from proxy.policy.mapped_sources import entry_of, key_of
+from proxy.policy.sources import Flag, Source
+from proxy.profile import identity, values
+from proxy.profile.sources.reading import Record, SourceError
+
+Row = tuple[int, str, str | None, str, str, bytes, bool]
+COLUMNS = ("number", "key", "subject", "values", "keys", "digest", "deleted")
+
+
+@dataclass(frozen=True, slots=True)
+class _Field:
+    name: str
+    attribute: str
+    convert: Callable[[Any], Any]
+
+
+class Mapping:
+    """What the rules say of one source, applied to its records. `unit`: what the number of a record counts."""
+
+    def __init__(self, name: str, source: Source, unit: str, subject_type: str) -> None:
+        self._name = name
+        self._source = source
+        self._unit = unit
+        self._subject_type = subject_type
+        self._key = key_of(source)
+        self._fields = [
+            _Field(field, entry.attribute, values.KINDS[entry.type])
+            for field, rule in source.fields.items()
+            for entry in (entry_of(rule),)
+        ]
+        by = (("email", source.match.email), ("phone", source.match.phone)) if source.match else ()
+        self._match = [(kind, field) for kind, field in by if field is not None]
+        self._region = source.match.region if source.match else None
+        self._flag = source.deletes.flag if isinstance(source.deletes, Flag) else None
+
+    def row(self, record: Record) -> Row:
+        """The record as it is kept: `COLUMNS`. Raises SourceError that names its place and the field."""
+        found = record.values
+        key = self._read(record, self._key, values.text)
+        if key is None:
+            raise self._error(record, f'field "{self._key}" is empty: it names the record')
+        subject = None
+        if self._source.subject is not None:
+            subject = self._read(record, self._source.subject, self._subject)
+            if subject is None:
+                raise self._error(record, f'field "{self._source.subject}" is empty: it names the customer')
+        deleted = self._flag is not None and values.is_set(found.get(self._flag))
+        kept: dict[str, Any] = {}
+        for field in self._fields:
+            value = self._read(record, field.name, field.convert)
+            if value is not None:
+                kept[field.attribute] = value
+        for attribute, listed in self._source.lists.items():
+            kept[attribute] = {name: self._read(record, name, values.document) for name in listed.fields}
+        keys = []
+        for kind, name in self._match:
+            raw = self._read(record, name, values.text)
+            if raw is not None:
+                keys.append({"kind": kind, "raw": raw, "value": identity.normalised(kind, raw, self._region)})
+        kept_text, keys_text = json.dumps(kept, ensure_ascii=False), json.dumps(keys, ensure_ascii=False)
+        digest = hashlib.blake2b(f"{subject}\0{kept_text}\0{keys_text}".encode(), digest_size=16).digest()
+        return record.number, key, subject, kept_text, keys_text, digest, deleted
+
+    def cursor(self, record: Record) -> str | None:
+        """The cursor's value, as text that its source takes again."""
+        value = record.values.get(self._source.cursor) if self._source.cursor else None
+        return None if value is None else values.text(value)
+
+    def _subject(self, value: Any) -> str:
+        return values.subject(value, self._subject_type)
+
+    def _read(self, record: Record, name: str, convert: Callable[[Any], Any]) -> Any:
+        value = record.values.get(name)
+        if value is None or value == "":
+            return None
+        try:
+            return convert(value)
+        except ValueError as error:
+            raise self._error(record, f'field "{name}" {error}') from None
+
+    def _error(self, record: Record, message: str) -> SourceError:
+        return SourceError(self._name, f"{self._unit} {record.number}: {message}")

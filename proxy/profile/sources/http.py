@@ -1,0 +1,101 @@
+"""Pages of JSON by HTTP, each with the address of the next."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final
+
+import httpx2
+
+from proxy.profile.sources.json_lines import inside
+from proxy.profile.sources.reading import Record, SourceError, SourceUnreachableError, Wanted
+
+_SECONDS: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class HttpReader:
+    """`at`: where a page has its records; `next`: where it has the address of the next page (see HttpPlace)."""
+
+    source: str
+    url: str
+    token: str | None = None
+    at: str = ""
+    next: str = "next"
+    since: str | None = None
+
+    unit: ClassVar[str] = "record"
+    complete_fields: ClassVar[bool] = False
+
+    @property
+    def follows_cursor(self) -> bool:
+        return self.since is not None
+
+    def content(self) -> str | None:
+        return None
+
+    async def records(self, wanted: Wanted) -> AsyncGenerator[Record]:
+        paths = [(field, field.split(".")) for field in wanted.fields]
+        headers = {"accept": "application/json"} | ({"authorization": f"Bearer {self.token}"} if self.token else {})
+        first = httpx2.URL(self.url)
+        if self.since is not None and wanted.after is not None:
+            first = first.copy_merge_params({self.since: wanted.after})
+        number = 0
+        async with httpx2.AsyncClient(headers=headers, timeout=_SECONDS) as client:
+            page: httpx2.URL | None = first
+            seen: set[str] = set()
+            while page is not None:
+                if str(page) in seen:
+                    raise SourceError(self.source, f"{self._named(page)} comes after itself: the pages have no end")
+                seen.add(str(page))
+                document = await self._get(client, page)
+                for values in self._records(document, page):
+                    number += 1
+                    yield Record(number, inside(values, paths))
+                page = self._after(document, page)
+
+    async def keys(self, wanted: Wanted) -> AsyncGenerator[Any]:
+        async for record in self.records(wanted):
+            yield record.values.get(wanted.key)
+
+    async def _get(self, client: httpx2.AsyncClient, page: httpx2.URL) -> Any:
+        try:
+            answer = await client.get(page)
+        except httpx2.HTTPError as error:
+            raise SourceUnreachableError(
+                self.source, f"{self._named(page)}: {error or type(error).__name__}"
+            ) from error
+        if answer.status_code != 200:
+            raise SourceUnreachableError(self.source, f"{self._named(page)} answered {answer.status_code}")
+        try:
+            return answer.json()
+        except ValueError as error:
+            raise SourceError(self.source, f"{self._named(page)}: not JSON: {error}") from error
+
+    def _records(self, document: Any, page: httpx2.URL) -> list[dict[str, Any]]:
+        found = document
+        for step in self.at.split(".") if self.at else ():
+            found = found.get(step) if isinstance(found, dict) else None
+        if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+            where = f"at {self.at} of" if self.at else "in"
+            raise SourceError(self.source, f"no list of records is {where} {self._named(page)}")
+        return found
+
+    def _after(self, document: Any, page: httpx2.URL) -> httpx2.URL | None:
+        found = document
+        for step in self.next.split("."):
+            found = found.get(step) if isinstance(found, dict) else None
+        if not found:
+            return None
+        if not isinstance(found, str):
+            raise SourceError(self.source, f"{self.next} of {self._named(page)} is no address")
+        following = page.join(found)
+        if (following.scheme, following.host, following.port) != (page.scheme, page.host, page.port):
+            raise SourceError(self.source, f"the page after {self._named(page)} is on another server: {following.host}")
+        return following
+
+    @staticmethod
+    def _named(page: httpx2.URL) -> str:
+        """Without what may be a secret."""
+        return str(page.copy_with(query=None, userinfo=b""))

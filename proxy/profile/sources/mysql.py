@@ -1,0 +1,110 @@
+"""A table or view of a MySQL or MariaDB database, read by PyMySQL (the extra `mysql`)."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Final
+from urllib.parse import unquote, urlsplit
+
+from proxy.errors import ConsentryError
+from proxy.policy.names import split_dotted
+from proxy.profile.sources.reading import Record, SourceError, SourceUnreachableError, Wanted, check_fields
+
+_AT_A_TIME: Final = 5000
+_TIMEOUT: Final = 10
+_LATE: Final = " - INTERVAL 5 MINUTE"  # as in postgresql
+_TIMES: Final = frozenset({7, 12})  # TIMESTAMP, DATETIME: the protocol's numbers of types
+
+
+@dataclass(frozen=True, slots=True)
+class MysqlReader:
+    source: str
+    dsn: str
+    password: str | None = None
+    ca: Path | None = None
+
+    unit: ClassVar[str] = "record"
+    follows_cursor: ClassVar[bool] = True
+    complete_fields: ClassVar[bool] = True
+
+    def content(self) -> str | None:
+        return None
+
+    async def records(self, wanted: Wanted) -> AsyncGenerator[Record]:
+        with self._opened() as cursor:
+            await asyncio.to_thread(cursor.execute, f"SELECT * FROM {_relation(wanted)} LIMIT 0")
+            kinds = {column[0]: column[1] for column in cursor.description}
+            cursor.fetchall()
+            check_fields(wanted, list(kinds))
+            query = f"SELECT {', '.join(map(_quoted, wanted.fields))} FROM {_relation(wanted)}"
+            values: list[Any] = []
+            if wanted.cursor is not None:
+                by = _quoted(wanted.cursor)
+                if wanted.after is not None:
+                    late = _LATE if kinds[wanted.cursor] in _TIMES else ""
+                    query += f" WHERE {by} >= %s{late} OR {by} IS NULL"
+                    values = [wanted.after]
+                query += f" ORDER BY {by}"  # NULLs come first
+            number = 0
+            async for row in self._rows(cursor, query, values):
+                number += 1
+                yield Record(number, dict(zip(wanted.fields, row, strict=True)))
+
+    async def keys(self, wanted: Wanted) -> AsyncGenerator[Any]:
+        with self._opened() as cursor:
+            async for row in self._rows(cursor, f"SELECT {_quoted(wanted.key)} FROM {_relation(wanted)}", []):
+                yield row[0]
+
+    async def _rows(self, cursor: Any, query: str, values: list[Any]) -> AsyncGenerator[tuple[Any, ...]]:
+        await asyncio.to_thread(cursor.execute, query, values or None)
+        while rows := await asyncio.to_thread(cursor.fetchmany, _AT_A_TIME):
+            for row in rows:
+                yield row
+
+    @contextmanager
+    def _opened(self) -> Iterator[Any]:
+        """A cursor that streams, in a transaction that sees one moment."""
+        try:
+            import pymysql
+            from pymysql.cursors import SSCursor
+        except ImportError as error:
+            raise ConsentryError('MySQL and MariaDB need a package more: pip install "consentry[mysql]"') from error
+        parts = urlsplit(self.dsn)
+        try:
+            connection = pymysql.connect(
+                host=parts.hostname or "",
+                port=parts.port or 3306,
+                user=unquote(parts.username or ""),
+                password=self.password or unquote(parts.password or ""),
+                database=unquote(parts.path.lstrip("/")) or None,
+                charset="utf8mb4",
+                connect_timeout=_TIMEOUT,
+                ssl=ssl.create_default_context(cafile=str(self.ca)) if self.ca else None,
+            )
+            with closing(connection), connection.cursor(SSCursor) as cursor:
+                cursor.execute("SET time_zone = '+00:00'")
+                cursor.execute("START TRANSACTION READ ONLY")
+                yield cursor
+        except (pymysql.err.OperationalError, pymysql.err.InterfaceError, OSError) as error:
+            where = f"{parts.hostname}:{parts.port or 3306}"
+            raise SourceUnreachableError(self.source, f"{where}: {error.args[-1] if error.args else error}") from error
+        except pymysql.err.MySQLError as error:
+            raise SourceError(self.source, str(error.args[-1])) from error
+
+
+def _quoted(name: str) -> str:
+    return "`" + name.replace("`", "``") + "`"
+
+
+def _relation(wanted: Wanted) -> str:
+    if wanted.relation is None:
+        raise SourceError(wanted.source, "`records` is missing in the rules: the relation to read")
+    try:
+        return ".".join(map(_quoted, split_dotted(wanted.relation)))
+    except ValueError as error:
+        raise SourceError(wanted.source, f"records: {error}") from error

@@ -1,0 +1,42 @@
+"""From the settings of a source to its reader."""
+
+from __future__ import annotations
+
+from proxy.config import Configuration, with_password
+from proxy.policy.mapped_sources import fields_of, key_of
+from proxy.policy.sources import Source
+from proxy.profile.sources.csv_file import CsvReader
+from proxy.profile.sources.http import HttpReader
+from proxy.profile.sources.json_lines import JsonLinesReader
+from proxy.profile.sources.mysql import MysqlReader
+from proxy.profile.sources.parquet import ParquetReader
+from proxy.profile.sources.postgresql import PostgresReader
+from proxy.profile.sources.reading import Reader, Wanted
+from proxy.profile.sources.sqlite import SqliteReader
+from proxy.source_settings import CsvPlace, HttpPlace, JsonLinesPlace, MysqlPlace, ParquetPlace, PostgresPlace
+
+
+def open_reader(configuration: Configuration, database: str, name: str) -> Reader:
+    """The reader of a source. Raises ConsentryError: the settings do not say where it is; a secret cannot be read."""
+    place = configuration.source(database, name)
+    if isinstance(place, PostgresPlace):
+        return PostgresReader(name, with_password(place.dsn, configuration.secret(place.password_file)))
+    if isinstance(place, MysqlPlace):
+        ca = configuration.path(place.ca) if place.ca is not None else None
+        return MysqlReader(name, place.dsn, configuration.secret(place.password_file), ca)
+    if isinstance(place, HttpPlace):
+        token = configuration.secret(place.token_file)
+        return HttpReader(name, place.url, token, place.records, place.next, place.since)
+    path = configuration.path(place.path)
+    if isinstance(place, CsvPlace):
+        return CsvReader(name, path, place.delimiter, place.encoding)
+    if isinstance(place, JsonLinesPlace):
+        return JsonLinesReader(name, path)
+    if isinstance(place, ParquetPlace):
+        return ParquetReader(name, path)
+    return SqliteReader(name, path)
+
+
+def wanted(name: str, source: Source, after: str | None = None) -> Wanted:
+    """What the rules want of a source, from a cursor's value on."""
+    return Wanted(name, fields_of(source), key_of(source), source.records, source.cursor, after)

@@ -1,0 +1,107 @@
+"""A table or view of another PostgreSQL database."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final
+
+import asyncpg
+
+from proxy.catalog.connect import connected
+from proxy.errors import ConsentryError
+from proxy.policy.names import split_dotted
+from proxy.profile.sources.reading import Record, SourceError, SourceUnreachableError, Wanted, check_fields
+from proxy.rewrite.lex import quote_identifier
+
+_PREFETCH: Final = 2000
+# A transaction stamps its rows when it begins, and they are seen when it commits: that much is read again.
+_LATE: Final = dict.fromkeys(("timestamptz", "timestamp"), " - interval '5 minutes'")
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresReader:
+    source: str
+    dsn: str
+
+    unit: ClassVar[str] = "record"
+    follows_cursor: ClassVar[bool] = True
+    complete_fields: ClassVar[bool] = True
+
+    def content(self) -> str | None:
+        return None
+
+    async def records(self, wanted: Wanted) -> AsyncGenerator[Record]:
+        """All of one moment: the whole is read in one transaction."""
+        with self._errors():
+            async with (
+                connected(self.dsn) as connection,
+                connection.transaction(isolation="repeatable_read", readonly=True),
+            ):
+                query, values = await self._query(connection, wanted)
+                number = 0
+                async for row in connection.cursor(query, *values, prefetch=_PREFETCH):
+                    number += 1
+                    yield Record(number, dict(row))
+
+    async def keys(self, wanted: Wanted) -> AsyncGenerator[Any]:
+        with self._errors():
+            async with connected(self.dsn) as connection, connection.transaction(readonly=True):
+                kinds = await self._kinds(connection, wanted)
+                query = f"SELECT {_shown(wanted.key, kinds)} FROM {relation(wanted)}"
+                async for row in connection.cursor(query, prefetch=_PREFETCH):
+                    yield row[0]
+
+    async def _kinds(self, connection: asyncpg.Connection, wanted: Wanted) -> dict[str, str]:
+        """The columns' types. Raises SourceError where one that is wanted is not there."""
+        statement = await connection.prepare(f"SELECT * FROM {relation(wanted)} LIMIT 0")
+        kinds = {attribute.name: attribute.type.name for attribute in statement.get_attributes()}
+        check_fields(wanted, kinds)
+        return kinds
+
+    async def _query(self, connection: asyncpg.Connection, wanted: Wanted) -> tuple[str, list[Any]]:
+        kinds = await self._kinds(connection, wanted)
+        query = f"SELECT {', '.join(_shown(name, kinds) for name in wanted.fields)} FROM {relation(wanted)}"
+        if wanted.cursor is None:
+            return query, []
+        cursor = quote_identifier(wanted.cursor)
+        if wanted.after is not None:
+            kind = kinds[wanted.cursor]
+            query += f" WHERE {cursor} >= $1::text::{quote_identifier(kind)}{_LATE.get(kind, '')} OR {cursor} IS NULL"
+        return f"{query} ORDER BY {cursor} NULLS FIRST", [] if wanted.after is None else [wanted.after]
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (SourceError, SourceUnreachableError):
+            raise
+        except ConsentryError as error:
+            raise SourceUnreachableError(self.source, str(error)) from error
+        except (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError) as error:
+            raise SourceUnreachableError(self.source, f"the connection ended: {error}") from error
+        except asyncpg.PostgresError as error:
+            raise SourceError(self.source, str(error)) from error
+
+
+_PLAIN: Final = frozenset({"text", "varchar", "int2", "int4", "int8", "numeric", "bool", "date", "timestamptz", "uuid"})
+
+
+def _shown(name: str, kinds: Mapping[str, str]) -> str:
+    """The column as asyncpg's value of a plain type; an array as JSON, anything else as PostgreSQL writes it."""
+    column, kind = quote_identifier(name), kinds[name]
+    if kind in _PLAIN:
+        return column
+    # asyncpg names an array's type with [] at the end.
+    return f"{f'to_jsonb({column})' if kind.endswith('[]') else column}::text AS {column}"
+
+
+def relation(wanted: Wanted) -> str:
+    """The quoted name of the relation with the records. Raises SourceError where the rules name none."""
+    if wanted.relation is None:
+        raise SourceError(wanted.source, "`records` is missing in the rules: the relation to read")
+    try:
+        return ".".join(map(quote_identifier, split_dotted(wanted.relation)))
+    except ValueError as error:
+        raise SourceError(wanted.source, f"records: {error}") from error

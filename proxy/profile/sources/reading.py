@@ -1,0 +1,114 @@
+"""What readers of sources have in common: an iterator of records, and errors that name source and place."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncGenerator, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from proxy.errors import ConsentryError, UnreachableError
+from proxy.yaml_lines import nearest
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record as its source has it. `number`: its line, or which one it is in the order of reading, from 1."""
+
+    number: int
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to be read. `relation`: where the source is a database; `cursor`: the field that records are ordered by.
+
+    `after`: the cursor's last value as text; records before it are left out where the source can do so.
+    """
+
+    source: str
+    fields: tuple[str, ...]
+    key: str
+    relation: str | None = None
+    cursor: str | None = None
+    after: str | None = None
+
+
+class Reader(Protocol):
+    """A source that can be read."""
+
+    @property
+    def unit(self) -> str:
+        """What `number` of a record counts: line or record."""
+
+    @property
+    def follows_cursor(self) -> bool:
+        """Whether records come in the order of the cursor, from `after` on."""
+
+    @property
+    def complete_fields(self) -> bool:
+        """Whether each record has all fields; else it is an error that none has one of them."""
+
+    def content(self) -> str | None:
+        """A hash of all that would be read: the same again needs no reading. None where only reading tells."""
+
+    def records(self, wanted: Wanted) -> AsyncGenerator[Record]:
+        """The records. Raises SourceError, SourceUnreachableError."""
+
+    def keys(self, wanted: Wanted) -> AsyncGenerator[Any]:
+        """All records' keys, and nothing else of them. Raises as `records`."""
+
+
+class SourceError(ConsentryError):
+    """What a source has is not what the rules say of it. Nothing of this reading is kept."""
+
+    def __init__(self, source: str, message: str) -> None:
+        super().__init__(f'source "{source}": {message}')
+
+
+class SourceUnreachableError(UnreachableError):
+    """A source cannot be reached or read."""
+
+    def __init__(self, source: str, message: str) -> None:
+        super().__init__(f'source "{source}": {message}')
+
+
+def check_fields(wanted: Wanted, there: Collection[str]) -> None:
+    """Raises SourceError that names the field that the source does not have, and the nearest that it has."""
+    for field in wanted.fields:
+        if field not in there:
+            known = nearest(field, there) or f"; it has: {', '.join(list(there)[:30])}"
+            raise SourceError(wanted.source, f'there is no field "{field}"{known}')
+
+
+def places(values: Iterable[str]) -> dict[str, int]:
+    """Name -> position of columns, by the last where a name is there twice."""
+    return {name: number for number, name in enumerate(values)}
+
+
+def digest_of(source: str, path: Path) -> str:
+    """The SHA-256 of a file. Raises SourceUnreachableError."""
+    with file_errors(source, path), path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def file_errors(source: str, path: Path) -> Iterator[None]:
+    """Says which file of which source cannot be read, and why."""
+    try:
+        yield
+    except OSError as error:
+        raise SourceUnreachableError(source, f"{path} cannot be read: {error.strerror or error}") from error
+
+
+@contextmanager
+def unchanged(source: str, path: Path) -> Iterator[None]:
+    """Raises SourceError where somebody writes the file while it is read."""
+    with file_errors(source, path):
+        before = path.stat()
+        yield
+        after = path.stat()
+    if (before.st_size, before.st_mtime_ns, before.st_ino) != (after.st_size, after.st_mtime_ns, after.st_ino):
+        raise SourceError(source, f"{path} was changed while it was read: run the sync again when it is complete")

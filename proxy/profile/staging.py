@@ -1,0 +1,181 @@
+"""What a sync has read, before it counts: a temp table that is compared with what is kept, and then written.
+
+All in one transaction of the caller's, and from `write` on under the lock of those who write (tombstones.WRITING).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import asyncpg
+
+from proxy.errors import ConsentryError
+from proxy.profile.records import COLUMNS, Row
+from proxy.profile.sources.reading import SourceError
+from proxy.rewrite.lex import quote_literal
+
+_MANY: Final = 100  # records of which half may go before somebody is asked
+
+
+@dataclass(slots=True)
+class Counts:
+    """What a sync did with a source's records. `erased`: those of customers who were erased, which are left out."""
+
+    read: int = 0
+    added: int = 0
+    changed: int = 0
+    deleted: int = 0
+    erased: int = 0
+
+
+async def begin(connection: asyncpg.Connection) -> None:
+    """Makes the temp tables; they go at the end of the transaction."""
+    try:
+        await connection.execute("""
+            SET LOCAL client_min_messages = warning;
+            CREATE TEMP TABLE profile_incoming (number bigint, key text, subject text, "values" jsonb, keys jsonb,
+                                                digest bytea, deleted boolean) ON COMMIT DROP;
+            CREATE TEMP TABLE profile_touched (source text, key text) ON COMMIT DROP;
+            CREATE TEMP TABLE profile_affected (subject text) ON COMMIT DROP""")
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise ConsentryError(f"{error}; a sync needs GRANT TEMPORARY ON DATABASE") from error
+
+
+async def add(connection: asyncpg.Connection, rows: Sequence[Row]) -> None:
+    """Takes records in."""
+    await connection.copy_records_to_table("profile_incoming", records=rows, columns=COLUMNS, schema_name="pg_temp")
+
+
+async def check_keys(connection: asyncpg.Connection, source: str, unit: str) -> None:
+    """Raises SourceError for two different records of one key; the same record twice is one."""
+    await connection.execute("ANALYZE pg_temp.profile_incoming")
+    twice = await connection.fetchrow("""
+        SELECT min(number) AS first, max(number) AS last FROM pg_temp.profile_incoming
+        GROUP BY key HAVING count(DISTINCT (digest, deleted)) > 1 ORDER BY 1 LIMIT 1""")
+    if twice is not None:
+        places = f"{unit} {twice['first']} and {unit} {twice['last']}"
+        raise SourceError(source, f"{places} have the same key, and differ: `key` must name one record")
+
+
+async def write(connection: asyncpg.Connection, source: str, subject_type: str, counts: Counts) -> None:
+    """Writes what is new or other than before, and removes what its source flags as deleted.
+
+    Whom it concerns is added to profile_affected; records whose customer is to be found, to profile_touched.
+    """
+    name = quote_literal(source)
+    await connection.execute(f"""
+        CREATE TEMP TABLE profile_changed ON COMMIT DROP AS
+        SELECT DISTINCT ON (i.key) i.*, r.key IS NOT NULL AS known FROM pg_temp.profile_incoming i
+        LEFT JOIN consentry.profile_records r ON r.source = {name} AND r.key = i.key
+        WHERE r.digest IS DISTINCT FROM i.digest AND NOT i.deleted""")
+    if await connection.fetchval("SELECT EXISTS (SELECT FROM consentry.profile_tombstones)"):
+        done = await connection.execute(f"""
+            WITH erased AS (DELETE FROM pg_temp.profile_changed c WHERE NOT known AND (
+                consentry.profile_tombstone('record', {name}, c.key) IN (SELECT hash FROM consentry.profile_tombstones)
+                OR consentry.profile_tombstone('subject', '', c.subject) IN (
+                    SELECT hash FROM consentry.profile_tombstones)
+                OR EXISTS (SELECT FROM jsonb_to_recordset(c.keys) AS k (kind text, value text)
+                           JOIN consentry.profile_tombstones t
+                           ON t.hash = consentry.profile_tombstone(k.kind, '', k.value))) RETURNING key)
+            DELETE FROM pg_temp.profile_incoming WHERE key IN (SELECT key FROM erased)""")
+        counts.erased += _number(done)
+    await connection.execute(f"""
+        INSERT INTO pg_temp.profile_affected
+        SELECT r.subject::text FROM pg_temp.profile_changed c
+        JOIN consentry.profile_records r ON r.source = {name} AND r.key = c.key WHERE r.subject IS NOT NULL""")
+    await connection.execute(f"""
+        INSERT INTO consentry.profile_records AS r (source, key, subject, how, "values", digest, read_at)
+        SELECT {name}, key, subject::{subject_type}, CASE WHEN subject IS NOT NULL THEN 'key' END, "values", digest,
+               now()
+        FROM pg_temp.profile_changed
+        ON CONFLICT (source, key) DO UPDATE SET "values" = excluded."values", digest = excluded.digest,
+            read_at = excluded.read_at, subject = coalesce(excluded.subject, r.subject),
+            how = coalesce(excluded.how, r.how)""")
+    await connection.execute(f"""
+        DELETE FROM consentry.profile_keys k USING pg_temp.profile_changed c
+        WHERE c.known AND k.source = {name} AND k.key = c.key""")
+    await connection.execute(f"""
+        INSERT INTO consentry.profile_keys (source, key, kind, raw, value)
+        SELECT {name}, c.key, k.kind, k.raw, k.value FROM pg_temp.profile_changed c
+        CROSS JOIN LATERAL jsonb_to_recordset(c.keys) AS k (kind text, raw text, value text)""")
+    await connection.execute(f"""
+        INSERT INTO pg_temp.profile_affected SELECT subject FROM pg_temp.profile_changed WHERE subject IS NOT NULL;
+        INSERT INTO pg_temp.profile_touched SELECT {name}, key FROM pg_temp.profile_changed WHERE subject IS NULL""")
+    for known, count in await connection.fetch("SELECT known, count(*) FROM pg_temp.profile_changed GROUP BY known"):
+        if known:
+            counts.changed += count
+        else:
+            counts.added += count
+    counts.deleted += await _delete(
+        connection, source, "SELECT key FROM pg_temp.profile_incoming WHERE deleted"
+    )  # fmt: skip
+
+
+async def delete_missing(connection: asyncpg.Connection, source: str, counts: Counts, *, accept: bool) -> None:
+    """Removes the records that were not among the incoming ones, which are all of the source's.
+
+    Raises SourceError where that is all of them, or more than half of many, and nobody said to `accept` it.
+    """
+    name = quote_literal(source)
+    missing = f"""
+        SELECT key FROM consentry.profile_records r WHERE source = {name}
+        AND NOT EXISTS (SELECT FROM pg_temp.profile_incoming i WHERE i.key = r.key)"""
+    kept = await connection.fetchval("SELECT count(*) FROM consentry.profile_records WHERE source = $1", source)
+    gone = await connection.fetchval(f"SELECT count(*) FROM ({missing}) AS missing")
+    if gone and not accept and (gone == kept or (kept >= _MANY and gone > kept / 2)):
+        raise SourceError(
+            source, f"{gone} of {kept} records are not there any more: if that is right, say --accept-deletes"
+        )
+    counts.deleted += await _delete(connection, source, missing)
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """An attribute as the source has it and as it is kept: how many values, and a sum over all of them."""
+
+    attribute: str
+    read: int
+    kept: int
+    read_sum: str
+    kept_sum: str
+
+    @property
+    def same(self) -> bool:
+        return (self.read, self.read_sum) == (self.kept, self.kept_sum)
+
+
+async def compare(connection: asyncpg.Connection, source: str) -> tuple[Compared, ...]:
+    """What was read of the whole source beside what is kept of it, attribute by attribute; after `write`."""
+    summed = """
+        SELECT v.key AS attribute, count(DISTINCT r.key) AS count,
+               sum(hashtextextended(r.key || ' ' || v.value::text, 0)::numeric) AS sum
+        FROM {records} AS r CROSS JOIN LATERAL jsonb_each(r."values") AS v GROUP BY v.key"""
+    read = summed.format(
+        records="""(SELECT DISTINCT ON (key) key, "values" FROM pg_temp.profile_incoming WHERE NOT deleted)"""
+    )
+    kept = summed.format(
+        records=f"""(SELECT key, "values" FROM consentry.profile_records WHERE source = {quote_literal(source)})"""
+    )
+    rows = await connection.fetch(f"""
+        SELECT attribute, coalesce(r.count, 0) AS read, coalesce(k.count, 0) AS kept,
+               coalesce(r.sum, 0)::text AS read_sum, coalesce(k.sum, 0)::text AS kept_sum
+        FROM ({read}) AS r FULL JOIN ({kept}) AS k USING (attribute) ORDER BY attribute""")
+    return tuple(Compared(*row) for row in rows)
+
+
+async def _delete(connection: asyncpg.Connection, source: str, keys: str) -> int:
+    """Removes records by a query of their keys: how many."""
+    name = quote_literal(source)
+    done = await connection.execute(f"""
+        WITH gone AS (
+            DELETE FROM consentry.profile_records WHERE source = {name} AND key IN ({keys}) RETURNING subject, key),
+        unkeyed AS (
+            DELETE FROM consentry.profile_keys k USING gone WHERE k.source = {name} AND k.key = gone.key)
+        INSERT INTO pg_temp.profile_affected SELECT subject::text FROM gone""")
+    return _number(done)
+
+
+def _number(status: str) -> int:
+    return int(status.rsplit(maxsplit=1)[-1])

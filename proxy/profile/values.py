@@ -1,0 +1,152 @@
+"""Values of a source as the types of the rules have them, in the one form in which they are kept as JSON.
+
+Errors never have the value in them: it is somebody's.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime, time
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final
+from uuid import UUID
+
+_TRUE: Final = frozenset({"true", "t", "yes", "y", "1", "on"})
+_FALSE: Final = frozenset({"false", "f", "no", "n", "0", "off"})
+_INTEGER: Final = re.compile(r"[+-]?\d{1,19}")
+_UNKEPT: Final = re.compile("[\0\ud800-\udfff]")  # what PostgreSQL keeps in no text
+_MOST: Final = 2**63 - 1
+
+
+def text(value: Any) -> str:
+    if isinstance(value, str):
+        if _UNKEPT.search(value):
+            raise ValueError("has a character that no text of PostgreSQL can have")
+        return value
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, datetime | date | time):
+        return value.isoformat()
+    if isinstance(value, int | float | Decimal | UUID):
+        return str(value)
+    raise ValueError(f"is no text: {type(value).__name__}")
+
+
+def integer(value: Any) -> int:
+    number: int | None = None
+    if isinstance(value, int) and not isinstance(value, bool):
+        number = value
+    elif isinstance(value, float | Decimal):
+        number = int(value) if math.isfinite(value) and value % 1 == 0 else None
+    elif isinstance(value, str):
+        number = int(value) if _INTEGER.fullmatch(value.strip()) else None
+    if number is None or abs(number) > _MOST:
+        raise ValueError("is no whole number that a bigint can hold")
+    return number
+
+
+def number(value: Any) -> str:
+    """As text: JSON's numbers would lose digits."""
+    if isinstance(value, str | int | float | Decimal) and not isinstance(value, bool):
+        try:
+            made = Decimal(str(value).strip())
+        except InvalidOperation:
+            made = Decimal("nan")
+        if made.is_finite() and abs(made.adjusted()) < 1000:
+            return str(made)
+    raise ValueError("is no number")
+
+
+def boolean(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    word = str(value).strip().lower() if isinstance(value, int | str) else ""
+    if word in _TRUE or word in _FALSE:
+        return word in _TRUE
+    raise ValueError("is neither true nor false")
+
+
+def day(value: Any) -> str:
+    if isinstance(value, datetime):
+        if value.time() == time():
+            return value.date().isoformat()
+    elif isinstance(value, date):
+        return value.isoformat()
+    elif isinstance(value, str):
+        try:
+            return date.fromisoformat(value.strip()).isoformat()
+        except ValueError:
+            pass
+    raise ValueError("is no date such as 1990-12-31")
+
+
+def moment(value: Any) -> str:
+    """Without a zone: UTC."""
+    made = value
+    if isinstance(value, str):
+        try:
+            made = datetime.fromisoformat(value.strip())
+        except ValueError:
+            made = None
+    elif isinstance(value, date) and not isinstance(value, datetime):
+        made = datetime.combine(value, time())
+    if not isinstance(made, datetime):
+        raise ValueError("is no time such as 2026-01-31T12:00:00Z")  # noqa: TRY004 - it is the value that is wrong
+    return (made if made.tzinfo else made.replace(tzinfo=UTC)).astimezone(UTC).isoformat()
+
+
+def document(value: Any) -> Any:
+    """JSON. Text that begins as an object or list does is read as one."""
+    if isinstance(value, str):
+        if value[:1] not in ("{", "["):
+            return text(value)
+        try:
+            value = json.loads(value)
+        except ValueError:
+            raise ValueError("is no JSON") from None
+    return _plain(value)
+
+
+def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError("has a number that JSON cannot have")
+        return value
+    if isinstance(value, Mapping):
+        return {text(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    return text(value)
+
+
+KINDS: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "text": text,
+    "integer": integer,
+    "number": number,
+    "boolean": boolean,
+    "date": day,
+    "timestamp": moment,
+    "json": document,
+}
+
+
+def subject(value: Any, kind: str) -> str:
+    """A customer's key as text, of the type that the ledger's subjects have."""
+    if kind == "bigint":
+        return str(integer(value))
+    if kind == "uuid":
+        try:
+            return str(value if isinstance(value, UUID) else UUID(text(value).strip()))
+        except ValueError:
+            raise ValueError("is no uuid") from None
+    return text(value)
+
+
+def is_set(value: Any) -> bool:
+    """Whether a flag is set: not empty, false, no or 0."""
+    return value is not None and str(value).strip().lower() not in ("", *_FALSE)
