@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 PYTEST_ARGS ?=
+# One worker a core; a file stays in one worker, since its tests share a gateway (CONTRIBUTING.md).
+PYTEST_SHARED := -n auto --dist loadfile --no-loadscope-reorder
 DEMO_ARGS ?=
 
 .PHONY: help demo test lint bench nightly screenshots clean
@@ -33,7 +35,7 @@ demo: $(VENV)/.demo
 	$(BIN)/consentry demo $(DEMO_ARGS)
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(PYTEST_SHARED) $(PYTEST_ARGS)
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,18 @@ import pytest
 
 from proxy.demo.postgres import local_binaries
 from tests.servers import PgServer, find_server, start_tls_server
+
+STRENGTH = Path(__file__).parent / "strength"
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Each worker starts a server of its own; where one is given, whose databases have fixed names, there is one worker."""
+    return 1 if os.environ.get("CONSENTRY_TEST_DSN") else min(os.cpu_count() or 1, 4)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first, so that no worker is left with one of them at the end."""
+    items.sort(key=lambda item: not item.path.is_relative_to(STRENGTH))
 
 
 @pytest.fixture(scope="session")

@@ -100,7 +100,7 @@ def killed_at_random(server: PgServer, folder: Path, times: int, fsync: bool = F
 
 
 def test_a_log_covers_what_clients_received_before_a_kill(server: PgServer, tmp_path: Path) -> None:
-    killed_at_random(server, tmp_path, 20)
+    killed_at_random(server, tmp_path, 10)
 
 
 def test_a_log_that_is_synced_covers_what_clients_received_before_a_kill(server: PgServer, tmp_path: Path) -> None:

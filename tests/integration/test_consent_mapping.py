@@ -22,6 +22,12 @@ CREATE INDEX ON user_consents (user_id, partner_code, field_name);
 CREATE TABLE mailings (user_id int, app text, agreed boolean);
 GRANT SELECT, INSERT, UPDATE, DELETE ON customers, orders, items TO auth_trust;
 GRANT SELECT (user_id, status) ON user_consents TO auth_trust;
+-- Plans must not change by themselves: EXPLAIN is among the statements.
+ALTER TABLE customers SET (autovacuum_enabled = off);
+ALTER TABLE orders SET (autovacuum_enabled = off);
+ALTER TABLE items SET (autovacuum_enabled = off);
+ALTER TABLE user_consents SET (autovacuum_enabled = off);
+ALTER TABLE mailings SET (autovacuum_enabled = off);
 """
 DATA = """
 TRUNCATE customers, orders, items, user_consents, mailings;

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, async_playwright
 
+from tests import npm
 from tests.gateways import GatewayProcess, consentry, set_up_consent, write_settings
 from tests.servers import PgServer
 
@@ -72,21 +73,8 @@ def chromium() -> str:
 @pytest.fixture(scope="session")
 def axe(pytestconfig: pytest.Config) -> str:
     """axe-core's script, fetched once into pytest's cache."""
-    npm = shutil.which("npm")
-    if npm is None:
-        pytest.skip("node and npm are not installed")
-    folder = pytestconfig.rootpath / ".pytest_cache" / "axe"
-    script = folder / "node_modules" / "axe-core" / "axe.min.js"
-    if not script.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        options = "--no-audit --no-fund --no-save --no-package-lock --ignore-scripts --loglevel=error".split()
-        command = [npm, "install", "--prefix", str(folder), *options, "axe-core@4"]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=100, check=False)
-        if done.returncode != 0:
-            if any(word in done.stderr for word in ("ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ETIMEDOUT")):
-                pytest.skip("npm's registry cannot be reached")
-            pytest.fail(f"npm install: {done.stderr}")
-    return script.read_text("utf-8")
+    modules = npm.node_modules(pytestconfig.rootpath, "axe", "axe-core@4")
+    return (modules / "axe-core" / "axe.min.js").read_text("utf-8")
 
 
 @pytest.fixture(scope="session")
@@ -115,7 +103,14 @@ def running_shop(server: PgServer, folder: Path, dbname: str) -> Iterator[Shop]:
         gateway.stop()
 
 
-@pytest.fixture
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One event loop for all of these tests, since they share one browser."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser(chromium: str) -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
         # The site that frames the form is made up, and so is a stranger to loopback, where the gateway listens.
