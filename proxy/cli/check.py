@@ -74,10 +74,11 @@ async def _against_database(opened: Opened, errors: list[str]) -> list[str]:
 
     from proxy.catalog.connect import connected
     from proxy.catalog.introspect import take_snapshot, unnamed_calls
-    from proxy.consent import ledger, needs, preferences
+    from proxy.consent import ledger, needs
     from proxy.consent.mapping_check import check_mapping
     from proxy.policy.lint_functions import lint_functions
     from proxy.policy.lint_generated import lint_generated
+    from proxy.policy.names import join_dotted
     from proxy.policy.probe import probes
     from proxy.rewrite import column_rights, view_rights
     from proxy.rewrite.plan import Planner
@@ -115,11 +116,12 @@ async def _against_database(opened: Opened, errors: list[str]) -> list[str]:
         warnings += lint_generated(compiled, snapshot)
         warnings += lint_functions(compiled, snapshot, await unnamed_calls(connection))
         if len(needs.grants(compiled)) > 1:
+            why = [
+                f"{join_dotted(*view.key)} is not there, or not as the rules have it now"
+                for view in needs.own_views(compiled, snapshot)
+                if not await view.is_made(connection)
+            ]
             if await ledger.installed_subject_type(connection) is None:
-                why = "no consent ledger is in it"
-            elif not await preferences.is_made(connection, preferences.definition(compiled)):
-                why = "consentry.preferences is not there, or not as the rules have it now"
-            else:
-                why = ""
-            warnings += [f"database {opened.database}: {why}: run `consentry consent setup`"] if why else []
+                why = ["no consent ledger is in it"]
+            warnings += [f"database {opened.database}: {one}: run `consentry consent setup`" for one in why]
     return warnings

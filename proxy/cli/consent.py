@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,17 +45,22 @@ def setup(
 
     async def work(connection: asyncpg.Connection, opened: Opened) -> None:
         from proxy.catalog.introspect import take_snapshot
-        from proxy.consent import ledger, needs, preferences
-        from proxy.profile import held, own, shape
+        from proxy.consent import ledger, needs
+        from proxy.profile import held, own, relation, shape
         from proxy.rights.erasure import needed
 
         snapshot = await take_snapshot(connection)
         rules = opened.compiled(snapshot)
         kind, keys = needs.subject_type(rules, snapshot), needs.key_names(rules)
         attributes = list(opened.rules.attributes)
-        view = preferences.definition(rules)
-        report = await ledger.setup(connection, kind, _asked_apps(opened), keys, attributes, view)
+        views = needs.own_views(rules, snapshot)
+        report = await ledger.setup(connection, kind, _asked_apps(opened), keys, attributes, views)
         columns = await shape.follow(connection, opened.rules)
+        if columns:
+            snapshot = await take_snapshot(connection)
+            rules = opened.compiled(snapshot)
+            anew = await relation.follow(connection, rules, snapshot)
+            report = replace(report, views=tuple(dict.fromkeys((*report.views, *anew))))
         missing = await needs.missing_roles(connection, rules)
         also = own.rights(opened.rules, rules)
         also += held.rights(rules.subject_tables) if exports else ()
@@ -73,14 +78,17 @@ def setup(
             }
             print_json(facts)
             return
-        for what, names in (("migration", report.migrations), ("state of app", report.apps), ("key", report.keys)):
+        for what, names in (
+            ("migration", report.migrations),
+            ("state of app", report.apps),
+            ("key", report.keys),
+            ("view", report.views),
+        ):
             for name in names:
                 typer.echo(f"made {what} {name}", err=True)
         for done in columns:
             typer.echo(f"consentry.profile_data: {done}", err=True)
-        if report.viewed:
-            typer.echo("made view consentry.preferences", err=True)
-        if not (report.migrations or report.apps or report.keys or report.viewed or columns):
+        if not (report.migrations or report.apps or report.keys or report.views or columns):
             typer.echo("the ledger is up to date", err=True)
         if not report.watched:
             typer.echo(

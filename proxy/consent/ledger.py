@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -16,10 +16,13 @@ from importlib import resources
 import asyncpg
 
 from proxy.consent import preferences
+from proxy.consent.own_view import OwnView
 from proxy.errors import ConsentryError
+from proxy.policy.names import join_dotted
 from proxy.rewrite.lex import quote_identifier, quote_literal
 
 DEFAULT_KEY = "default"
+_BUILT_IN = (preferences.view_of(preferences.BUILT_IN),)
 
 SUBJECT_TYPES = ("bigint", "text", "uuid")
 _WITH_SUBJECT = ("events", "state", "profile_records", "profile_decisions", "profile_data", "restrictions", "requests")
@@ -45,7 +48,7 @@ class SetupReport:
     """What `setup` did: migrations applied, partitions (by app) and keys made; nothing when nothing was to do.
 
     `watched`: event triggers tell gateways of changes of the catalog; without them gateways look for themselves.
-    `viewed`: the view `consentry.preferences` was made, or made anew.
+    `views`: those that were made, or made anew.
     """
 
     subject_type: str
@@ -53,7 +56,7 @@ class SetupReport:
     apps: tuple[str, ...]
     keys: tuple[str, ...]
     watched: bool = True
-    viewed: bool = False
+    views: tuple[str, ...] = ()
 
 
 @cache
@@ -82,13 +85,13 @@ async def setup(
     apps: Collection[str],
     keys: Collection[str] = (DEFAULT_KEY,),
     attributes: Collection[str] = (),
-    view: str = preferences.BUILT_IN,
+    views: Sequence[OwnView] = _BUILT_IN,
 ) -> SetupReport:
     """Makes the ledger or brings it up to date, in one transaction: schema, partitions of `apps`, missing `keys`.
 
     `wanted_type`: as `subject_type` gives it. A ledger without events takes a new type; one with events refuses it.
     `attributes`: all that the rules have; they decide whether a row of state always fits into its index.
-    `view`: the query of `consentry.preferences`.
+    `views`: those that follow the rules (see `needs.own_views`).
     Needs the right to create a schema in the database.
     Raises ConsentryError for a migration that was changed after it was applied, for a type that cannot be changed, and
     where the login may not do what is to do; where nothing is, Consentry's own role will do.
@@ -102,16 +105,16 @@ async def setup(
         await connection.execute("SELECT pg_advisory_xact_lock($1)", _SETUP_LOCK)
         await connection.execute("SET LOCAL search_path = pg_catalog; SET LOCAL client_min_messages = warning")
         applied = await _migrate(connection, wanted_type)
-        await _fit_subject_type(connection, wanted_type)
+        await _fit_subject_type(connection, wanted_type, views)
         await _fit_index(connection, apps, attributes)
         made = [app for app in sorted(apps) if await _make_partition(connection, app)]
-        viewed = await preferences.make(connection, view)
+        viewed = [join_dotted(*view.key) for view in views if await view.make(connection)]
         known = {row["name"] for row in await connection.fetch("SELECT name FROM consentry.keys")}
         new_keys = sorted(set(keys) - known)
         for key in new_keys:
             await connection.execute("SELECT consentry.make_key($1)", key)
         watched = await _watch_catalog(connection)
-    return SetupReport(wanted_type, tuple(applied), tuple(made), tuple(new_keys), watched, viewed)
+    return SetupReport(wanted_type, tuple(applied), tuple(made), tuple(new_keys), watched, tuple(viewed))
 
 
 @asynccontextmanager
@@ -169,7 +172,7 @@ async def _watch_catalog(connection: asyncpg.Connection) -> bool:
     return True
 
 
-async def _fit_subject_type(connection: asyncpg.Connection, wanted: str) -> None:
+async def _fit_subject_type(connection: asyncpg.Connection, wanted: str, views: Sequence[OwnView]) -> None:
     installed = await installed_subject_type(connection)
     if installed == wanted:
         return
@@ -180,7 +183,8 @@ async def _fit_subject_type(connection: asyncpg.Connection, wanted: str) -> None
     if await connection.fetchval("SELECT EXISTS (SELECT FROM consentry.profile_records)"):
         records = f"the profile has records of sources with keys of type {installed}"
         raise ConsentryError(f"the rules' subject keys are {wanted}, and {records}")
-    await preferences.drop(connection)
+    for view in views:
+        await view.drop(connection)
     values = await connection.fetchval("SELECT pg_get_viewdef('consentry.profile_values')")
     await connection.execute("DROP VIEW consentry.profile_values")
     for table in _WITH_SUBJECT:

@@ -7,11 +7,14 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 import asyncpg
 
 from proxy.catalog.model import Snapshot
+from proxy.consent import preferences
 from proxy.consent.ledger import DEFAULT_KEY
+from proxy.consent.own_view import OwnView
 from proxy.errors import ConsentryError
 from proxy.policy.expressions import named_relations
-from proxy.policy.preferences import PREFERENCES
-from proxy.policy.table import AppPolicy, CompiledRules, ConsentStore, GovernedTable, Mask
+from proxy.policy.preferences import OWN_SCHEMA
+from proxy.policy.table import AppPolicy, CompiledRules, ConsentStore, GovernedTable, Mask, ProfileMap
+from proxy.profile import relation
 from proxy.rewrite.lex import quote_identifier
 
 CONTROL_ROLE = "consentry"
@@ -42,7 +45,7 @@ def subject_type(rules: CompiledRules, snapshot: Snapshot) -> str:
     """
     seen: dict[str, str] = {}
     for table in _tables(rules):
-        column = _subject_column(table, snapshot) if table.key != PREFERENCES else None
+        column = _subject_column(table, snapshot) if table.schema != OWN_SCHEMA else None
         if column is None:
             continue
         label, base = column
@@ -54,6 +57,12 @@ def subject_type(rules: CompiledRules, snapshot: Snapshot) -> str:
         pairs = " and ".join(f"{kind} ({label})" for kind, label in sorted(seen.items()))
         raise ConsentryError(f"the rules' subject keys are of different types: {pairs}; one ledger holds one type")
     return next(iter(seen), "bigint")
+
+
+def own_views(rules: CompiledRules, snapshot: Snapshot) -> tuple[OwnView, ...]:
+    """The views of Consentry's own that the rules need."""
+    profile = relation.view(rules, snapshot)
+    return (preferences.view(rules), *([profile] if profile is not None else []))
 
 
 def key_names(rules: CompiledRules) -> tuple[str, ...]:
@@ -100,7 +109,7 @@ def grants(rules: CompiledRules, also: Sequence[str] = ()) -> tuple[tuple[str, t
     for app in rules.apps.values():
         if app.trusted:
             continue
-        needed = tuple(_app_rights(app))
+        needed = tuple(dict.fromkeys((*_app_rights(app), *_profile_rights(rules.profile))))
         for login in app.logins if needed else ():
             role = quote_identifier(login)
             given.append((login, tuple(f"GRANT {right} TO {role}" for right in needed)))
@@ -139,12 +148,12 @@ async def apply_grants(
 
 def _store_rights(store: ConsentStore) -> Iterator[str]:
     """What the control role reads and writes of a mapped consent table."""
-    relation = f"{quote_identifier(store.schema)}.{quote_identifier(store.table)}"
-    yield f"SELECT ({_listed({*store.columns, *store.shown})}) ON {relation}"
+    table = f"{quote_identifier(store.schema)}.{quote_identifier(store.table)}"
+    yield f"SELECT ({_listed({*store.columns, *store.shown})}) ON {table}"
     if store.write is not None:
         written = {column for pairs in (store.write.granted, store.write.withdrawn) for column, _ in pairs}
         keys = {column for column in (store.subject, store.app, store.attribute) if column is not None}
-        yield f"INSERT ({_listed(keys | written)}), UPDATE ({_listed(written)}) ON {relation}"
+        yield f"INSERT ({_listed(keys | written)}), UPDATE ({_listed(written)}) ON {table}"
 
 
 def _listed(columns: Iterable[str]) -> str:
@@ -156,7 +165,7 @@ def _app_rights(app: AppPolicy) -> Iterator[str]:
     kinds = {mask.kind for mask in _masks(tables)}
     asking = app.store is None and bool(app.asked)
     keyed, emptied = any(_keyed(mask) for mask in _masks(tables)), "keys" in kinds
-    if app.asked or keyed or emptied:
+    if app.asked or keyed or emptied or app.inner:
         yield "USAGE ON SCHEMA consentry"
     if app.asked:
         yield "SELECT ON consentry.preferences"
@@ -166,11 +175,22 @@ def _app_rights(app: AppPolicy) -> Iterator[str]:
         yield "EXECUTE ON FUNCTION consentry.keyed_hash(text, text)"
     if emptied:
         yield "EXECUTE ON FUNCTION consentry.json_keys(jsonb, integer)"
+    for key in sorted(app.inner):
+        used = {column.name for column in app.tables[key].columns if column.treatment.visible}
+        yield f"SELECT ({_listed({*used, _subject_name(app.tables[key])})}) ON {'.'.join(map(quote_identifier, key))}"
     for (schema, name), used in sorted(key_columns(app).items()):
         yield f"SELECT ({_listed(used)}) ON {quote_identifier(schema)}.{quote_identifier(name)}"
     conditions = [row.where for table in tables for row in table.rows if row.where is not None]
     for schema, name in sorted({key for where in conditions for key in named_relations(where)}):
         yield f"SELECT ON {quote_identifier(schema)}.{quote_identifier(name)}"
+
+
+def _profile_rights(profile: ProfileMap | None) -> Iterator[str]:
+    """So that tools which look at rights list the profile. No more than the tables is read by it (security_invoker)."""
+    if profile is not None and profile.invoker:
+        schema, name = map(quote_identifier, profile.relation)
+        yield f"USAGE ON SCHEMA {schema}" if schema != '"consentry"' else "USAGE ON SCHEMA consentry"
+        yield f"SELECT ON {schema}.{name}"
 
 
 def key_columns(app: AppPolicy) -> dict[tuple[str, str], set[str]]:
@@ -211,6 +231,6 @@ def _subject_column(table: GovernedTable, snapshot: Snapshot) -> tuple[str, str]
         return None
     last = table.subject.steps[-1] if table.subject.steps else None
     key = (last.schema, last.table) if last else table.key
-    relation = snapshot.relations.get(key)
-    column = relation.column(table.subject.column) if relation else None
+    found = snapshot.relations.get(key)
+    column = found.column(table.subject.column) if found else None
     return (f"{key[0]}.{key[1]}.{table.subject.column}", column.base_type) if column else None

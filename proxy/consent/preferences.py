@@ -1,22 +1,15 @@
-"""The view `consentry.preferences`: what was decided, by subject, app and attribute. Each app has its own rows of it.
-
-It is no migration: of a mapped consent table it follows the rules, and it must go where the subjects' type changes.
-"""
+"""The view `consentry.preferences`: what was decided, by subject, app and attribute. Each app has its own rows."""
 
 from __future__ import annotations
 
-import hashlib
 from typing import Final
 
-import asyncpg
-
 from proxy.consent.mapped import ConsentMapping, mapping_of
-from proxy.policy.names import join_dotted
+from proxy.consent.own_view import OwnView
 from proxy.policy.preferences import COLUMNS, PREFERENCES
 from proxy.policy.table import CompiledRules
 from proxy.rewrite.lex import quote_identifier, quote_literal
 
-_NAME: Final = join_dotted(*PREFERENCES)
 # Whoever asks gets the apps of which it may read the state anyway; a login that comes to the database by itself too.
 BUILT_IN: Final = """
 SELECT s.subject, s.app, a.attribute, a.granted,
@@ -57,48 +50,15 @@ JOIN ({f"VALUES {rows}" if rows else none}) AS n (called_app, app, called, attri
 GROUP BY r.subject, n.app, n.attribute, n.opt_out"""
 
 
-async def make(connection: asyncpg.Connection, query: str) -> bool:
-    """Makes the view where it is not there or is another one: whether anything was done. Grants stay if possible.
-
-    In the caller's transaction, whose search_path is pg_catalog.
-    """
-    if await is_made(connection, query):
-        return False
-    try:
-        async with connection.transaction():
-            await connection.execute(f"CREATE OR REPLACE VIEW {_NAME} ({', '.join(COLUMNS)}) AS {query}")
-    except asyncpg.InvalidTableDefinitionError:  # its columns have other types now
-        await drop(connection)
-        await connection.execute(f"CREATE VIEW {_NAME} ({', '.join(COLUMNS)}) AS {query}")
-    await connection.execute(
-        f"REVOKE ALL ON {_NAME} FROM PUBLIC; COMMENT ON VIEW {_NAME} IS {quote_literal(_note(query))}"
-    )
-    return True
-
-
-async def is_made(connection: asyncpg.Connection, query: str) -> bool:
-    """Whether the view is there, and made of this query."""
-    said = await connection.fetchval(
-        "SELECT pg_catalog.obj_description(pg_catalog.to_regclass($1), 'pg_class')", _NAME
-    )  # fmt: skip
-    return bool(said == _note(query))
-
-
-def definition(rules: CompiledRules) -> str:
-    """The view's query, by where the rules keep consent."""
+def view(rules: CompiledRules) -> OwnView:
+    """The view, by where the rules keep consent."""
     mapping = mapping_of(rules)
-    return BUILT_IN if mapping is None else mapped(mapping)
+    return view_of(BUILT_IN if mapping is None else mapped(mapping))
 
 
-def _note(query: str) -> str:
-    """The view's comment, which says of what query it was made."""
-    digest = hashlib.sha256(query.encode()).hexdigest()[:16]
-    return f"What was decided about consent, by subject, app and attribute ({digest})"
-
-
-async def drop(connection: asyncpg.Connection) -> None:
-    """Takes the view away, where something that it reads must change."""
-    await connection.execute(f"DROP VIEW IF EXISTS {_NAME}")
+def view_of(query: str) -> OwnView:
+    """The view of one such query."""
+    return OwnView(PREFERENCES, COLUMNS, query, "What was decided about consent, by subject, app and attribute")
 
 
 def _literal(value: str | bool) -> str:

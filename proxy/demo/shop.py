@@ -90,7 +90,8 @@ async def set_up_ledger(connection: asyncpg.Connection, settings: Path) -> None:
     rules = compile_rules(source, snapshot)
     apps = [name for name, app in rules.apps.items() if not app.trusted]
     kind = needs.subject_type(rules, snapshot)
-    await ledger.setup(connection, kind, apps, needs.key_names(rules), list(source.attributes))
+    views = needs.own_views(rules, snapshot)
+    await ledger.setup(connection, kind, apps, needs.key_names(rules), list(source.attributes), views)
     await grant_rights(connection, rules)
     words = service.Vocabulary(apps, list(source.attributes))
     for subject, app, attribute in CONSENTS:

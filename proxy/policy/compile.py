@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from proxy.catalog.model import Column, Relation, Snapshot
 from proxy.policy.decide import Decisions
 from proxy.policy.expressions import called_functions, named_relations, row_predicate
 from proxy.policy.json_masks import JSON, check_path, check_rest
 from proxy.policy.lint import lint_catalog, lint_rules
+from proxy.policy.mapped_sources import kept
 from proxy.policy.masks import check_mask
 from proxy.policy.model import App, ColumnEntry, Policy, SubjectReference, Table
 from proxy.policy.names import join_dotted, split_column, split_relation
 from proxy.policy.paths import governed_document, whole_treatment
 from proxy.policy.preferences import with_preferences
+from proxy.policy.profile import DATA, SUBJECT, map_profile
 from proxy.policy.references import attribute_of, attributes_of, governed_tables, mask_of, open_tables
 from proxy.policy.rights import compile_rights
 from proxy.policy.rights_table import RightsTable
@@ -70,6 +72,7 @@ class _Work:
     targets: dict[Key, _Target] = field(default_factory=dict)
     opened: set[Key] = field(default_factory=set)
     subjects: dict[Key, Subject] = field(default_factory=dict)
+    data: _Target | None = None  # what other sources say of customers: the profile alone reads it
     keys: dict[str, Column] = field(default_factory=dict)  # the columns that name customers, by schema.table.column
     problems: list[Problem] = field(default_factory=list)
 
@@ -86,6 +89,7 @@ def compile_rules(rules: Rules, snapshot: Snapshot) -> CompiledRules:
     _find_relations(work)
     _check_columns(work)
     _find_subjects(work)
+    _find_data(work)
     _check_policies(work)
     _check_unlisted(work)
     decisions = Decisions(rules)
@@ -93,6 +97,8 @@ def compile_rules(rules: Rules, snapshot: Snapshot) -> CompiledRules:
     store = compile_store(rules, snapshot, work.keys, work.problems, warnings)
     apps = {name: _app(work, decisions, name, app, store) for name, app in rules.apps.items()}
     rights = _rights(work)
+    listed = {key: target.relation for key, target in work.targets.items()}
+    profile = map_profile(rules, snapshot, listed, work.subjects, work.problems, warnings)
     if work.problems:
         raise RulesError(work.problems)
     return CompiledRules(
@@ -103,15 +109,22 @@ def compile_rules(rules: Rules, snapshot: Snapshot) -> CompiledRules:
         show_hints=rules.hints,
         store=store,
         subject_tables=tuple(_subject_tables(work)),
-        whole_tables={key: _whole_table(target) for key, target in work.targets.items()},
+        whole_tables={key: _whole_table(target) for key, target in _targets(work)},
         rights=rights,
+        profile=profile,
     )
 
 
 def _rights(work: _Work) -> RightsTable:
     targets = {key: (target.relation, target.text, target.table) for key, target in work.targets.items()}
-    subjects = {key: (subject, _family_of(work, key)) for key, subject in work.subjects.items()}
+    subjects = {key: (subject, _family_of(work, key)) for key, subject in work.subjects.items() if key != DATA}
     return compile_rights(work.rules, work.snapshot, targets, subjects, frozenset(work.opened), work.problems)
+
+
+def _targets(work: _Work) -> Iterator[tuple[Key, _Target]]:
+    yield from work.targets.items()
+    if work.data is not None:
+        yield DATA, work.data
 
 
 # -- relations and columns ------------------------------------------------------------------------------------------
@@ -239,6 +252,17 @@ def _find_subjects(work: _Work) -> None:
             work.say(path, f"subject: {label} and {other} are of different kinds: one ledger holds one kind of key")
 
 
+def _find_data(work: _Work) -> None:
+    """Finds where the database keeps what other sources say, where the rules have a profile to show it."""
+    relation, names = work.snapshot.relations.get(DATA), kept(work.rules)
+    if work.rules.profile is not None and relation is not None and names:
+        columns = {SUBJECT: "open", **{name: name for name in names}}
+        work.data = _Target(
+            relation, join_dotted(*DATA), Table.model_validate({"columns": columns, "subject": SUBJECT})
+        )
+        work.subjects[DATA] = Subject(SUBJECT)
+
+
 def _subject(work: _Work, target: _Target) -> Subject | None:
     """None where the table has none, or where it is wrong (said then)."""
     steps: list[SubjectStep] = []
@@ -342,6 +366,8 @@ def _app(work: _Work, decisions: Decisions, name: str, app: App, store: ConsentS
     if not app.trusted:
         for key, target in work.targets.items():
             tables[key] = _table(work, decisions, name, target)
+        if work.data is not None:
+            tables |= _data(work, decisions, name, work.data, tables)
     policy = AppPolicy(
         name=name,
         label=app.label or name,
@@ -355,6 +381,7 @@ def _app(work: _Work, decisions: Decisions, name: str, app: App, store: ConsentS
         consent_id=app.consent_id or name,
         store=store,
         tables=tables,
+        inner=frozenset(tables) & {DATA},
         open_tables=frozenset(work.opened),
         unlisted_tables=rules.defaults.unlisted_tables,
         policies=tuple(_ref(rules, number) for number in decisions.policies_of(name)),
@@ -376,6 +403,25 @@ def _table(work: _Work, decisions: Decisions, app: str, target: _Target) -> Gove
         where = row_predicate(policy.rows.where) if policy.rows.where else None
         rows.append(RowPolicy(_ref(work.rules, number), consent, where))
     return GovernedTable(target.relation.schema, target.relation.name, subject, tuple(columns), tuple(rows))
+
+
+def _data(
+    work: _Work, decisions: Decisions, app: str, target: _Target, tables: Mapping[Key, GovernedTable]
+) -> dict[Key, GovernedTable]:
+    """What other sources say, as one app has it: the key as in the table where the profile begins."""
+    assert work.rules.profile is not None
+    *start, name = split_column(work.rules.profile.subject)
+    table = tables.get((start[0], start[1]))
+    key = table.column(name) if table is not None else None
+    if key is None:
+        return {}  # the rules are wrong, and that is said
+    names = kept(work.rules)
+    columns = []
+    for column in _table(work, decisions, app, target).columns:
+        like = key if column.name == SUBJECT else column
+        treatment = like.treatment if column.name == SUBJECT or column.name in names else Treatment("drop")
+        columns.append(GovernedColumn(column.name, like.attribute, replace(treatment, write="deny")))
+    return {DATA: GovernedTable(*DATA, Subject(SUBJECT), tuple(columns))}
 
 
 def _column(work: _Work, decisions: Decisions, app: str, target: _Target, base: Key, column: Column) -> GovernedColumn:

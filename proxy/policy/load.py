@@ -11,17 +11,13 @@ from pydantic import BaseModel, ValidationError
 
 from proxy.policy.model import Consent, Defaults, RulesFile
 from proxy.policy.model_rights import Rights
+from proxy.policy.profile import check_profile
 from proxy.policy.references import check_references
 from proxy.policy.rights import check_rights
 from proxy.policy.rules import Path, Rules, RulesError
 from proxy.yaml_lines import Place, Problem, nearest, quote_it, read_yaml
 
 __all__ = ["Rules", "RulesError", "load_rules", "read_rules"]
-
-# Parts of the format that this version does not enforce. To take them and do nothing would be a hole.
-NOT_ENFORCED: Mapping[str, str] = {
-    "profile": "the unified profile is not built yet",
-}
 
 
 def load_rules(files: Sequence[tuple[str, str]]) -> Rules:
@@ -32,6 +28,7 @@ def load_rules(files: Sequence[tuple[str, str]]) -> Rules:
     rules, problems = read_rules(files)
     problems += check_references(rules)
     problems += check_rights(rules)
+    problems += check_profile(rules)
     if problems:
         raise RulesError(problems)
     return rules
@@ -70,6 +67,7 @@ def read_rules(files: Sequence[tuple[str, str]]) -> tuple[Rules, list[Problem]]:
         rights=merged.get("rights") or Rights(),
         policies=tuple(merged["policies"]),
         consent=merged.get("consent") or Consent(),
+        profile=merged.get("profile"),
         defaults=merged.get("defaults") or Defaults(),
         hints=merged.get("hints", True),
         sources=merged["sources"],
@@ -81,7 +79,7 @@ def read_rules(files: Sequence[tuple[str, str]]) -> tuple[Rules, list[Problem]]:
 
 
 _SECTIONS = ("attributes", "tables", "apps", "masks", "sources", "conflicts", "retention")
-_SINGLES = ("consent", "defaults", "hints", "rights")
+_SINGLES = ("consent", "profile", "defaults", "hints", "rights")
 
 
 def _validate(data: Any, place: Place, problems: list[Problem]) -> RulesFile | None:
@@ -147,12 +145,8 @@ class _Reading:
         known = [field.alias or name for name, field in model.model_fields.items()]
         for key in keys:
             file, line = place.key_line((key,))
-            if key in NOT_ENFORCED:
-                message = f"{key}: not enforced by this version: {NOT_ENFORCED[key]}"
-            else:
-                hint = nearest(key, known) or f"; known here: {', '.join(known)}"
-                message = f'unknown key "{key}"{hint}'
-            self.problems.append(Problem(file, line, message))
+            hint = nearest(key, known) or f"; known here: {', '.join(known)}"
+            self.problems.append(Problem(file, line, f'unknown key "{key}"{hint}'))
 
 
 def _report(detail: Any, data: Any, root: Place, problems: list[Problem]) -> None:

@@ -194,6 +194,44 @@ class Consent(Strict):
     store: StoreRule = "builtin"
 
 
+class ProfileObject(Strict):
+    """Columns of one table that together are one attribute: a jsonb object."""
+
+    table: Annotated[RelationName, Field(alias="from")]
+    columns: Names
+
+
+class ProfileList(Strict):
+    """An attribute that a customer has many of: a jsonb array of objects, newest first."""
+
+    table: Annotated[RelationName, Field(alias="from")]
+    columns: Names
+    order_by: str
+    limit: Annotated[int, Field(ge=1, le=100_000)] = 100
+
+
+ProfileColumn = Annotated[
+    Annotated[str, Tag("word")]
+    | Annotated[list[str], Field(min_length=1), Tag("list")]
+    | Annotated[ProfileObject, Tag("mapping")],
+    Discriminator(shape),
+]
+
+
+class Profile(Strict):
+    """The unified profile: one row a customer, one column an attribute.
+
+    `columns` says which column has an attribute that more than one could have: one, several of which the first that is
+    not null counts, or an object of several. The word `sources` stands for what other sources say.
+    """
+
+    subject: ColumnName
+    relation: RelationName = "consentry.profile"
+    columns: dict[Name, ProfileColumn] = Field(default_factory=dict)
+    lists: dict[Name, ProfileList] = Field(default_factory=dict)
+    except_attributes: Names | None = None
+
+
 class Defaults(Strict):
     """What holds where nothing else is said."""
 
@@ -214,6 +252,7 @@ class RulesFile(Strict):
     retention: dict[str, Retention] = Field(default_factory=dict)
     rights: Rights | None = None
     consent: Consent | None = None
+    profile: Profile | None = None
     defaults: Defaults | None = None
     hints: bool | None = None
     sources: dict[Name, Source] = Field(default_factory=dict)

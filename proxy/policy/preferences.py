@@ -14,7 +14,8 @@ from proxy.catalog.model import Snapshot
 from proxy.policy.expressions import row_predicate
 from proxy.policy.table import AppPolicy, GovernedColumn, GovernedTable, PolicyRef, RowPolicy, Subject, Treatment
 
-PREFERENCES: Final = ("consentry", "preferences")
+OWN_SCHEMA: Final = "consentry"
+PREFERENCES: Final = (OWN_SCHEMA, "preferences")
 COLUMNS: Final = ("subject", "app", "attribute", "granted", "since", "expires")
 _SHOWN: Final = frozenset(COLUMNS) - {"app"}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from proxy.policy.model import App, Attribute, Consent, Defaults, Policy, TableRule
+from proxy.policy.model import App, Attribute, Consent, Defaults, Policy, Profile, TableRule
 from proxy.policy.model_masks import MaskRule
 from proxy.policy.model_rights import Retention, Rights
 from proxy.policy.sources import Precedence, Source
@@ -30,6 +30,7 @@ class Rules:
     retention: Mapping[str, Retention]
     rights: Rights
     consent: Consent
+    profile: Profile | None
     defaults: Defaults
     hints: bool
     sources: Mapping[str, Source]

@@ -292,6 +292,9 @@ class AppPolicy:
     open_tables: frozenset[tuple[str, str]] = frozenset()
     unlisted_tables: Literal["deny", "open"] = "deny"
     policies: tuple[PolicyRef, ...] = ()  # all that can decide for this app, for hints
+    # Views of Consentry's own that the app reads by their definitions -> the columns that it does not have of them.
+    views: Mapping[tuple[str, str], tuple[tuple[str, int], ...]] = field(default_factory=dict)
+    inner: frozenset[tuple[str, str]] = frozenset()  # those of `tables` that only such views may read
 
     @property
     def dropped_columns(self) -> frozenset[tuple[str, str, str]]:
@@ -332,6 +335,46 @@ class SubjectTable:
 
 
 @dataclass(frozen=True, slots=True)
+class Hop:
+    """One step from a table towards its customer: `column` = `table`.`to`."""
+
+    column: str
+    table: tuple[str, str]
+    to: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileColumn:
+    """An attribute in the profile, and the (table, column) that it is made of.
+
+    column: the first of them that is not null. object: a jsonb object of them all. list: a jsonb array of such, the
+    `limit` newest by `order_by`.
+    """
+
+    name: str
+    kind: Literal["column", "object", "list"]
+    choices: tuple[tuple[tuple[str, str], str], ...]
+    order_by: str = ""
+    limit: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileMap:
+    """The unified profile: one row for each row of `start`, whose column `key` names the customer.
+
+    `hops`: for each other table that leads to a customer, its first step. `invoker`: the server reads the view with the
+    rights of who asks.
+    """
+
+    relation: tuple[str, str]
+    start: tuple[str, str]
+    key: str
+    columns: tuple[ProfileColumn, ...]
+    hops: Mapping[tuple[str, str], Hop]
+    invoker: bool
+
+
+@dataclass(frozen=True, slots=True)
 class CompiledRules:
     version: str  # sha256 hex of the rules' text and the catalog facts used
     apps: Mapping[str, AppPolicy]
@@ -341,6 +384,7 @@ class CompiledRules:
     store: ConsentStore | None = None  # as each app has it
     # Each row stands in one of them only: no views, and no child of a table that is here.
     subject_tables: tuple[SubjectTable, ...] = ()
+    profile: ProfileMap | None = None
     # What the rules govern, as statements have it that pass as they are: every column shown.
     whole_tables: Mapping[tuple[str, str], GovernedTable] = field(default_factory=dict)
     rights: RightsTable | None = None  # how customers are erased

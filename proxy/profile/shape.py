@@ -53,9 +53,8 @@ def _columns(wanted: Mapping[str, Kept], there: Mapping[str, str]) -> list[tuple
     steps = []
     for name, kind in there.items():
         if name not in wanted or _SPELT.get(wanted[name].type, wanted[name].type) != kind:
-            steps.append(
-                (f"ALTER TABLE consentry.profile_data DROP COLUMN {quote_identifier(name)}", f"dropped {name}")
-            )
+            gone = f"DROP COLUMN {quote_identifier(name)} CASCADE"  # the profile's view with it: it is made anew
+            steps.append((f"ALTER TABLE consentry.profile_data {gone}", f"dropped {name}"))
     for name, column in wanted.items():
         if _SPELT.get(column.type, column.type) != there.get(name):
             added = f"{quote_identifier(name)} {column.type}"

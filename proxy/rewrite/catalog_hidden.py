@@ -58,7 +58,7 @@ class Hidden:
             if relation.schema in SYSTEM_SCHEMAS or relation.schema == "pg_toast":
                 continue
             table = app.tables.get(relation.key)
-            if table is not None:
+            if table is not None and relation.key not in app.inner:
                 (self.shown if table.plain else self.unsized).append(relation)
                 self.visible.append(relation)
                 for column in table.columns:
@@ -71,6 +71,7 @@ class Hidden:
                 for read, model in zip(view.columns, relation.columns, strict=True):
                     if read.action == "drop":
                         self.columns.append((relation, read.name, model.number))
+                self.columns += [(relation, name, number) for name, number in app.views.get(relation.key, ())]
             elif relation.kind in "rvmfp":
                 readable = readable_view(relation, app, snapshot)
                 (self.shown if readable else self.relations).append(relation)
@@ -282,7 +283,7 @@ def readable_view(relation: Relation, app: AppPolicy, snapshot: Snapshot) -> boo
     """An unlisted view or relation that the app may read: unlisted tables are open, or the view reads open relations
     only.
     """
-    if relation.schema == "consentry":
+    if relation.schema == "consentry" or relation.key in app.views:
         return False
     if relation.kind == "m" and relation.key in app.open_tables:
         return True
@@ -296,7 +297,7 @@ def readable_view(relation: Relation, app: AppPolicy, snapshot: Snapshot) -> boo
                     return False
                 continue
             table = app.tables.get(read.key)
-            if not (table.plain if table is not None else _unlisted_open(read, app)):
+            if read.key in app.inner or not (table.plain if table is not None else _unlisted_open(read, app)):
                 return False
         if relation.kind == "v":
             return bool(relation.reads) or app.unlisted_tables == "open"

@@ -77,7 +77,7 @@ class Context:
     def app_has_whole(self, oid: int) -> bool:
         """Whether the app may read all of a relation, as it is."""
         relation = self.snapshot.by_oid.get(oid)
-        if relation is None:
+        if relation is None or relation.key in self.app.inner:
             return False
         table = self.app.tables.get(relation.key)
         return table.plain if table is not None else relation.key in self.app.open_tables

@@ -59,6 +59,7 @@ class Observer:
             app.logins,
             tables=tables,
             unlisted_tables="open",
+            views={} if rules.profile is None else {rules.profile.relation: ()},
         )
         self._passes = Passes(whole, False, snapshot, every_view=True)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from proxy.catalog.model import Relation, SearchPath, Snapshot
 from proxy.errors import PgError, feature_not_supported, undefined_table
-from proxy.policy.preferences import PREFERENCES
+from proxy.policy.preferences import OWN_SCHEMA, PREFERENCES
 from proxy.policy.table import AppPolicy, GovernedTable
 from proxy.rewrite.analyse import analyse
 from proxy.rewrite.catalog_forms import system_catalog
@@ -26,6 +26,8 @@ from proxy.rewrite.select import rewrite_reads
 from proxy.rewrite.splice import splice
 from proxy.rewrite.statements import check_explain, check_into, check_statement
 from proxy.rewrite.views import VIEW_PATH, Views
+
+_INNER = "It is Consentry's own: what it holds is in the profile."
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +132,7 @@ class Passes:
         context.analysis.locking = context.analysis.locking or apart
         context.calm = calm
         try:
-            self._check_relations(context)
+            self._check_relations(context, inner=view.relation.key in self._app.views)
             _edit(context)
         except PgError as error:
             raise context.refuse(f'permission denied for view "{view.relation.name}"', error.message) from error
@@ -145,7 +147,8 @@ class Passes:
 
     # -- what a statement may name ----------------------------------------------------------------------------------
 
-    def _check_relations(self, context: Context) -> None:
+    def _check_relations(self, context: Context, *, inner: bool = False) -> None:
+        """`inner`: it is the definition of a view of Consentry's own."""
         for node in context.analysis.unvisited:
             raise feature_not_supported(
                 f'relation "{node["relname"]}" stands where it is not understood',
@@ -155,6 +158,8 @@ class Passes:
             name = ".".join(node[k] for k in ("schemaname", "relname") if k in node)
             raise undefined_table(name, context.position(node.get("location", 0)))
         for reference in context.analysis.references:
+            if not inner and reference.relation is not None and reference.relation.key in self._app.inner:
+                raise context.refuse(f'permission denied for relation "{reference.name}"', _INNER, reference.start)
             self._check_relation(context, reference)
 
     def _check_relation(self, context: Context, reference: Reference) -> None:
@@ -192,6 +197,8 @@ class Passes:
     def _unreadable(self, relation: Relation) -> str:
         if relation.key == PREFERENCES:
             return "It is for apps that ask consent and that the rules show the customers' keys as they are."
+        if relation.schema == OWN_SCHEMA:
+            return f"It is Consentry's own, and the rules give app {self._app.name} nothing of it."
         reads = [self._snapshot.by_oid[oid] for oid in relation.reads if oid in self._snapshot.by_oid]
         governed = sorted({f"{r.schema}.{r.name}" for r in reads if r.key in self._app.tables})
         if governed:

@@ -19,6 +19,7 @@ from proxy.rewrite.lex import Node, Tokens, parse, without_constants
 from proxy.rewrite.locate import check_agreement
 from proxy.rewrite.observe import Observer, Seen
 from proxy.rewrite.passes import Passes, Sent
+from proxy.rewrite.profile import with_profile
 from proxy.rewrite.result import REFUSED_TEXT, Effect, Plan, StatementInfo
 from proxy.rewrite.scope import View
 from proxy.rewrite.settings import path_after_set
@@ -33,11 +34,10 @@ class Planner:
     """Plans texts for one app; immutable once made, shared by all sessions of the app in a worker."""
 
     def __init__(self, app: AppPolicy, rules: CompiledRules, snapshot: Snapshot) -> None:
-        self.app = app
         self.rules = rules
-        self.snapshot = snapshot
-        self._passes = Passes(app, rules.show_hints, snapshot)
-        self._verifier = Verifier(app, snapshot, self._passes.system)
+        self.app, self.snapshot = with_profile(app, rules.profile, snapshot)
+        self._passes = Passes(self.app, rules.show_hints, self.snapshot)
+        self._verifier = Verifier(self.app, self.snapshot, self._passes.system)
         self._observer = Observer(app, rules, snapshot) if app.monitor else None
 
     def forms(self) -> list[Form]:

@@ -23,7 +23,7 @@ from proxy.rewrite.view_writes import CannotWriteError, written_table
 # What pg_get_viewdef's text was made under: names without a schema are of pg_catalog.
 VIEW_PATH = SearchPath(("pg_catalog",))
 Check = Callable[[str, Node, Analysis], None]
-_NEVER = (*SYSTEM_SCHEMAS, "consentry")  # of our own there is one, and it is governed as a table
+_NEVER = (*SYSTEM_SCHEMAS, "consentry")  # but for the profile, which is in the app's `views`
 _AFTER_ITEMS = frozenset("from where group having window union intersect except order limit offset fetch for".split())
 
 
@@ -43,7 +43,7 @@ class Views:
 
     def of(self, relation: Relation) -> View | None:
         """What the app has of a view; None for what is no such view: listed, or read as it is."""
-        if relation.kind != "v" or relation.schema in _NEVER or relation.key in self._app.tables:
+        if not self._is_expanded(relation):
             return None
         if relation.oid not in self._known:
             self._known[relation.oid] = View(relation, refusal="It reads itself.")  # while it is looked at
@@ -56,7 +56,7 @@ class Views:
 
         None for other relations.
         """
-        if relation.kind != "v" or relation.schema in _NEVER or relation.key in self._app.tables:
+        if not self._is_expanded(relation):
             return None
         if not any(table.key in self._app.tables for table in map(self._snapshot.by_oid.get, relation.reads) if table):
             return None
@@ -65,7 +65,17 @@ class Views:
             self._written[relation.oid] = self._as_written(relation)
         return self._written[relation.oid]
 
+    def _is_expanded(self, relation: Relation) -> bool:
+        """Whether it is a view that the rules do not list, of the database's or the profile."""
+        if relation.kind != "v" or relation.key in self._app.tables:
+            return False
+        return relation.schema not in _NEVER or relation.key in self._app.views
+
     def _as_written(self, relation: Relation) -> GovernedTable | View:
+        if relation.key in self._app.views:
+            return View(
+                relation, refusal="It is Consentry's own, and is not written: write to the tables that it shows."
+            )
         listing = f"List {relation.schema}.{relation.name} in the rules, or write to what it reads."
         try:
             return written_table(relation, self._app, self._snapshot, self._base_of_written)
@@ -81,13 +91,14 @@ class Views:
         return inner
 
     def _inspect(self, relation: Relation) -> View:
-        listing = f"List {relation.schema}.{relation.name} in the rules."
+        own = relation.key in self._app.views
+        listing = "" if own else f" List {relation.schema}.{relation.name} in the rules."
         try:
             return _Inspection(relation, self._app, self._snapshot, self.of).view(self._check)
         except _CannotExpandError as error:
-            return View(relation, refusal=f"{error} {listing}")
+            return View(relation, refusal=f"{error}{listing}")
         except PgError as error:
-            return View(relation, refusal=f"{error.message}. {listing}")
+            return View(relation, refusal=f"{error.message}.{listing}")
 
 
 class _CannotExpandError(Exception):
@@ -176,6 +187,8 @@ class _Inspection:
         if relation is None:
             raise _CannotExpandError(f'It reads "{reference.name}", which is not known.')
         name = f"{relation.schema}.{relation.name}"
+        if relation.key in self.app.inner and self.relation.key not in self.app.views:
+            raise _CannotExpandError(f"It reads {name}, which is Consentry's own.")
         reference.table = self.app.tables.get(relation.key)
         if reference.table is not None or relation.schema in SYSTEM_SCHEMAS:
             return

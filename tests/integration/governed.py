@@ -16,6 +16,7 @@ from proxy.consent import ledger, needs, service
 from proxy.policy.compile import compile_rules
 from proxy.policy.load import load_rules
 from proxy.policy.table import CompiledRules
+from proxy.profile import relation, shape
 from proxy.server.generation import Generation
 from tests.servers import PgServer, snapshot_of
 from tests.wire.gateway import Running
@@ -71,8 +72,14 @@ def governed(
     async def prepare() -> None:
         connection = await asyncpg.connect(dsn)
         try:
-            await ledger.setup(connection, key, apps)
-            compiled = compile_rules(load_rules([("rules.yaml", rules)]), await take_snapshot(connection))
+            source = load_rules([("rules.yaml", rules)])
+            snapshot = await take_snapshot(connection)
+            compiled = compile_rules(source, snapshot)
+            await ledger.setup(connection, key, apps, views=needs.own_views(compiled, snapshot))
+            await shape.follow(connection, source)
+            snapshot = await take_snapshot(connection)
+            compiled = compile_rules(source, snapshot)
+            await relation.follow(connection, compiled, snapshot)
             missing = await needs.missing_roles(connection, compiled)
             await needs.apply_grants(connection, needs.grants(compiled), missing)
         finally:

@@ -163,7 +163,7 @@ async def test_setup_by_who_may_not_says_so(owner: asyncpg.Connection, pg_server
     control = await asyncpg.connect(pg_server.dsn("ledger_roles", "consentry"))
     try:
         report = await ledger.setup(control, "bigint", APPS)
-        assert (report.migrations, report.apps, report.keys, report.viewed) == ((), (), (), False)
+        assert (report.migrations, report.apps, report.keys, report.views) == ((), (), (), ())
         for more in ({"apps": [*APPS, "new"]}, {"apps": APPS, "keys": ["new"]}):
             with pytest.raises(ConsentryError, match="use --dsn with an owner's"):
                 await ledger.setup(control, "bigint", **more)

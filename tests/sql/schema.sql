@@ -68,3 +68,6 @@ CREATE VIEW w_renamed AS SELECT customer_id AS id, name FROM (SELECT id AS custo
 CREATE TABLE profiles (id int PRIMARY KEY, customer_id int REFERENCES customers, payload jsonb, bill jsonb);
 CREATE TABLE user_consents (user_id bigint NOT NULL, partner_code text NOT NULL, field_name text NOT NULL, status text, valid_until timestamptz);
 CREATE INDEX ON user_consents (user_id, partner_code, field_name);
+-- The profile: what it reads are the rules' words, the view is for its columns.
+CREATE SCHEMA consentry;
+CREATE VIEW consentry.profile AS SELECT id AS subject, name, email, phone, card_no AS card, '[]'::jsonb AS history FROM customers;

@@ -19,6 +19,7 @@ from proxy.rewrite.catalog_forms import system_catalog
 from proxy.rewrite.forms import Form
 from proxy.rewrite.passes import Passes
 from proxy.rewrite.plan import Planner
+from proxy.rewrite.profile import with_profile
 from proxy.rewrite.verify import Verifier
 from tests.servers import PgServer, snapshot_of
 
@@ -109,10 +110,14 @@ def planners(rules: CompiledRules, snapshot: Snapshot) -> dict[str, Planner]:
 def expand(text: str, app: str, rules: CompiledRules, snapshot: Snapshot) -> str:
     """Puts governed forms in the place of `<relation variant AS alias>`."""
 
+    def passes() -> Passes:
+        policy, own = with_profile(rules.apps[app], rules.profile, snapshot)
+        return Passes(policy, True, own)
+
     def form(match: re.Match[str]) -> str:
         words, name = match["words"].split(), match["name"]
         if name.startswith("pg_"):
-            catalog = Passes(rules.apps[app], True, snapshot).system.form(("pg_catalog", name), ())
+            catalog = passes().system.form(("pg_catalog", name), ())
             return f"{catalog} {match['alias']}" if match["alias"] else f'{catalog} AS "{name}"'
         table = rules.apps[app].tables["public", name]
         made = Form(rules.apps[app], table, snapshot.relations["public", name], snapshot).read(
@@ -128,7 +133,7 @@ def expand(text: str, app: str, rules: CompiledRules, snapshot: Snapshot) -> str
         return f'{made} AS "{name}"' if not match["alias"] else f"{made} {match['alias']}"
 
     def call(match: re.Match[str]) -> str:
-        texts = Passes(rules.apps[app], True, snapshot).system.calls[match[1]]
+        texts = passes().system.calls[match[1]]
         return texts[0] + "".join(map("".join, zip(match[2].split(" | "), texts[1:], strict=True)))
 
     pattern = (

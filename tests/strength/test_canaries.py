@@ -29,6 +29,7 @@ CLASSES = (
     "mixed",
     "oracles",
     "order",
+    "profile",
     "session",
     "shapes",
     "silent",

@@ -367,13 +367,15 @@ async def _ledger(dsn: str, grants: bool) -> None:
     rules = load_rules([("rules.yaml", (HERE / "rules.yaml").read_text("utf-8"))])
     connection = await asyncpg.connect(dsn)
     try:
-        compiled = compile_rules(rules, await take_snapshot(connection))
+        snapshot = await take_snapshot(connection)
+        compiled = compile_rules(rules, snapshot)
         await ledger.setup(
             connection,
-            needs.subject_type(compiled, await take_snapshot(connection)),
+            needs.subject_type(compiled, snapshot),
             list(compiled.apps),
             needs.key_names(compiled),
             list(rules.attributes),
+            needs.own_views(compiled, snapshot),
         )
         given = needs.grants(compiled)
         await needs.apply_grants(connection, given, await needs.missing_roles(connection, compiled))

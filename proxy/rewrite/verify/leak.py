@@ -406,7 +406,7 @@ class LeakProof:
         if self._names.rights.lost(view):
             return False
         definition = definition_of(view)
-        proof = LeakProof(DefinitionNames(self._names, ()), Parameters((), every_part(definition)))
+        proof = LeakProof(DefinitionNames(self._names, (), view), Parameters((), every_part(definition)))
         return proof._select(definition["SelectStmt"], None, {})
 
     # -- expressions --------------------------------------------------------------------------------------------------

@@ -69,6 +69,8 @@ class Named:
 class Names:
     """Name resolution for one text in one session."""
 
+    _reads_inner = False  # it is the definition of a view of Consentry's own
+
     def __init__(self, rights: Rights, path: SearchPath) -> None:
         if "pg_catalog" not in path.schemas:
             path = replace(path, schemas=("pg_catalog", *path.schemas))
@@ -249,8 +251,11 @@ class Names:
         return relation_name, schema
 
     def _is_our_own(self, key: tuple[str, str]) -> bool:
-        """Whether it is in Consentry's schema, and not the one relation there that is governed as the app's."""
-        return key[0] == OWN_SCHEMA and key not in self.rights.app.tables
+        """Whether it is in Consentry's schema, and none of the relations there that are governed as the app's."""
+        app = self.rights.app
+        if key in app.inner:
+            return not self._reads_inner
+        return key[0] == OWN_SCHEMA and key not in app.tables and key not in app.views
 
     def _system_key(self, name: str, schema: str | None) -> tuple[str, str] | None:
         """The key of the system relation that a name means; None where it means another."""
@@ -483,8 +488,9 @@ class DefinitionNames(Names):
     nothing of the session's may take its place. Functions are looked up by the session's path.
     """
 
-    def __init__(self, session: Names, ctes: Iterable[str]) -> None:
+    def __init__(self, session: Names, ctes: Iterable[str], view: Relation) -> None:
         super().__init__(session.rights, SearchPath(("pg_catalog",)))
+        self._reads_inner = view.key in session.rights.app.views
         self._session = session
         self._taken = {*ctes, *session.may_be_temporary}
         if isinstance(session, DefinitionNames):

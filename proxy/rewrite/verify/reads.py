@@ -268,7 +268,7 @@ class ReadWalk(NodeWalk):
         definition, columns = kept_items(
             view, definition_of(view), select.get("targetList", []), self._rights.lost(view)
         )
-        names = DefinitionNames(self._names, ctes)
+        names = DefinitionNames(self._names, ctes, view)
         parts = every_part(definition)
         names.begin(parts, ())
         walk = type(self)(self._rights, self._forms, names, definition, parts, (), locking=self._locking)

@@ -86,6 +86,8 @@ class Rights:
             f"permission denied for {KINDS.get(relation.kind, 'relation')} {relation.name}",
             hint=f"The rules do not list {relation.schema}.{relation.name}.",
         )
+        if relation.key in self.app.views:  # always by its definition: the login needs no right on the view
+            return denied
         if relation.key in self.app.open_tables:
             return None
         if relation.kind not in ("r", "p", "v", "m", "f", "S"):
@@ -98,7 +100,7 @@ class Rights:
                 return denied
             table = self.app.tables.get(read.key)
             if table is not None:
-                if not self.is_plain(table, read):
+                if read.key in self.app.inner or not self.is_plain(table, read):
                     return denied
             elif read.schema not in SYSTEM_SCHEMAS and read is not relation and self.readable(read) is not None:
                 return denied
@@ -139,7 +141,7 @@ class Rights:
     def has_whole(self, oid: int) -> bool:
         """Whether the app sees all of a relation, as it is."""
         relation = self._by_oid.get(oid)
-        if relation is None:
+        if relation is None or relation.key in self.app.inner:
             return False
         table = self.app.tables.get(relation.key)
         return self.is_plain(table, relation) if table is not None else relation.key in self.app.open_tables

@@ -23,8 +23,10 @@ def written_view(view: Relation, names: Names, forms: Forms) -> GovernedTable | 
 
     Its columns are governed as those that they show. Row policies and consent are asked by columns of the same name.
     """
+    if view.key in names.rights.app.views:
+        return None  # Consentry's own
     try:
-        return _written(view, DefinitionNames(names, ()), forms, {view.oid})
+        return _written(view, DefinitionNames(names, (), view), forms, {view.oid})
     except (PgError, KeyError, IndexError):
         return None
 

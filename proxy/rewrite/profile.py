@@ -1,0 +1,230 @@
+"""The profile's query: for all who may see everything, and for one app, made of what the app has of each table.
+
+An app's query is over the same names, and is governed as the definition of any view: what is left out here is only
+what could not be read. What leads from a table to the customer must be what the app sees: where it does not see the
+keys, or sees them masked so that they no longer tell rows apart, it could not join them either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from proxy.catalog.model import Snapshot
+from proxy.policy.profile import SUBJECT
+from proxy.policy.table import AppPolicy, GovernedColumn, GovernedTable, ProfileColumn, ProfileMap
+from proxy.rewrite.lex import quote_identifier, quote_literal
+
+Key = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class OwnView:
+    """The view as one app has it: its columns, its query, the oids of the tables that this reads."""
+
+    columns: tuple[str, ...]
+    definition: str
+    reads: tuple[int, ...]
+
+
+_LINKING_MASKS = ("hash", "pseudonym")  # equal values stay equal, others do not become so
+_STRINGS = ("text", "varchar", "bpchar", "name")
+
+
+def profile_query(profile: ProfileMap, snapshot: Snapshot) -> str:
+    """The query of the view in the database."""
+    return _Writer(profile, snapshot, None).query([c.name for c in profile.columns])
+
+
+def column_names(profile: ProfileMap) -> tuple[str, ...]:
+    """The columns of the view in the database."""
+    return (SUBJECT, *(column.name for column in profile.columns))
+
+
+def with_profile(app: AppPolicy, profile: ProfileMap | None, snapshot: Snapshot) -> tuple[AppPolicy, Snapshot]:
+    """The app with the profile as it has it, and the catalog with that view in the place of the database's."""
+    view = app_view(profile, app, snapshot)
+    if profile is None or view is None:
+        return app, snapshot
+    there = snapshot.relations[profile.relation]
+    kept = tuple(column for column in there.columns if column.number < 0 or column.name in view.columns)
+    relation = replace(there, columns=kept, definition=view.definition, reads=view.reads)
+    gone = tuple((c.name, c.number) for c in there.columns if c not in kept)
+    own = replace(
+        snapshot,
+        relations={**snapshot.relations, relation.key: relation},
+        by_oid={**snapshot.by_oid, relation.oid: relation},
+    )
+    return replace(app, views={relation.key: gone}), own
+
+
+def app_view(profile: ProfileMap | None, app: AppPolicy, snapshot: Snapshot) -> OwnView | None:
+    """The profile as the app has it; None where there is no such view, or no column of it for the app.
+
+    A view that is not of these rules is read by its own definition, as any view is.
+    """
+    relation = snapshot.relations.get(profile.relation) if profile is not None else None
+    if profile is None or relation is None or relation.kind != "v" or app.trusted:
+        return None
+    there = tuple(column.name for column in relation.columns if column.number > 0)
+    if there != column_names(profile):
+        return OwnView(there, relation.definition or "", relation.reads)
+    writer = _Writer(profile, snapshot, app.tables)
+    names = [column.name for column in profile.columns if writer.has(column)]
+    if not writer.reads_any():
+        return None
+    text = writer.query(names)
+    oids = tuple(snapshot.relations[key].oid for key in writer.read)
+    kept = ((SUBJECT,) if writer.sees(profile.start, profile.key) else ()) + tuple(names)
+    return OwnView(kept, text, oids)
+
+
+class _Writer:
+    """Writes one query. `tables`: what the app has; None: everything."""
+
+    def __init__(self, profile: ProfileMap, snapshot: Snapshot, tables: Mapping[Key, GovernedTable] | None) -> None:
+        self._profile = profile
+        self._snapshot = snapshot
+        self._tables = tables
+        self.read: dict[Key, None] = {}
+        self._joins: list[str] = []
+        self._aliases: dict[Key, str] = {}
+
+    # -- what the app has -------------------------------------------------------------------------------------------
+
+    def sees(self, key: Key, column: str) -> bool:
+        """Whether the column exists for the app (it may be denied then)."""
+        found = self._governed(key, column)
+        return found is None or found.treatment.action != "drop"
+
+    def reads_any(self) -> bool:
+        """Whether there is a column that the app may touch."""
+        every = [
+            (self._profile.start, self._profile.key),
+            *(one for c in self._profile.columns for one in self._kept(c)),
+        ]
+        found = [self._governed(*one) for one in every]
+        return any(one is None or one.treatment.visible for one in found)
+
+    def has(self, column: ProfileColumn) -> bool:
+        """Whether the profile's column exists for the app."""
+        if column.kind == "list" and not self.sees(column.choices[0][0], column.order_by):
+            return False
+        return bool(self._kept(column))
+
+    def _kept(self, column: ProfileColumn) -> list[tuple[Key, str]]:
+        return [(key, name) for key, name in column.choices if self.sees(key, name) and self._linked(key)]
+
+    def _governed(self, key: Key, column: str) -> GovernedColumn | None:
+        """The column as the app has it; None where everything is seen."""
+        if self._tables is None:
+            return None
+        found = self._tables[key].column(column)
+        assert found is not None
+        return found
+
+    def _linked(self, key: Key) -> bool:
+        """Whether the app could join the table to its customer."""
+        while key != self._profile.start:
+            hop = self._profile.hops[key]
+            if not self._links(key, hop.column, hop.table, hop.to):
+                return False
+            key = hop.table
+        return True
+
+    def _links(self, key: Key, column: str, other: Key, to: str) -> bool:
+        one, two = self._governed(key, column), self._governed(other, to)
+        if one is None or two is None or (one.treatment.plain and two.treatment.plain):
+            return True
+        for treatment in (one.treatment, two.treatment):
+            mask = treatment.mask
+            if not treatment.visible or (treatment.consent is not None and mask is not None and mask.kind != "null"):
+                return False
+        masks = [t.mask if t.action == "mask" else None for t in (one.treatment, two.treatment)]
+        if masks == [None, None]:
+            return True
+        types = {self._type(key, column), self._type(other, to)}
+        return masks[0] == masks[1] and masks[0] is not None and masks[0].kind in _LINKING_MASKS and len(types) == 1
+
+    def _type(self, key: Key, column: str) -> str:
+        found = self._snapshot.relations[key].column(column)
+        assert found is not None
+        return found.base_type
+
+    # -- the text ---------------------------------------------------------------------------------------------------
+
+    def query(self, names: list[str]) -> str:
+        """The query with the profile's columns of these names, and the key where it is seen."""
+        profile = self._profile
+        self._aliases[profile.start] = "p"
+        self.read[profile.start] = None
+        items = []
+        if self.sees(profile.start, profile.key):
+            items.append(f"p.{quote_identifier(profile.key)} AS {quote_identifier(SUBJECT)}")
+        items += [f"{self._value(c)} AS {quote_identifier(c.name)}" for c in profile.columns if c.name in names]
+        return "\n".join([f"SELECT {', '.join(items)}", f"FROM {_dotted(profile.start)} p", *self._joins])
+
+    def _value(self, column: ProfileColumn) -> str:
+        kept = self._kept(column)
+        if column.kind == "list":
+            return self._list(column, kept)
+        if column.kind == "object":
+            key = kept[0][0]
+            made = _object(self._join(key), [name for _, name in kept])
+            if key == self._profile.start:
+                return made
+            known = f"{self._join(key)}.{quote_identifier(self._profile.hops[key].column)}"
+            return f"CASE WHEN {known} IS NOT NULL THEN {made} END"
+        values = [f"{self._join(key)}.{quote_identifier(name)}" for key, name in kept]
+        if len(values) == 1:
+            return values[0]
+        if any(self._type(*one) in _STRINGS for one in kept):
+            values = [f"{value}::text" for value in values]
+        return f"COALESCE({', '.join(values)})"
+
+    def _join(self, key: Key) -> str:
+        """The alias of a table that has one row a customer; each is joined by itself, so that PostgreSQL can leave out
+        what nobody asks for.
+        """
+        if key not in self._aliases:
+            hop = self._profile.hops[key]
+            before = self._join(hop.table)
+            alias = self._aliases[key] = f"p{len(self._aliases)}"
+            self.read[key] = None
+            on = f"{alias}.{quote_identifier(hop.column)} = {before}.{quote_identifier(hop.to)}"
+            self._joins.append(f"LEFT JOIN {_dotted(key)} {alias} ON {on}")
+        return self._aliases[key]
+
+    def _list(self, column: ProfileColumn, kept: list[tuple[Key, str]]) -> str:
+        key = kept[0][0]
+        names = [name for _, name in kept]
+        sources, before, hop = [f"{_dotted(key)} t"], "t", self._profile.hops[key]
+        self.read[key] = None
+        while hop.table != self._profile.start:
+            alias = f"t{len(sources)}"
+            self.read[hop.table] = None
+            on = f"{alias}.{quote_identifier(hop.to)} = {before}.{quote_identifier(hop.column)}"
+            sources.append(f"JOIN {_dotted(hop.table)} {alias} ON {on}")
+            before, hop = alias, self._profile.hops[hop.table]
+        outputs = ", ".join(f"t.{quote_identifier(name)}" for name in names)
+        order = f"t.{quote_identifier(column.order_by)} DESC{self._nulls(key, column.order_by)}"
+        return (
+            f"COALESCE((SELECT pg_catalog.jsonb_agg({_object('l', names)}) FROM (SELECT {outputs} "
+            f"FROM {' '.join(sources)} WHERE {before}.{quote_identifier(hop.column)} = p.{quote_identifier(hop.to)} "
+            f"ORDER BY {order} LIMIT {column.limit}) l), '[]'::jsonb)"
+        )
+
+    def _nulls(self, key: Key, column: str) -> str:
+        """Nothing where there are none: an index in the usual order is in use then."""
+        model, governed = self._snapshot.relations[key].column(column), self._governed(key, column)
+        always = model is not None and model.not_null and (governed is None or governed.treatment.plain)
+        return "" if always else " NULLS LAST"
+
+
+def _object(alias: str, names: list[str]) -> str:
+    pairs = ", ".join(f"{quote_literal(name)}, {alias}.{quote_identifier(name)}" for name in names)
+    return f"pg_catalog.jsonb_build_object({pairs})"
+
+
+def _dotted(key: Key) -> str:
+    return f"{quote_identifier(key[0])}.{quote_identifier(key[1])}"
