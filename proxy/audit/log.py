@@ -244,15 +244,13 @@ class Log:
     def _put(self, bodies: list[Body]) -> None:
         """Links, writes and takes away as many as go at a time. What the file took of another one is cut off."""
         sequence, head, size = self._sequence, self._head, 0
-        lines, heads, ends = [], [], []
+        lines = []
         for body in bodies:
             sequence += 1
             line = seal(body, sequence, head)
             head = digest(line)
             size += len(line) + 1
             lines.append(line)
-            heads.append(head)
-            ends.append(size)
             if size > WRITE_BYTES:
                 break
         lines.append(b"")
@@ -264,12 +262,16 @@ class Log:
                 written += os.write(self.file, data[written:])
             except OSError as error:  # a full disk takes what fits, and says no only then
                 trouble = error
-        count = len(heads) if trouble is None else sum(end <= written for end in ends)
-        self._to_cut = trouble is not None
+        count = len(lines) - 1
+        if trouble is not None:
+            self._to_cut = True
+            count = data.count(b"\n", 0, written)
+            size = data.rfind(b"\n", 0, written) + 1
+            head = digest(lines[count - 1]) if count else self._head
         if count:
             self._sequence += count
-            self._head = heads[count - 1]
-            self._size += ends[count - 1]
+            self._head = head
+            self._size += size
             self.unsigned = True
             del bodies[:count]
         if trouble is not None:

@@ -145,17 +145,16 @@ class Clock:
     __slots__ = ("_prefix", "_second")
 
     def __init__(self) -> None:
-        self._second = ""
+        self._second = -1
         self._prefix = ""
 
     def text(self, now: float) -> str:
         """`now`: seconds since 1970."""
-        digits = str(int(now * 1_000_000))  # no format with leading zeros: hot
-        second = digits[:-6]
+        second = int(now)
         if second != self._second:
-            self._prefix = datetime.fromtimestamp(int(second), UTC).strftime("%Y-%m-%dT%H:%M:%S.")
+            self._prefix = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S.")
             self._second = second
-        return f"{self._prefix}{digits[-6:]}Z"
+        return f"{self._prefix}{str(int(now * 1_000_000))[-6:]}Z"  # no format with leading zeros: hot
 
 
 def statement_tail(rows: int | None, duration_us: int) -> str:

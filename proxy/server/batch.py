@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from proxy.server.generation import DESCRIBED, PARSED
 from proxy.wire import messages
 from proxy.wire.framing import LEAST
-from proxy.wire.states import SYNC
 
 if TYPE_CHECKING:
     from proxy.server.session import Session
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 _PARSE: Final = messages.PARSE
 _BIND: Final = messages.BIND
 _LEAST_BIND: Final = LEAST[messages.BIND]
-# What follows a Bind, and whether there is a Describe in it.
+# What follows a Bind.
 _RUN: Final = messages.execute(b"") + messages.SYNC_MESSAGE
-_TAILS: Final = {_RUN: False, messages.describe(b"P", b"") + _RUN: True}
+_TAILS: Final = {_RUN: 0, messages.describe(b"P", b"") + _RUN: DESCRIBED}
 
 
 def take(session: Session, data: bytes) -> bytes | None:
@@ -31,8 +31,8 @@ def take(session: Session, data: bytes) -> bytes | None:
     start = 1 + int.from_bytes(data[1:5], "big") if data[0] == _PARSE else 0
     length = int.from_bytes(data[start + 1 : start + 5], "big")
     end = start + 1 + length
-    described = _TAILS.get(data[end:])
-    if described is None or length < _LEAST_BIND or data[start] != _BIND or data[start + 5] != 0:
+    also = _TAILS.get(data[end:])
+    if also is None or length < _LEAST_BIND or data[start] != _BIND or data[start + 5] != 0:
         return None
     name = data[start + 6 : data.find(b"\0", start + 6, end)]  # where none ends there: no name that anything has
     statements = session.statements
@@ -41,7 +41,7 @@ def take(session: Session, data: bytes) -> bytes | None:
         if entry is None or not entry.plain or name or data[5] != 0:
             return None
         statements.current[b""] = entry
-        session.pending.append(entry.on_parse)
+        also |= PARSED
         if entry.plan.rewritten:
             data = entry.parse_unnamed + data[start:]
     else:
@@ -54,8 +54,5 @@ def take(session: Session, data: bytes) -> bytes | None:
         ):
             return None
     statements.portals[b""] = entry
-    if described:
-        session.pending += (entry.on_bind, entry.on_describe, entry.on_execute, SYNC)
-    else:
-        session.pending += (entry.on_bind, entry.on_execute, SYNC)
+    session.pending.append(entry.on_batch.get(also) or entry.batch(also))
     return data

@@ -20,11 +20,14 @@ from proxy.rewrite.result import REFUSED_TEXT, Plan, StatementInfo
 from proxy.rewrite.templates import PlansText, Templates
 from proxy.wire import messages
 from proxy.wire.scrub import Scrubber
-from proxy.wire.states import Awaiting, Expected
+from proxy.wire.states import SYNC, Awaiting, Expected, Whole
 
 ALL_CACHES_BYTES: Final = 192 * 1024 * 1024
 CACHE_BYTES: Final = 64 * 1024 * 1024
 SMALL_CACHE_BYTES: Final = 2 * 1024 * 1024  # for a path with temp relations, which few sessions share
+
+PARSED: Final = 1
+DESCRIBED: Final = 2
 
 _PATH_EFFECTS: Final = frozenset(("search_path", "encoding", "temporary", "discard"))
 _FOLLOWED: Final = frozenset(("encoding", "temporary"))  # of sessions of governed apps only
@@ -67,6 +70,7 @@ class Entry:
         "fragments",
         "key",
         "message",
+        "on_batch",
         "on_bind",
         "on_describe",
         "on_execute",
@@ -100,7 +104,8 @@ class Entry:
         self.fragments: list[str] = []  # of audit records, one a statement; made by audit.record at first use
         self.record: str | None = None  # what its records share, once made; of a plain one that borrows nothing
         self.trace = trace_fragment(plan.original)
-        self.on_query = Expected(Awaiting.QUERY, self)
+        self.on_query = Whole(self)
+        self.on_batch: dict[int, Whole] = {}  # see `batch`
         self.on_parse = Expected(Awaiting.PARSE, self, name=b"")
         self.on_bind = Expected(Awaiting.BIND, self)
         self.on_describe = Expected(Awaiting.DESCRIBE, self)
@@ -116,10 +121,17 @@ class Entry:
         """The Parse message that makes statement `name` of it."""
         return messages.parse(name, self.parse_unnamed[6:]) if name else self.parse_unnamed
 
+    def batch(self, also: int) -> Whole:
+        """What a batch awaits that binds and executes it, `also` PARSED and DESCRIBED or not; kept in `on_batch`."""
+        parse = (self.on_parse,) if also & PARSED else ()
+        describe = (self.on_describe,) if also & DESCRIBED else ()
+        item = self.on_batch[also] = Whole(self, (*parse, self.on_bind, *describe, self.on_execute, SYNC))
+        return item
+
     @property
     def cost(self) -> int:
         """Bytes of memory, roughly."""
-        return 3000 + 4 * len(self.key) + 4 * len(self.plan.text)
+        return 4000 + 4 * len(self.key) + 4 * len(self.plan.text)
 
 
 class Budget:

@@ -197,7 +197,7 @@ class Answers:
         session = self.session
         lost = PgError("the connection ended before the answer did", "08006")
         for number, item in enumerate(session.pending):
-            if item.owner is None or item.swallow or item.awaiting not in (Awaiting.QUERY, Awaiting.EXECUTE):
+            if item.owner is None or item.swallow or item.awaiting not in _EXECUTED:
                 continue
             entry: Entry = item.owner
             if number == 0 and session.answers.told and item.done in (0, len(entry.plan.statements)):
@@ -294,6 +294,9 @@ class Answers:
         log.warning(
             "session %s: a question of the gateway's failed: %s", self.session.name, errors.decode(body).message
         )
+
+
+_EXECUTED = frozenset((Awaiting.QUERY, Awaiting.EXECUTE, Awaiting.BATCH))
 
 
 @lru_cache(1000)

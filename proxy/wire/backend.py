@@ -11,9 +11,9 @@ from collections import deque
 from typing import Final, Protocol
 
 from proxy.errors import protocol_violation
-from proxy.wire import messages
-from proxy.wire.messages import COMMAND_COMPLETE, COPY_DATA, DATA_ROW, HEADER, READY, ROW_DESCRIPTION
-from proxy.wire.states import COPY_END, ENDED_BY, Awaiting, Expected, Pending
+from proxy.wire import messages, whole
+from proxy.wire.messages import COMMAND_COMPLETE, COPY_DATA, DATA_ROW, HEADER, READY
+from proxy.wire.states import COPY_END, ENDED_BY, Awaiting, Expected, Pending, Whole
 
 WHOLE_BYTES: Final = 64 * 1024 * 1024  # how long a message may be that must be held until it is whole (an error, say)
 
@@ -28,6 +28,8 @@ _STREAMED: Final = frozenset(
 _QUERY: Final = Awaiting.QUERY
 _EXECUTE: Final = Awaiting.EXECUTE
 _SYNC: Final = Awaiting.SYNC
+_BATCH: Final = Awaiting.BATCH
+_ENDED_BY_READY: Final = frozenset((_QUERY, _SYNC, _BATCH))
 # What ends an item of the extended protocol, and asks for nothing more (a ParseComplete is told).
 _ENDED_PLAINLY_BY: Final = {
     messages.PARSE_COMPLETE: Awaiting.PARSE,
@@ -86,6 +88,7 @@ class BackendFraming:
         "_dropping",
         "_need",
         "_partial",
+        "_ready",
         "attention",
         "injected",
         "inside",
@@ -101,6 +104,7 @@ class BackendFraming:
         self.pending: Pending = deque()
         self.injected = 0  # how many of `pending` Consentry sent itself
         self.status = status  # of the transaction, by the last ReadyForQuery
+        self._ready = messages.ready(status)  # what ends an answer that does not change it
         self.told = False  # the Query at the head of `pending` has ended, or failed; its ReadyForQuery is to come
         self.inside = False  # what was given last ends within an answer
         self.attention = False  # the sink hears every ReadyForQuery, not only those that change the status
@@ -114,6 +118,22 @@ class BackendFraming:
 
         Raises PgError (FATAL) where the backend answers what nobody asked.
         """
+        pending = self.pending
+        if pending and not (self.stream or self._partial or self.told or self.attention or self.injected):
+            item = pending[0]
+            if item.__class__ is Whole:
+                tag = whole.tag(item, data, self._ready)
+                if tag is not None:
+                    pending.popleft()
+                    if item.name is not None:
+                        self.sink.parsed(item)
+                    self.sink.completed(item, tag)
+                    self.inside = False
+                    return data
+        for item in pending:
+            if item.awaiting is _BATCH:
+                self._take_apart()
+                break
         if self._partial:
             self._partial += data
             if len(self._partial) < self._need:
@@ -130,12 +150,6 @@ class BackendFraming:
             if self._dropping:
                 sent = start
                 self._dropping = self.stream > 0
-        if not self.injected:
-            start, ended = self._usual(data, start)
-            if start == size:
-                self.inside = start != ended
-                return data[sent:] if sent else data
-        pending = self.pending
         out: list[bytes] = []
         while size - start >= 5:
             kind, length = _header(data, start)
@@ -184,11 +198,18 @@ class BackendFraming:
                     self.sink.closed(answered)
                 if status != self.status or self.attention or swallow:
                     self.status = status
+                    self._ready = messages.ready(status)
                     self.sink.ready(status, answered)
-            elif swallow or kind != ROW_DESCRIPTION or not pending or pending[0].awaiting is not _QUERY:
-                replacement = self._other(kind, data, start, end, swallow)
-                if kind in _ENDING:
-                    ended = end
+            elif swallow or not pending or pending[0].awaiting is not _ENDED_PLAINLY_BY.get(kind):
+                if kind != messages.ROW_DESCRIPTION or not pending or pending[0].awaiting is not _QUERY:
+                    replacement = self._other(kind, data, start, end, swallow)
+                    if kind in _ENDING:
+                        ended = end
+            else:
+                ended = end
+                item = pending.popleft()
+                if kind == messages.PARSE_COMPLETE and item.name is not None:
+                    self.sink.parsed(item)
             if swallow and kind not in _UNASKED:
                 replacement = b"" if replacement is None else replacement
             if replacement is not None:
@@ -205,57 +226,6 @@ class BackendFraming:
         out.append(data[sent:start])
         return b"".join(out)
 
-    def _usual(self, data: bytes, start: int) -> tuple[int, int]:
-        """Takes the messages that most answers are made of, as they stand in the chunk. Hot.
-
-        Gives how far it came (the rest is for `feed`, nothing of it was taken), and where the last answer ended.
-        """
-        size = len(data)
-        ended = 0
-        pending = self.pending
-        while size - start >= 5:
-            kind, length = _header(data, start)
-            end = start + 1 + length
-            if kind == DATA_ROW or kind == COPY_DATA:  # noqa: PLR1714, SIM109  # no tuple: hot
-                if end > size:
-                    self.stream = end - size
-                    return size, ended
-            elif end > size or length < 4 or not pending:
-                break
-            else:
-                item = pending[0]
-                awaiting = item.awaiting
-                if kind == COMMAND_COMPLETE:
-                    if awaiting is _EXECUTE:
-                        pending.popleft()
-                    elif awaiting is _QUERY:
-                        self.told = True
-                    else:
-                        break
-                    self.sink.completed(item, data[start + 5 : end - 1])
-                    ended = end
-                elif kind == READY:
-                    if awaiting is not _SYNC and awaiting is not _QUERY:
-                        break
-                    pending.popleft()
-                    self.told = False
-                    if item.name is not None:
-                        self.sink.closed(item)
-                    status = data[start + 5]
-                    if status != self.status or self.attention:
-                        self.status = status
-                        self.sink.ready(status, item)
-                    ended = end
-                elif awaiting is _ENDED_PLAINLY_BY.get(kind):
-                    pending.popleft()
-                    if kind == messages.PARSE_COMPLETE and item.name is not None:
-                        self.sink.parsed(item)
-                    ended = end
-                elif kind != ROW_DESCRIPTION or awaiting is not _QUERY:
-                    break
-            start = end
-        return start, ended
-
     @property
     def between(self) -> bool:
         """The next byte to the frontend begins a message."""
@@ -264,7 +234,14 @@ class BackendFraming:
     @property
     def unanswered(self) -> bool:
         """A ReadyForQuery is still to come: an earlier batch may yet fail."""
-        return any(item.awaiting is _SYNC or item.awaiting is _QUERY for item in self.pending)
+        return any(item.awaiting in _ENDED_BY_READY for item in self.pending)
+
+    def _take_apart(self) -> None:
+        """Answers come message by message: what batches await stands one by one from here on."""
+        pending = self.pending
+        for _ in range(len(pending)):
+            item = pending.popleft()
+            pending.extend(item.parts if isinstance(item, Whole) and item.parts else (item,))
 
     def _swallowing(self) -> bool:
         item = self._head_or_none()

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections import deque
 from enum import Enum, IntEnum, auto
-from typing import Any
+from itertools import product
+from typing import Any, Final
 
 from proxy.wire import messages
 
@@ -78,6 +79,7 @@ class Awaiting(IntEnum):
     CLOSE = 6  # CloseComplete
     SYNC = 7  # ReadyForQuery
     COPY_END = 8  # nothing: marks where the rows of a COPY end in the stream
+    BATCH = 9  # all that a usual batch awaits: (PARSE,) BIND, (DESCRIBE,) EXECUTE, SYNC
 
 
 class Expected:
@@ -103,6 +105,31 @@ class Expected:
 
     def __repr__(self) -> str:
         return f"<{self.awaiting.name}{' swallowed' if self.swallow else ''} {self.name!r}>"
+
+
+# The messages that come before rows.
+_FIRSTS: Final = {Awaiting.PARSE: (b"1",), Awaiting.BIND: (b"2",), Awaiting.DESCRIBE: (b"T", b"n")}
+_QUERY_HEADS: Final = (b"", b"T")
+
+
+class Whole(Expected):
+    """A Query, or a whole batch, whose answer most often comes whole in one chunk (see `whole`).
+
+    `parts`: what a batch awaits, one by one. `heads`: the types of the messages that may come before its rows. `head`:
+    what the last answer began with, before its rows.
+    """
+
+    __slots__ = ("head", "heads", "parts")
+
+    def __init__(self, owner: Any, parts: tuple[Expected, ...] = ()) -> None:
+        super().__init__(Awaiting.BATCH if parts else Awaiting.QUERY, owner)
+        self.parts = parts
+        self.head: bytes | None = None
+        self.heads: tuple[bytes, ...] = _QUERY_HEADS
+        if parts:
+            self.name = parts[0].name
+            firsts = (_FIRSTS[part.awaiting] for part in parts if part.awaiting in _FIRSTS)
+            self.heads = tuple(b"".join(first) for first in product(*firsts))
 
 
 SYNC = Expected(Awaiting.SYNC)

@@ -18,7 +18,7 @@ from proxy.wire import messages
 from proxy.wire.backend import BackendFraming
 from proxy.wire.framing import FrontendFraming
 from proxy.wire.messages import SYNC_MESSAGE, describe, execute, message, parse, parse_rest
-from proxy.wire.states import State
+from proxy.wire.states import Awaiting, State
 
 TEXT = b"SELECT email FROM customers WHERE id = $1"
 
@@ -69,7 +69,11 @@ USUAL = [
 def state(one: SimpleNamespace) -> object:
     names = one.statements
     return (
-        [(item.awaiting, item.name, item.owner and item.owner.key) for item in one.pending],
+        [
+            (item.awaiting, item.name, item.owner and item.owner.key)
+            for found in one.pending
+            for item in (found.parts if found.awaiting is Awaiting.BATCH else (found,))
+        ],
         {name: made.key for name, made in names.current.items()},
         {name: made.key for name, made in names.portals.items()},
         (one.open, names.fresh, one.concerns),
