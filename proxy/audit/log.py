@@ -28,7 +28,6 @@ from proxy.errors import ConsentryError, UnreachableError
 log = logging.getLogger(__name__)
 
 WRITE_BYTES: Final = 1024 * 1024  # what is given to the system at a time
-LOOK_SECONDS: Final = 0.01  # how long the file is taken for the one to write to without another look at it
 DAY: Final = 86_400.0
 
 
@@ -70,7 +69,6 @@ class Log:
         self._head = GENESIS
         self._size = 0
         self._period = 0
-        self._looked = self._look_again = 0.0
         self._to_cut = False  # what follows `_size` in the file is half a line
         self._spoilt = False  # the system could not say whether the file is on the disk
         self._signer: Signer
@@ -109,9 +107,7 @@ class Log:
 
     def write(self, bodies: list[Body]) -> None:
         """Writes records, and takes from the list those that are written: all, unless it raises."""
-        now = time()
-        if not self._looked <= now < self._look_again or self._size >= self.options.rotate_size or self._to_cut:
-            self._make_ready(now)
+        self._make_ready()
         while bodies:
             self._put(bodies)
 
@@ -133,7 +129,6 @@ class Log:
     def spoil(self) -> None:
         """The system could not bring the file to the disk: nothing more is written into it."""
         self._spoilt = True
-        self._look_again = 0.0
 
     def expire(self) -> None:
         """Takes files away that ended longer ago than `keep`; a record says how far the chain was whole."""
@@ -163,14 +158,13 @@ class Log:
 
     # Files.
 
-    def _make_ready(self, now: float) -> None:
+    def _make_ready(self) -> None:
+        now = time()
         gone = self.file < 0 or not os.fstat(self.file).st_nlink  # no name: it was deleted
         full = self._size >= self.options.rotate_size or now // self.options.rotate_every != self._period
         if gone or full or self._spoilt:
             self._next_file(now, lost=gone or self._spoilt)
         self._cut()
-        end = (self._period + 1) * self.options.rotate_every
-        self._looked, self._look_again = now, min(now + LOOK_SECONDS, end)
 
     def _next_file(self, now: float, *, lost: bool) -> None:
         if not lost:

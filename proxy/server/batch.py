@@ -15,11 +15,13 @@ from proxy.wire.framing import LEAST
 if TYPE_CHECKING:
     from proxy.server.session import Session
 
+_header = messages.HEADER.unpack_from
 _PARSE: Final = messages.PARSE
 _BIND: Final = messages.BIND
 _LEAST_BIND: Final = LEAST[messages.BIND]
 # What follows a Bind.
 _RUN: Final = messages.execute(b"") + messages.SYNC_MESSAGE
+_SHORTEST: Final = 1 + _LEAST_BIND + len(_RUN)
 _TAILS: Final = {_RUN: 0, messages.describe(b"P", b"") + _RUN: DESCRIBED}
 
 
@@ -28,13 +30,18 @@ def take(session: Session, data: bytes) -> bytes | None:
 
     Nothing concerns the session, and no batch is open.
     """
-    start = 1 + int.from_bytes(data[1:5], "big") if data[0] == _PARSE else 0
-    length = int.from_bytes(data[start + 1 : start + 5], "big")
-    end = start + 1 + length
-    also = _TAILS.get(data[end:])
-    if also is None or length < _LEAST_BIND or data[start] != _BIND or data[start + 5] != 0:
+    if len(data) < _SHORTEST:
         return None
-    name = data[start + 6 : data.find(b"\0", start + 6, end)]  # where none ends there: no name that anything has
+    start = 0
+    kind, length = _header(data, 0)
+    if kind == _PARSE and len(data) - length > 6:
+        start = 1 + length
+        kind, length = _header(data, start)
+    also = _TAILS.get(data[start + 1 + length :])
+    if also is None or kind != _BIND or length < _LEAST_BIND or data[start + 5] != 0:
+        return None
+    end = data.find(b"\0", start + 6, start + 1 + length)  # where there is none, the name is one that nothing has
+    name = data[start + 6 : end]
     statements = session.statements
     if start:
         entry = session.context.known_parse(data[6:start])
