@@ -201,7 +201,7 @@ def _function(session: Session, data: bytes, start: int, end: int) -> Outcome:
         return HOLD
     session.open = False
     if not session.governed:
-        session.pending.append(session.context.unknown.on_query)
+        session.pending.append(session.context.called.on_query)
         return None
     refusal = insufficient_privilege(
         f"app {session.context.app.name} may not use the fast-path function call",

@@ -223,6 +223,7 @@ class Context:
         "_queries",
         "_templates",
         "app",
+        "called",
         "encoding",
         "generation",
         "known_parse",
@@ -254,12 +255,12 @@ class Context:
         snapshot = generation.snapshot
         self.scrubber = Scrubber(snapshot.raised, snapshot.raised_constants, app.dropped_columns, encoding)
         # What runs in a portal that SQL made (a cursor) or that nobody made.
-        self.unknown = Entry(
-            Plan(b"", b"", False, (_PORTAL,), scrub=self.scrubs),
-            b"",
-            self,
-            b"\0\0",
-        )
+        self.unknown = self._nameless(_PORTAL)
+        self.called = self._nameless(_CALL)  # by the fast path, which trusted apps may use
+
+    def _nameless(self, info: StatementInfo) -> Entry:
+        """Of what runs without a text."""
+        return Entry(Plan(b"", b"", False, (info,), scrub=self.scrubs), b"", self, b"\0\0")
 
     def query(self, message: bytes) -> Entry:
         """The entry of a whole Query message."""
@@ -307,6 +308,7 @@ class Context:
 
 
 _PORTAL: Final = StatementInfo("(a cursor's portal)", "", "", unknown="what it runs")
+_CALL: Final = StatementInfo("(a function call)", "", "", unknown="what the function reads")
 
 
 class Generation:

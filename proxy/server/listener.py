@@ -226,7 +226,7 @@ class Gateway:
         login.database.sessions.add(session)
         if login.cancel_key:
             self.keys[login.cancel_key] = login.database.upstream
-        self.audit.event("connect", session.fragment)
+        self.audit.event("connect", session.fragment, backend=int.from_bytes(login.cancel_key[:4], "big") or None)
         log.info("session %s: login %s, app %s, from %s", session.name, login.login, login.app.name, login.address)
         login.client.set_protocol(session)
         login.upstream.set_protocol(backend)
