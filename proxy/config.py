@@ -79,6 +79,16 @@ def _dsn(value: str) -> str:
     return value
 
 
+def _syslog(value: str) -> str:
+    parts = urlsplit(value)
+    placed = (
+        parts.path.startswith("/") and not parts.netloc if parts.scheme == "unix" else parts.hostname and parts.port
+    )
+    if value and not (parts.scheme in ("udp", "tcp", "unix") and placed):
+        raise ValueError("write udp://host:514, tcp://host:601 or unix:///dev/log")
+    return value
+
+
 def _number(value: Any) -> Any:
     """A number that came from the environment."""
     return int(value) if isinstance(value, str) and value.isdecimal() else value
@@ -148,6 +158,10 @@ class AuditSettings(_Section):
     rotate: RotateSettings = RotateSettings()
     keep: Seconds = Field(default=0.0, description="How long files are kept after their end; 0: for ever.")
     key: Path = Field(default=Path("audit.key"), description="Signs checkpoints; made at the first start.")
+    syslog: Annotated[str, AfterValidator(_syslog)] = Field(
+        default="",
+        description="Where records are sent as well: udp://host:514, tcp://host:601 or unix:///dev/log (RFC 5424).",
+    )
     text: Literal["normalised", "full"] = Field(
         default="normalised", description="normalised: constants out of the text."
     )

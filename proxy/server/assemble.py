@@ -110,6 +110,7 @@ def _options(configuration: Configuration) -> Options:
         audit_rotate_every=settings.audit.rotate.every,
         audit_keep=settings.audit.keep,
         audit_fsync=settings.audit.fsync,
+        audit_syslog=settings.audit.syslog,
         connections=settings.limits.connections,
         statement_bytes=settings.limits.statement_bytes,
         idle_timeout=settings.limits.idle_timeout,

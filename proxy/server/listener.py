@@ -16,6 +16,7 @@ from proxy.audit.consents import ConsentLog
 from proxy.audit.copies import Copies
 from proxy.audit.log import LogOptions
 from proxy.audit.record import session_fragment
+from proxy.audit.syslog import SyslogSender
 from proxy.audit.writer import AuditWriter
 from proxy.errors import PgError
 from proxy.server import cancel
@@ -57,6 +58,7 @@ class Gateway:
         self.statement_bytes = options.statement_bytes
         self._copies = copies
         self._consents = consents
+        self._syslog: SyslogSender | None = None
         self.audit = AuditWriter(
             _log_options(options),
             options.worker,
@@ -78,6 +80,9 @@ class Gateway:
         for database in self.databases.values():
             await database.start()
         self.audit.open(await self._consents.newest() if self._consents is not None else None)
+        if self.options.audit_syslog:
+            self._syslog = SyslogSender(self.options.audit_syslog, self.options.audit_directory, self.options.worker)
+            self._syslog.start()
         loop = asyncio.get_running_loop()
         for address in self.options.listen:
             sock = _listen(address)
@@ -120,6 +125,8 @@ class Gateway:
         await asyncio.sleep(0)  # what was written last goes out
         self.audit.close()
         await asyncio.sleep(0)  # what waited for its record goes out
+        if self._syslog is not None:
+            await asyncio.to_thread(self._syslog.stop)
         if self._copies is not None:
             await self._copies.finish()
 

@@ -46,6 +46,7 @@ class Options:
     audit_rotate_every: float = 86_400
     audit_keep: float = 0
     audit_fsync: bool = False
+    audit_syslog: str = ""
     connections: int = 10_000
     statement_bytes: int = STATEMENT_BYTES
     idle_timeout: float = 0

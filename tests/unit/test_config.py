@@ -58,6 +58,7 @@ def test_everything_but_databases_has_a_default_that_is_safe_on_one_machine(load
             "directory": Path("audit"),
             "required": True,
             "fsync": False,
+            "syslog": "",
             "rotate": {"size": 256 * 1024**2, "every": 86_400.0},
             "keep": 0.0,
             "key": Path("audit.key"),
@@ -82,7 +83,7 @@ databases:
   bank: {upstream: 'postgres:///ledger?host=/run/postgresql&port=5434', rules: bank.yaml}
 auth: {mode: passthrough}
 tls: {mode: require, certificate: server.crt, key: /etc/key.pem}
-audit: {directory: log, required: false, fsync: true, rotate: {size: 1MB, every: 1h}, keep: 90d, key: k, text: full}
+audit: {directory: log, required: false, fsync: true, rotate: {size: 1MB, every: 1h}, keep: 90d, key: k, text: full, syslog: "tcp://siem:601"}
 control: {dsn: 'postgresql://own@db:5433/any?sslmode=require', password_file: secret}
 limits: {connections: 5, statement_bytes: 1MB, idle_timeout: 10m, connect_timeout: 500ms}
 web: {listen: '0.0.0.0:80', database: shop, base_url: 'https://me.example.org', login: {mode: token, secret_file: web.key}}
@@ -99,6 +100,7 @@ def test_every_setting_is_taken(load: Load) -> None:
         "directory": Path("log"),
         "required": False,
         "fsync": True,
+        "syslog": "tcp://siem:601",
         "rotate": {"size": 1024**2, "every": 3600.0},
         "keep": 90 * 86_400.0,
         "key": Path("k"),
