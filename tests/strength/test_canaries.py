@@ -167,10 +167,10 @@ def passed(
     }
 
 
-def test_dangerous_functions_are_refused(pg_server: PgServer, dangerous: Outcome, dangers: list[Attack]) -> None:
+def test_dangerous_functions_are_refused(databases: world.World, dangerous: Outcome, dangers: list[Attack]) -> None:
     """Seen as `mixer`, whom the server would let do anything. What this server does not have may be unknown."""
     named = {danger.name for danger in read_dangerous() if danger.kind == "function"}
-    with pg_server.connect(world.TEMPLATE) as connection:
+    with databases.server.connect(world.TEMPLATE) as connection:
         rows = connection.execute("SELECT proname FROM pg_proc WHERE proname = ANY(%s)", [list(named)]).fetchall()
     here = {row[0] for row in rows}
     answered = {name for names in ANSWERED.values() for name in names.split()}
