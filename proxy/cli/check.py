@@ -27,6 +27,7 @@ def check(
     from proxy.cli.opening import open_database
     from proxy.config import load_settings
     from proxy.errors import ConsentryError, UnreachableError
+    from proxy.profile.sources.opening import misfits
     from proxy.server.assemble import make_gateway
     from proxy.yaml_lines import ProblemsError
 
@@ -48,6 +49,9 @@ def check(
     for name in names:
         try:
             opened = open_database(config, name)
+            wrong, doubtful = misfits(configuration, name, opened.rules)
+            errors += wrong
+            warnings += doubtful
             if not offline:
                 warnings += asyncio.run(_against_database(opened, errors))
         except ProblemsError as error:

@@ -46,7 +46,7 @@ async def read(connection: asyncpg.Connection, rules: Rules, compiled: CompiledR
     except asyncpg.InsufficientPrivilegeError as error:
         hint = "the grants that matching needs are printed by `consentry consent setup`"
         raise ConsentryError(f"customers cannot be matched: {error}; {hint}") from error
-    await connection.execute("ANALYZE pg_temp.profile_own")
+    await connection.execute("CREATE INDEX ON pg_temp.profile_own (key); ANALYZE pg_temp.profile_own")
     await connection.execute("""
         DELETE FROM consentry.profile_keys k WHERE source = '' AND NOT EXISTS (
             SELECT FROM pg_temp.profile_own o WHERE (o.key, o.kind, o.raw) = (k.key, k.kind, k.raw))""")

@@ -267,6 +267,7 @@ class _One:
             keys = [values.text(key) async for key in reader.keys(wanted(self._name, self._source))]
         rows: list[Row] = [(0, key, None, "{}", "[]", b"", False) for key in keys]
         await staging.add(self._connection, rows)
+        await staging.index(self._connection)
 
     async def _lock(self) -> None:
         await self._connection.execute("SELECT pg_advisory_xact_lock($1)", WRITING)

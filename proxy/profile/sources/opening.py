@@ -1,9 +1,10 @@
-"""From the settings of a source to its reader."""
+"""From the settings of a source to its reader; and whether rules and settings fit each other."""
 
 from __future__ import annotations
 
 from proxy.config import Configuration, with_password
 from proxy.policy.mapped_sources import fields_of, key_of
+from proxy.policy.rules import Rules
 from proxy.policy.sources import Source
 from proxy.profile.sources.csv_file import CsvReader
 from proxy.profile.sources.http import HttpReader
@@ -40,3 +41,29 @@ def open_reader(configuration: Configuration, database: str, name: str) -> Reade
 def wanted(name: str, source: Source, after: str | None = None) -> Wanted:
     """What the rules want of a source, from a cursor's value on."""
     return Wanted(name, fields_of(source), key_of(source), source.records, source.cursor, after)
+
+
+def misfits(configuration: Configuration, database: str, rules: Rules) -> tuple[list[str], list[str]]:
+    """(errors, warnings): sources of the rules that the settings do not have, or have as another kind; the reverse."""
+    places = configuration.settings.databases[database].sources
+    errors, warnings = [], []
+    for name, source in rules.sources.items():
+        file, line = rules.where(("sources", name))
+        at = f"{file}:{line}: {name}"
+        if name not in places:
+            errors.append(f"{at}: the settings do not say where it is, in databases.{database}.sources")
+            continue
+        kind = places[name].kind
+        relational = kind in ("postgresql", "mysql", "sqlite")
+        if relational and source.records is None:
+            errors.append(f"{at}: `records` is missing: the relation to read of a source of kind {kind}")
+        if not relational and source.records is not None:
+            warnings.append(f"{at}: `records` means nothing to a source of kind {kind}")
+        if source.cursor is not None and not relational and kind != "http":
+            warnings.append(f"{at}: `cursor` means nothing to a source of kind {kind}: a file is read whole")
+    warnings += [
+        f'databases.{database}.sources: "{name}" is not among the sources of the rules'
+        for name in places
+        if name not in rules.sources
+    ]
+    return errors, warnings

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
+from proxy.config import load_settings
 from proxy.policy.load import load_rules
 from proxy.policy.mapped_sources import fields_of, kept, precedence
 from proxy.policy.rules import RulesError
+from proxy.profile.sources.opening import misfits
 
 RULES = """version: 1
 attributes: {full_name: {}, email: {}, phone: {}, born: {}, tickets: {group: unstructured}}
@@ -79,3 +82,20 @@ def test_slips(old: str, new: str, line: int, said: str) -> None:
         load_rules([("rules.yaml", RULES.replace(old, new, 1))])
     found = [(problem.line, problem.message) for problem in caught.value.problems]
     assert any(at == line and re.search(said, message) for at, message in found), found
+
+
+def test_sources_of_rules_and_of_settings_fit_each_other(tmp_path: Path) -> None:
+    (tmp_path / "consentry.yaml").write_text(
+        "databases:\n  shop:\n    upstream: postgresql://h/shop\n    rules: rules.yaml\n    sources:\n"
+        "      crm: {kind: csv, path: crm.csv}\n      support: {kind: sqlite, path: s.db}\n"
+        "      old: {kind: jsonl, path: old.jsonl}\n"
+    )
+    errors, warnings = misfits(load_settings(tmp_path / "consentry.yaml"), "shop", load_rules([("rules.yaml", RULES)]))
+    assert errors == [
+        "rules.yaml:11: news: the settings do not say where it is, in databases.shop.sources",
+        "rules.yaml:16: support: `records` is missing: the relation to read of a source of kind sqlite",
+    ]
+    assert warnings == [
+        "rules.yaml:6: crm: `cursor` means nothing to a source of kind csv: a file is read whole",
+        'databases.shop.sources: "old" is not among the sources of the rules',
+    ]
