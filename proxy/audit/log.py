@@ -28,6 +28,9 @@ from proxy.errors import ConsentryError, UnreachableError
 log = logging.getLogger(__name__)
 
 WRITE_BYTES: Final = 1024 * 1024  # what is given to the system at a time
+# How long the file is believed to be there still. A look at it costs as much as a write, and makes the next write cost
+# more (its time must differ then); who deletes a file takes the records of this time along with all others.
+LOOK_SECONDS: Final = 0.0005
 DAY: Final = 86_400.0
 
 
@@ -69,6 +72,7 @@ class Log:
         self._head = GENESIS
         self._size = 0
         self._period = 0
+        self._looked = 0.0
         self._to_cut = False  # what follows `_size` in the file is half a line
         self._spoilt = False  # the system could not say whether the file is on the disk
         self._signer: Signer
@@ -160,11 +164,15 @@ class Log:
 
     def _make_ready(self) -> None:
         now = time()
-        gone = self.file < 0 or not os.fstat(self.file).st_nlink  # no name: it was deleted
+        look = not 0 <= now - self._looked < LOOK_SECONDS
+        gone = look and (self.file < 0 or not os.fstat(self.file).st_nlink)  # no name: it was deleted
         full = self._size >= self.options.rotate_size or now // self.options.rotate_every != self._period
         if gone or full or self._spoilt:
             self._next_file(now, lost=gone or self._spoilt)
-        self._cut()
+        if self._to_cut:
+            self._cut()
+        if look:
+            self._looked = now
 
     def _next_file(self, now: float, *, lost: bool) -> None:
         if not lost:

@@ -132,7 +132,8 @@ class AuditWriter:
             except OSError as error:
                 self._failed(error)
                 return
-            self._sign_soon()
+            if self._signing is None:
+                self._sign_soon()
             if self._log.finished:
                 self._compress()
             if self.options.fsync and not self._closed:
@@ -175,7 +176,8 @@ class AuditWriter:
         self._log.write(self._bodies)
 
     def _written(self) -> None:
-        self._change(False)
+        if self.failing:
+            self._change(False)
         waiting, self._waiting = self._waiting, []
         for one in waiting:
             one.release()

@@ -63,7 +63,9 @@ class Held:
         if not self._client.is_closing():
             self._client.write(data)
         if not self.parts:
-            self._emptied()
+            self._bytes = 0
+            if self._close or self.paused:
+                self._emptied()
 
     def withhold(self) -> None:
         """The records cannot be written: the session ends, because it cannot be said what became of the statement."""

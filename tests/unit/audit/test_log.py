@@ -230,7 +230,10 @@ def test_a_disk_that_takes_a_part_of_a_batch(
     assert_linked(tmp_path)
 
 
-def test_a_file_that_is_deleted_is_followed_by_another(opened: Open, tmp_path: Path) -> None:
+def test_a_file_that_is_deleted_is_followed_by_another(
+    opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proxy.audit.log.LOOK_SECONDS", 0.0)
     log = opened()
     write(log, "one")
     (file,) = (tmp_path / "audit").glob("*.jsonl")
