@@ -78,6 +78,23 @@ class Plan:
     refused_as: PgError | None = None  # monitor mode: what would have been refused
     edits: tuple[Edit, ...] = ()  # what makes `text` of `original`
 
+    def filled(self, text: bytes, original: bytes, splices: tuple[tuple[int, int, int, int], ...]) -> Plan:
+        """The plan of a text with other constants."""
+        return Plan(  # not `dataclasses.replace`: it takes several times as long
+            text,
+            original,
+            self.rewritten,
+            self.statements,
+            self.refusal,
+            splices,
+            self.scrub,
+            self.whole,
+            self.shape,
+            self.effects,
+            self.refused_as,
+            self.edits,
+        )
+
     def original_position(self, position: int) -> int:
         """A 1-based character position in `text`, as one in `original` (the start of a replaced stretch inside it)."""
         at = position - 1

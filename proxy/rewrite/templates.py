@@ -91,7 +91,7 @@ class Template:
     def fill(self, query: bytes, text: str, constants: Constants) -> Plan:
         """The plan of `text`, which is `query` decoded."""
         if not self.edits:
-            return replace(self.plan, text=query, original=query)
+            return self.plan.filled(query, query, ())
         values = constants.values
         sums = (0, *accumulate(len(value.encode()) for value in values))
         edits = [
@@ -103,7 +103,7 @@ class Template:
             for edit in self.edits
         ]
         spliced = splice(text, edits)
-        return replace(self.plan, text=spliced.text.encode(self.encoding), original=query, splices=spliced.stretches)
+        return self.plan.filled(spliced.text.encode(self.encoding), query, spliced.stretches)
 
 
 _Key = tuple[str, tuple[str, ...], tuple[int, ...]]

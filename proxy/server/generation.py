@@ -6,8 +6,9 @@ statement.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 from weakref import WeakSet, WeakValueDictionary
 
 from proxy.audit.trace import trace_fragment
@@ -85,14 +86,21 @@ class Entry:
         "types",
     )
 
+    message: bytes  # a Query
+    parse_unnamed: bytes  # a Parse
+    on_query: Whole
+    on_batch: dict[int, Whole]  # see `batch`
+    on_parse: Expected
+    on_bind: Expected
+    on_describe: Expected
+    on_execute: Expected
+
     def __init__(self, plan: Plan, key: bytes, context: Context, types: bytes) -> None:
         kinds = {effect.kind for effect in plan.effects}
         self.plan = plan
         self.key = key
         self.context = context
         self.types = types
-        self.message = messages.query(plan.text)
-        self.parse_unnamed = messages.parse(b"", messages.parse_rest(plan.text, types))
         self.executes = tuple(info.executes for info in plan.statements if info.executes is not None)
         self.changes_path = not kinds.isdisjoint(_PATH_EFFECTS)
         self.changes_names = not kinds.isdisjoint(_NAME_EFFECTS)
@@ -104,12 +112,15 @@ class Entry:
         self.fragments: list[str] = []  # of audit records, one a statement; made by audit.record at first use
         self.record: str | None = None  # what its records share, once made; of a plain one that borrows nothing
         self.trace = trace_fragment(plan.original)
-        self.on_query = Whole(self)
-        self.on_batch: dict[int, Whole] = {}  # see `batch`
-        self.on_parse = Expected(Awaiting.PARSE, self, name=b"")
-        self.on_bind = Expected(Awaiting.BIND, self)
-        self.on_describe = Expected(Awaiting.DESCRIBE, self)
-        self.on_execute = Expected(Awaiting.EXECUTE, self)
+
+    def __getattr__(self, name: str) -> Any:
+        """What is made at its first use: most texts are sent in one way, and some once."""
+        make = _LATER.get(name)
+        if make is None:
+            raise AttributeError(name)
+        made = make(self)
+        setattr(self, name, made)
+        return made
 
     def as_prepared(self) -> Entry:
         """What the PREPARE of this entry's text makes."""
@@ -132,6 +143,18 @@ class Entry:
     def cost(self) -> int:
         """Bytes of memory, roughly."""
         return 4000 + 4 * len(self.key) + 4 * len(self.plan.text)
+
+
+_LATER: Final[dict[str, Callable[[Entry], Any]]] = {
+    "message": lambda entry: messages.query(entry.plan.text),
+    "parse_unnamed": lambda entry: messages.parse(b"", messages.parse_rest(entry.plan.text, entry.types)),
+    "on_query": Whole,
+    "on_batch": lambda entry: {},
+    "on_parse": lambda entry: Expected(Awaiting.PARSE, entry, name=b""),
+    "on_bind": lambda entry: Expected(Awaiting.BIND, entry),
+    "on_describe": lambda entry: Expected(Awaiting.DESCRIBE, entry),
+    "on_execute": lambda entry: Expected(Awaiting.EXECUTE, entry),
+}
 
 
 class Budget:
@@ -178,7 +201,7 @@ class EntryCache:
         self._limit = limit
         self._budget = budget
         budget.join(self)
-        self._filled: dict[bytes, None] = {}
+        self._filled: OrderedDict[bytes, None] = OrderedDict()  # a dict finds its first slowly when others are gone
         self._filled_size = 0
 
     def put(self, key: bytes, entry: Entry, filled: bool) -> None:
