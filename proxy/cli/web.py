@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 token = typer.Typer(help="Tokens of the organisation's services for the HTTP API.", no_args_is_help=True)
 
-_SCOPE = typer.Option(..., "--scope", help="read, write or audit; once for each.")
+PROFILE = "profile"  # the scope of tokens that read profiles
+_SCOPE = typer.Option([], "--scope", help="read, write or audit; once for each.")
 
 
 def web(config: Path = CONFIG, beside: bool = typer.Option(False, "--beside", hidden=True)) -> None:
@@ -66,6 +67,9 @@ def add(
     name: str = typer.Argument(help="Who gets it."),
     scope: list[str] = _SCOPE,
     expires: str | None = typer.Option(None, "--expires", help="In how long it ends: 90d, 12h."),
+    login: str | None = typer.Option(
+        None, "--login", help="An app's database login: the token reads profiles as that app, and as that login."
+    ),
     config: Path = CONFIG,
     database: str | None = DATABASE,
     as_json: bool = JSON,
@@ -73,7 +77,13 @@ def add(
     """Makes a token and prints its secret, which cannot be had again.
 
     Example: consentry token add newsletter --scope read --scope write --expires 365d
+    Example: consentry token add mailco --login mailco_app
     """
+    scopes = [*scope, *([PROFILE] if login is not None and PROFILE not in scope else [])]
+    if not scopes:
+        raise typer.BadParameter("what may it do? read, write, audit, or --login", param_hint="--scope")
+    if login is not None:
+        _check_login(config, database, login)
 
     async def work(connection: asyncpg.Connection) -> None:
         from datetime import UTC, datetime, timedelta
@@ -85,7 +95,7 @@ def add(
             ends = None if expires is None else datetime.now(UTC) + timedelta(seconds=seconds(expires))
         except (ValueError, OverflowError) as error:
             raise typer.BadParameter(str(error), param_hint="--expires") from error
-        made, secret = await tokens.add(connection, name, scope, ends)
+        made, secret = await tokens.add(connection, name, scopes, ends, login)
         if as_json:
             print_json({**asdict(made), "secret": secret})
         else:
@@ -93,6 +103,9 @@ def add(
                 f"token {made.name} ({', '.join(made.scopes)}); keep its secret, it is not shown again:", err=True
             )
             typer.echo(secret)
+        right = None if login is None else await tokens.missing_right(connection, login)
+        if right is not None:
+            typer.echo(f"Consentry's own login may not act as {login} yet; run: {right}", err=True)
 
     _run(work, config, database)
 
@@ -141,14 +154,25 @@ def _run(work: Callable[[asyncpg.Connection], Awaitable[None]], config: Path, da
     asyncio.run(all_of_it())
 
 
+def _check_login(config: Path, database: str | None, login: str) -> None:
+    """Raises BadParameter where the rules have no governed app of this login."""
+    from proxy.cli.opening import open_database
+
+    apps = open_database(config, database).rules.apps
+    app = next((name for name, one in apps.items() if login in one.logins), None)
+    if app is None or apps[app].trusted:
+        why = f"login {login} is of no app" if app is None else f"app {app} is trusted, and reads the tables themselves"
+        raise typer.BadParameter(why, param_hint="--login")
+
+
 def _print_tokens(found: list[Token]) -> None:
     from rich.console import Console
     from rich.table import Table
 
     table = Table()
-    for heading in ("Name", "Scopes", "Made", "Ends", "Revoked"):
+    for heading in ("Name", "Scopes", "Login", "Made", "Ends", "Revoked"):
         table.add_column(heading)
     for one in found:
         moments = (f"{m:%Y-%m-%d %H:%M}" if m else "" for m in (one.created_at, one.expires_at, one.revoked_at))
-        table.add_row(one.name, ", ".join(one.scopes), *moments)
+        table.add_row(one.name, ", ".join(one.scopes), one.login or "", *moments)
     Console().print(table)

@@ -90,7 +90,7 @@ def grants(rules: CompiledRules, also: Sequence[str] = ()) -> tuple[tuple[str, t
         f"GRANT EXECUTE ON FUNCTION consentry.begin_bulk() TO {control}",
         f"GRANT SELECT, INSERT ON consentry.checkpoints TO {control}",
         f"GRANT SELECT ON consentry.tokens TO {control}",
-        f"GRANT INSERT (name, scopes, sha256, expires_at) ON consentry.tokens TO {control}",
+        f"GRANT INSERT (name, scopes, sha256, expires_at, login) ON consentry.tokens TO {control}",
         f"GRANT UPDATE (revoked_at) ON consentry.tokens TO {control}",
         f"GRANT SELECT, INSERT, UPDATE, DELETE ON {', '.join(_PROFILE_TABLES)} TO {control}",
         f"GRANT SELECT ON consentry.profile_values TO {control}",

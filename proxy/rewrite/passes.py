@@ -69,6 +69,10 @@ class Passes:
         found = map(self._views.of, self._snapshot.relations.values())
         return [view for view in found if view is not None]
 
+    def view(self, relation: Relation) -> View | None:
+        """What the app has of a view; None for what is no such view."""
+        return self._views.of(relation)
+
     def view_text(self, view: View, apart: bool, calm: bool) -> str:
         """The sub-query that stands for a view, parentheses included. `apart`: consent is asked by EXISTS; `calm`:
         nothing in it needs a fence.

@@ -48,6 +48,12 @@ class Planner:
         """What the app has of each view that the rules do not list and that reads what they govern."""
         return self._passes.views()
 
+    def profile(self) -> View | None:
+        """What the app has of the unified profile; None where there is none."""
+        key = None if self.rules.profile is None else self.rules.profile.relation
+        relation = None if key is None or key not in self.app.views else self.snapshot.relations.get(key)
+        return None if relation is None else self._passes.view(relation)
+
     def plan(
         self, query: bytes, path: SearchPath, parameter_types: tuple[int, ...] = (), encoding: str = "utf-8"
     ) -> Plan:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from proxy.catalog.model import Snapshot
 from proxy.policy.profile import SUBJECT
-from proxy.policy.table import AppPolicy, GovernedColumn, GovernedTable, ProfileColumn, ProfileMap
+from proxy.policy.table import AppPolicy, GovernedColumn, GovernedTable, PolicyRef, ProfileColumn, ProfileMap
 from proxy.rewrite.lex import quote_identifier, quote_literal
 
 Key = tuple[str, str]
@@ -79,6 +79,26 @@ def app_view(profile: ProfileMap | None, app: AppPolicy, snapshot: Snapshot) -> 
     return OwnView(kept, text, oids)
 
 
+def withheld_by(profile: ProfileMap, app: AppPolicy, name: str, snapshot: Snapshot) -> tuple[PolicyRef, ...]:
+    """The policies because of which the app does not have a column of the profile; none where it is the defaults."""
+    found = [column for column in profile.columns if column.name == name]
+    needed = [(profile.start, profile.key)] if not found else []
+    for column in found:
+        for key, choice in (*column.choices, *([(column.choices[0][0], column.order_by)] if column.order_by else [])):
+            needed.append((key, choice))
+            here = key
+            while here != profile.start:
+                hop = profile.hops[here]
+                needed += [(here, hop.column), (hop.table, hop.to)]
+                here = hop.table
+    writer = _Writer(profile, snapshot, app.tables)
+    governed = [one for one in (writer.governed(*place) for place in needed) if one is not None]
+    # What hides a value itself says more than what hides the way to it.
+    hiding = [one for one in governed if not one.treatment.visible] or [one for one in governed if one.treatment.mask]
+    refs = [one.treatment.policy for one in hiding if one.treatment.policy is not None]
+    return tuple(dict.fromkeys(refs))
+
+
 class _Writer:
     """Writes one query. `tables`: what the app has; None: everything."""
 
@@ -94,7 +114,7 @@ class _Writer:
 
     def sees(self, key: Key, column: str) -> bool:
         """Whether the column exists for the app (it may be denied then)."""
-        found = self._governed(key, column)
+        found = self.governed(key, column)
         return found is None or found.treatment.action != "drop"
 
     def reads_any(self) -> bool:
@@ -103,19 +123,23 @@ class _Writer:
             (self._profile.start, self._profile.key),
             *(one for c in self._profile.columns for one in self._kept(c)),
         ]
-        found = [self._governed(*one) for one in every]
+        found = [self.governed(*one) for one in every]
         return any(one is None or one.treatment.visible for one in found)
 
     def has(self, column: ProfileColumn) -> bool:
         """Whether the profile's column exists for the app."""
         if column.kind == "list" and not self.sees(column.choices[0][0], column.order_by):
             return False
-        return bool(self._kept(column))
+        kept = self._kept(column)
+        own = [
+            one for one in column.choices if (found := self.governed(*one)) is not None and found.attribute is not None
+        ]
+        return any(one in kept for one in own) if own else bool(kept)  # open columns alone are not the attribute
 
     def _kept(self, column: ProfileColumn) -> list[tuple[Key, str]]:
         return [(key, name) for key, name in column.choices if self.sees(key, name) and self._linked(key)]
 
-    def _governed(self, key: Key, column: str) -> GovernedColumn | None:
+    def governed(self, key: Key, column: str) -> GovernedColumn | None:
         """The column as the app has it; None where everything is seen."""
         if self._tables is None:
             return None
@@ -133,7 +157,7 @@ class _Writer:
         return True
 
     def _links(self, key: Key, column: str, other: Key, to: str) -> bool:
-        one, two = self._governed(key, column), self._governed(other, to)
+        one, two = self.governed(key, column), self.governed(other, to)
         if one is None or two is None or (one.treatment.plain and two.treatment.plain):
             return True
         for treatment in (one.treatment, two.treatment):
@@ -216,7 +240,7 @@ class _Writer:
 
     def _nulls(self, key: Key, column: str) -> str:
         """Nothing where there are none: an index in the usual order is in use then."""
-        model, governed = self._snapshot.relations[key].column(column), self._governed(key, column)
+        model, governed = self._snapshot.relations[key].column(column), self.governed(key, column)
         always = model is not None and model.not_null and (governed is None or governed.treatment.plain)
         return "" if always else " NULLS LAST"
 

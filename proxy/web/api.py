@@ -18,6 +18,7 @@ from proxy.web import shapes
 from proxy.web.exports import export
 from proxy.web.operations import Call, Operation, Upload
 from proxy.web.problems import Problem
+from proxy.web.profiles import Fields, ProfilePage, get_profile, get_profiles
 
 ID_LIMIT: Final = 2**63 - 1
 
@@ -195,6 +196,26 @@ OPERATIONS: Final = (
         "read",
         get_export,
         shapes.Export,
+    ),
+    Operation(
+        "GET",
+        "/profiles",
+        "getProfiles",
+        "Profiles of many customers, by their keys, with the attributes that the token's app sees",
+        "profile",
+        get_profiles,
+        shapes.Profiles,
+        query=ProfilePage,
+    ),
+    Operation(
+        "GET",
+        "/profiles/{subject}",
+        "getProfile",
+        "One customer's profile, with the attributes that the token's app sees",
+        "profile",
+        get_profile,
+        shapes.Profile,
+        query=Fields,
     ),
     Operation(
         "POST",

@@ -22,12 +22,16 @@ _CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """`subject`: the customer who asks, None: a service. `name` is for logs, limits and the ledger's `source`."""
+    """`subject`: the customer who asks, None: a service. `name` is for logs, limits and the ledger's `source`.
+
+    `login`: of the app that a token of the scope `profile` is for.
+    """
 
     name: str
     scopes: frozenset[Scope]
     subject: str | None = None
     session: Session | None = None
+    login: str | None = None
 
     def may(self, scope: Scope, subject: str | None) -> None:
         """Raises Problem where the caller may not do this, or not for this subject."""
@@ -95,7 +99,7 @@ async def _bearer(given: str, site: Site) -> Caller:
         async with site.connection() as connection:
             token = await tokens.recognise(connection, given)
         if token is not None:
-            return Caller(f"token {token.name}", frozenset(token.scopes))
+            return Caller(f"token {token.name}", frozenset(token.scopes), login=token.login)
     elif site.keys is not None:
         try:
             return Caller("customer", frozenset({"read", "write"}), site.keys.read_link_token(given))

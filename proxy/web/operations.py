@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from tempfile import SpooledTemporaryFile
@@ -27,6 +28,7 @@ from proxy.web.tokens import Scope
 
 BODY_BYTES: Final = 64 * 1024
 _IN_MEMORY: Final = 1024**2
+_DEEP: Final = re.compile(r"(\w+)\[([^\[\]]*)\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ class Operation:
     @property
     def problems(self) -> tuple[int, ...]:
         """The statuses with a problem document that callers must expect."""
-        found = {400, 401, 403, 404, 422, 429, 503}
+        found = {400, 401, 403, 404, 422, 429, 503} | ({409} if self.scope == "profile" else set())
         if self.takes is not None or self.files:
             found |= {413, 415}
         if self.conditional or self.files:
@@ -104,7 +106,7 @@ def route(operation: Operation, site: Site, rates: Rates) -> Route:
         path = {name: _unquoted(value) for name, value in request.path_params.items()}
         caller.may(operation.scope, path.get("subject"))
         rates.take(caller)
-        query = None if operation.query is None else _shaped(operation.query, dict(request.query_params))
+        query = None if operation.query is None else _shaped(operation.query, _query(request))
         with SpooledTemporaryFile(max_size=_IN_MEMORY) as file:
             body: Any = None
             if operation.takes is not None:
@@ -124,6 +126,18 @@ def of_error(error: ConsentryError) -> Problem:
     if isinstance(error, UnreachableError):
         return Problem(503, "the database cannot be reached now; try again", headers={"Retry-After": "5"})
     return Problem(409 if isinstance(error, ReadOnlyError | NotReadableError) else 422, str(error))
+
+
+def _query(request: Request) -> dict[str, Any]:
+    """The query's parameters; those of the form `name[key]` as a mapping (OpenAPI's style deepObject)."""
+    found: dict[str, Any] = {}
+    for name, value in request.query_params.items():
+        inside = _DEEP.fullmatch(name)
+        if inside is None:
+            found[name] = value
+        elif isinstance(found.setdefault(inside[1], {}), dict):
+            found[inside[1]][inside[2]] = value
+    return found
 
 
 def _unquoted(value: str) -> str:

@@ -142,6 +142,19 @@ class Export(_Given):
     decisions: list[dict[str, Any]] = Field(description="Receipts as ISO/IEC TS 27560 has them, newest first.")
 
 
+class Profile(_Given):
+    """A customer's attributes, as far as the app sees them: as SQL's row_to_json() writes them."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class Profiles(_Given):
+    """Profiles, by their keys. `next`: the `after` of the page that follows; null: there is none, or no key is seen."""
+
+    profiles: list[Profile]
+    next: str | None
+
+
 class ProblemDocument(_Given):
     """RFC 9457."""
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,11 +26,13 @@ from proxy.policy.compile import compile_rules
 from proxy.policy.load import load_rules
 from proxy.policy.rules import Rules
 from proxy.policy.table import CompiledRules
+from proxy.rewrite.plan import Planner
 from proxy.web.audit_log import AuditLog
 from proxy.web.links import Keys, read_secret
 from proxy.web.oidc import Provider
 from proxy.web.pages.look import theme
 from proxy.web.pages.texts import load_texts
+from proxy.web.records import Records
 from proxy.web.verification import Verification
 
 log = logging.getLogger(__name__)
@@ -48,6 +50,13 @@ class InForce:
     compiled: CompiledRules
     catalog: str  # its fingerprint
     snapshot: Snapshot
+    planners: dict[str, Planner] = field(default_factory=dict, compare=False)  # of apps that have asked
+
+    def planner(self, app: str) -> Planner:
+        """What plans statements of an app, as in the gateway."""
+        if app not in self.planners:
+            self.planners[app] = Planner(self.compiled.apps[app], self.compiled, self.snapshot)
+        return self.planners[app]
 
     @property
     def words(self) -> Vocabulary:
@@ -87,6 +96,7 @@ class Site:
         self.logo = None if logo is None else configuration.path(logo)
         self.verification = Verification(file)
         self.audit = AuditLog(configuration.path(configuration.settings.audit.directory))
+        self.records = Records(configuration, self.connection)
         self._configuration = configuration
         self._dsn = configuration.control_dsn(database)
         self._pool: asyncpg.Pool | None = None
@@ -110,6 +120,7 @@ class Site:
                 await self._looking
         await self.audit.stop()
         await self.verification.stop()
+        await self.records.close()
         if self._pool is not None:
             await self._pool.close()
 

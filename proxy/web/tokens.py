@@ -15,15 +15,16 @@ from typing import Final, Literal, get_args
 import asyncpg
 
 from proxy.errors import ConsentryError
+from proxy.rewrite.lex import quote_identifier
 
-Scope = Literal["read", "write", "audit"]
+Scope = Literal["read", "write", "audit", "profile"]
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
 PREFIX: Final = "cst_"  # so that scanners of leaked secrets can know one
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token as the database has it, without its secret."""
+    """A token as the database has it, without its secret. `login`: of the app that reads profiles with it."""
 
     id: int
     name: str
@@ -31,32 +32,58 @@ class Token:
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
+    login: str | None = None
 
 
-_COLUMNS = "id, name, scopes, created_at, expires_at, revoked_at"
+_COLUMNS = "id, name, scopes, created_at, expires_at, revoked_at, login"
 
 
 async def add(
-    connection: asyncpg.Connection, name: str, scopes: Collection[str], expires_at: datetime | None = None
+    connection: asyncpg.Connection,
+    name: str,
+    scopes: Collection[str],
+    expires_at: datetime | None = None,
+    login: str | None = None,
 ) -> tuple[Token, str]:
-    """Makes a token; gives it with its secret, which cannot be had again. Raises ConsentryError: name taken, scopes."""
+    """Makes a token; gives it with its secret, which cannot be had again. Raises ConsentryError: name taken, scopes.
+
+    `login`: whose profiles it reads, with the scope `profile` alone.
+    """
     wrong = [scope for scope in scopes if scope not in SCOPES]
     if wrong or not scopes:
         raise ConsentryError(f"a token's scopes are {', '.join(SCOPES)}" + (f', not "{wrong[0]}"' if wrong else ""))
+    if ("profile" in scopes) != (login is not None):
+        raise ConsentryError("the scope profile is an app's: say which (and no other scope has one)")
     secret = PREFIX + secrets.token_urlsafe(32)
     query = (
-        f"INSERT INTO consentry.tokens (name, scopes, sha256, expires_at) VALUES ($1, $2, $3, $4) RETURNING {_COLUMNS}"
+        f"INSERT INTO consentry.tokens (name, scopes, sha256, expires_at, login) VALUES ($1, $2, $3, $4, $5) "
+        f"RETURNING {_COLUMNS}"
     )
     try:
-        row = await connection.fetchrow(query, name, sorted(set(scopes)), _digest(secret), expires_at)
+        row = await connection.fetchrow(query, name, sorted(set(scopes)), _digest(secret), expires_at, login)
     except asyncpg.UniqueViolationError as error:
         raise ConsentryError(f'there is a token "{name}" already; revoked names stay taken') from error
     except asyncpg.CheckViolationError as error:
         raise ConsentryError("a token's name has 1 to 100 characters") from error
-    except asyncpg.UndefinedTableError as error:
-        raise ConsentryError('the database has no tokens; run "consentry consent setup"') from error
+    except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError) as error:
+        raise ConsentryError('the database has no such tokens yet; run "consentry consent setup"') from error
     assert row is not None
     return _token(row), secret
+
+
+async def missing_right(connection: asyncpg.Connection, login: str) -> str | None:
+    """What lets the connection's own role act as the login, where it may not; None where it may.
+
+    No more than SET ROLE: without INHERIT it has none of the login's rights but in a request of that app.
+    """
+    may = await connection.fetchval(
+        "SELECT pg_catalog.pg_has_role(current_user, oid, 'MEMBER') FROM pg_catalog.pg_roles WHERE rolname = $1", login
+    )
+    if may:
+        return None
+    own = await connection.fetchval("SELECT current_user::text")
+    options = " WITH INHERIT FALSE, SET TRUE" if connection.get_server_version()[0] >= 16 else ""
+    return f"GRANT {quote_identifier(login)} TO {quote_identifier(own)}{options};"
 
 
 async def every(connection: asyncpg.Connection) -> list[Token]:

@@ -28,18 +28,24 @@ EXAMPLES = 500 if os.environ.get("CONSENTRY_NIGHTLY") else 25
 @dataclass(frozen=True)
 class Api:
     base: str
-    token: str
+    tokens: dict[str, str]  # by scope
+
+    def headers(self, scope: str) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.tokens[scope]}"}
 
 
 @pytest.fixture(scope="module")
 def api(pg_server: PgServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     folder: Path = tmp_path_factory.mktemp("fuzz")
     web = {"web": {"listen": "127.0.0.1:0", "login": {"secret_file": "web.key"}}}
-    prepare(pg_server, folder, "web_fuzz", SCHEMA, RULES, ["pages_crm", "pages_mailco", "pages_ads"], web)
+    profile = f"{RULES}\nprofile: {{subject: public.customers.id}}\n"
+    prepare(pg_server, folder, "web_fuzz", SCHEMA, profile, ["pages_crm", "pages_mailco", "pages_ads"], web)
     made = consentry(folder, "token", "add", "fuzz", "--scope", "read", "--scope", "write", "--scope", "audit")
+    of_app = consentry(folder, "token", "add", "app", "--login", "pages_mailco")
+    tokens = dict.fromkeys(("read", "write", "audit"), made.split()[-1]) | {"profile": of_app.split()[-1]}
     gateway = GatewayProcess(folder)
     try:
-        yield Api(f"http://127.0.0.1:{gateway.web_port()}", made.split()[-1])
+        yield Api(f"http://127.0.0.1:{gateway.web_port()}", tokens)
     finally:
         gateway.stop()
 
@@ -47,6 +53,7 @@ def api(pg_server: PgServer, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 APPS = st.sampled_from(["crm", "mailco", "ads"])
 ATTRIBUTES = st.sampled_from(["full_name", "email", "card", "group:basic", "all"])
 OPERATIONS = [(one.method, f"{API}{one.path}") for one in api_module.OPERATIONS]
+SCOPES = {(one.method, f"{API}{one.path}"): one.scope for one in api_module.OPERATIONS}
 # Of a path alone, any text is of the right shape.
 ASKED = [
     (one.method, f"{API}{one.path}", mode)
@@ -59,7 +66,7 @@ ASKED = [
 @pytest.mark.parametrize(("method", "path"), OPERATIONS, ids=[f"{m} {p}" for m, p in OPERATIONS])
 def test_nobody_without_a_token_that_is_in_force(api: Api, method: str, path: str) -> None:
     address = api.base + path.format(subject="1", app="mailco", attribute="email")
-    for headers in ({}, {"Authorization": f"Bearer {api.token[:-1]}"}, {"Authorization": "Basic Og=="}):
+    for headers in ({}, {"Authorization": f"Bearer {api.tokens['read'][:-1]}"}, {"Authorization": "Basic Og=="}):
         answer = httpx.request(method, address, headers=headers)
         assert answer.status_code == 401, answer.text
         assert answer.headers["content-type"] == "application/problem+json"
@@ -83,7 +90,7 @@ def test_no_fault_and_nothing_undescribed(api: Api, method: str, path: str, mode
         # That a subject must be of the key's type, and an app one of the rules, no schema says.
         answer = case.call_and_validate(
             base_url=api.base,
-            headers={"Authorization": f"Bearer {api.token}"},
+            headers=api.headers(SCOPES[method, path]),
             excluded_checks=[positive_data_acceptance],
             timeout=20,
         )

@@ -136,6 +136,17 @@ def test_a_field_that_the_app_does_not_have_is_none_of_the_objects() -> None:
     assert "placed" in found.definition
 
 
+def test_a_list_of_which_only_open_columns_are_left_is_not_there() -> None:
+    rules = changed("columns: [sku], order_by: sku", "columns: [order_id, sku], order_by: order_id")
+    names = ("subject", "name", "email", "nick", "address", "visits", "goods")
+    for policy, has in (("drop", False), ("show", True)):
+        text = rules.replace("policies:\n", f"policies:\n  - {{name: goods, attributes: [goods], action: {policy}}}\n")
+        made = compiled(text, view(*names))
+        found = app_view(made.profile, made.apps["some"], snapshot(view(*names)))
+        assert found is not None
+        assert ("goods" in found.columns) == has
+
+
 @pytest.mark.parametrize(
     ("key", "has"),
     [

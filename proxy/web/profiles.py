@@ -1,0 +1,221 @@
+"""Profiles for apps over HTTP: the statement that the app would send, planned, run and recorded as the gateway does.
+
+It runs on the control connection in a transaction that only reads, as the app's own login (SET ROLE): the database's
+rights and row security are those of the app, and Consentry's login needs none on the tables.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from secrets import token_hex
+from typing import Annotated, Any
+
+import asyncpg
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from proxy.audit.record import error_tail, session_fragment, statement_fragments, statement_tail
+from proxy.catalog.model import SearchPath
+from proxy.errors import ConsentryError, PgError
+from proxy.policy.names import join_dotted
+from proxy.policy.profile import SUBJECT
+from proxy.policy.table import ProfileMap
+from proxy.profile.held import NotReadableError
+from proxy.rewrite.lex import Tokens, quote_identifier, quote_literal
+from proxy.rewrite.plan import Planner
+from proxy.rewrite.profile import column_names, withheld_by
+from proxy.rewrite.result import Plan
+from proxy.web.callers import address_of
+from proxy.web.operations import Call
+from proxy.web.problems import Problem
+
+_PATH = SearchPath(("pg_catalog",))
+_BAD_VALUE = "22"  # the class of SQLSTATEs for values that do not fit
+
+
+class Fields(BaseModel):
+    """Which attributes."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    fields: str | None = Field(default=None, description="Attributes, by commas; else all that the app sees.")
+
+
+class ProfilePage(Fields):
+    """Which customers."""
+
+    filter: dict[str, str] = Field(default={}, description="`filter[email]=ann@example.org`: who has these values.")
+    after: str | None = Field(default=None, description="The `next` of the page before.")
+    limit: Annotated[int, Field(ge=1, le=500)] = 50
+
+
+async def get_profile(call: Call) -> Response:
+    """One customer's profile."""
+    asked = _Asked.of(call)
+    names = asked.fields(call.query.fields)
+    asked.allow([SUBJECT])
+    rows = await asked.rows(names, [(SUBJECT, "=", call.subject)], 1)
+    if not rows:
+        raise Problem(404, f"there is no such customer for app {asked.planner.app.name}")
+    return _json(rows[0]["profile"])
+
+
+async def get_profiles(call: Call) -> Response:
+    """Profiles of many customers, by their keys."""
+    asked, page = _Asked.of(call), call.query
+    names = asked.fields(page.fields)
+    asked.allow(list(page.filter))
+    conditions = [(name, "=", value) for name, value in page.filter.items()]
+    if page.after is not None:
+        asked.allow([SUBJECT])
+        conditions.append((SUBJECT, ">", page.after))
+    rows = await asked.rows(names, conditions, page.limit + 1)
+    shown = rows[: page.limit]
+    following = shown[-1]["key"] if len(rows) > len(shown) else None
+    return _json(f'{{"profiles": [{", ".join(row["profile"] for row in shown)}], "next": {json.dumps(following)}}}')
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a request asks of the profile, for the app whose login the token is for."""
+
+    call: Call
+    login: str
+    planner: Planner
+    profile: ProfileMap
+    shown: tuple[str, ...]  # what the app may read, in the profile's order
+
+    @classmethod
+    def of(cls, call: Call) -> _Asked:
+        """Raises Problem: there is no profile, or none for the app."""
+        current, login = call.site.in_force, call.caller.login or ""
+        profile, name = current.compiled.profile, current.compiled.logins.get(login)
+        if name is None:
+            raise Problem(403, f'login "{login}" of this token is of no app now')
+        if profile is None:
+            raise Problem(404, "the rules have no profile")
+        if profile.relation not in current.snapshot.relations:
+            what = f"the database has no {join_dotted(*profile.relation)} yet"
+            raise Problem(503, f"{what}: run `consentry consent setup`", headers={"Retry-After": "60"})
+        planner = current.planner(name)
+        view = planner.profile()
+        if view is None or view.refusal is not None:
+            raise Problem(403, f"app {name} has nothing of the profile" + (f": {view.refusal}" if view else ""))
+        return cls(call, login, planner, profile, tuple(c.name for c in view.columns if c.action == "show"))
+
+    def fields(self, text: str | None) -> list[str]:
+        """The attributes that are asked for. Raises Problem."""
+        if text is None:
+            return list(self.shown)
+        names = list(dict.fromkeys(text.split(",")))
+        self.allow(names)
+        return names
+
+    def allow(self, names: list[str]) -> None:
+        """Raises Problem where one of the names is no attribute of the profile, or the app may not see it."""
+        app, every = self.planner.app, column_names(self.profile)
+        for name in names:
+            if name in self.shown:
+                continue
+            if name not in every:
+                raise Problem(400, f'the profile has no attribute "{name[:100]}"; it has {", ".join(self.shown)}')
+            found = withheld_by(self.profile, app, name, self.planner.snapshot)
+            because = f": {', '.join(map(str, found))}" if found else ": no policy gives it"
+            policies = [one.name for one in found] if self.planner.rules.show_hints else []
+            detail = f"app {app.name} may not see {name}{because if self.planner.rules.show_hints else ''}"
+            raise Problem(403, detail, more={"policies": policies})
+
+    async def rows(self, names: list[str], conditions: list[tuple[str, str, str]], limit: int) -> list[asyncpg.Record]:
+        """The profiles as JSON, by their keys. Raises Problem, ConsentryError."""
+        if any("\0" in value for _, _, value in conditions):
+            raise Problem(422, "a value has a zero byte")
+        sql = self._sql(names, conditions, limit)
+        plan = self.planner.plan(sql.encode(), _PATH)
+        started = time.perf_counter()
+        refused: PgError | None = plan.refusal
+        rows: list[asyncpg.Record] = []
+        if refused is None:
+            try:
+                rows = await self._run(plan)
+            except asyncpg.PostgresError as error:
+                refused = PgError("the database refused it", error.sqlstate or "XX000")
+            except ConsentryError as error:  # it may have run; nothing of it is answered
+                await self._record(plan, sql, PgError(str(error), "08006"), 0, 0)
+                raise
+        await self._record(plan, sql, refused, len(rows), int((time.perf_counter() - started) * 1_000_000))
+        if refused is not None:
+            raise self._problem(refused)
+        return rows
+
+    def _sql(self, names: list[str], conditions: list[tuple[str, str, str]], limit: int) -> str:
+        """The statement as the app would send it."""
+        outputs = ", ".join(f"p.{quote_identifier(name)}" for name in names)
+        profile = f"(SELECT pg_catalog.row_to_json(o)::pg_catalog.text FROM (SELECT {outputs}) AS o) AS profile"
+        key = f"p.{quote_identifier(SUBJECT)}" if SUBJECT in self.shown else ""
+        asked = " AND ".join(f"p.{quote_identifier(n)} {sign} {quote_literal(value)}" for n, sign, value in conditions)
+        return " ".join(
+            [
+                f"SELECT {profile}, {f'{key}::pg_catalog.text' if key else 'NULL'} AS key",
+                f"FROM {'.'.join(map(quote_identifier, self.profile.relation))} AS p",
+                *([f"WHERE {asked}"] if asked else []),
+                *([f"ORDER BY {key}"] if key else []),
+                f"LIMIT {limit}",
+            ]
+        )
+
+    async def _run(self, plan: Plan) -> list[asyncpg.Record]:
+        """Raises asyncpg.PostgresError, ConsentryError."""
+        async with self.call.site.connection() as connection, connection.transaction(readonly=True):
+            await connection.execute("SET LOCAL search_path = pg_catalog")
+            try:
+                await connection.execute(f"SET LOCAL ROLE {quote_identifier(self.login)}")
+            except (asyncpg.InsufficientPrivilegeError, asyncpg.InvalidParameterValueError) as error:
+                what = f"Consentry's login may not act as {self.login}: GRANT {quote_identifier(self.login)} TO it"
+                raise NotReadableError(what) from error
+            found: list[asyncpg.Record] = await connection.fetch(as_login(plan.text.decode(), self.login))
+            return found
+
+    async def _record(self, plan: Plan, sql: str, refused: PgError | None, rows: int, duration: int) -> None:
+        call, records = self.call, self.call.site.records
+        session = session_fragment(
+            token_hex(8),
+            self.planner.app.name,
+            self.login,
+            address_of(call.request),
+            f"http, {call.caller.name}",
+            call.site.database,
+            None,
+        )
+        text = sql if records.full_text else None
+        version = self.planner.rules.version
+        (statement,) = statement_fragments(plan.statements, plan.rewritten, version, text, plan.refused_as)
+        if refused is None:
+            await records.write("statement", session, statement, statement_tail(rows, duration))
+        else:
+            event = "refused" if plan.refusal is not None else "statement"
+            await records.write(event, session, statement, error_tail(refused.sqlstate, refused.message, duration))
+
+    def _problem(self, refused: PgError) -> Problem:
+        if refused.sqlstate.startswith(_BAD_VALUE):
+            return Problem(422, "a value does not fit its attribute")
+        if refused.sqlstate == "42501":
+            what = f"login {self.login} may not read all that the profile of app {self.planner.app.name} is made of"
+            return Problem(409, f"{what}: it needs SELECT on the tables (`consentry check` names them)")
+        return Problem(422, f"the database refused it ({refused.sqlstate})")
+
+
+def as_login(sql: str, login: str) -> str:
+    """The statement with SESSION_USER as it is where the login has connected by itself: SET ROLE does not change it."""
+    raw, out, done, before = sql.encode(), [], 0, ""
+    for token in Tokens(sql):
+        if token.word == "session_user" and before not in (".", "as"):  # behind these it is a name
+            out += [raw[done : token.start], f"({quote_literal(login)}::pg_catalog.name)".encode()]
+            done = token.end
+        before = token.word or token.text.decode()
+    return b"".join([*out, raw[done:]]).decode()
+
+
+def _json(text: Any) -> Response:
+    return Response(text, media_type="application/json", headers={"Cache-Control": "no-store"})

@@ -1,0 +1,288 @@
+"""Profiles over HTTP are what SQL gives: for every app and attribute of the examples, with the same records."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+import yaml
+
+from proxy.policy.model import Profile
+from proxy.web.profiles import as_login
+from tests.gateways import GatewayProcess, consentry, set_up_consent, write_settings
+from tests.servers import PgServer
+
+RULES = Path(__file__).parents[2] / "rules"
+GRANTED = {
+    "shop": [("1", "mailco", "email"), ("1", "mailco", "full_name"), ("3", "mailco", "email"), ("3", "mailco", "phone")],
+    "clinic": [
+        (f"00000000-0000-4000-8000-00000000000{number}", app, attribute)
+        for number, app, attribute in [(1, "research", "diagnoses"), (1, "research", "visits"), (2, "research", "diagnoses"),
+                                       (1, "reminders", "phone"), (3, "reminders", "phone"), (3, "reminders", "email")]
+    ],
+}  # fmt: skip
+
+
+class Example:
+    """One of the examples behind a gateway with a web side; Consentry's own login may do no more than it must."""
+
+    def __init__(self, name: str, server: PgServer, folder: Path, logins: dict[str, str]) -> None:
+        self.name = name
+        self.server = server
+        self.logins = logins
+        self.tokens: dict[str, str] = {}
+        for login in logins:
+            made = consentry(folder, "token", "add", f"{login} over http", "--login", login, "--json")
+            self.tokens[login] = json.loads(made)["secret"]
+            server.run(name, f'GRANT "{login}" TO consentry')
+        self.gateway = GatewayProcess(folder)
+        self.base = f"http://127.0.0.1:{self.gateway.web_port()}"
+
+    def get(self, login: str, path: str = "", **query: Any) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {self.tokens[login]}"}
+        return httpx.get(f"{self.base}/api/profiles{path}", params=query, headers=headers, timeout=30)
+
+    def sql(self, login: str, query: str) -> list[tuple[Any, ...]]:
+        with psycopg.connect(self.gateway.dsn(login, self.name), autocommit=True) as connection:
+            return connection.execute(query.encode()).fetchall()
+
+
+def rules(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((RULES / name / f"{name}.yaml").read_text())
+    return found
+
+
+@contextmanager
+def running(name: str, server: PgServer, folder: Path) -> Iterator[Example]:
+    text = rules(name)
+    server.create_database(name, (RULES / name / "schema.sql").read_text())
+    logins = {login: app for app, one in text["apps"].items() if not one.get("trusted") for login in one["logins"]}
+    for login in ("consentry", *(login for one in text["apps"].values() for login in one["logins"])):
+        server.create_login(login, group="auth_trust")
+    for schema in {table.split(".")[0] for table in text["tables"]}:
+        grants = f"GRANT USAGE ON SCHEMA {schema} TO %s; GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO %s"
+        server.run(name, "; ".join(grants.replace("%s", login) for login in logins))
+    raw = (RULES / name / f"{name}.yaml").read_text()
+    write_settings(server, folder, raw, {name: name})
+    set_up_consent(folder, name)
+    for subject, app, attribute in GRANTED[name]:
+        consentry(folder, "consent", "grant", subject, app, attribute)
+    web = {"web": {"listen": "127.0.0.1:0"}, "control": {"dsn": server.dsn(name, "consentry")}}
+    write_settings(server, folder, raw, {name: name}, web)
+    example = Example(name, server, folder, logins)
+    try:
+        yield example
+    finally:
+        example.gateway.stop()
+
+
+@pytest.fixture(scope="module")
+def shop(pg_server: PgServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Example]:
+    with running("shop", pg_server, tmp_path_factory.mktemp("http_shop")) as example:
+        yield example
+
+
+@pytest.fixture(scope="module")
+def clinic(pg_server: PgServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Example]:
+    with running("clinic", pg_server, tmp_path_factory.mktemp("http_clinic")) as example:
+        yield example
+
+
+@pytest.fixture(params=["shop", "clinic"])
+def example(request: pytest.FixtureRequest) -> Example:
+    found: Example = request.getfixturevalue(request.param)
+    return found
+
+
+def attributes(name: str) -> list[str]:
+    text = rules(name)
+    return ["subject", *text["attributes"]]
+
+
+def test_every_attribute_of_every_app_is_as_in_sql(example: Example) -> None:
+    there = _columns(example)
+    compared = 0
+    for login in example.logins:
+        for attribute in attributes(example.name):
+            answer = example.get(login, fields=attribute, limit=500)
+            expected = _in_sql(example, login, attribute)
+            if expected is None:
+                assert answer.status_code == (403 if attribute in there else 400), (login, attribute, answer.text)
+                continue
+            assert answer.status_code == 200, (login, attribute, answer.text)
+            given = answer.json()["profiles"]
+            assert sorted(map(str, given)) == sorted(map(str, expected)), (login, attribute)
+            compared += len(given)
+    assert compared > 50
+
+
+def _in_sql(example: Example, login: str, attribute: str) -> list[Any] | None:
+    """What the gateway gives; None where it has no such column for the app, or denies it."""
+    query = f'SELECT row_to_json(o)::text FROM (SELECT p."{attribute}" FROM consentry.profile p) AS o'
+    try:
+        return [json.loads(text) for (text,) in example.sql(login, query)]
+    except (psycopg.errors.UndefinedColumn, psycopg.errors.InsufficientPrivilege):
+        return None
+
+
+def _columns(example: Example) -> list[str]:
+    with example.server.connect(example.name) as connection:
+        rows = connection.execute(
+            "SELECT attname::text FROM pg_attribute WHERE attrelid = 'consentry.profile'::regclass AND attnum > 0"
+        )
+        return [name for (name,) in rows.fetchall()]
+
+
+def test_one_customer_is_found_by_the_key_as_the_app_sees_it(example: Example) -> None:
+    for login in example.logins:
+        if _in_sql(example, login, "subject") is None:
+            assert example.get(login, "/1").status_code == 403
+            continue
+        for key, whole in example.sql(
+            login,
+            "SELECT subject::text, row_to_json(p)::jsonb -> 'subject' FROM (SELECT subject FROM consentry.profile) p",
+        ):
+            answer = example.get(login, f"/{key}", fields="subject")
+            assert (answer.status_code, answer.json()) == (200, {"subject": whole})
+
+
+def test_pages_follow_each_other_without_loss(shop: Example) -> None:
+    seen, after = [], None
+    while True:
+        page = shop.get(
+            "crm_app", fields="subject,email", limit=2, **({} if after is None else {"after": after})
+        ).json()
+        seen += [one["subject"] for one in page["profiles"]]
+        after = page["next"]
+        if after is None:
+            break
+    assert seen == [1, 2, 3, 4, 5]
+
+
+def test_filters_are_equality_on_what_the_app_sees(shop: Example) -> None:
+    assert [
+        one["subject"] for one in shop.get("crm_app", **{"filter[email]": "ben@example.net"}).json()["profiles"]
+    ] == [2]
+    both = {"filter[email]": "ben@example.net", "filter[full_name]": "Ann Archer"}
+    assert shop.get("crm_app", **both).json() == {"profiles": [], "next": None}
+    code = shop.get("analytics_app", fields="email", limit=1).json()["profiles"][0]["email"]
+    assert re.fullmatch("[0-9a-f]{16}", code)
+    assert len(shop.get("analytics_app", **{"filter[email]": code}).json()["profiles"]) == 1
+    assert shop.get("analytics_app", **{"filter[email]": "ann@example.org"}).json()["profiles"] == []
+    assert shop.get("mailco_app", **{"filter[phone]": "+39 06 5550103"}).json()["profiles"][0]["subject"] == 3
+    assert shop.get("mailco_app", **{"filter[phone]": "+49 89 5550101"}).json()["profiles"] == []  # shown masked
+
+
+def test_what_an_app_may_not_see_is_403_and_names_the_policy(shop: Example) -> None:
+    answer = shop.get("mailco_app", fields="email,card_number")
+    assert answer.status_code == 403
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["policies"] == ["cards are never read"]
+    assert "rules.yaml:" in answer.json()["detail"]
+    assert shop.get("mailco_app", **{"filter[card_number]": "4"}).status_code == 403
+    assert shop.get("mailco_app", "/1", fields="notes").json()["policies"] == []  # the defaults
+    assert "4111" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "status"),
+    [
+        ("", {"fields": "emial"}, 400),
+        ("", {"fields": ""}, 400),
+        ("", {"filter[emial]": "x"}, 400),
+        ("", {"filter[subject]": "x"}, 422),
+        ("", {"filter[subject]": "99999999999999999999"}, 422),
+        ("", {"filter": "x"}, 422),
+        ("", {"email": "x"}, 422),
+        ("", {"limit": "0"}, 422),
+        ("", {"after": "x"}, 422),
+        ("", {"filter[email]": "a\0b"}, 422),
+        ("/99", {}, 404),
+        ("/x", {}, 422),
+        ("/1'--", {}, 422),
+        ("/1", {"limit": "1"}, 422),
+    ],
+)
+def test_what_cannot_be_asked(shop: Example, path: str, query: dict[str, str], status: int) -> None:
+    answer = shop.get("crm_app", path, **query)
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json"), answer.text
+
+
+def test_it_is_read_only_and_for_tokens_of_apps(shop: Example) -> None:
+    headers = {"Authorization": f"Bearer {shop.tokens['crm_app']}"}
+    for method in ("POST", "PUT", "PATCH", "DELETE"):
+        assert httpx.request(method, f"{shop.base}/api/profiles/1", headers=headers).status_code == 405
+    assert httpx.get(f"{shop.base}/api/profiles/1").status_code == 401
+    assert httpx.get(f"{shop.base}/api/subjects/1/access", headers=headers).status_code == 403
+    made = consentry(shop.gateway.folder, "token", "add", "no app", "--scope", "read")
+    headers = {"Authorization": f"Bearer {made.split()[-1]}"}
+    assert httpx.get(f"{shop.base}/api/profiles/1", headers=headers).status_code == 403
+
+
+def test_the_record_is_that_of_the_same_statement_in_sql(shop: Example) -> None:
+    shop.gateway.folder.joinpath("audit").exists()
+    before = len(_statements(shop))
+    assert shop.get("mailco_batch", "/1", fields="email,purchase_history").status_code == 200
+    over_http = _statements(shop)[before:]
+    query = 'SELECT p."email", p."purchase_history" FROM consentry.profile p WHERE p."subject" = 1'
+    before = len(_statements(shop))
+    shop.sql("mailco_batch", query)
+    (one,), (other,) = over_http, [r for r in _statements(shop)[before:] if "purchase_history" in r["statement"]]
+    for name in ("event", "app", "login", "database", "rewritten", "consent", "rules_version", "rows"):
+        assert one[name] == other[name], name
+    assert sorted(map(str, one["disclosed"])) == sorted(map(str, other["disclosed"]))
+    assert sorted(one["policies"]) == sorted(other["policies"])
+    assert {d["attribute"] for d in one["disclosed"]} >= {"email", "purchase_history"}
+    assert one["client"] == "127.0.0.1"
+    assert one["application_name"] == "http, token mailco_batch over http"
+    assert "'1'" not in one["statement"]
+
+
+def _statements(example: Example) -> list[dict[str, Any]]:
+    return [r for r in example.gateway.records("statement") if "profile" in r["statement"]]
+
+
+def test_the_log_is_whole(shop: Example) -> None:
+    assert shop.get("crm_app", "/1").status_code == 200
+    assert consentry(shop.gateway.folder, "audit", "verify")
+
+
+def test_a_login_that_consentry_may_not_act_as_is_said(shop: Example) -> None:
+    shop.server.run("shop", "REVOKE crm_app FROM consentry")
+    try:
+        answer = shop.get("crm_app", "/1")
+        assert answer.status_code == 409
+        assert 'GRANT "crm_app"' in answer.json()["detail"]
+    finally:
+        shop.server.run("shop", "GRANT crm_app TO consentry")
+
+
+def test_a_consent_counts_in_the_next_request(shop: Example) -> None:
+    assert shop.get("mailco_app", "/2").status_code == 404
+    consentry(shop.gateway.folder, "consent", "grant", "2", "mailco", "email")
+    assert shop.get("mailco_app", "/2").json()["email"] == "ben@example.net"
+    consentry(shop.gateway.folder, "consent", "withdraw", "2", "mailco", "email")
+    assert shop.get("mailco_app", "/2").status_code == 404
+
+
+def test_the_login_that_asks_is_the_tokens() -> None:
+    sql = """SELECT SESSION_USER, 'session_user', "session_user", x.session_user FROM t AS x -- session_user"""
+    assert as_login(sql, "o'x") == sql.replace("SELECT SESSION_USER", "SELECT ('o''x'::pg_catalog.name)")
+
+
+def test_tokens_are_of_logins_that_an_app_has(shop: Example) -> None:
+    for login, message in (("nobody", "of no app"), ("deploy", "trusted")):
+        with pytest.raises(AssertionError, match=message):
+            consentry(shop.gateway.folder, "token", "add", f"x {login}", "--login", login)
+
+
+def test_the_model_and_the_examples_agree() -> None:
+    for name in ("shop", "clinic"):
+        Profile.model_validate(rules(name)["profile"])
