@@ -65,7 +65,7 @@ async def test_upward(pg_server: PgServer, version: int, kind: str) -> None:
 
         report = await ledger.setup(connection, kind, WORDS.apps)
         assert len(report.migrations) == len(VERSIONS) - version
-        assert report.viewed
+        assert report.views == ("consentry.preferences",)
         assert await connection.fetch(query) == before
         shown = {(s.app, s.attribute): (s.granted, s.decision) for s in await service.show(connection, one)}
         assert shown == {
@@ -95,6 +95,6 @@ async def test_upward(pg_server: PgServer, version: int, kind: str) -> None:
         key = await connection.fetchval(f"SELECT $1::text::{kind}", one)
         assert await verify_chain(connection, key) == 6
         report = await ledger.setup(connection, kind, WORDS.apps)
-        assert (report.migrations, report.apps, report.keys, report.viewed) == ((), (), (), False)
+        assert (report.migrations, report.apps, report.keys, report.views) == ((), (), (), ())
     finally:
         await connection.close()
