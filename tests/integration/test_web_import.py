@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from proxy.consent import import_export
+from proxy.web import site
 from tests.integration.test_web_api import RULES, SCHEMA, attribute, path
 from tests.servers import PgServer
 from tests.websites import Website, prepare, website
@@ -143,3 +144,25 @@ async def test_its_description_is_true(service: httpx.AsyncClient) -> None:
     assert set(described["requestBody"]["content"]) == {"text/csv", "application/x-ndjson", "application/jsonl"}
     assert set(described["responses"]) == {"200", "400", "401", "403", "404", "409", "413", "415", "422", "429", "503"}
     assert [p["name"] for p in described["parameters"]] == ["Idempotency-Key"]
+
+
+async def test_while_a_large_import_is_written_others_wait_and_are_told(
+    folder: Path, pg_server: PgServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(site, "ANSWER_SECONDS", 0.3)
+    where = path("late", "consents", "mailco", "email")
+    async with website(folder, pg_server.dsn("web_import")) as web:
+        token = await web.token("late", "read", "write")
+        async with web.client(token) as client:
+            importing = await asyncpg.connect(web.dsn)
+            try:
+                async with importing.transaction():
+                    await importing.execute("LOCK TABLE consentry.events IN SHARE ROW EXCLUSIVE MODE")
+                    refused = await client.put(where, json={"decision": "granted"})
+                    assert (refused.status_code, refused.headers["retry-after"]) == (503, "5"), refused.text
+                    assert (await client.get(path("late", "access"))).status_code == 200
+            finally:
+                await importing.close()
+            assert (await client.get(path("late", "consents", "history"))).json()["records"] == []
+            assert (await client.put(where, json={"decision": "granted"})).status_code == 200
+            assert len((await client.get(path("late", "consents", "history"))).json()["records"]) == 1
