@@ -2,7 +2,7 @@
 
 The log names no customers. Where each row of a result comes from one row of each table that it reads, there are at most
 as many customers as rows. An aggregate, a sub-query, a set operation or a function that the list below does not have
-can put any number of them into one row.
+can put any number of them into one row. Where the only table has one row a customer, there are as many as rows.
 """
 
 from __future__ import annotations
@@ -11,6 +11,10 @@ from collections.abc import Collection, Iterator
 from typing import Any, Final
 
 from postgast import PgQueryError, parse
+
+from proxy.policy.model import Table
+from proxy.policy.names import join_dotted, split_column
+from proxy.policy.rules import Rules
 
 _CLAUSES: Final = frozenset(
     "target_list from_clause where_clause sort_clause limit_count limit_offset limit_option locking_clause op".split()
@@ -49,6 +53,37 @@ def counts_rows(statement: str, relations: Collection[str]) -> bool:
     if not all(item.WhichOneof("node") in _FROM for item in select.from_clause):
         return False
     return _names(select) <= _bare(relations) and all(map(_harmless, _walk(select)))
+
+
+def customer_tables(rules: Rules) -> set[str]:
+    """The tables that have one row a customer, as far as the rules tell: the profile's, and those that others refer to
+    by the key that names the customer.
+    """
+    named = {rules.profile.subject} if rules.profile is not None else set()
+    for table in rules.tables.values():
+        if isinstance(table, Table) and table.subject is not None and not isinstance(table.subject, str):
+            named.add(table.subject.references)
+    found = set()
+    for schema, name, column in map(split_column, named):
+        target = rules.tables.get(join_dotted(schema, name))
+        if isinstance(target, Table) and target.subject == column:
+            found.add(join_dotted(schema, name))
+    return found
+
+
+def rows_are_customers(statement: str, relations: Collection[str], own: Collection[str]) -> bool:
+    """Whether each row is another customer's, of a statement of which `counts_rows` holds. `own`: tables that have one
+    row a customer.
+    """
+    if len(relations) != 1 or not set(relations) <= set(own):
+        return False
+    node = parse(statement).stmts[0].stmt
+    if node.WhichOneof("node") == "copy_stmt":
+        if not node.copy_stmt.HasField("query"):
+            return True
+        node = node.copy_stmt.query
+    items = node.select_stmt.from_clause
+    return len(items) == 1 and items[0].WhichOneof("node") == "range_var"
 
 
 def _harmless(message: Any) -> bool:

@@ -13,6 +13,7 @@ import struct
 import zlib
 from bisect import bisect_right
 from collections.abc import Iterator
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final, cast
@@ -21,6 +22,7 @@ import zstandard
 
 from proxy.errors import UnreachableError
 
+FRAMES_AHEAD: Final = 4  # that are decompressed before they are asked for
 FRAME: Final = 1 << 20  # bytes of the log in a frame
 LEVEL: Final = 3
 _PLAIN: Final = ".jsonl"
@@ -99,11 +101,15 @@ def _decompressed(opened: IO[bytes]) -> Iterator[bytes]:
 class LogReader:
     """Reads a file of the log from any place. Places and sizes are those of the text, not of what is compressed."""
 
-    def __init__(self, file: LogFile) -> None:
-        """Raises UnreachableError."""
+    def __init__(self, file: LogFile, ahead: Executor | None = None) -> None:
+        """`ahead`: decompresses what will be read next, where frames are read one after another from the end. Raises
+        UnreachableError.
+        """
         self.file = file
         self._frames: list[tuple[int, int, int]] = []  # where the frame begins in the text and in the file, its size
         self._recent: dict[int, bytes] = {}  # the last two frames that were read: what is read next lies across them
+        self._ahead = ahead
+        self._coming: dict[int, Future[bytes]] = {}
         try:
             self._handle = os.open(file.path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
@@ -121,6 +127,9 @@ class LogReader:
         self.close()
 
     def close(self) -> None:
+        for coming in self._coming.values():
+            if not coming.cancel():
+                coming.exception()  # it reads from the file
         os.close(self._handle)
 
     def size(self) -> int:
@@ -134,8 +143,12 @@ class LogReader:
                 return os.pread(self._handle, size, start)
             if not self._frames:
                 return self._read_through(start, size)
-            found = bytearray()
             at = max(bisect_right(self._frames, (start, 1 << 62, 0)) - 1, 0)
+            within = start - self._frames[at][0]
+            frame = self._at(at)
+            if within + size <= len(frame):
+                return frame[within : within + size]
+            found = bytearray()
             while len(found) < size and at < len(self._frames):
                 begin = max(start - self._frames[at][0], 0)
                 found += self._at(at)[begin : begin + size - len(found)]
@@ -157,12 +170,20 @@ class LogReader:
     def _at(self, number: int) -> bytes:
         found = self._recent.get(number)
         if found is None:
-            _, place, size = self._frames[number]
-            found = zstandard.ZstdDecompressor().decompress(os.pread(self._handle, size, place))
+            coming = self._coming.pop(number, None)
+            found = self._decompressed(number) if coming is None else coming.result()
+            if self._ahead is not None and number + 1 in self._recent:
+                for next_one in range(number - 1, max(number - 1 - FRAMES_AHEAD, -1), -1):
+                    if next_one not in self._coming:
+                        self._coming[next_one] = self._ahead.submit(self._decompressed, next_one)
             if len(self._recent) > 1:
                 del self._recent[next(iter(self._recent))]
             self._recent[number] = found
         return found
+
+    def _decompressed(self, number: int) -> bytes:
+        _, place, size = self._frames[number]
+        return zstandard.ZstdDecompressor().decompress(os.pread(self._handle, size, place))
 
     def _table(self) -> list[tuple[int, int, int]]:
         """The frames, by the table at the file's end; none where there is no table, or not of this file."""

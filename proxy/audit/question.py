@@ -57,12 +57,15 @@ class Question:
 
     def holds(self, record: Mapping[str, Any]) -> bool:
         """Whether the record is one of those asked for."""
-        at = micros(record["time"])
+        return self.meets(record) and self.holds_besides(record, micros(record["time"]))
+
+    def holds_besides(self, record: Mapping[str, Any], at: int) -> bool:
+        """The same of a record that `meets` is known of, and its time."""
         if (self.since is not None and at < self.since) or (self.until is not None and at > self.until):
             return False
         if self.sessions and record.get("session") not in self.sessions:
             return False
-        return self.meets(record) and (not self.text or self._said(record))
+        return not self.text or self._said(record)
 
     def _said(self, record: Mapping[str, Any]) -> bool:
         wanted = self.text.casefold()

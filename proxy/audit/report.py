@@ -5,19 +5,21 @@ log itself, every line of it, and from no index.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from proxy.audit.customers import counts_rows
+from proxy.audit.customers import counts_rows, rows_are_customers
 from proxy.audit.files import lines, log_files
 from proxy.audit.question import REFUSALS, micros
-from proxy.audit.reader import UNREADABLE, Outline, Outliner, Traits, record
+from proxy.audit.reader import NOTHING, UNREADABLE, Outline, Outliner, Traits, record
 
 
 @dataclass(slots=True)
 class Reading:
-    """An app's reads of one attribute. `customers`: at most so many, as often counted as read; None: any number."""
+    """An app's reads of one attribute. `customers`: at most so many, as often counted as read; None: any number.
+    `at_least`: as many as one statement read.
+    """
 
     app: str
     attribute: str
@@ -26,6 +28,7 @@ class Reading:
     statements: int = 0
     rows: int = 0
     customers: int | None = 0
+    at_least: int = 0
     first: str = ""
     last: str = ""
 
@@ -70,12 +73,16 @@ def findings(
     since: int | None,
     until: int | None,
     progress: Callable[[int], None] | None = None,
+    own: Collection[str] = (),
 ) -> Findings:
-    """Reads the log. `since`, `until`: microseconds since 1970, both included. Raises ConsentryError."""
+    """Reads the log. `since`, `until`: microseconds since 1970, both included. `own`: the tables that have one row a
+    customer. Raises ConsentryError.
+    """
     found = Findings()
     readings: dict[tuple[str, str], Reading] = {}
     refusals: dict[tuple[str, str, str], Refusal] = {}
-    countable: dict[int, tuple[Traits, bool]] = {}  # by id(): the traits (so that they stay), whether rows count
+    # By id(): the traits (so that they stay), whether there are at most as many customers as rows, and at least.
+    countable: dict[int, tuple[Traits, bool, bool]] = {}
     for line, outline in outlines(directory, since, until):
         traits, time = outline.traits, outline.time.decode()
         if traits is UNREADABLE:
@@ -101,8 +108,9 @@ def findings(
         if known is None:
             text = record(line).get("statement") or ""
             names = {one.relation for one in traits.disclosed}
-            known = countable[id(traits)] = (traits, counts_rows(text, names))
-        _add_reading(readings, outline, time, known[1], found.days)
+            most = counts_rows(text, names)
+            known = countable[id(traits)] = (traits, most, most and rows_are_customers(text, names, own))
+        _add_reading(readings, outline, time, known[1:], found.days)
     found.readings = sorted(readings.values(), key=lambda one: (one.app, one.attribute))
     found.refusals = sorted(refusals.values(), key=lambda one: (-one.count, one.app, one.message))
     return found
@@ -125,7 +133,7 @@ def _add_reading(
     readings: dict[tuple[str, str], Reading],
     outline: Outline,
     time: str,
-    countable: bool,
+    countable: tuple[bool, bool],
     days: Counter[tuple[str, str]],
 ) -> None:
     traits = outline.traits
@@ -143,7 +151,10 @@ def _add_reading(
         reading.statements += 1
         reading.rows += outline.rows or 0
         if reading.customers is not None:
-            reading.customers = reading.customers + outline.rows if countable and outline.rows is not None else None
+            most = countable[0] and outline.rows is not None
+            reading.customers = reading.customers + (outline.rows or 0) if most else None
+        if countable[1] and any(", else " not in one.treatment and one.treatment not in NOTHING for one in mine):
+            reading.at_least = max(reading.at_least, outline.rows or 0)
         reading.first = min(reading.first, time)
         reading.last = max(reading.last, time)
 

@@ -112,7 +112,7 @@ def as_csv(report: Facts) -> str:
     out = io.StringIO()
     columns = (
         "section app kind purpose attribute group basis policies treatments relations statements rows "
-        "customers_at_most first last detail"
+        "customers_at_least customers_at_most first last detail"
     ).split()
     writer = csv.DictWriter(out, columns, restval="", lineterminator="\n")
     writer.writeheader()
@@ -124,7 +124,16 @@ def as_csv(report: Facts) -> str:
             most = one["customers"]["at_most"]
             shared = {"section": "reading", **{name: app[name] for name in ("app", "kind", "purpose")}}
             customers = "any number" if most is None else most
-            _row(writer, **shared, **plain, **joined, policies=named, customers_at_most=customers)
+            least = one["customers"]["at_least"]
+            _row(
+                writer,
+                **shared,
+                **plain,
+                **joined,
+                policies=named,
+                customers_at_least=least,
+                customers_at_most=customers,
+            )
     for one in report["refusals"]:
         _row(
             writer, section="refusal", app=one["app"], statements=one["count"], last=one["last"], detail=one["message"]
@@ -194,9 +203,6 @@ def _reading(reading: Reading, rules: Rules, decisions: Decisions) -> Facts:
         file, line = rules.where(("policies", number, "name"))
         policies[number] = {"name": policy.name, "file": file, "line": line}
         bases.add(_BASES.get(policy.consent or "", policy.basis or "none named"))
-    known = reading.customers is not None and (
-        reading.customers == 0 or (reading.customers, reading.statements) == (1, 1)
-    )
     return {
         "attribute": reading.attribute,
         "label": (attribute.label if attribute else "") or reading.attribute,
@@ -207,7 +213,11 @@ def _reading(reading: Reading, rules: Rules, decisions: Decisions) -> Facts:
         "relations": sorted({relation for relation, _ in reading.columns}),
         "statements": reading.statements,
         "rows": reading.rows,
-        "customers": {"at_most": reading.customers, "known": known},
+        "customers": {
+            "at_least": reading.at_least,
+            "at_most": reading.customers,
+            "known": reading.at_least == reading.customers,
+        },
         "first": reading.first,
         "last": reading.last,
     }
@@ -230,7 +240,8 @@ def _notes(found: Findings, rules_version: str | None, consent_changes: object) 
     notes = [
         "The log names no customers. Where each row of a result is of one customer at most, their number is at most "
         "that of the rows, and a customer who was read twice is counted twice; of aggregates and sub-queries it can be "
-        "any number.",
+        "any number. At least as many were read as the largest result of a statement has rows that are each of another "
+        "customer: of a table with one row a customer, read alone and without asking consent.",
         "Reads by which a row was only found or joined are reads of the attribute too.",
     ]
     if found.untold:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import heapq
+import json
+import os
 from bisect import bisect_right
 from collections.abc import Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -12,8 +15,7 @@ from typing import Any, Final
 from proxy.audit.files import LogFile, LogReader, lines, log_files
 from proxy.audit.index import Index, Segment
 from proxy.audit.question import Question, micros
-from proxy.audit.reader import UNREADABLE, Outliner, record
-from proxy.errors import ConsentryError
+from proxy.audit.reader import UNREADABLE, Outliner, Traits
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +25,37 @@ class Hit:
     record: dict[str, Any]
     file: LogFile
     line: bytes
+    order: tuple[int, str, int]  # by time; of one time by worker's file and place
 
-    @property
-    def order(self) -> tuple[int, str, int]:
-        """By time; of one time by worker's file and place."""
-        return micros(self.record["time"]), self.file.name, self.record.get("seq", 0)
+
+class Matcher:
+    """Tells which lines are records that are asked for. What many of them share is asked once (see `Outliner`)."""
+
+    def __init__(self, question: Question) -> None:
+        self.question = question
+        self._outline = Outliner().outline
+        self._answers: dict[int, tuple[Traits, bool]] = {}  # by id(): the traits (so that they stay), whether meant
+        self._needle = _needle(question)
+
+    def hit(self, line: bytes, file: LogFile) -> Hit | None:
+        """The line as a hit; None where it is not asked for, or no record."""
+        if self._needle and self._needle not in line.lower():
+            return None
+        outline = self._outline(line)
+        shared = outline.traits
+        known = self._answers.get(id(shared))
+        if known is None:
+            known = self._answers[id(shared)] = (shared, self.question.meets(shared.record()))
+        if not known[1] or shared is UNREADABLE:
+            return None
+        try:
+            record = json.loads(line)
+            at = micros(outline.time.decode())
+            if not self.question.holds_besides(record, at):
+                return None
+        except (ValueError, RecursionError):
+            return None
+        return Hit(record, file, line, (at, file.name, record.get("seq", 0)))
 
 
 def search(index: Index, question: Question) -> Iterator[Hit]:
@@ -35,7 +63,16 @@ def search(index: Index, question: Question) -> Iterator[Hit]:
     kinds = index.kinds(question)
     if not kinds:
         return
-    waiting = [(last, _of_file(index, number, file, question, kinds)) for number, file, last in index.files(question)]
+    matcher = Matcher(question)
+    with ThreadPoolExecutor(os.cpu_count() or 1, "audit-search") as pool:
+        waiting = [
+            (last, _of_file(index, number, file, matcher, kinds, pool)) for number, file, last in index.files(question)
+        ]
+        yield from _merged(waiting)
+
+
+def _merged(waiting: list[tuple[int, Iterator[Hit]]]) -> Iterator[Hit]:
+    """The hits of files, newest first. `waiting`: of each file its latest time, latest file first."""
     waiting.reverse()  # the latest is last
     open_: list[tuple[tuple[int, str, int], int, Hit, Iterator[Hit]]] = []
     while waiting or open_:
@@ -50,19 +87,12 @@ def search(index: Index, question: Question) -> Iterator[Hit]:
 
 def scan(directory: Path, question: Question) -> Iterator[Hit]:
     """The same without an index: every line of the log is read, file by file. Raises ConsentryError."""
-    outliner = Outliner()
+    matcher = Matcher(question)
     for file in log_files(directory):
-        answers: dict[int, tuple[object, bool]] = {}  # by id(): the traits (so that they stay), whether they are meant
         for line in lines(file):
-            shared = outliner.outline(line).traits
-            known = answers.get(id(shared))
-            if known is None:
-                known = answers[id(shared)] = (shared, question.meets(shared.record()))
-            if shared is UNREADABLE or not known[1]:
-                continue
-            found = record(line)
-            if question.holds(found):
-                yield Hit(found, file, line)
+            hit = matcher.hit(line, file)
+            if hit is not None:
+                yield hit
 
 
 def newest(hits: Iterator[Hit], limit: int | None) -> list[Hit]:
@@ -82,14 +112,16 @@ def _push(heap: list[tuple[tuple[int, str, int], int, Hit, Iterator[Hit]]], sour
         heapq.heappush(heap, ((-at, name, -number), id(source), hit, source))
 
 
-def _of_file(index: Index, number: int, file: LogFile, question: Question, kinds: list[int]) -> Iterator[Hit]:
+def _of_file(
+    index: Index, number: int, file: LogFile, matcher: Matcher, kinds: list[int], pool: Executor
+) -> Iterator[Hit]:
     """Newest first; the lines of a block may be out of order where a clock was set back, and are sorted."""
-    with LogReader(file) as reader:
-        for segment in index.segments(number, question):
+    with LogReader(file, pool) as reader:
+        for segment in index.segments(number, matcher.question):
             places = index.places(segment, kinds)
-            for block, wanted in _by_block(segment, places, question):
+            for block, wanted in _by_block(segment, places, matcher.question):
                 yield from sorted(
-                    _read(reader, segment, block, wanted, question), key=lambda hit: hit.order, reverse=True
+                    _read(reader, segment, block, wanted, matcher), key=lambda hit: hit.order, reverse=True
                 )
 
 
@@ -110,21 +142,15 @@ def _by_block(segment: Segment, places: list[int], question: Question) -> Iterat
         end = begin
 
 
-def _read(reader: LogReader, segment: Segment, number: int, places: list[int], question: Question) -> Iterator[Hit]:
+def _read(reader: LogReader, segment: Segment, number: int, places: list[int], matcher: Matcher) -> Iterator[Hit]:
     start = segment.blocks[number].start
     after = segment.blocks[number + 1].start if number + 1 < len(segment.blocks) else segment.end
     text = reader.read(start, after - start).split(b"\n")
-    needle = _needle(question)
     for place in places:
-        line = text[place] if place < len(text) else b""
-        if needle and needle not in line.lower():
-            continue
-        try:
-            found = record(line)
-        except ConsentryError:
-            continue  # the index is of another text; what is no record is no answer
-        if question.holds(found):
-            yield Hit(found, reader.file, line)
+        # The index may be of another text: what is there is asked again.
+        hit = matcher.hit(text[place], reader.file) if place < len(text) else None
+        if hit is not None:
+            yield hit
 
 
 def _needle(question: Question) -> bytes:

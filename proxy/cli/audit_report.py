@@ -76,11 +76,12 @@ def report(
 
 def _report(opened: Opened, folder: Path, first: int | None, last: int | None, offline: bool) -> dict[str, Any]:
     from proxy.audit import report_forms
+    from proxy.audit.customers import customer_tables
     from proxy.audit.report import findings
 
     version, changes = (None, None) if offline else asyncio.run(_from_database(opened, first, last))
     return report_forms.facts(
-        findings(folder, first, last, _progress()),
+        findings(folder, first, last, _progress(), customer_tables(opened.rules)),
         opened.rules,
         since="the beginning" if first is None else _shown(first),
         until="now" if last is None else _shown(last),

@@ -17,6 +17,7 @@ from proxy.cli.options import CONFIG
 if TYPE_CHECKING:
     from proxy.audit.question import Question
     from proxy.audit.rewritten import Rewriter
+    from proxy.audit.search import Hit
 
 DIRECTORY: Any = typer.Option(None, "--directory", help="The log's folder, instead of the settings' audit.directory.")
 _COLUMNS = (
@@ -83,8 +84,12 @@ def search(
         refused=refused,
     )
     rewriter = _rewriter(config, database) if rewritten else None
-    found = _found(log_directory(config, directory), question, limit, no_index)
-    shown = _with_limit((_told(record, rewriter) for record in found), limit)
+    found = _with_limit(_found(log_directory(config, directory), question, limit, no_index), limit)
+    if as_json and rewriter is None:
+        for hit in found:
+            sys.stdout.buffer.write(hit.line + b"\n")
+        return
+    shown = (_told(hit.record, rewriter) for hit in found)
     if as_json:
         _write_lines(shown)
     elif as_csv:
@@ -168,20 +173,18 @@ def _question(since: str, until: str, *, text: str = "", refused: bool = False, 
     return Question(**sets, text=text, refused=refused, since=first, until=last)
 
 
-def _found(directory: Path, question: Question, limit: int, no_index: bool) -> Iterator[dict[str, Any]]:
+def _found(directory: Path, question: Question, limit: int, no_index: bool) -> Iterator[Hit]:
     from proxy.audit.index import open_index
     from proxy.audit.search import newest, scan
     from proxy.audit.search import search as by_index
 
     if no_index:
-        for hit in newest(scan(directory, question), limit + 1 if limit else None):
-            yield hit.record
+        yield from newest(scan(directory, question), limit + 1 if limit else None)
         return
     index = open_index(directory)
     try:
         index.refresh()
-        for hit in by_index(index, question):
-            yield hit.record
+        yield from by_index(index, question)
         damaged = index.unreadable()
         if damaged:
             say = f"{damaged} lines of the log are no records; consentry audit verify says where"
@@ -190,12 +193,12 @@ def _found(directory: Path, question: Question, limit: int, no_index: bool) -> I
         index.close()
 
 
-def _with_limit(records: Iterator[dict[str, Any]], limit: int) -> Iterator[dict[str, Any]]:
+def _with_limit(hits: Iterator[Hit], limit: int) -> Iterator[Hit]:
     if not limit:
-        yield from records
+        yield from hits
         return
-    yield from islice(records, limit)
-    if next(records, None) is not None:
+    yield from islice(hits, limit)
+    if next(hits, None) is not None:
         typer.echo(f"these are the newest {limit}; there are more: --limit 0 gives all", err=True)
 
 

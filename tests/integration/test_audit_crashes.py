@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 
@@ -113,32 +113,65 @@ def test_two_hundred_kills(server: PgServer, tmp_path: Path) -> None:
     killed_at_random(server, tmp_path, 200)
 
 
+@contextmanager
+def mounted(place: Path, options: str) -> Iterator[Path]:
+    """An empty disk at that place."""
+    if not sys.platform.startswith("linux") or os.geteuid() != 0:
+        pytest.skip("only root mounts a disk")
+    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", place]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("mounting is not allowed here")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "-l", place], check=True)
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 256 kB."""
-    if not sys.platform.startswith("linux") or os.geteuid() != 0:
-        pytest.skip("only root mounts a disk")
     disk = tmp_path / "disk"
     disk.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", disk], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip("mounting is not allowed here")
-    yield disk
-    subprocess.run(["umount", "-l", disk], check=True)
+    with mounted(disk, "size=256k"):
+        yield disk
+
+
+def ask_until_refused(gateway: GatewayProcess) -> int:
+    """How often it was answered before."""
+    answered = 0
+    connection = psycopg.connect(gateway.dsn("crm_app", "shop"), autocommit=True)
+    with pytest.raises(errors.IoError, match="the audit log cannot be written"):  # noqa: PT012
+        while True:
+            connection.execute("SELECT email FROM customers")
+            answered += 1
+    return answered
+
+
+def test_a_folder_that_becomes_read_only(server: PgServer, tmp_path: Path) -> None:
+    """The file that is open can still be written; the next one cannot be made."""
+    settings = {"audit": {"rotate": {"size": "20kB"}}}
+    with running_gateway(server, tmp_path, RULES, {"shop": "crashed"}, settings) as gateway:
+        with mounted(tmp_path / "audit", "ro,size=64k"):
+            answered = ask_until_refused(gateway)
+            gateway.wait_for_line("audit: .* cannot be written: Read-only file system")
+            waiting = psycopg.connect(gateway.dsn("crm_app", "shop"), autocommit=True)
+            with pytest.raises(errors.IoError, match="the audit log cannot be written"):
+                waiting.execute("SELECT email FROM customers")
+        gateway.wait_for_line("audit: .* can be written again")
+        with waiting:
+            waiting.execute("SELECT phone FROM customers")  # its session goes on
+    found = [record["event"] for record in audit_records(tmp_path / "audit")]
+    assert found.count("statement") == answered + 2  # the one that was withheld, and the last one
+    assert found.count("refused") == 1
+    code, facts = verify(tmp_path)
+    assert code == 0, json.dumps(facts)
 
 
 def test_a_full_disk(server: PgServer, tmp_path: Path, small_disk: Path) -> None:
     settings = {"audit": {"directory": str(small_disk / "audit")}}
     with running_gateway(server, tmp_path, RULES, {"shop": "crashed"}, settings) as gateway:
-        answered = 0
         (small_disk / "filler").write_bytes(b"\0" * 100 * 1024)
-        connection = psycopg.connect(gateway.dsn("crm_app", "shop"), autocommit=True)
-        with pytest.raises(errors.IoError, match="the audit log cannot be written"):  # noqa: PT012
-            while True:
-                connection.execute("SELECT email FROM customers")
-                answered += 1
+        answered = ask_until_refused(gateway)
         gateway.wait_for_line("audit: .* cannot be written: No space left on device")
         with psycopg.connect(gateway.dsn("crm_app", "shop"), autocommit=True) as connection:
             with pytest.raises(errors.IoError, match="the audit log cannot be written"):

@@ -18,6 +18,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from proxy.audit import charts, report_forms
+from proxy.audit.customers import customer_tables
 from proxy.audit.index import Index
 from proxy.audit.overview import overview
 from proxy.audit.question import Question, bound, micros
@@ -208,7 +209,8 @@ async def send_report(visit: Visit) -> Response:
     end = datetime.fromisoformat(f"{until}T23:59:59.999999+00:00")
     async with visit.site.connection() as connection:
         changed = [report_forms.ConsentChange(**row) for row in await changes(connection, begin, end)]
-    found = await asyncio.to_thread(findings, visit.site.audit.directory, first, last)
+    own = customer_tables(visit.site.in_force.rules)
+    found = await asyncio.to_thread(findings, visit.site.audit.directory, first, last, None, own)
     facts = report_forms.facts(
         found,
         visit.site.in_force.rules,

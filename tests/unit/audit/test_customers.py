@@ -4,7 +4,43 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.audit.customers import counts_rows
+from proxy.audit.customers import counts_rows, customer_tables, rows_are_customers
+from proxy.policy.load import load_rules
+
+RULES = """
+version: 1
+attributes: {email: {label: Email}, total: {label: Total}, sku: {label: Article}}
+tables:
+  public.customers: {subject: id, columns: {id: open, email: email}}
+  public.orders: {subject: customer_id, columns: {id: open, customer_id: open, total: total}}
+  public.items: {subject: {column: order_id, references: public.orders.id}, columns: {order_id: open, sku: sku}}
+  public.members: {subject: id, columns: {id: open, email: email}}
+  public.badges: {subject: {column: member, references: public.members.id}, columns: {member: open}}
+apps: {crm: {logins: [crm]}}
+policies: [{name: all, apps: [crm], attributes: all, action: show}]
+"""
+
+
+def test_tables_with_one_row_a_customer() -> None:
+    assert customer_tables(load_rules([("rules.yaml", RULES)])) == {"public.members"}
+    profile = "profile: {subject: public.customers.id}\n"
+    assert customer_tables(load_rules([("rules.yaml", RULES + profile)])) == {"public.members", "public.customers"}
+
+
+@pytest.mark.parametrize(
+    ("text", "relations", "expected"),
+    [
+        ("SELECT email FROM customers WHERE email > $1 LIMIT $2", {"public.customers"}, True),
+        ("COPY customers TO STDOUT", {"public.customers"}, True),
+        ("COPY (SELECT email FROM customers) TO STDOUT", {"public.customers"}, True),
+        ("SELECT a.email FROM customers a, customers b", {"public.customers"}, False),
+        ("SELECT total FROM orders", {"public.orders"}, False),
+        ("SELECT email FROM customers JOIN orders ON true", {"public.customers", "public.orders"}, False),
+    ],
+)
+def test_a_row_is_another_customers(text: str, relations: set[str], expected: bool) -> None:
+    assert counts_rows(text, relations)
+    assert rows_are_customers(text, relations, {"public.customers"}) is expected
 
 
 @pytest.mark.parametrize(
