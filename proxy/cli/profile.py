@@ -228,6 +228,31 @@ def _say(subject: str | None) -> None:
     typer.echo("it waits for review" if subject is None else f"it is customer {subject}'s")
 
 
+@profile.command()
+def match(config: Path = CONFIG, database: str | None = DATABASE, as_json: bool = JSON) -> None:
+    """Compares records that fit nobody exactly with all customers, by what the rules' `likely` says.
+
+    Those of which the rules say that it is sure enough are matched; others get candidates for review.
+
+    Example: consentry profile match
+    """
+
+    async def work(connection: asyncpg.Connection, opened: Opened) -> None:
+        from proxy.catalog.introspect import take_snapshot
+        from proxy.profile.suggest import suggest
+
+        done = await suggest(connection, opened.rules, opened.compiled(await take_snapshot(connection)))
+        if as_json:
+            print_json([asdict(one) for one in done])
+            return
+        for one in done:
+            left = one.compared - one.matched - one.candidates
+            what = f"{one.matched} matched, {one.candidates} with candidates for review, {left} like nobody"
+            typer.echo(f"{one.source}: {one.compared} records compared: {what}")
+
+    run(work, config, database)
+
+
 async def _sync(
     connection: asyncpg.Connection, plan: Plan, dsn: str, sources: list[str] | tuple[()], as_json: bool
 ) -> list[Synced]:

@@ -25,7 +25,10 @@ DEFAULT_KEY = "default"
 _BUILT_IN = (preferences.view_of(preferences.BUILT_IN),)
 
 SUBJECT_TYPES = ("bigint", "text", "uuid")
-_WITH_SUBJECT = ("events", "state", "profile_records", "profile_decisions", "profile_data", "restrictions", "requests")
+_WITH_SUBJECT = (
+    *("events", "state", "restrictions", "requests"),
+    *("profile_records", "profile_decisions", "profile_likely", "profile_data"),
+)
 _LONGEST_NAME = 63 - len("state_")  # NAMEDATALEN, less what a partition's name begins with
 _ENTRY = 36  # bytes that one attribute takes in `expiring`, the widest of the three, beside its name
 _INDEX_ROW = 2500  # PostgreSQL's limit is 2704 bytes a row of a btree; the subject and headers are in the difference

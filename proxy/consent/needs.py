@@ -28,7 +28,7 @@ _SUBJECT_TYPES = {
 
 _PROFILE_TABLES = tuple(
     f"consentry.profile_{name}"
-    for name in ("sources", "records", "keys", "decisions", "precedence", "data", "tombstones")
+    for name in ("sources", "records", "keys", "decisions", "likely", "precedence", "data", "tombstones")
 )
 _EVENT_COLUMNS = (
     "subject, app, attribute, decision, at, expires_at, actor, source, policy_version, text_version, evidence, "

@@ -104,11 +104,26 @@ def _naming(rules: Rules, at: Path, source: Source) -> Iterator[Problem]:
             if field is not None and field not in source.fields:
                 message = f"{kind}: {field} is not in `fields`, which says what attribute it is"
                 yield rules.problem((*at, "match", kind), message + nearest(field, source.fields))
+        yield from _likely(rules, (*at, "match", "likely"), source)
     if source.key is None and (source.subject is None or source.lists):
         message = f"{name}: `key` is missing: the field that names a record, so that it is known again"
         yield rules.problem(at, message, key=True)
     if not source.fields and not source.lists:
         yield rules.problem(at, f"{name}: `fields` is missing: what the source knows of customers", key=True)
+
+
+def _likely(rules: Rules, at: Path, source: Source) -> Iterator[Problem]:
+    match = source.match
+    if match is None or match.likely is None:
+        return
+    mapped = [entry_of(rule).attribute for rule in source.fields.values()]
+    for number, attribute in enumerate(match.likely.by):
+        if attribute not in mapped:
+            message = f"by: no field of the source is {attribute}{nearest(attribute, mapped)}"
+            yield rules.problem((*at, "by", number), message)
+    if match.unmatched == "new":
+        message = "likely: nobody waits to be compared where `unmatched: new` makes a customer of everybody"
+        yield rules.problem(at, message, key=True)
 
 
 def _mapping(rules: Rules, at: Path, source: Source, shapes: dict[str, tuple[str, str]]) -> Iterator[Problem]:

@@ -57,6 +57,13 @@ class ListEntry(Strict):
     search: Search | None = None
 
 
+class Likely(Strict):
+    """By which attributes records that fit nobody exactly are compared; `threshold`: how probable is sure enough."""
+
+    by: Annotated[list[Text], Field(min_length=2)]
+    threshold: Annotated[float, Field(gt=0.5, le=1)] | None = None
+
+
 class Match(Strict):
     """Whose a record is, by what identifies a person: which field holds it. `region`: of numbers without a +."""
 
@@ -64,6 +71,7 @@ class Match(Strict):
     phone: Text | None = None
     region: Annotated[str, AfterValidator(_region)] | None = None
     unmatched: Literal["review", "new"] = "review"
+    likely: Likely | None = None
 
 
 class Flag(Strict):

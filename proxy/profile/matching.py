@@ -1,4 +1,5 @@
-"""Whose a record is: by an agent's decision, or by an address or number that one customer alone has.
+"""Whose a record is: by an agent's decision, or by an address or number that one customer alone has; where nobody has
+it, by all that it says (`suggest` finds that), if that is as sure as the rules want it.
 
 Candidates are customers of the database and those whom a source names by key, an agent decided on, or that were made
 from a record nobody knew: never one who was found by matching only, so that no chain of likenesses joins two people.
@@ -33,6 +34,15 @@ _CANDIDATES = """
                         AND d.decision = 'other' AND d.undone_at IS NULL)
     GROUP BY t.source, t.key"""
 
+_LIKELY = """
+    SELECT l.source, l.key, array_agg(l.subject ORDER BY l.probability DESC, l.subject) AS subjects,
+           (array_agg(l.subject) FILTER (WHERE l.sure))[1] AS sure
+    FROM pg_temp.profile_touched t JOIN consentry.profile_likely l ON l.source = t.source AND l.key = t.key
+    WHERE NOT EXISTS (SELECT FROM consentry.profile_decisions d
+                      WHERE d.source = t.source AND d.key = t.key AND d.subject = l.subject
+                        AND d.decision = 'other' AND d.undone_at IS NULL)
+    GROUP BY l.source, l.key"""
+
 
 async def match(connection: asyncpg.Connection, subject_type: str, making: Sequence[str]) -> None:
     """Finds the customer of each record in profile_touched; whom it concerns is added to profile_affected.
@@ -46,9 +56,11 @@ async def match(connection: asyncpg.Connection, subject_type: str, making: Seque
     await connection.execute(f"""
         CREATE TEMP TABLE profile_found ON COMMIT DROP AS
         SELECT r.source, r.key, r.subject AS old, r.how AS old_how, d.subject AS decided,
-               coalesce(c.subjects, '{{}}') AS subjects, c.how
+               coalesce(c.subjects, l.subjects, '{{}}') AS subjects, c.subjects AS exact, c.how,
+               CASE WHEN c.subjects IS NULL THEN l.sure END AS sure
         FROM pg_temp.profile_touched t JOIN consentry.profile_records r ON r.source = t.source AND r.key = t.key
         LEFT JOIN ({_CANDIDATES.format(type=subject_type)}) AS c ON c.source = t.source AND c.key = t.key
+        LEFT JOIN ({_LIKELY}) AS l ON l.source = t.source AND l.key = t.key
         LEFT JOIN LATERAL (
             SELECT subject FROM consentry.profile_decisions d
             WHERE d.source = t.source AND d.key = t.key AND d.decision IN ('same', 'new') AND d.undone_at IS NULL
@@ -57,13 +69,14 @@ async def match(connection: asyncpg.Connection, subject_type: str, making: Seque
             subject = f.subject, candidates = f.candidates,
             formerly = CASE WHEN f.subject IS NULL THEN coalesce(f.old, r.formerly) END,
             how = CASE WHEN f.subject IS NULL THEN NULL WHEN f.decided IS NOT NULL THEN 'agent'
-                       WHEN f.subject = f.old THEN f.old_how ELSE f.how END
+                       WHEN f.subject = f.old THEN f.old_how ELSE coalesce(f.how, 'likely') END
         FROM (SELECT *, CASE WHEN subject IS NOT NULL THEN '{{}}'
                              WHEN old IS NOT NULL THEN array_append(subjects, old) ELSE subjects END AS candidates
               FROM (SELECT *, CASE
                         WHEN decided IS NOT NULL THEN decided
-                        WHEN old IS NOT NULL AND (cardinality(subjects) = 0 OR old = ANY (subjects)) THEN old
-                        WHEN old IS NULL AND cardinality(subjects) = 1 THEN subjects[1]
+                        WHEN old IS NOT NULL AND (exact IS NULL OR old = ANY (exact)) THEN old
+                        WHEN old IS NULL AND cardinality(exact) = 1 THEN exact[1]
+                        WHEN old IS NULL THEN sure
                     END AS subject FROM pg_temp.profile_found) AS found) AS f
         WHERE r.source = f.source AND r.key = f.key
           AND ((r.subject, r.candidates) IS DISTINCT FROM (f.subject, f.candidates) OR f.decided IS NOT NULL);

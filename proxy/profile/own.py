@@ -1,9 +1,11 @@
-"""The database's own customers, as far as records are matched with them: their addresses and numbers, normalised."""
+"""The database's own customers, as far as records are matched with them: addresses and numbers, normalised; and what
+else the rules compare them by."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 import asyncpg
 
@@ -14,10 +16,15 @@ from proxy.policy.table import CompiledRules
 from proxy.profile.identity import normalised
 from proxy.rewrite.lex import quote_identifier, quote_literal
 
+_HINT: Final = "the grants that matching needs are printed by `consentry consent setup`"
+
 
 @dataclass(frozen=True, slots=True)
 class _Column:
-    """A column that has customers' addresses or numbers, in a table that names them by a column of its own."""
+    """A column that says something of customers, in a table that names them by a column of its own.
+
+    `kind`: email or phone; the attribute, where records are compared by it.
+    """
 
     schema: str
     table: str
@@ -28,7 +35,7 @@ class _Column:
 
 async def read(connection: asyncpg.Connection, rules: Rules, compiled: CompiledRules) -> None:
     """Brings consentry.profile_keys up to date with the database's own tables; in the caller's transaction."""
-    columns = list(_columns(rules, compiled))
+    columns = list(_columns(_matched(rules), compiled))
     regions = {source.match.region for source in rules.sources.values() if source.match and source.match.region}
     region = next(iter(regions), None) if len(regions) == 1 else None
     selects = [
@@ -44,8 +51,7 @@ async def read(connection: asyncpg.Connection, rules: Rules, compiled: CompiledR
                 SELECT DISTINCT key, kind, raw FROM ({" UNION ALL ".join(selects)}) AS own
                 WHERE key IS NOT NULL AND raw <> ''""")
     except asyncpg.InsufficientPrivilegeError as error:
-        hint = "the grants that matching needs are printed by `consentry consent setup`"
-        raise ConsentryError(f"customers cannot be matched: {error}; {hint}") from error
+        raise ConsentryError(f"customers cannot be matched: {error}; {_HINT}") from error
     await connection.execute("CREATE INDEX ON pg_temp.profile_own (key); ANALYZE pg_temp.profile_own")
     await connection.execute("""
         DELETE FROM consentry.profile_keys k WHERE source = '' AND NOT EXISTS (
@@ -67,17 +73,45 @@ def rights(rules: Rules, compiled: CompiledRules) -> tuple[str, ...]:
     return tuple(
         f"SELECT ({quote_identifier(one.subject)}, {quote_identifier(one.column)}) "
         f"ON {quote_identifier(one.schema)}.{quote_identifier(one.table)}"
-        for one in _columns(rules, compiled)
+        for one in dict.fromkeys(_columns({**_matched(rules), **_compared(rules)}, compiled))
     )
 
 
-def _columns(rules: Rules, compiled: CompiledRules) -> Iterator[_Column]:
+async def values(
+    connection: asyncpg.Connection, compiled: CompiledRules, attributes: Collection[str]
+) -> dict[str, dict[str, str | None]]:
+    """What the database's own tables say of each customer of these attributes; one of several values."""
+    found: dict[str, dict[str, str | None]] = {}
+    for one in _columns({name: {name} for name in attributes}, compiled):
+        subject, column = quote_identifier(one.subject), quote_identifier(one.column)
+        relation = f"{quote_identifier(one.schema)}.{quote_identifier(one.table)}"
+        try:
+            where = f"{relation} WHERE {subject} IS NOT NULL"
+            rows = await connection.fetch(f"SELECT {subject}::text, {column}::text FROM {where}")
+        except asyncpg.InsufficientPrivilegeError as error:
+            raise ConsentryError(f"customers cannot be compared: {error}; {_HINT}") from error
+        for key, value in rows:
+            known = found.setdefault(key, {})
+            known[one.kind] = known.get(one.kind) or value
+    return found
+
+
+def _compared(rules: Rules) -> dict[str, set[str]]:
+    chosen = [one.match.likely.by for one in rules.sources.values() if one.match and one.match.likely]
+    return {name: {name} for names in chosen for name in names}
+
+
+def _matched(rules: Rules) -> dict[str, set[str]]:
     wanted: dict[str, set[str]] = {"email": set(), "phone": set()}
     for source in rules.sources.values():
         for kind, attributes in wanted.items():
             field = getattr(source.match, kind, None)
             if field is not None:
                 attributes.add(entry_of(source.fields[field]).attribute)
+    return wanted
+
+
+def _columns(wanted: Mapping[str, set[str]], compiled: CompiledRules) -> Iterator[_Column]:
     for table in compiled.subject_tables:
         if table.subject.steps:
             continue

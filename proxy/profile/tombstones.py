@@ -54,7 +54,7 @@ async def forget(connection: asyncpg.Connection, subject: str) -> Mapping[str, i
     )
     pairs = [row["source"] for row in gone], [row["key"] for row in gone]
     counts: dict[str, int] = {}
-    for table in ("profile_keys", "profile_decisions", "profile_records"):
+    for table in ("profile_keys", "profile_decisions", "profile_likely", "profile_records"):
         done = await connection.execute(
             f"DELETE FROM consentry.{table} WHERE (source, key) IN (SELECT * FROM unnest($1::text[], $2::text[]))",
             *pairs,
@@ -64,6 +64,7 @@ async def forget(connection: asyncpg.Connection, subject: str) -> Mapping[str, i
         f"DELETE FROM consentry.profile_decisions WHERE subject = $1::text::{kind}", subject
     )
     counts["consentry.profile_decisions"] += int(done.split()[-1])
+    await connection.execute(f"DELETE FROM consentry.profile_likely WHERE subject = $1::text::{kind}", subject)
     done = await connection.execute(f"DELETE FROM consentry.profile_data WHERE subject = $1::text::{kind}", subject)
     counts["consentry.profile_data"] = int(done.split()[-1])
     await connection.execute(

@@ -17,7 +17,7 @@ CREATE TABLE consentry.profile_records (
     source text NOT NULL,
     key text NOT NULL,                  -- what names the record in its source
     subject :subject_type,              -- null: nobody knows yet whose it is
-    how text,                           -- by what that is known: key, email, phone, email+phone, before, new, agent
+    how text,                           -- by what that is known: key, email, phone, email+phone, before, likely, new, agent
     formerly :subject_type,             -- whose it was, before it said that it is somebody else's
     candidates :subject_type[] NOT NULL DEFAULT '{}',  -- whose it may be, where that is to be decided
     "values" jsonb NOT NULL,
@@ -52,6 +52,16 @@ CREATE TABLE consentry.profile_decisions (
     undone_at timestamptz
 );
 CREATE INDEX profile_decisions_in_force ON consentry.profile_decisions (source, key) WHERE undone_at IS NULL;
+
+-- Whose a record may be by all that it says, which `profile match` finds. `sure`: one alone reaches the rules' threshold.
+CREATE TABLE consentry.profile_likely (
+    source text NOT NULL,
+    key text NOT NULL,
+    subject :subject_type NOT NULL,
+    probability double precision NOT NULL,
+    sure boolean NOT NULL,
+    PRIMARY KEY (source, key, subject)
+);
 CREATE SEQUENCE consentry.profile_people;   -- customers whom only other sources know get keys of their own
 
 -- Whose word counts for each attribute, from the rules: the lowest rank; without one, what was read last.

@@ -1,0 +1,213 @@
+"""Readers of the other kinds of sources: pages of JSON, Parquet, MySQL's protocol; each also where it is not as expected."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, ClassVar
+from urllib.parse import parse_qs, urlsplit
+
+import pyarrow
+import pytest
+from mysql_mimic import MysqlServer, Session
+from pyarrow import parquet
+
+from proxy.errors import UnreachableError
+from proxy.profile.sources.http import HttpReader
+from proxy.profile.sources.mysql import MysqlReader
+from proxy.profile.sources.parquet import ParquetReader
+from proxy.profile.sources.postgresql import PostgresReader
+from proxy.profile.sources.reading import Reader, SourceError, Wanted
+from tests.servers import PgServer
+
+WANTED = Wanted("other", ("id", "email"), "id")
+
+
+async def read(reader: Reader, wanted: Wanted = WANTED) -> list[dict[str, Any]]:
+    return [dict(record.values) async for record in reader.records(wanted)]
+
+
+# -- HTTP -------------------------------------------------------------------------------------------------------------
+
+
+class Pages(BaseHTTPRequestHandler):
+    """Two records a page; `/plain` is a bare list; what else a test asks for by its path."""
+
+    records: ClassVar[list[dict[str, Any]]] = [
+        {"id": number, "person": {"email": f"{number}@x.org"}} for number in range(5)
+    ]
+
+    def do_GET(self) -> None:
+        parts = urlsplit(self.path)
+        asked = {name: int(values[0]) for name, values in parse_qs(parts.query).items() if name != "key"}
+        status, document = 200, self._page(asked.get("page", 0), asked.get("since", 0), parts.path)
+        if parts.path == "/token" and self.headers["authorization"] != "Bearer s3cret":
+            status, document = 401, {}
+        if parts.path == "/broken":
+            status = 500
+        body = b"<html>" if parts.path == "/html" else json.dumps(document).encode()
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _page(self, page: int, since: int, path: str) -> Any:
+        if path == "/plain":
+            return self.records
+        chosen = [record for record in self.records if record["id"] >= since]
+        following = f"{path}?page={page + 1}&since={since}" if 2 * page + 2 < len(chosen) else None
+        if path == "/circle":
+            following = f"{path}?page={page}"
+        if path == "/elsewhere":
+            following = "http://127.0.0.2/next"
+        return {"data": {"items": chosen[2 * page : 2 * page + 2]}, "links": {"next": following}}
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Pages)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+NESTED = Wanted("other", ("id", "person.email"), "id")
+ALL = [{"id": number, "person.email": f"{number}@x.org"} for number in range(5)]
+
+
+async def test_pages(site: str) -> None:
+    assert await read(HttpReader("other", f"{site}/paged", None, "data.items", "links.next"), NESTED) == ALL
+    assert await read(HttpReader("other", f"{site}/plain"), NESTED) == ALL
+    assert await read(HttpReader("other", f"{site}/token", "s3cret", "data.items", "links.next"), NESTED) == ALL
+    later = Wanted("other", ("id", "person.email"), "id", cursor="id", after="3")
+    assert await read(HttpReader("other", f"{site}/paged", None, "data.items", "links.next", "since"), later) == ALL[3:]
+    assert [key async for key in HttpReader("other", f"{site}/plain").keys(NESTED)] == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("path", "at", "error", "said"),
+    [
+        ("circle", "data.items", SourceError, "comes after itself"),
+        ("elsewhere", "data.items", SourceError, "is on another server: 127.0.0.2"),
+        ("paged", "data.rows", SourceError, "no list of records is at data.rows"),
+        ("html", "data.items", SourceError, "not JSON"),
+        ("broken", "data.items", UnreachableError, "/broken answered 500"),
+        ("token", "data.items", UnreachableError, "/token answered 401"),
+    ],
+)
+async def test_pages_that_are_not_as_expected(site: str, path: str, at: str, error: type[Exception], said: str) -> None:
+    with pytest.raises(error, match=said) as caught:
+        await read(HttpReader("other", f"{site}/{path}?key=s3cret", None, at, "links.next"), NESTED)
+    assert str(caught.value).startswith('source "other": ')
+    assert "s3cret" not in str(caught.value)
+
+
+async def test_nobody_answers() -> None:
+    with pytest.raises(UnreachableError, match=r'source "other": http://127\.0\.0\.1:1/'):
+        await read(HttpReader("other", "http://127.0.0.1:1/"))
+
+
+# -- Parquet ----------------------------------------------------------------------------------------------------------
+
+
+async def test_parquet(tmp_path: Path) -> None:
+    file = tmp_path / "people.parquet"
+    born = date(1990, 12, 31)
+    parquet.write_table(pyarrow.table({"id": [1, 2], "email": ["a@x.org", None], "born": [born, None]}), file)
+    wanted = Wanted("other", ("id", "email", "born"), "id")
+    reader = ParquetReader("other", file)
+    assert await read(reader, wanted) == [
+        {"id": 1, "email": "a@x.org", "born": born},
+        {"id": 2, "email": None, "born": None},
+    ]
+    before = reader.content()
+    with pytest.raises(SourceError, match=r'no field "mail".*"email"'):
+        await read(reader, Wanted("other", ("id", "mail"), "id"))
+    file.write_bytes(file.read_bytes()[:-20])
+    assert reader.content() != before
+    with pytest.raises(SourceError, match=r"people\.parquet"):
+        await read(reader, wanted)
+
+
+# -- PostgreSQL: types that have a form of their own -----------------------------------------------------------------
+
+
+async def test_postgresql(pg_server: PgServer) -> None:
+    dsn = pg_server.create_database("reader_types", """
+        CREATE TYPE mood AS ENUM ('good');
+        CREATE TABLE "odd ""one" (id uuid PRIMARY KEY, email text, n numeric, at timestamptz, doc jsonb, list int[], mood mood);
+        INSERT INTO "odd ""one" VALUES ('00000000-0000-0000-0000-000000000001', 'a@x.org', 1.50, '2026-01-01T00:00Z',
+            '{"a": [1]}', '{1,2}', 'good')""")  # fmt: skip
+    fields = ("id", "email", "n", "at", "doc", "list", "mood")
+    wanted = Wanted("other", fields, "id", 'public."odd ""one"', "at", "2026-01-01T00:04:00+00:00")
+    (row,) = await read(PostgresReader("other", dsn), wanted)  # five minutes before the cursor are read again
+    assert str(row.pop("id")).endswith("1")
+    assert row == {
+        "email": "a@x.org", "n": Decimal("1.50"), "at": datetime(2026, 1, 1, tzinfo=UTC), "doc": '{"a": [1]}', "list": "[1, 2]",
+        "mood": "good",
+    }  # fmt: skip
+    later = Wanted("other", fields, "id", 'public."odd ""one"', "at", "2026-01-01T00:06:00+00:00")
+    assert await read(PostgresReader("other", dsn), later) == []
+
+
+# -- MySQL ------------------------------------------------------------------------------------------------------------
+
+
+class Shop(Session):
+    """Answers as a server with one table would; `asked` are the texts."""
+
+    asked: ClassVar[list[str]] = []
+
+    async def query(self, expression: Any, sql: str, attrs: Any) -> Any:
+        Shop.asked.append(sql)
+        if "LIMIT 0" in sql:
+            return [], ["id", "email", "changed"]
+        if sql.startswith("SELECT"):
+            return [(1, "a@x.org"), (2, None)], ["id", "email"]
+        return [], []
+
+    async def schema(self) -> Any:
+        return {"shop": {"people": {"id": "INT", "email": "TEXT", "changed": "DATETIME"}}}
+
+
+@pytest.fixture
+async def mysql() -> AsyncIterator[str]:
+    server = MysqlServer(session_factory=Shop)
+    await server.start_server(host="127.0.0.1", port=0)
+    port = server._server.sockets[0].getsockname()[1]
+    running = asyncio.create_task(server.serve_forever())
+    yield f"mysql://reader@127.0.0.1:{port}/shop"
+    running.cancel()
+    server.close()
+
+
+async def in_thread(reader: MysqlReader, wanted: Wanted) -> list[dict[str, Any]]:
+    """The driver waits for the server, which is in this thread's loop: so it has a loop of its own."""
+    return await asyncio.to_thread(lambda: asyncio.run(read(reader, wanted)))
+
+
+async def test_mysql(mysql: str) -> None:
+    Shop.asked.clear()
+    reader = MysqlReader("other", mysql)
+    wanted = Wanted("other", ("id", "email"), "id", "people", "changed", "2026-01-01 00:00:00")
+    assert await in_thread(reader, wanted) == [{"id": 1, "email": "a@x.org"}, {"id": 2, "email": None}]
+    assert Shop.asked[-1] == (
+        "SELECT `id`, `email` FROM `people` WHERE `changed` >= '2026-01-01 00:00:00' OR `changed` IS NULL ORDER BY `changed`"
+    )
+    with pytest.raises(SourceError, match=r'no field "mail".*did you mean "email"'):
+        await in_thread(reader, Wanted("other", ("id", "mail"), "id", "people"))
+    with pytest.raises(SourceError, match="`records` is missing"):
+        await in_thread(reader, WANTED)
+    with pytest.raises(UnreachableError, match=r'source "other": 127\.0\.0\.1:1: '):
+        await in_thread(MysqlReader("other", "mysql://reader:s3cret@127.0.0.1:1/shop"), wanted)
