@@ -18,7 +18,7 @@ from proxy.cli.options import CONFIG
 
 if TYPE_CHECKING:
     from proxy.audit.report_forms import ConsentChange
-    from proxy.audit.subject import Access, Decided
+    from proxy.audit.subject import Access
     from proxy.cli.opening import Opened
 
 _FORMAT = typer.Option("html", "--format", help="html, csv or json.")
@@ -92,9 +92,14 @@ def _report(opened: Opened, folder: Path, first: int | None, last: int | None, o
 
 
 def _of_subject(opened: Opened, folder: Path, first: int | None, last: int | None, form: str, subject: str) -> str:
-    from proxy.audit.subject import accesses
+    from proxy.catalog.connect import connected
+    from proxy.profile.disclosed import disclosures
 
-    found = accesses(folder, asyncio.run(_decisions(opened, subject)), first, last)
+    async def ask() -> list[Access]:
+        async with connected(opened.control_dsn) as connection:
+            return await disclosures(connection, folder, subject, first, last)
+
+    found = asyncio.run(ask())
     if form == "json":
         facts = {"subject": subject, "accesses": [asdict(one) for one in found], "note": _SUBJECT_NOTE}
         return json.dumps(facts, indent=1, ensure_ascii=False) + "\n"
@@ -137,25 +142,6 @@ async def _from_database(
         typer.echo(f"consentry: the report is without changes of consent: {error}", err=True)
         return None, None
     return version, found
-
-
-async def _decisions(opened: Opened, subject: str) -> list[Decided]:
-    from proxy.audit.question import since_epoch
-    from proxy.audit.subject import Decided
-    from proxy.catalog.connect import connected
-    from proxy.consent import service
-
-    async with connected(opened.control_dsn) as connection:
-        return [
-            Decided(
-                event.app,
-                event.attribute,
-                event.decision == "granted",
-                since_epoch(event.at),
-                since_epoch(event.expires_at) if event.expires_at else None,
-            )
-            async for event in service.whole_history(connection, subject)
-        ]
 
 
 def _progress() -> Any:

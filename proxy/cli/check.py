@@ -86,6 +86,7 @@ async def _against_database(opened: Opened, errors: list[str]) -> list[str]:
     from proxy.policy.probe import probes
     from proxy.rewrite import column_rights, view_rights
     from proxy.rewrite.plan import Planner
+    from proxy.rights.plan import gaps
 
     async with connected(opened.control_dsn) as connection:
         snapshot = await take_snapshot(connection)
@@ -104,6 +105,7 @@ async def _against_database(opened: Opened, errors: list[str]) -> list[str]:
         wrong_mapping, warnings = await check_mapping(connection, compiled)
         errors += wrong_mapping
         warnings += compiled.warnings
+        warnings += gaps(compiled)
         views = {}
         for app in compiled.apps.values():
             if not app.trusted:

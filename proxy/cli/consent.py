@@ -36,6 +36,9 @@ def setup(
         False, "--exports", help="Also what Consentry must read to export all that is held on a customer."
     ),
     erasure: bool = typer.Option(False, "--erasure", help="Also what Consentry must have to erase customers."),
+    rectification: bool = typer.Option(
+        False, "--rectification", help="Also what Consentry must have to correct what is held of customers."
+    ),
     as_json: bool = JSON,
 ) -> None:
     """Makes schema consentry in the database, or brings it up to date, and prints the grants that the rules need.
@@ -47,6 +50,7 @@ def setup(
         from proxy.catalog.introspect import take_snapshot
         from proxy.consent import ledger, needs
         from proxy.profile import held, own, relation, shape
+        from proxy.rights import rectifying
         from proxy.rights.erasure import needed
 
         snapshot = await take_snapshot(connection)
@@ -56,15 +60,16 @@ def setup(
         views = needs.own_views(rules, snapshot)
         report = await ledger.setup(connection, kind, _asked_apps(opened), keys, attributes, views)
         columns = await shape.follow(connection, opened.rules)
+        snapshot = await take_snapshot(connection)
+        rules = opened.compiled(snapshot)  # again: some of it depends on what was just made
         if columns:
-            snapshot = await take_snapshot(connection)
-            rules = opened.compiled(snapshot)
             anew = await relation.follow(connection, rules, snapshot)
             report = replace(report, views=tuple(dict.fromkeys((*report.views, *anew))))
         missing = await needs.missing_roles(connection, rules)
         also = own.rights(opened.rules, rules)
         also += held.rights(rules.subject_tables) if exports else ()
         also += await needed(connection, rules, snapshot) if erasure else ()
+        also += rectifying.rights(rules, snapshot) if rectification else ()
         granted = needs.grants(rules, also)
         if apply:
             await needs.apply_grants(connection, granted, missing)

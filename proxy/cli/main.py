@@ -14,6 +14,7 @@ from proxy.cli.consent_files import export, import_file
 from proxy.cli.demo import demo
 from proxy.cli.explain import explain
 from proxy.cli.profile import profile
+from proxy.cli.retention import retention
 from proxy.cli.schema import schema
 from proxy.cli.serve import serve
 from proxy.cli.subject import subject
@@ -40,6 +41,7 @@ consent.command()(export)
 app.add_typer(audit, name="audit")
 app.add_typer(consent, name="consent")
 app.add_typer(profile, name="profile")
+app.add_typer(retention, name="retention")
 app.add_typer(subject, name="subject")
 app.add_typer(token, name="token")
 

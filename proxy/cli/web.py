@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 token = typer.Typer(help="Tokens of the organisation's services for the HTTP API.", no_args_is_help=True)
 
 PROFILE = "profile"  # the scope of tokens that read profiles
-_SCOPE = typer.Option([], "--scope", help="read, write or audit; once for each.")
+_SCOPE = typer.Option([], "--scope", help="read, write, audit or rights; once for each.")
 
 
 def web(config: Path = CONFIG, beside: bool = typer.Option(False, "--beside", hidden=True)) -> None:

@@ -80,10 +80,14 @@ def access(
     attributes: Mapping[str, Attribute],
     standings: Sequence[Standing],
     last_read: Mapping[tuple[str, str], datetime] | None = None,
+    *,
+    restricted: bool = False,
 ) -> tuple[AppAccess, ...]:
-    """Every app of the rules, in their order. `standings`: one customer's; `last_read`: by (app, attribute)."""
+    """Every app of the rules, in their order. `standings`: one customer's; `last_read`: by (app, attribute);
+    `restricted`: the customer's data is (GDPR 18).
+    """
     return tuple(
-        _app_access(app, attributes, [s for s in standings if s.app == app.name], last_read or {})
+        _app_access(app, attributes, [s for s in standings if s.app == app.name], last_read or {}, restricted)
         for app in rules.apps.values()
     )
 
@@ -134,6 +138,7 @@ def _app_access(
     attributes: Mapping[str, Attribute],
     standings: Sequence[Standing],
     last_read: Mapping[tuple[str, str], datetime],
+    restricted: bool,
 ) -> AppAccess:
     by_attribute = {s.attribute: s for s in standings}
     decided = {s.attribute: s.granted for s in standings}
@@ -141,7 +146,7 @@ def _app_access(
     shown = tuple(
         _with_last_read(
             replace(
-                _attribute_access(app, name, decided, modes.get(name)),
+                _attribute_access(app, name, decided, modes.get(name), restricted),
                 label=attribute.label or name,
                 group=attribute.group,
                 standing=by_attribute.get(name),
@@ -160,13 +165,15 @@ def _with_last_read(one: AttributeAccess, last: datetime | None) -> AttributeAcc
     return one if one.sees == "nothing" or before else replace(one, last_read=last)
 
 
-def _attribute_access(app: AppPolicy, name: str, decided: Decided, mode: ConsentMode | None) -> AttributeAccess:
+def _attribute_access(
+    app: AppPolicy, name: str, decided: Decided, mode: ConsentMode | None, restricted: bool
+) -> AttributeAccess:
     none = AttributeAccess(name, "", "", "nothing", "never", None, None, False, None, None)
     if app.trusted or app.monitor:
         return replace(none, sees="value", why="unrestricted")
     best, sight = None, 0
     for table, part in _parts(app, name):
-        seen = _SIGHTS.index(_sees(table, part, decided))
+        seen = _SIGHTS.index(_sees(table, part, decided, restricted))
         # Of what is seen alike, what needs no consent says why: it stays when the consent goes.
         if best is None or (seen, part.treatment.consent is None) > (sight, best.treatment.consent is None):
             best, sight = part, seen
@@ -175,9 +182,8 @@ def _attribute_access(app: AppPolicy, name: str, decided: Decided, mode: Consent
     if mode is not None and (sight == 0 or (best and best.treatment.consent)):
         return replace(none, sees=_SIGHTS[sight], why="consent", consent=mode, granted=granted, policy=policy)
     if sight == 0:
-        hidden = any(
-            _sees(table, part, dict.fromkeys(asked(app), True)) != "nothing" for table, part in _parts(app, name)
-        )
+        agreed = dict.fromkeys(asked(app), True)
+        hidden = any(_sees(table, part, agreed, restricted) != "nothing" for table, part in _parts(app, name))
         return replace(none, why="consent" if hidden else "never", policy=policy)
     basis = best.treatment.basis if best else None
     return replace(none, sees=_SIGHTS[sight], why="basis", basis=basis, consent=mode, granted=granted, policy=policy)
@@ -191,8 +197,10 @@ def _parts(app: AppPolicy, attribute: str) -> Iterator[tuple[GovernedTable, Part
                     yield table, part
 
 
-def _sees(table: GovernedTable, part: Part, decided: Decided) -> Sight:
+def _sees(table: GovernedTable, part: Part, decided: Decided, restricted: bool) -> Sight:
     treatment = part.treatment
+    if restricted and any(row.restricts for row in table.rows):
+        return "nothing"
     hidden = any(not decided.get(attribute, False) for row in table.rows for attribute in row.consent)
     if hidden or not treatment.visible:
         return "nothing"

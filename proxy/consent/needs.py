@@ -165,8 +165,11 @@ def _app_rights(app: AppPolicy) -> Iterator[str]:
     kinds = {mask.kind for mask in _masks(tables)}
     asking = app.store is None and bool(app.asked)
     keyed, emptied = any(_keyed(mask) for mask in _masks(tables)), "keys" in kinds
-    if app.asked or keyed or emptied or app.inner:
+    restricted = any(row.restricts for table in tables for row in table.rows)
+    if app.asked or keyed or emptied or app.inner or restricted:
         yield "USAGE ON SCHEMA consentry"
+    if restricted:
+        yield "SELECT (subject) ON consentry.restrictions"
     if app.asked:
         yield "SELECT ON consentry.preferences"
     if asking:
@@ -180,7 +183,8 @@ def _app_rights(app: AppPolicy) -> Iterator[str]:
         yield f"SELECT ({_listed({*used, _subject_name(app.tables[key])})}) ON {'.'.join(map(quote_identifier, key))}"
     for (schema, name), used in sorted(key_columns(app).items()):
         yield f"SELECT ({_listed(used)}) ON {quote_identifier(schema)}.{quote_identifier(name)}"
-    conditions = [row.where for table in tables for row in table.rows if row.where is not None]
+    every = (row for table in tables for row in table.rows)
+    conditions = [row.where for row in every if row.where is not None and not row.restricts]
     for schema, name in sorted({key for where in conditions for key in named_relations(where)}):
         yield f"SELECT ON {quote_identifier(schema)}.{quote_identifier(name)}"
 
@@ -199,7 +203,8 @@ def key_columns(app: AppPolicy) -> dict[tuple[str, str], set[str]]:
     if app.store is not None and app.asked:
         columns[app.store.schema, app.store.table] = set(app.store.columns)
     for table in app.tables.values():
-        steps = table.subject.steps if table.subject and table.asked else ()
+        asked = bool(table.asked) or any(row.restricts for row in table.rows)
+        steps = table.subject.steps if table.subject and asked else ()
         for number, step in enumerate(steps):
             after = steps[number + 1].from_column if number + 1 < len(steps) else _subject_name(table)
             columns.setdefault((step.schema, step.table), set()).update((step.to_column, after))

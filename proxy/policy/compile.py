@@ -19,6 +19,7 @@ from proxy.policy.paths import governed_document, whole_treatment
 from proxy.policy.preferences import with_preferences
 from proxy.policy.profile import DATA, SUBJECT, map_profile
 from proxy.policy.references import attribute_of, attributes_of, governed_tables, mask_of, open_tables
+from proxy.policy.restriction import with_restriction
 from proxy.policy.rights import compile_rights
 from proxy.policy.rights_table import RightsTable
 from proxy.policy.rules import Path, Rules, RulesError
@@ -386,7 +387,10 @@ def _app(work: _Work, decisions: Decisions, name: str, app: App, store: ConsentS
         unlisted_tables=rules.defaults.unlisted_tables,
         policies=tuple(_ref(rules, number) for number in decisions.policies_of(name)),
     )
-    return with_preferences(policy, work.snapshot, rules.where(("apps", name)))
+    policy = with_preferences(policy, work.snapshot, rules.where(("apps", name)))
+    if rules.rights.restriction == "enforced":
+        policy = with_restriction(policy, work.snapshot, rules.where(("rights", "restriction")))
+    return policy
 
 
 def _table(work: _Work, decisions: Decisions, app: str, target: _Target) -> GovernedTable:

@@ -194,6 +194,7 @@ class RowPolicy:
     policy: PolicyRef
     consent: tuple[str, ...] = ()  # attributes
     where: str | None = None  # over the table's own columns; may hold :app and :login
+    restricts: bool = False  # hides customers whose data is restricted: `where` asks for the subject
 
 
 @dataclass(frozen=True, slots=True)

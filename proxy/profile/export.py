@@ -13,7 +13,7 @@ from proxy.consent import service
 from proxy.consent.receipt import receipt
 from proxy.policy.model import Attribute
 from proxy.policy.names import join_dotted
-from proxy.policy.table import CompiledRules
+from proxy.policy.table import CompiledRules, SubjectTable
 from proxy.profile import held
 
 
@@ -24,11 +24,13 @@ async def document(
     subject: str,
     organisation: str,
     access: Sequence[Mapping[str, Any]],
+    disclosures: Sequence[Mapping[str, Any]] | None = None,
 ) -> AsyncIterator[str]:
     """The document, a piece at a time: neither many rows nor a long history are in memory as a whole.
 
     `connection`: one that is in no transaction; all is read of one moment. `access`: who sees what, as it is to stand
-    there. Raises NotReadableError where something that belongs into it cannot be read.
+    there; `disclosures`: who read what, where that was asked of the log. What the rules keep in secret from the
+    customer is left out. Raises NotReadableError where something that belongs into it cannot be read.
     """
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         # Row security that would leave rows out is an error then.
@@ -37,10 +39,13 @@ async def document(
             "subject": subject,
             "organisation": organisation,
             "made": datetime.now(UTC).isoformat(timespec="seconds"),
+            "restricted_since": await _restricted(connection, subject),
             "access": list(access),
         }
+        if disclosures is not None:
+            head["disclosures"] = list(disclosures)
         yield json.dumps(head, ensure_ascii=False)[:-1] + ',\n"tables": ['
-        for number, table in enumerate(rules.subject_tables):
+        for number, table in enumerate(_told(rules)):
             facts = {
                 "relation": join_dotted(table.schema, table.name),
                 "attributes": {name: list(called) for name, called in table.columns if called},
@@ -51,6 +56,11 @@ async def document(
                 yield f"{comma}\n {row}"
                 comma = ","
             yield "]}"
+        yield '\n],\n"sources": ['
+        comma = ""
+        async for value in _values(connection, subject):
+            yield f"{comma}\n {value}"
+            comma = ","
         yield '\n],\n"decisions": ['
         comma = ""
         async for event in service.whole_history(connection, subject):
@@ -58,3 +68,37 @@ async def document(
             yield f"{comma}\n {json.dumps(made, ensure_ascii=False)}"
             comma = ","
         yield "\n]}\n"
+
+
+def _told(rules: CompiledRules) -> list[SubjectTable]:
+    """The tables but for those that are kept in secret from the customer, as the law may demand."""
+    secret = {
+        key
+        for key, table in (rules.rights.tables.items() if rules.rights is not None else ())
+        if table.action == "keep" and all(kept.secret for kept in table.kept)
+    }
+    return [table for table in rules.subject_tables if (table.schema, table.name) not in secret]
+
+
+async def _restricted(connection: asyncpg.Connection, subject: str) -> str | None:
+    """Since when no app without a duty has anything of the customer; None: it is not restricted."""
+    if await connection.fetchval("SELECT pg_catalog.to_regclass('consentry.restrictions')") is None:
+        return None
+    kind = await service.subject_type(connection)
+    with service.said_of(subject, kind):
+        query = f"SELECT since FROM consentry.restrictions WHERE subject = $1::text::{kind}"
+        since = await connection.fetchval(query, subject)
+    return None if since is None else str(since.isoformat())
+
+
+async def _values(connection: asyncpg.Connection, subject: str) -> AsyncIterator[str]:
+    """What other sources said, each with where it is from and when it was read, as JSON objects."""
+    if await connection.fetchval("SELECT pg_catalog.to_regclass('consentry.profile_values')") is None:
+        return
+    kind = await service.subject_type(connection)
+    query = (
+        "SELECT row_to_json(v)::text FROM (SELECT attribute, value, source, key, read_at, chosen "
+        f"FROM consentry.profile_values WHERE subject = $1::text::{kind} ORDER BY attribute, source, key) AS v"
+    )
+    async for row in connection.cursor(query, subject, prefetch=held.BATCH):
+        yield row[0]

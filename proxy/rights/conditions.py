@@ -17,7 +17,8 @@ from proxy.rewrite.lex import quote_identifier, quote_literal
 KEY_TYPES: Final = {"integer": "bigint", "uuid": "uuid", "text": "text"}
 SUBJECT: Final = "$1::pg_catalog.text"
 _EQ: Final = "OPERATOR(pg_catalog.=)"
-_MARK: Final = "erased-"  # what unique texts begin with in an anonymised row
+_MARK: Final = "erased-"  # what unique texts begin with in an anonymised row ...
+_UUID_MARK: Final = "e7a5ed00"  # ... and UUIDs
 
 
 def relation(key: Key) -> str:
@@ -102,23 +103,24 @@ def _before(period: str) -> str:
     return f"(pg_catalog.now() OPERATOR(pg_catalog.-) {quote_literal(period)}::pg_catalog.interval)"
 
 
+def _mark(one: Replacement) -> str:
+    return _UUID_MARK if one.column.base_type == "uuid" else _MARK
+
+
 def _value(key: Key, one: Replacement) -> str:
-    if one.unique and one.column.base_type == "uuid":
-        return "pg_catalog.gen_random_uuid()"
     if one.unique:
         random = "pg_catalog.md5(pg_catalog.gen_random_uuid()::pg_catalog.text)"
-        text = f"({quote_literal(_MARK)} OPERATOR(pg_catalog.||) {random})"
-        return f"{text}::{one.column.type_name}"
+        if one.column.base_type == "uuid":
+            random = f"pg_catalog.right({random}, {32 - len(_UUID_MARK)})"
+        return f"({quote_literal(_mark(one))} OPERATOR(pg_catalog.||) {random})::{one.column.type_name}"
     return f"({mask_sql(one.mask, column(key, one.column.name), one.column)})::{one.column.type_name}"
 
 
 def _differs(key: Key, one: Replacement) -> str:
     name = column(key, one.column.name)
-    if one.unique and one.column.base_type == "uuid":
-        return "true"  # no value tells that it was made here
     if one.unique:
-        begin = f"pg_catalog.left({name}::pg_catalog.text, {len(_MARK)})"
-        return f"{begin} OPERATOR(pg_catalog.<>) {quote_literal(_MARK)}"
+        begin = f"pg_catalog.left({name}::pg_catalog.text, {len(_mark(one))})"
+        return f"{begin} OPERATOR(pg_catalog.<>) {quote_literal(_mark(one))}"
     if one.mask.kind == "null":
         return f"{name} IS NOT NULL"
     # As text: not every type has an equality, and json is one without.

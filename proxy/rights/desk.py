@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,6 +72,7 @@ class Act:
             rules_version=desk.digest, **facts,
         )  # fmt: skip
         await copy(desk.connection, self._acts.checkpoints)
+        self._acts.checkpoints.clear()
         return self.receipt
 
     def undone(self) -> None:
@@ -81,9 +82,12 @@ class Act:
 
 
 @asynccontextmanager
-async def act(desk: Desk, name: str) -> AsyncIterator[Act]:
-    """A transaction for one act; nothing is done that no record tells of. Errors as `careful`; UnreachableError."""
-    with acting(desk.audit) as acts:
+async def act(desk: Desk, name: str, opened: Acts | None = None) -> AsyncIterator[Act]:
+    """A transaction for one act; nothing is done that no record tells of. Errors as `careful`; UnreachableError.
+
+    `opened`: the log, where one is open for many acts.
+    """
+    with nullcontext(opened) if opened is not None else acting(desk.audit) as acts:
         made = Act(desk, name, acts)
         try:
             async with careful(desk.connection, writes=True):

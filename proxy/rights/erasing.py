@@ -44,7 +44,7 @@ async def careful(connection: asyncpg.Connection, *, writes: bool) -> AsyncItera
         reading = connection.transaction(isolation="repeatable_read", readonly=True)
         async with connection.transaction(isolation="read_committed") if writes else reading:
             await connection.execute("SET LOCAL row_security = off; SET LOCAL statement_timeout = 0")
-            await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'; SET CONSTRAINTS ALL DEFERRED")
+            await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
             yield
     except asyncpg.InsufficientPrivilegeError as error:
         hint = 'the grants that erasing needs are printed by "consentry consent setup --erasure"'
@@ -64,7 +64,7 @@ async def survey(
     connection: asyncpg.Connection, plan: Plan, values: Sequence[Any], *, lock: bool
 ) -> list[TableOutcome]:
     """What the plan would do. `values`: of the parameters. Raises CannotEraseError with all that is in the way."""
-    found = [await _survey(connection, step, values, lock=lock) for step in plan.steps]
+    found = [await count(connection, step, values, lock=lock) for step in plan.steps]
     counts = [(one.said, await connection.fetchval(one.query, *values)) for one in plan.obstacles]
     reasons = [said.format(count) for said, count in counts if count]
     if reasons:
@@ -76,6 +76,7 @@ async def carry_out(
     connection: asyncpg.Connection, plan: Plan, values: Sequence[Any], surveyed: Sequence[TableOutcome]
 ) -> list[TableOutcome]:
     """Does it; gives what was done. Raises CannotEraseError where the database undoes it, by a trigger for one."""
+    await connection.execute("SET CONSTRAINTS ALL DEFERRED")
     done = {step.name: 0 for step in plan.steps}
     for _ in range(ROUNDS):
         for step in reversed(plan.steps):
@@ -92,7 +93,8 @@ async def carry_out(
     return [replace(one, rows=done[one.relation]) for one in surveyed]
 
 
-async def _survey(connection: asyncpg.Connection, step: Step, values: Sequence[Any], *, lock: bool) -> TableOutcome:
+async def count(connection: asyncpg.Connection, step: Step, values: Sequence[Any], *, lock: bool) -> TableOutcome:
+    """What would be done to one table."""
     reasons = [reason for reason, _ in step.kept]
     cases = " ".join(f"WHEN {text} THEN {number}" for number, (_, text) in enumerate(step.kept))
     why = f"(CASE {cases} END)" if cases else "NULL::int"
@@ -125,8 +127,6 @@ async def _change(connection: asyncpg.Connection, step: Step, values: Sequence[A
 
 async def _left(connection: asyncpg.Connection, step: Step, values: Sequence[Any]) -> bool:
     if step.table.action not in ("delete", "anonymise"):
-        return False
-    if any(one.unique and one.column.base_type == "uuid" for one in step.table.replacements):
         return False
     query = f"SELECT EXISTS (SELECT 1 FROM {step.relation} WHERE {step.goes})"
     return bool(await connection.fetchval(query, *values))

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import asyncpg
 
+from proxy.audit.acts import Acts
 from proxy.catalog.model import Snapshot
 from proxy.consent import service
 from proxy.consent.access import asked
@@ -20,6 +21,7 @@ from proxy.rights.erasing import TableOutcome, careful
 from proxy.rights.keys import foreign_keys
 
 LEDGER: Final = "decisions prove that processing was lawful (GDPR 7(1), 17(3)(e)); the key stands in them, nothing else"
+CONSENTS: Final = "consents are kept in it, and the rules do not say how to erase them: list it with `erase`"
 FULL_TEXT: Final = "audit.text is full: statements are in the log with their constants, until audit.keep deletes them"
 # Records of other sources, and what the database's own are matched by.
 _PROFILE: Final = """
@@ -61,15 +63,15 @@ async def survey(desk: Desk, subject: str) -> Erasure:
         return await _survey(desk, subject, kind, made, lock=False)
 
 
-async def erase(desk: Desk, subject: str) -> Erasure:
-    """Does it, in one transaction. Again, it does what is left to do.
+async def erase(desk: Desk, subject: str, opened: Acts | None = None) -> Erasure:
+    """Does it, in one transaction. Again, it does what is left to do. `opened`: the log, where it is open already.
 
     Raises CannotEraseError where anything would be left that the rules do not keep, or would break; ConsentryError;
     UnreachableError where no record can be written. Nothing is changed then.
     """
     made = plan.erasure(desk.rules, desk.snapshot, await foreign_keys(desk.connection))
     kind = await desk.check(subject)
-    async with act(desk, "erase") as under_way:
+    async with act(desk, "erase", opened) as under_way:
         await desk.lock(subject)
         found = await _survey(desk, subject, kind, made, lock=True)
         if not found.anything:
@@ -109,6 +111,9 @@ async def _survey(desk: Desk, subject: str, kind: str, made: plan.Plan, *, lock:
     known = bool(events or profile or any(one.rows or one.kept for one in tables))
     to_withdraw = await _to_withdraw(desk, subject) if known else {}
     kept = list(made.unasked)
+    mapping = desk.words.mapping
+    if mapping is not None and mapping.name not in {one.relation for one in tables}:
+        kept.append((mapping.name, CONSENTS))
     if desk.audit.full_text:
         kept.append(("audit log", FULL_TEXT))
     return Erasure(tuple(tables), sum(map(len, to_withdraw.values())), events, profile, tuple(kept))

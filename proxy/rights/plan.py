@@ -76,6 +76,16 @@ def rights_of(rules: CompiledRules) -> RightsTable:
     return rules.rights
 
 
+def gaps(rules: CompiledRules) -> list[str]:
+    """What `subject erase` and `retention run` would refuse, for `check`; nothing where no table says `erase`."""
+    rights = rights_of(rules)
+    if all(table.action == "none" for table in rights.tables.values()):
+        return []
+    wrong = [(table.key, reason) for table in rights.tables.values() for reason in table.wrong]
+    wrong += [(one.table, reason) for one in rights.retained for reason in one.wrong]
+    return list(dict.fromkeys(f"customers cannot be erased: {join_dotted(*key)}: {reason}" for key, reason in wrong))
+
+
 def erasure(rules: CompiledRules, snapshot: Snapshot, keys: Sequence[ForeignKey]) -> Plan:
     """The plan that erases the customer whose key is $1. Raises CannotEraseError with all that the rules leave open."""
     tables = rights_of(rules).tables.values()

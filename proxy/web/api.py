@@ -14,6 +14,7 @@ from proxy.consent.import_export import WrongLinesError, import_records
 from proxy.consent.service import Event, Origin
 from proxy.consent.standing import Standing
 from proxy.errors import ConsentryError
+from proxy.rights import requests
 from proxy.web import shapes
 from proxy.web.exports import export
 from proxy.web.operations import Call, Operation, Upload
@@ -36,8 +37,8 @@ class Page(BaseModel):
 
 async def get_access(call: Call) -> Response:
     """Who has access to the customer's data."""
-    standings = await _standings(call)
-    given = shapes.Access(subject=call.subject, apps=[_app(one) for one in call.site.access(standings)])
+    standings, seen = await _seen(call)
+    given = shapes.Access(subject=call.subject, apps=[_app(one) for one in seen])
     return _answer(given, etag=service.version(standings))
 
 
@@ -45,8 +46,8 @@ async def get_consent(call: Call) -> Response:
     """One consent as it stands."""
     app, attribute = call.path["app"], call.path["attribute"]
     _known(call, app, attribute)
-    standings = await _standings(call)
-    one = next(a for a in call.site.access(standings) if a.app == app)
+    _, seen = await _seen(call)
+    one = next(a for a in seen if a.app == app)
     found = one.attribute(attribute)
     last = found.standing
     given = shapes.Consent(
@@ -119,10 +120,71 @@ async def get_history(call: Call) -> Response:
     )
 
 
+class Wanted(BaseModel):
+    """What an export has beside what is held."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    disclosures: bool = Field(default=False, description="Also who read what, where the log is: all of it is read.")
+
+
 async def get_export(call: Call) -> Response:
     """Everything that is held on the customer."""
-    standings = await _standings(call)
-    return await export(call.site, call.subject, [told(one) for one in call.site.access(standings)], {})
+    _, seen = await _seen(call)
+    told_access = [told(one) for one in seen]
+    return await export(call.site, call.subject, told_access, {}, disclosed=call.query.disclosures)
+
+
+async def post_request(call: Call) -> Response:
+    """Puts a request of the customer's into the queue."""
+    body: shapes.Asked = call.body
+    if body.attribute is not None and body.attribute not in call.site.in_force.rules.attributes:
+        raise Problem(422, f"there is no attribute {body.attribute}")
+    async with call.site.connection() as connection:
+        asked = await requests.ask(
+            connection,
+            call.subject,
+            body.kind,
+            source=f"api, {call.caller.name}",
+            attribute=body.attribute,
+            value=body.value,
+        )
+    return _answer(shapes.Request.model_validate(asked))
+
+
+async def get_requests(call: Call) -> Response:
+    """The customer's requests."""
+    async with call.site.connection() as connection:
+        found = await requests.of_subject(connection, call.subject)
+    return _answer(shapes.Requests(requests=[shapes.Request.model_validate(one) for one in found]))
+
+
+async def get_queue(call: Call) -> Response:
+    """All requests that wait."""
+    async with call.site.connection() as connection:
+        found = await requests.waiting(connection)
+    return _answer(shapes.Requests(requests=[shapes.Request.model_validate(one) for one in found]))
+
+
+async def post_decision(call: Call) -> Response:
+    """Confirms a request, which does what it asks, or refuses it."""
+    body: shapes.Decided = call.body
+    number = call.path["request"]
+    if not re.fullmatch(r"\d{1,18}", number):
+        raise Problem(404, "there is no such request")
+    actor = f"api, {call.caller.name}"
+    try:
+        async with call.site.patient_connection() as connection:
+            if body.decision == "confirmed":
+                await call.site.take()  # what is erased follows from rules and catalog as they are now
+                done = await requests.confirm(call.site.desk(connection, actor), int(number))
+            elif body.reason:
+                done = await requests.refuse(connection, int(number), body.reason, actor)
+            else:
+                raise Problem(422, "a refusal needs a reason, for the customer to read")
+    except requests.GoneError as error:
+        raise Problem(404, str(error)) from error
+    return _answer(shapes.Request.model_validate(done))
 
 
 async def post_import(call: Call) -> Response:
@@ -196,6 +258,45 @@ OPERATIONS: Final = (
         "read",
         get_export,
         shapes.Export,
+        query=Wanted,
+    ),
+    Operation(
+        "POST",
+        f"{_SUBJECT}/requests",
+        "postRequest",
+        "Asks for erasure, rectification, restriction or its end: it goes into a queue, and is due within a month",
+        "write",
+        post_request,
+        shapes.Request,
+        takes=shapes.Asked,
+    ),
+    Operation(
+        "GET",
+        f"{_SUBJECT}/requests",
+        "getRequests",
+        "The customer's requests, newest first",
+        "read",
+        get_requests,
+        shapes.Requests,
+    ),
+    Operation(
+        "GET",
+        "/requests",
+        "getQueue",
+        "All requests that wait, the next due first",
+        "rights",
+        get_queue,
+        shapes.Requests,
+    ),
+    Operation(
+        "POST",
+        "/requests/{request}/decision",
+        "postDecision",
+        "Confirms a request, which does what it asks, or refuses it with a reason",
+        "rights",
+        post_decision,
+        shapes.Request,
+        takes=shapes.Decided,
     ),
     Operation(
         "GET",
@@ -231,9 +332,12 @@ OPERATIONS: Final = (
 )
 
 
-async def _standings(call: Call) -> list[Standing]:
+async def _seen(call: Call) -> tuple[list[Standing], tuple[AppAccess, ...]]:
+    """How the customer's consents stand, and what each app sees."""
     async with call.site.connection() as connection:
-        return await service.show(connection, call.subject, call.site.in_force.words.mapping)
+        standings = await service.show(connection, call.subject, call.site.in_force.words.mapping)
+        restricted = await call.site.is_restricted(connection, call.subject)
+    return standings, call.site.access(standings, restricted=restricted)
 
 
 def _known(call: Call, app: str, attribute: str | None = None) -> None:

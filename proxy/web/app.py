@@ -18,6 +18,7 @@ from proxy.web.api import OPERATIONS
 from proxy.web.openapi import describe
 from proxy.web.operations import route
 from proxy.web.pages.audit import audit_routes
+from proxy.web.pages.queue import queue_routes
 from proxy.web.pages.routes import page_routes
 from proxy.web.problems import Problem
 from proxy.web.rates import Rates
@@ -67,6 +68,7 @@ def make_app(site: Site, rates: Rates | None = None) -> ASGIApp:
             Mount(API, api),
             *page_routes(site, counted),
             *audit_routes(site, counted),
+            *queue_routes(site, counted),
         ],
         exception_handlers={Problem: problems.answer, HTTPException: _http_problem, Exception: _fault},
         lifespan=lifespan,

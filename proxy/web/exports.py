@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import asdict
 from tempfile import SpooledTemporaryFile
 from typing import Any, Final
 
 from starlette.responses import Response, StreamingResponse
 
+from proxy.profile.disclosed import disclosures
 from proxy.profile.export import document
 from proxy.web.site import Site
 
@@ -20,13 +22,25 @@ _IN_MEMORY: Final = 1024 * 1024
 _CHUNK: Final = 64 * 1024
 
 
-async def export(site: Site, subject: str, access: Sequence[Mapping[str, Any]], headers: Mapping[str, str]) -> Response:
-    """All that is held on the subject. Raises ConsentryError."""
+async def export(
+    site: Site,
+    subject: str,
+    access: Sequence[Mapping[str, Any]],
+    headers: Mapping[str, str],
+    *,
+    disclosed: bool = False,
+) -> Response:
+    """All that is held on the subject; with `disclosed` also who read what. Raises ConsentryError."""
     current = site.in_force
     file = SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115  closed when it was sent
     try:
         async with site.patient_connection() as connection:
-            parts = document(connection, current.compiled, current.rules.attributes, subject, site.organisation, access)
+            read = None
+            if disclosed and site.audit.directory.is_dir():
+                read = [asdict(one) for one in await disclosures(connection, site.audit.directory, subject)]
+            parts = document(
+                connection, current.compiled, current.rules.attributes, subject, site.organisation, access, read
+            )
             waiting = bytearray()
             async for part in parts:
                 waiting += part.encode()

@@ -131,6 +131,28 @@ class HeldTable(_Given):
     rows: list[dict[str, Any]]
 
 
+class SourceValue(_Given):
+    """A value that another source has of the customer."""
+
+    attribute: str
+    value: Any
+    source: str
+    key: str = Field(description="What names the record in its source.")
+    read_at: datetime
+    chosen: bool = Field(description="It is the one that counts.")
+
+
+class Disclosure(_Given):
+    """What an app can have had of an attribute, by the audit log, which names no customers."""
+
+    app: str
+    attribute: str
+    got: Literal["value", "masked", "nothing"]
+    statements: int
+    first: datetime
+    last: datetime
+
+
 class Export(_Given):
     """Everything that is held on a customer."""
 
@@ -138,7 +160,10 @@ class Export(_Given):
     organisation: str
     made: datetime
     access: list[AppAccess]
+    restricted_since: datetime | None = Field(description="No app without a duty by law has anything of it since then.")
     tables: list[HeldTable]
+    sources: list[SourceValue]
+    disclosures: list[Disclosure] | None = Field(default=None, description="Where it was asked for: who read what.")
     decisions: list[dict[str, Any]] = Field(description="Receipts as ISO/IEC TS 27560 has them, newest first.")
 
 
@@ -153,6 +178,47 @@ class Profiles(_Given):
 
     profiles: list[Profile]
     next: str | None
+
+
+class Asked(_Taken):
+    """A customer's request about their data."""
+
+    kind: Literal["erase", "rectify", "restrict", "lift"]
+    attribute: Text | None = Field(default=None, description="To rectify: which.")
+    value: Annotated[str, Field(max_length=4000, pattern=r"^[^\x00]*$")] | None = Field(
+        default=None, description="To rectify: what is right."
+    )
+
+
+class Decided(_Taken):
+    """What an agent decides about a request."""
+
+    decision: Literal["confirmed", "refused"]
+    reason: Text | None = Field(default=None, description="Of a refusal, for the customer to read.")
+
+
+class Request(_Given):
+    """A request in the queue."""
+
+    id: int
+    subject: str | None = Field(description="Null: the customer was erased.")
+    kind: Literal["erase", "rectify", "restrict", "lift"]
+    attribute: str | None
+    value: str | None
+    status: Literal["open", "done", "refused"]
+    source: str
+    asked_at: datetime
+    due_at: datetime
+    decided_at: datetime | None
+    decided_by: str | None
+    reason: str | None
+    receipt: str | None = Field(description="The number of the receipt of what was done.")
+
+
+class Requests(_Given):
+    """Requests in the queue."""
+
+    requests: list[Request]
 
 
 class ProblemDocument(_Given):

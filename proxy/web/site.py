@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import asyncpg
 
+from proxy.audit.acts import options_of
 from proxy.catalog.connect import connected
 from proxy.catalog.introspect import fingerprint, take_snapshot
 from proxy.catalog.model import Snapshot
@@ -19,7 +20,7 @@ from proxy.config import Configuration, WebSettings, load_settings, read_text
 from proxy.consent.access import AppAccess, access, asked
 from proxy.consent.mapped import mapping_of
 from proxy.consent.names import Names
-from proxy.consent.service import Vocabulary
+from proxy.consent.service import Vocabulary, subject_type
 from proxy.consent.standing import Standing
 from proxy.errors import ConsentryError, UnreachableError
 from proxy.policy.compile import compile_rules
@@ -27,6 +28,9 @@ from proxy.policy.load import load_rules
 from proxy.policy.rules import Rules
 from proxy.policy.table import CompiledRules
 from proxy.rewrite.plan import Planner
+from proxy.rights.desk import Desk
+from proxy.rights.plan import rights_of
+from proxy.rights.restricting import restricted_since
 from proxy.web.audit_log import AuditLog
 from proxy.web.links import Keys, read_secret
 from proxy.web.oidc import Provider
@@ -124,10 +128,33 @@ class Site:
         if self._pool is not None:
             await self._pool.close()
 
-    def access(self, standings: Sequence[Standing]) -> tuple[AppAccess, ...]:
-        """What each app sees of the customer whose decisions these are, and when it last read."""
+    def access(self, standings: Sequence[Standing], *, restricted: bool = False) -> tuple[AppAccess, ...]:
+        """What each app sees of the customer whose decisions these are, and when it last read it.
+
+        `restricted`: the customer's data is, as `is_restricted` says.
+        """
+        current, last_read = self.in_force, self.audit.last_read
+        return access(current.compiled, current.rules.attributes, standings, last_read, restricted=restricted)
+
+    async def is_restricted(self, connection: asyncpg.Connection, subject: str) -> bool:
+        """Whether the customer's data is restricted, and the rules enforce it. Raises ConsentryError."""
+        if not rights_of(self.in_force.compiled).restriction:
+            return False
+        return await restricted_since(connection, subject, await subject_type(connection)) is not None
+
+    def desk(self, connection: asyncpg.Connection, actor: str) -> Desk:
+        """What acts for customers' rights need, on this connection."""
         current = self.in_force
-        return access(current.compiled, current.rules.attributes, standings, self.audit.last_read)
+        return Desk(
+            connection,
+            current.compiled,
+            current.snapshot,
+            current.words,
+            self.database,
+            current.rules.digest,
+            options_of(self._configuration),
+            actor,
+        )
 
     def look_now(self) -> None:
         """Looks at once whether the rules or the catalog have changed."""

@@ -17,7 +17,7 @@ import asyncpg
 from proxy.errors import ConsentryError
 from proxy.rewrite.lex import quote_identifier
 
-Scope = Literal["read", "write", "audit", "profile"]
+Scope = Literal["read", "write", "audit", "profile", "rights"]
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
 PREFIX: Final = "cst_"  # so that scanners of leaked secrets can know one
 

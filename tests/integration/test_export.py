@@ -95,6 +95,36 @@ async def test_the_api_gives_the_customer_and_nobody_else(web: Website) -> None:
         assert (await customer.get("/api/subjects/1/export")).status_code == 403
 
 
+async def test_who_read_what_and_what_other_sources_say(web: Website, folder: Path) -> None:
+    """Disclosures where they are asked for; values of other sources with where they are from; since when restricted."""
+    (folder / "audit").mkdir()
+    admin = await asyncpg.connect(web.dsn)
+    try:
+        await admin.execute(
+            "INSERT INTO consentry.profile_precedence VALUES ('email', 'crm', 1) ON CONFLICT DO NOTHING;"
+            'INSERT INTO consentry.profile_records (source, key, subject, how, "values", digest, read_at) '
+            "VALUES ('crm', 'k-1', '1', 'key', '{\"email\": \"ada@work.example\"}', '', '2026-02-01 10:00+00');"
+            "INSERT INTO consentry.restrictions (subject) VALUES ('1')"
+        )
+        token = await web.token("teller", "read")
+        async with web.client(token) as client:
+            plain = (await client.get("/api/subjects/1/export")).json()
+            full = (await client.get("/api/subjects/1/export", params={"disclosures": "true"})).json()
+            assert (await client.get("/api/subjects/1/export", params={"disclosure": "true"})).status_code == 422
+        assert "disclosures" not in plain
+        assert full["disclosures"] == []
+        assert plain["sources"] == [
+            {"attribute": "email", "value": "ada@work.example", "source": "crm", "key": "k-1",
+             "read_at": "2026-02-01T10:00:00+00:00", "chosen": True}
+        ]  # fmt: skip
+        assert plain["restricted_since"].startswith("20")
+        assert json.loads(consentry(folder, "subject", "export", "1"))["disclosures"] == []
+        assert "disclosures" not in json.loads(consentry(folder, "subject", "export", "1", "--no-disclosures"))
+    finally:
+        await admin.execute("DELETE FROM consentry.profile_records; DELETE FROM consentry.restrictions")
+        await admin.close()
+
+
 async def test_the_command_and_the_page_give_the_same(web: Website, folder: Path) -> None:
     printed = json.loads(consentry(folder, "subject", "export", "1"))
     assert held(printed) == ADA

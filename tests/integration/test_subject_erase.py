@@ -236,6 +236,33 @@ def test_what_cannot_be_erased_whole_is_an_error_and_nothing_is_touched(
     ]
 
 
+def test_check_tells_what_erase_would_refuse(shop: Shop) -> None:
+    assert "cannot be erased" not in shop.ended("check").err
+    shop.change_rules("    erase: delete\n  public.attachments", "  public.attachments")
+    shop.run("ALTER TABLE customers ADD COLUMN nickname text")
+    said = shop.ended("check").err
+    assert "warning: customers cannot be erased: public.notes: its rules have no `erase`" in said
+    assert (
+        "warning: customers cannot be erased: public.customers: public.customers has columns that are not listed"
+        in said
+    )
+
+
+def test_what_other_sources_say_goes_too_and_does_not_come_back(shop: Shop) -> None:
+    shop.run(
+        """INSERT INTO consentry.profile_records (source, key, subject, how, "values", digest, read_at) VALUES
+           ('crm', 'k-1', 1, 'key', '{"email": "zebra@work.example"}', '', now()), ('crm', 'k-2', 2, 'key', '{}', '', now());
+           INSERT INTO consentry.profile_keys VALUES ('crm', 'k-1', 'email', 'zebra@work.example', 'zebra@work.example')"""
+    )
+    receipt = json.loads(shop.consentry("subject", "erase", "1", "--yes", "--json"))
+    assert receipt["profile_rows"] == 1
+    assert shop.rows("SELECT key FROM consentry.profile_records") == [("k-2",)]
+    assert MARK not in "".join(line for line in shop.dump().splitlines() if "work.example" in line)
+    known = "SELECT count(*) FROM consentry.profile_tombstones WHERE hash = consentry.profile_tombstone(%s, %s, %s)"
+    for one in (("subject", "", "1"), ("record", "crm", "k-1"), ("email", "", "zebra@work.example")):
+        assert shop.rows(known, *one) == [(1,)]
+
+
 def test_it_asks(shop: Shop) -> None:
     before = shop.dump()
     ended = run_process(shop.folder, "subject", "erase", "1")  # no answer is on standard input
@@ -363,3 +390,25 @@ def test_the_examples_erase(pg_server: PgServer, tmp_path: Path, name: str) -> N
     assert {relation: tables[relation]["rows"] for relation in goes} == goes
     assert {relation: sum(one["rows"] for one in tables[relation]["kept"]) for relation in stays} == stays
     assert "core.suspicions" not in ended.out, "the law forbids to tell of it"
+
+
+def test_consent_in_a_table_of_the_databases_own(shop: Shop) -> None:
+    """It is written as the rules say; a table that they do not say how to erase is told of."""
+    shop.run(
+        "CREATE TABLE choices (who int, app text, what text, yes bool); INSERT INTO choices VALUES (1, 'mailco', 'email', true)"
+    )
+    store = (
+        "consent: {store: {table: public.choices, subject: who, app: app, attribute: what, granted: 'yes', "
+        "write: {granted: {'yes': 'true'}, withdrawn: {'yes': 'false'}}}}\napps:\n"
+    )
+    shop.change_rules("apps:\n", store)
+    receipt = json.loads(shop.consentry("subject", "erase", "1", "--yes", "--json"))
+    assert [one["what"] for one in receipt["also_kept"]] == ["public.choices"]
+    assert shop.rows("SELECT what, yes FROM choices ORDER BY what") == [("email", False), ("orders", False)]
+    listed = (
+        "  public.choices: {subject: who, columns: {who: open, app: open, what: open, 'yes': open}, erase: delete}\n"
+    )
+    shop.change_rules("  public.products: open", listed + "  public.products: open")
+    again = json.loads(shop.consentry("subject", "erase", "1", "--yes", "--json"))
+    assert again["also_kept"] == []
+    assert shop.rows("SELECT FROM choices") == []

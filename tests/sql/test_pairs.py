@@ -24,6 +24,7 @@ from proxy.rewrite.verify import Verifier
 from tests.servers import PgServer, snapshot_of
 
 HERE = Path(__file__).parent
+LEDGER = "CREATE TABLE consentry.restrictions (subject bigint PRIMARY KEY);"  # what forms ask of it
 
 
 @dataclass(frozen=True)
@@ -87,19 +88,20 @@ PAIRS = [pair for file in sorted(HERE.glob("*.sql")) if file.name != "schema.sql
 
 @pytest.fixture(scope="module")
 def snapshot(pg_server: PgServer) -> Snapshot:
-    dsn = pg_server.create_database("pairs", (HERE / "schema.sql").read_text())
-
+    dsn = pg_server.create_database("pairs", (HERE / "schema.sql").read_text() + LEDGER)
     return asyncio.run(snapshot_of(dsn))
 
 
 @pytest.fixture(scope="module")
 def rules(snapshot: Snapshot) -> CompiledRules:
-    """The apps of both files of rules: those of the second ask consent in a table of the database's own."""
-    first, mapped = (
+    """The apps of all files of rules: consent in a table of the database's own, customers whose data is restricted."""
+    first, *others = (
         compile_rules(load_rules([(file.name, file.read_text())]), snapshot)
-        for file in (HERE / "rules.yaml", HERE / "rules_mapped.yaml")
+        for file in (HERE / "rules.yaml", HERE / "rules_mapped.yaml", HERE / "rules_restricted.yaml")
     )
-    return replace(first, apps={**first.apps, **mapped.apps}, logins={**first.logins, **mapped.logins})
+    for other in others:
+        first = replace(first, apps={**first.apps, **other.apps}, logins={**first.logins, **other.logins})
+    return first
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 from markupsafe import Markup
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from proxy.audit import charts, report_forms
@@ -27,10 +27,10 @@ from proxy.audit.rewritten import Rewriter
 from proxy.audit.search import Hit, search
 from proxy.consent.changes import changes
 from proxy.errors import ConsentryError
-from proxy.web.auditors import COOKIE, Auditor, auditor_of, log_in
+from proxy.web.auditors import AUDIT, Auditor, auditor_of, log_in
 from proxy.web.callers import refuse_forged
 from proxy.web.pages.forms import read_form
-from proxy.web.pages.render import TEMPLATES, base
+from proxy.web.pages.render import base, staff_page
 from proxy.web.problems import Problem
 from proxy.web.rates import Rates
 from proxy.web.site import Site
@@ -40,9 +40,6 @@ log = logging.getLogger(__name__)
 PAGE: Final = 50
 PATIENCE: Final = 5.0  # seconds that a page waits for a verification to end
 DAYS: Final = 30  # that the overview shows by itself
-_POLICY: Final = (
-    "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-)
 _FILTERS: Final = ("app", "login", "attribute", "relation", "policy", "fingerprint", "session", "event")
 
 
@@ -57,7 +54,9 @@ class Visit:
     def page(self, template: str, here: str = "", **values: Any) -> Response:
         assert self.site.keys is not None
         token = self.site.keys.form_token(self.auditor.session)
-        return _page(self.site, self.request, template, form_token=token, here=here, auditor=self.auditor, **values)
+        return staff_page(
+            self.site, self.request, template, form_token=token, here=here, auditor=self.auditor, **values
+        )
 
 
 def audit_routes(site: Site, rates: Rates) -> list[BaseRoute]:
@@ -247,7 +246,7 @@ async def leave(visit: Visit) -> Response:
     form = await read_form(visit.request)
     refuse_forged(visit.request, visit.site, visit.auditor.session, form.get("form", ""))
     answer = RedirectResponse(f"{base(visit.request)}/audit", 303)
-    answer.delete_cookie(COOKIE, path="/audit", httponly=True, samesite="strict")
+    answer.delete_cookie(AUDIT.cookie, path="/audit", httponly=True, samesite="strict")
     return answer
 
 
@@ -328,14 +327,8 @@ def _day(text: str) -> date | None:
 
 
 def _login(site: Site, request: Request, status: int, problem: str = "") -> Response:
-    return _page(site, request, "audit_login.html", status, problem=problem, closed=site.keys is None)
+    return staff_page(site, request, "audit_login.html", status, problem=problem, closed=site.keys is None)
 
 
 def _said(site: Site, request: Request, words: str, status: int) -> Response:
-    return _page(site, request, "audit_message.html", status, words=words)
-
-
-def _page(site: Site, request: Request, template: str, status: int = 200, **values: Any) -> Response:
-    shared = {"form_token": "", "here": "", "auditor": None, "organisation": site.organisation, "base": base(request)}
-    text = TEMPLATES.get_template(template).render(**{**shared, "logo": site.logo is not None, **values})
-    return HTMLResponse(text, status, {"Content-Security-Policy": _POLICY, "Cache-Control": "no-store"})
+    return staff_page(site, request, "audit_message.html", status, words=words)

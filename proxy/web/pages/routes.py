@@ -33,6 +33,7 @@ from proxy.profile.held import NotReadableError
 from proxy.web.callers import COOKIE, Caller, refuse_forged, session_of
 from proxy.web.exports import export
 from proxy.web.links import Session
+from proxy.web.pages.asking import ask_for, show_requests
 from proxy.web.pages.collect import collect_routes
 from proxy.web.pages.entrance import enter_by_link, login_routes
 from proxy.web.pages.forms import read_form
@@ -72,8 +73,8 @@ class Visit:
         """How the customer's consents stand."""
         return await service.show(connection, self.subject, self.site.in_force.words.mapping)
 
-    def apps(self, standings: list[Standing]) -> tuple[AppAccess, ...]:
-        return self.site.access(standings)
+    def apps(self, standings: list[Standing], *, restricted: bool = False) -> tuple[AppAccess, ...]:
+        return self.site.access(standings, restricted=restricted)
 
 
 def page_routes(site: Site, rates: Rates) -> list[BaseRoute]:
@@ -107,6 +108,8 @@ def page_routes(site: Site, rates: Rates) -> list[BaseRoute]:
         page("/me/receipt/{number:int}", show_receipt),
         page("/me/receipt/{number:int}.json", save_receipt),
         page("/me/data", download),
+        page("/me/requests", show_requests),
+        page("/me/requests", ask_for, "POST"),
         page("/me/out", leave, "POST"),
         *login_routes(site, rates),
         *collect_routes(site, rates),
@@ -121,8 +124,10 @@ async def overview(visit: Visit) -> Response:
     done = visit.request.query_params.get("done", "")
     async with visit.site.connection() as connection:
         standings = await visit.standings(connection)
+        restricted = await visit.site.is_restricted(connection, visit.subject)
         events = await service.decision(connection, visit.subject, done) if done else []
-    apps = sorted(visit.apps(standings), key=lambda app: not any(one.consent for one in app.attributes))
+    seen = visit.apps(standings, restricted=restricted)
+    apps = sorted(seen, key=lambda app: not any(one.consent for one in app.attributes))
     mapping = visit.site.in_force.words.mapping
     return visit.page(
         "me.html",
@@ -130,6 +135,7 @@ async def overview(visit: Visit) -> Response:
         apps=[_shown(app, visit.texts) for app in apps],
         done=_done(visit, events, standings, done),
         changeable=mapping is None or bool(mapping.store.write),
+        restricted=restricted,
     )
 
 
@@ -140,8 +146,10 @@ async def ask(visit: Visit) -> Response:
     decision = _decision(given.get("decision", ""))
     async with visit.site.connection() as connection:
         standings = await visit.standings(connection)
-    before = _of(visit.apps(standings), app)
-    later = _of(visit.apps(access.after(standings, app, attributes, decision, datetime.now(UTC))), app)
+        restricted = await visit.site.is_restricted(connection, visit.subject)
+    before = _of(visit.apps(standings, restricted=restricted), app)
+    after = access.after(standings, app, attributes, decision, datetime.now(UTC))
+    later = _of(visit.apps(after, restricted=restricted), app)
     return visit.page(
         "change.html",
         question=_question(visit.texts, before, given["attribute"], decision),
@@ -255,7 +263,8 @@ async def download(visit: Visit) -> Response:
     """Everything that is held on the customer, and who has access now, as one JSON document."""
     async with visit.site.connection() as connection:
         standings = await visit.standings(connection)
-    apps = [_told(app, visit.texts) for app in visit.apps(standings)]
+        restricted = await visit.site.is_restricted(connection, visit.subject)
+    apps = [_told(app, visit.texts) for app in visit.apps(standings, restricted=restricted)]
     try:
         return await export(
             visit.site, visit.subject, apps, {"Content-Disposition": 'attachment; filename="my-data.json"'}

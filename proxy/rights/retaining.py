@@ -1,0 +1,191 @@
+"""Erases or anonymises what is past (`retention` in the rules), some rows a transaction, each with a record."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from proxy.audit.acts import Acts, acting
+from proxy.policy.names import join_dotted
+from proxy.policy.rights_table import ErasedTable, RetainedTable
+from proxy.rights import conditions, erasing, erasure, plan
+from proxy.rights.desk import Desk, act
+from proxy.rights.erasing import TableOutcome, careful
+from proxy.rights.keys import ForeignKey, foreign_keys
+from proxy.rights.plan import CannotEraseError, Plan, Step
+
+BATCH: Final = 1000
+_EQ: Final = "OPERATOR(pg_catalog.=)"
+# Rows of a batch: $1 their tables' oids, $2 their places as texts.
+_PLACES: Final = "$2::pg_catalog.text[]::pg_catalog.tid[]"
+_BATCH: Final = f"SELECT * FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.oid[]), pg_catalog.unnest({_PLACES}))"
+
+Place = tuple[int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """What one entry of `retention` came to. `rows`: by table; `left`: why some rows stayed, and how many."""
+
+    entry: str
+    rows: Mapping[str, int]
+    left: Mapping[str, int]
+
+
+async def run(desk: Desk, *, dry_run: bool, batch: int = BATCH) -> AsyncIterator[Passed]:
+    """Entry by entry, in the order of the rules. What cannot go stays, and is told; the rest goes.
+
+    A table whose primary key names the customer: the customer is erased, as `erasure.erase` does.
+    Raises CannotEraseError where the rules do not say it all.
+    """
+    rights = plan.rights_of(desk.rules)
+    wrong = [f"{join_dotted(*one.table)}: {reason}" for one in rights.retained for reason in one.wrong]
+    if wrong:
+        raise CannotEraseError(wrong)
+    keys = await foreign_keys(desk.connection)
+    for entry in rights.retained:
+        name = join_dotted(*entry.table) + (f": {entry.attribute}" if entry.attribute else "")
+        table = _with_attribute(rights.tables[entry.table], entry)
+        if _names_customers(desk, table, entry):
+            rows, left = await _customers(desk, table, entry, dry_run=dry_run)
+        elif dry_run:
+            rows, left = await _would(desk, table, entry, keys), {}
+        else:
+            rows, left = await _batches(desk, table, entry, keys, batch)
+        yield Passed(name, rows, left)
+
+
+def _with_attribute(table: ErasedTable, entry: RetainedTable) -> ErasedTable:
+    """The table as the entry has it: of an attribute its columns only."""
+    if entry.attribute is None:
+        return table
+    return replace(table, action="anonymise", replacements=entry.replacements)
+
+
+def _names_customers(desk: Desk, table: ErasedTable, entry: RetainedTable) -> bool:
+    key = desk.snapshot.relations[table.key].primary_key
+    return entry.attribute is None and table.subject is not None and key == (table.subject.column,)
+
+
+def _plan(desk: Desk, table: ErasedTable, entry: RetainedTable, keys: Sequence[ForeignKey], chosen: str) -> Plan:
+    """`chosen`: SQL that is true of the rows of the table; those of others go with it that are reached through it."""
+    if entry.attribute is not None:
+        kept = tuple((one.reason, conditions.kept(table.key, table.subject, one)) for one in table.kept)
+        return Plan((Step(table, chosen, kept),))
+
+    def select(one: ErasedTable) -> str | None:
+        way = [(step.schema, step.table) for step in one.subject.steps] if one.subject else []
+        if one.key != table.key and table.key not in way:
+            return None
+        return conditions.reach(one.key, one.subject, table.key, chosen)
+
+    return plan.make_plan(desk.rules, desk.snapshot, keys, select)
+
+
+async def _would(desk: Desk, table: ErasedTable, entry: RetainedTable, keys: Sequence[ForeignKey]) -> dict[str, int]:
+    made = _plan(desk, table, entry, keys, _past(table, entry))
+    async with careful(desk.connection, writes=False):
+        counts = [await erasing.count(desk.connection, step, (), lock=False) for step in made.steps]
+    return {one.relation: one.rows for one in counts}
+
+
+async def _batches(
+    desk: Desk, table: ErasedTable, entry: RetainedTable, keys: Sequence[ForeignKey], batch: int
+) -> tuple[dict[str, int], dict[str, int]]:
+    name = conditions.relation(table.key)
+    chosen = f"({name}.ctid {_EQ} ANY ({_PLACES}) AND ({name}.tableoid, {name}.ctid) IN ({_BATCH}))"
+    made = _plan(desk, table, entry, keys, chosen)
+    goes = replace(next(step for step in made.steps if step.table.key == table.key), rows=_past(table, entry)).goes
+    query = (
+        f"SELECT {name}.tableoid::pg_catalog.int8, {name}.ctid::pg_catalog.text FROM {name} WHERE {goes} "
+        f"AND ({name}.tableoid, {name}.ctid) NOT IN ({_BATCH}) "
+        f"LIMIT {batch} FOR UPDATE SKIP LOCKED"
+    )
+    total: dict[str, int] = {}
+    left: dict[str, int] = {}
+    stuck: list[Place] = []
+    with acting(desk.audit) as acts:
+        size = 1  # until a first batch has shown that something is there
+        while size:
+            size = await _batch(desk, made, entry, query, stuck, left, total, acts)
+    return total, left
+
+
+async def _batch(
+    desk: Desk,
+    made: Plan,
+    entry: RetainedTable,
+    query: str,
+    stuck: list[Place],
+    left: dict[str, int],
+    total: dict[str, int],
+    acts: Acts,
+) -> int:
+    """One transaction; how many rows it looked at. Rows that cannot go are added to `stuck` and told in `left`."""
+    async with act(desk, "retention", acts) as under_way:
+        rows = await desk.connection.fetch(query, *_places(stuck))
+        done: list[TableOutcome] = []
+        waiting = [[(row[0], row[1]) for row in rows]] if rows else []
+        while waiting:
+            places = waiting.pop()
+            try:
+                async with desk.connection.transaction():
+                    found = await erasing.survey(desk.connection, made, _places(places), lock=True)
+                    done += await erasing.carry_out(desk.connection, made, _places(places), found)
+            except CannotEraseError as error:
+                half = len(places) // 2
+                if half:
+                    waiting += [places[:half], places[half:]]
+                else:
+                    stuck += places
+                    for reason in error.reasons:
+                        left[reason] = left.get(reason, 0) + 1
+        counts: dict[str, int] = {}
+        for one in done:
+            counts[one.relation] = counts.get(one.relation, 0) + one.rows
+            total[one.relation] = total.get(one.relation, 0) + one.rows
+        if any(counts.values()):
+            tables = [
+                {"relation": step.name, "action": step.table.action, "rows": counts[step.name]}
+                for step in made.steps
+                if counts.get(step.name)
+            ]
+            await under_way.finish({"period": entry.period, "attribute": entry.attribute, "tables": tables})
+    return len(rows)
+
+
+async def _customers(
+    desk: Desk, table: ErasedTable, entry: RetainedTable, *, dry_run: bool
+) -> tuple[dict[str, int], dict[str, int]]:
+    """Customers who are past, one after another."""
+    assert table.subject is not None
+    kept = tuple((one.reason, conditions.kept(table.key, table.subject, one)) for one in table.kept)
+    step = Step(table, _past(table, entry), kept)
+    key = conditions.column(table.key, table.subject.column)
+    async with careful(desk.connection, writes=False):
+        query = f"SELECT {key}::pg_catalog.text FROM {step.relation} WHERE {step.goes} ORDER BY {key}"
+        subjects = [row[0] for row in await desk.connection.fetch(query)]
+    if dry_run:
+        return {step.name: len(subjects)}, {}
+    total: dict[str, int] = {}
+    left: dict[str, int] = {}
+    with acting(desk.audit) as acts:
+        for subject in subjects:
+            try:
+                done = await erasure.erase(desk, subject, acts)
+            except CannotEraseError as error:
+                for reason in error.reasons:
+                    left[reason] = left.get(reason, 0) + 1
+                continue
+            for one in done.tables:
+                total[one.relation] = total.get(one.relation, 0) + one.rows
+    return total, left
+
+
+def _past(table: ErasedTable, entry: RetainedTable) -> str:
+    return conditions.past(table.key, table.subject, entry.by, entry.period)
+
+
+def _places(places: Sequence[Place]) -> tuple[list[int], list[str]]:
+    return [oid for oid, _ in places], [place for _, place in places]

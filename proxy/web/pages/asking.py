@@ -1,0 +1,57 @@
+"""The customers' page of requests: to correct, restrict or erase what is held of them, and what became of it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from starlette.responses import RedirectResponse, Response
+
+from proxy.consent import service
+from proxy.rights import requests
+from proxy.rights.plan import rights_of
+from proxy.rights.restricting import restricted_since
+from proxy.web.callers import refuse_forged
+from proxy.web.pages.forms import read_form
+from proxy.web.pages.render import base
+from proxy.web.problems import Problem
+
+if TYPE_CHECKING:
+    from proxy.web.pages.routes import Visit
+
+_VALUE_LENGTH = 1000  # characters
+
+
+async def show_requests(visit: Visit) -> Response:
+    """What the customer can ask for, and what was asked."""
+    current = visit.site.in_force
+    labels = {name: one.label or name for name, one in current.rules.attributes.items()}
+    async with visit.site.connection() as connection:
+        found = await requests.of_subject(connection, visit.subject)
+        since = await restricted_since(connection, visit.subject, await service.subject_type(connection))
+    return visit.page(
+        "requests.html",
+        here="requests",
+        requests=[{**asdict(one), "label": labels.get(one.attribute or "", one.attribute or "")} for one in found],
+        asked="asked" in visit.request.query_params,
+        attributes=list(labels.items()),
+        restriction=rights_of(current.compiled).restriction,
+        restricted=since is not None,
+    )
+
+
+async def ask_for(visit: Visit) -> Response:
+    """Puts a request into the queue."""
+    form = await read_form(visit.request)
+    refuse_forged(visit.request, visit.site, visit.session, form.get("form", ""))
+    kind = next((one for one in requests.KINDS if one == form.get("kind")), None)
+    if kind is None or (kind == "erase" and form.get("sure") != "yes"):
+        raise Problem(404, "there is no such request")
+    attribute, value = None, None
+    if kind == "rectify":
+        attribute, value = form.get("attribute", ""), form.get("value", "").strip()[:_VALUE_LENGTH]
+        if attribute not in visit.site.in_force.rules.attributes:
+            raise Problem(404, "there is no such attribute")
+    async with visit.site.connection() as connection:
+        await requests.ask(connection, visit.subject, kind, source="customer pages", attribute=attribute, value=value)
+    return RedirectResponse(f"{base(visit.request)}/me/requests?asked", 303)
