@@ -76,6 +76,27 @@ async def pair(connection: asyncpg.Connection, compiled: CompiledRules, source: 
     return Pair(source, key, row["subject"], record, tuple(shown))
 
 
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """The last decision about a record that is in force."""
+
+    decision: Choice
+    subject: str
+    actor: str
+    at: datetime
+
+
+async def decided(connection: asyncpg.Connection, source: str, key: str) -> Decided | None:
+    """What somebody decided about a record; None where nobody did, or it was taken back."""
+    row = await connection.fetchrow(
+        "SELECT decision, subject::text AS subject, actor, at FROM consentry.profile_decisions "
+        "WHERE source = $1 AND key = $2 AND undone_at IS NULL ORDER BY id DESC LIMIT 1",
+        source,
+        key,
+    )
+    return None if row is None else Decided(*row)
+
+
 async def decide(
     connection: asyncpg.Connection,
     rules: Rules,

@@ -18,6 +18,7 @@ from proxy.web.auditors import REQUESTS, Auditor, auditor_of, log_in
 from proxy.web.callers import refuse_forged
 from proxy.web.pages.forms import read_form
 from proxy.web.pages.render import base, staff_page
+from proxy.web.pages.review import REVIEW
 from proxy.web.problems import Problem
 from proxy.web.rates import Rates
 from proxy.web.site import Site
@@ -75,6 +76,7 @@ def queue_routes(site: Site, rates: Rates) -> list[BaseRoute]:
         page("/requests/{number:int}", show_request),
         page("/requests/{number:int}", decide, "POST"),
         page("/requests/out", leave, "POST"),
+        *(page(path, handle, method) for path, handle, method in REVIEW),
         Route("/requests/login", enter, methods=["POST"]),
     ]
 
