@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from proxy.audit.trace import session_trace
 from proxy.errors import PgError
 from proxy.rewrite.result import Disclosure, StatementInfo
 
@@ -42,6 +43,7 @@ def session_fragment(
             "login": login,
             "client": client,
             "application_name": application_name or None,
+            "session_trace_id": session_trace(application_name or ""),
             "database": database,
             "tls": tls or False,
         }

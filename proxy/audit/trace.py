@@ -1,4 +1,5 @@
-"""The trace that a statement belongs to, as applications note it in a comment (sqlcommenter).
+"""The trace that a statement or a session belongs to, as applications note it: in a comment (sqlcommenter), or in
+`application_name`.
 
 https://google.github.io/sqlcommenter/spec/, https://www.w3.org/TR/trace-context/#traceparent-header. Pure.
 """
@@ -12,6 +13,7 @@ from typing import Final
 _ID: Final = rb"[^*/]*\btraceparent='?[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}[^*/]*"
 _FIRST: Final = re.compile(rb"\s*/\*" + _ID + rb"\*/")
 _LAST: Final = re.compile(rb"/\*" + _ID + rb"\*/[\s;]*\Z")
+_NAMED: Final = re.compile(r"(?<![0-9a-f])[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?![0-9a-f])")
 _LONGEST: Final = 4096  # bytes of such a comment
 
 
@@ -23,3 +25,9 @@ def trace_fragment(text: bytes) -> str:
     if found is None:
         return ""
     return f'"trace_id":"{found[1].decode()}","span_id":"{found[2].decode()}",'
+
+
+def session_trace(application_name: str) -> str | None:
+    """The trace id of a session whose `application_name` has a traceparent."""
+    found = _NAMED.search(application_name)
+    return found[1] if found is not None else None

@@ -26,6 +26,7 @@ from tests.shops import RULES, prepare_shop
 from tests.syslogs import SyslogServer
 
 CONFIGURATION = Path(__file__).parents[2] / "docs" / "howto" / "vector.yaml"
+NAMED = f"00-{'ab' * 16}-{'cd' * 8}-01"
 # Fields of the log's own records, which say how it is made and are no activity of the datastore.
 OWN = {"open", "checkpoint", "started"}
 
@@ -43,7 +44,7 @@ def records(server: PgServer, tmp_path_factory: pytest.TempPathFactory) -> list[
     with running_gateway(server, folder, rules, {"shop": "siem"}) as gateway:
         consentry(folder, "consent", "grant", "1", "mailco", "email", "--expires", "2099-01-01T00:00:00Z")
         gateway.ask("analytics_app", ["DO $$ BEGIN END $$"])
-        with psycopg.connect(gateway.dsn("mailco_app", "shop"), autocommit=True, application_name="a") as connection:
+        with psycopg.connect(gateway.dsn("mailco_app", "shop"), autocommit=True, application_name=NAMED) as connection:
             connection.execute(f"SELECT email FROM customers /*traceparent='00-{'ab' * 16}-{'cd' * 8}-01'*/")
             with pytest.raises(psycopg.Error):
                 connection.execute("SELECT * FROM payments")

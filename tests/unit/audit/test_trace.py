@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from proxy.audit.trace import trace_fragment
+from proxy.audit.trace import session_trace, trace_fragment
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 PARENT = f"traceparent='00-{TRACE}-{SPAN}-01'"
@@ -43,3 +43,13 @@ def test_it_is_found(text: str) -> None:
 )
 def test_constants_are_no_comments(text: str) -> None:
     assert trace_fragment(text.encode()) == ""
+
+
+@pytest.mark.parametrize("name", [f"00-{TRACE}-{SPAN}-01", f"web traceparent=00-{TRACE}-{SPAN}-00"])
+def test_a_sessions_trace_is_in_its_name(name: str) -> None:
+    assert session_trace(name) == TRACE
+
+
+@pytest.mark.parametrize("name", ["", "psql", TRACE, f"00-{TRACE}-{SPAN}-01f", f"00-{TRACE[1:]}-{SPAN}-01"])
+def test_other_names_have_none(name: str) -> None:
+    assert session_trace(name) is None
