@@ -72,7 +72,10 @@ def verify(
 
 @keys.command()
 def show(config: Path = CONFIG, as_json: bool = JSON) -> None:
-    """Prints the public key that auditors need, and its short name. Example: consentry audit keys show > audit.pub"""
+    """Prints the public key that auditors need, and its short name.
+
+    Example: consentry audit keys show > audit.pub
+    """
     from proxy.audit.chain import key_id
     from proxy.audit.keys import public_file, read_public
     from proxy.config import load_settings, read_text
