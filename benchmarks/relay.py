@@ -158,7 +158,7 @@ def measured(program: str, relays: list[Relay], seconds: float, rounds: int, fol
     for load in LOADS:
         samples: dict[str, list[Sample]] = {relay.name: [] for relay in relays}
         for relay in relays:
-            pgbench(program, relay, load, 1, folder)  # caches are warm afterwards
+            pgbench(program, relay, load, max(seconds, 3), folder)  # caches are warm afterwards
         for _ in range(rounds):
             for relay in relays:
                 samples[relay.name].append(pgbench(program, relay, load, seconds, folder))
