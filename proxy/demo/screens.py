@@ -44,6 +44,19 @@ class Attempt:
     rows: int | None = None
 
 
+def brief(row: Mapping[str, Any]) -> Row:
+    """The row, of each list (a JSON array of objects) its first element and how many more there are."""
+    return {
+        name: _first(value) if isinstance(value, str) and value[:2] == "[{" else value for name, value in row.items()
+    }
+
+
+def _first(text: str) -> str:
+    first, *more = json.loads(text, parse_float=str)
+    words = (str(value).partition("T")[0] if name.endswith("_at") else str(value) for name, value in first.items())
+    return ", ".join(words) + (f" (+{len(more)})" if more else "")
+
+
 def title(console: Console, number: int, text: str) -> None:
     console.print()
     console.rule(f"[bold]{number}. {text}", align="left")

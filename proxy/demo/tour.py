@@ -28,6 +28,7 @@ _ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 _CUSTOMERS = "SELECT * FROM customers WHERE id IN (1, 2) ORDER BY id"
 _ORDERS = "SELECT o.id, o.total, c.email FROM orders o JOIN customers c ON c.id = o.customer_id ORDER BY o.id"
+_PROFILE = "SELECT * FROM consentry.profile WHERE subject = 1"
 _WITHDRAWN = "SELECT id, full_name, email FROM customers ORDER BY id"
 
 # (app, what it is, SQL, its parameters). Each would show something that the app may not see, if it got through.
@@ -112,7 +113,7 @@ async def _demo(console: Console, server: Postgres, folder: Path, port: int, sta
         stage = Stage(console, server, gateway, files)
         ports = f"PostgreSQL {version} on port {server.port}, the gateway on port {gateway.port}"
         console.print(f"{ports}: ready in {perf_counter() - began:.1f} s")
-        for step in (_same_query, _join, _withdrawal, _bypasses, _audit):
+        for step in (_same_query, _join, _profile, _withdrawal, _bypasses, _audit):
             await step(stage)
         _what_to_try(stage)
         if stay:
@@ -122,16 +123,20 @@ async def _demo(console: Console, server: Postgres, folder: Path, port: int, sta
 async def _same_query(stage: Stage) -> None:
     screens.title(stage.console, 1, "The same SQL, as three apps, beside the truth")
     screens.statement(stage.console, _CUSTOMERS)
+    await _side_by_side(stage, _CUSTOMERS, "id")
+    stage.console.print("\n[dim]Ann (1) agreed to MailCo, Ben (2) did not. The rules: rules/shop/shop.yaml[/]")
+
+
+async def _side_by_side(stage: Stage, sql: str, key: str) -> None:
     answers, columns = {}, {}
     for app in shop.APPS:
         async with stage.as_app(app) as connection:
-            prepared = await connection.prepare(_CUSTOMERS)
+            prepared = await connection.prepare(sql)
             columns[app] = [attribute.name for attribute in prepared.get_attributes()]
-            answers[app] = [dict(row) for row in await prepared.fetch()]
+            answers[app] = [screens.brief(dict(row)) for row in await prepared.fetch()]
     async with stage.as_owner() as owner:
-        truth = [dict(row) for row in await owner.fetch(_CUSTOMERS)]
-    stage.console.print(screens.columns_side_by_side("id", truth, answers, columns))
-    stage.console.print("\n[dim]Ann (1) agreed to MailCo, Ben (2) did not. The rules: rules/shop/shop.yaml[/]")
+        truth = [screens.brief(dict(row)) for row in await owner.fetch(sql)]
+    stage.console.print(screens.columns_side_by_side(key, truth, answers, columns))
 
 
 async def _join(stage: Stage) -> None:
@@ -146,8 +151,14 @@ async def _join(stage: Stage) -> None:
     stage.console.print(screens.rows_side_by_side("id", truth, answers))
 
 
+async def _profile(stage: Stage) -> None:
+    screens.title(stage.console, 3, "All that is known of Ann as one row, as three apps see it")
+    screens.statement(stage.console, _PROFILE)
+    await _side_by_side(stage, _PROFILE, "subject")
+
+
 async def _withdrawal(stage: Stage) -> None:
-    screens.title(stage.console, 3, "Ann changes her mind, between two runs of one prepared statement of MailCo's")
+    screens.title(stage.console, 4, "Ann changes her mind, between two runs of one prepared statement of MailCo's")
     screens.statement(stage.console, _WITHDRAWN)
     words = service.Vocabulary(tuple(shop.APPS), ("email",))
     async with stage.as_app("mailco") as mailco, stage.as_owner() as owner:
@@ -161,7 +172,7 @@ async def _withdrawal(stage: Stage) -> None:
 
 
 async def _bypasses(stage: Stage) -> None:
-    screens.title(stage.console, 4, "Ways around it")
+    screens.title(stage.console, 5, "Ways around it")
     tried = []
     for app, what, sql, values in _BYPASSES:
         async with stage.as_app(app) as connection:
@@ -178,7 +189,7 @@ async def _attempt(connection: asyncpg.Connection, app: str, what: str, sql: str
 
 
 async def _audit(stage: Stage) -> None:
-    screens.title(stage.console, 5, "Every statement is written down: the last records of the audit log")
+    screens.title(stage.console, 6, "Every statement is written down: the last records of the audit log")
     lines = await _records(stage.files.audit, lambda line: "PROGRAM" in line)
     for line in lines:
         screens.audit_line(stage.console, line)
@@ -204,7 +215,7 @@ def _what_to_try(stage: Stage) -> None:
     console, port, settings = stage.console, stage.gateway.port, stage.files.settings
     psql = "psql" if shutil.which("psql") else str(stage.server.binaries / "psql")
     command = "consentry" if shutil.which("consentry") else sys.argv[0]
-    screens.title(console, 6, "Try it")
+    screens.title(console, 7, "Try it")
     for line in (
         f'{psql} "postgresql://mailco_app:demo@127.0.0.1:{port}/shop"      # or crm_app, analytics_app',
         f"{command} consent grant 2 mailco email --config {settings}",

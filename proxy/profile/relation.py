@@ -6,19 +6,29 @@ import asyncpg
 
 from proxy.catalog.model import Snapshot
 from proxy.consent.own_view import OwnView
+from proxy.errors import ConsentryError
 from proxy.policy.names import join_dotted
 from proxy.policy.table import CompiledRules
 from proxy.rewrite.profile import column_names, profile_query
 
 
 async def follow(connection: asyncpg.Connection, rules: CompiledRules, snapshot: Snapshot) -> tuple[str, ...]:
-    """Makes the view where it is not there, or not as the rules have it: what was made."""
+    """Makes the view where it is not there, or not as the rules have it: what was made.
+
+    Raises ConsentryError where this login may not.
+    """
     wanted = view(rules, snapshot)
     if wanted is None:
         return ()
-    async with connection.transaction():
-        await connection.execute("SET LOCAL search_path = pg_catalog; SET LOCAL client_min_messages = warning")
-        return (join_dotted(*wanted.key),) if await wanted.make(connection) else ()
+    name = join_dotted(*wanted.key)
+    try:
+        async with connection.transaction():
+            await connection.execute("SET LOCAL search_path = pg_catalog; SET LOCAL client_min_messages = warning")
+            return (name,) if await wanted.make(connection) else ()
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise ConsentryError(
+            f"this login cannot make view {name}: {error}; run `consentry consent setup` with an owner's --dsn"
+        ) from error
 
 
 def view(rules: CompiledRules, snapshot: Snapshot) -> OwnView | None:

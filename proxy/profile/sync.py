@@ -17,13 +17,15 @@ from typing import Final
 import asyncpg
 
 from proxy.catalog.connect import connected
+from proxy.catalog.introspect import take_snapshot
 from proxy.config import Configuration
 from proxy.consent.service import subject_type
 from proxy.errors import ConsentryError
+from proxy.policy.compile import compile_rules
 from proxy.policy.rules import Rules
 from proxy.policy.sources import Source
 from proxy.policy.table import CompiledRules
-from proxy.profile import matching, merging, own, shape, staging, values
+from proxy.profile import matching, merging, own, relation, shape, staging, values
 from proxy.profile.records import Mapping, Row
 from proxy.profile.sources.opening import open_reader, wanted
 from proxy.profile.sources.reading import Reader, SourceError
@@ -114,6 +116,9 @@ async def _alone(dsn: str) -> AsyncIterator[None]:
 async def _prepare(connection: asyncpg.Connection, plan: Plan, kind: str) -> None:
     """Columns, precedence and the database's own customers, as they are now."""
     made = await shape.follow(connection, plan.rules)
+    if made:
+        snapshot = await take_snapshot(connection)
+        await relation.follow(connection, compile_rules(plan.rules, snapshot), snapshot)
     async with connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock($1)", WRITING)
         await staging.begin(connection)

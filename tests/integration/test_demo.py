@@ -137,25 +137,31 @@ def test_the_tour_shows_what_consentry_does(demo: Callable[..., Demo]) -> None:
 
     assert re.search(r"129\.90 +129\.90 +120\.00 +no such row", part(text, 2))
 
+    profile = part(text, 3)
+    assert re.search(r"card_number +4111\d+ +\*+11 +no such column +no such column", profile)
+    assert re.search(r"birth_date +1985-03-14 +1985-03-14 +1985-01-01 +no such column", profile)
+    assert re.search(r"Marienplatz 1, +Marienplatz 1, *\n", profile)
+    assert re.search(r"purchase_hist\S* +18\.00, paid, +18\.00, paid, +10\.00, paid, +18\.00, paid,", profile)
+
     before, after = {}, {}
-    for line in part(text, 3).splitlines():
+    for line in part(text, 4).splitlines():
         cells = [cell.strip() for cell in line.split("│")]
         if len(cells) == 3 and cells[0].isdigit():
             before[cells[0]], after[cells[0]] = cells[1:]
     assert before["1"] == "Ann Archer  ann@example.org"
     assert after == {**before, "1": "no such row"}
-    assert "consent withdraw 1 mailco email" in part(text, 3)
+    assert "consent withdraw 1 mailco email" in part(text, 4)
 
-    bypasses = part(text, 4)
+    bypasses = part(text, 5)
     assert [bypasses.count(state) for state in ("42703", "22P02", "42501")] == [2, 1, 3]
     assert "rows" not in re.sub(r"hidden rows", "", bypasses), "a bypass was answered"
     assert "4111" not in bypasses
 
-    log = part(text, 5)
+    log = part(text, 6)
     assert '"event": "statement"' in log
     assert re.search(r'"event": "refused", "app": "crm"', log)
     assert "example.org" not in log
-    assert "mailco_app:demo@127.0.0.1" in part(text, 6)
+    assert "mailco_app:demo@127.0.0.1" in part(text, 7)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

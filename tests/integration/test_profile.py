@@ -6,11 +6,17 @@ import subprocess
 from collections.abc import Iterator
 from typing import Any
 
+import asyncpg
 import psycopg
 import pytest
 import sqlalchemy
 
+from proxy.catalog.introspect import take_snapshot
 from proxy.catalog.model import SearchPath
+from proxy.consent import ledger
+from proxy.policy.compile import compile_rules
+from proxy.policy.load import load_rules
+from proxy.profile import relation, shape
 from proxy.rewrite.plan import Planner
 from tests.integration.governed import Governed, governed
 from tests.servers import PgServer
@@ -345,3 +351,26 @@ def test_rules_that_ask_for_other_columns_are_taken_when_the_view_is_made_anew(g
     finally:
         gateway.text = text
         assert gateway.call(gateway.gateway.reload)
+
+
+async def test_a_source_whose_type_changes_takes_the_view_along(pg_server: PgServer) -> None:
+    dsn = pg_server.create_database("profile_shape", "CREATE TABLE public.people (id int PRIMARY KEY, name text)")
+    text = """version: 1
+attributes: {name: {}, age: {}}
+tables: {public.people: {subject: id, columns: {id: open, name: name}}}
+sources: {club: {subject: id, fields: {years: {attribute: age, type: TYPE}}}}
+profile: {subject: public.people.id}
+"""
+    connection = await asyncpg.connect(dsn)
+    try:
+        await ledger.setup(connection, "bigint", [])
+        for kind, expected in (("integer", "bigint"), ("text", "text")):
+            source = load_rules([("rules.yaml", text.replace("TYPE", kind))])
+            for _ in range(2):  # the second finds nothing to do
+                made = await shape.follow(connection, source)
+                snapshot = await take_snapshot(connection)
+                made += await relation.follow(connection, compile_rules(source, snapshot), snapshot)
+            assert made == ()
+            assert await connection.fetchval("SELECT pg_typeof(max(age))::text FROM consentry.profile") == expected
+    finally:
+        await connection.close()
