@@ -59,10 +59,11 @@ def missing(app: AppPolicy, rows: Iterable[tuple[str, int, int]], snapshot: Snap
     """A warning for each row of MISSING_RIGHTS."""
     for login, view_oid, relation_oid in rows:
         view, relation = snapshot.by_oid[view_oid], snapshot.by_oid[relation_oid]
+        listing = "list the view in the rules (its owner's rights count then), or "
         yield (
             f"login {login} of app {app.name} may read view {view.schema}.{view.name}, but not "
-            f"{relation.schema}.{relation.name}, which it reads: list the view in the rules "
-            "(its owner's rights count then), or grant the login SELECT"
+            f"{relation.schema}.{relation.name}, which it reads: "
+            f"{'' if view.key in app.views else listing}grant the login SELECT"
         )
 
 
