@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from proxy.catalog.model import Relation, Snapshot
 from proxy.policy.mapped_sources import kept
-from proxy.policy.model import Profile, ProfileList, ProfileObject, SubjectReference, Table
+from proxy.policy.model import Profile, ProfileList, ProfileObject, Table
 from proxy.policy.names import join_dotted, split_column, split_relation
 from proxy.policy.preferences import OWN_SCHEMA, PREFERENCES
 from proxy.policy.references import attribute_of, governed_tables
@@ -79,7 +79,9 @@ def _subject(rules: Rules, profile: Profile) -> Iterator[Problem]:
     table = governed.get((schema, name))
     if table is None:
         yield _unknown(rules, path, "table with columns", join_dotted(schema, name), [t for t, _ in governed.values()])
-    elif isinstance(table[1].subject, SubjectReference) or table[1].subject != column:
+    elif isinstance(table[1].subject, str) and table[1].subject not in table[1].columns:
+        pass  # it is wrong or not listed: `map_profile` tells
+    elif table[1].subject != column:
         said = f"{column} of {table[0]}: the profile begins where a table's own `subject` is"
         own = table[1].subject if isinstance(table[1].subject, str) else None
         hint = f" (did you mean {join_dotted(schema, name, own)}?)" if own is not None else ""
@@ -185,7 +187,9 @@ def map_profile(
         relations = {**relations, DATA: data}
     work = _Map(rules, profile, relations, subjects, (schema, name), problems, sourced)
     _check_relation(work, snapshot)
-    if not _is_unique(relations[schema, name], column):
+    if subjects.get(work.start) != Subject(column):
+        work.say(("subject",), f"subject: {column} is not the `subject` of {join_dotted(schema, name)}")
+    elif not _is_unique(relations[schema, name], column):
         message = f"subject: {profile.subject} is not unique by itself; a primary key or unique index must say so"
         work.say(("subject",), message)
     for key in subjects:

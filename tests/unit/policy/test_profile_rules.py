@@ -219,6 +219,13 @@ def test_a_column_is_of_a_table_with_one_row_a_customer() -> None:
     assert found == ["r.yaml:16: visits: a customer can have many rows of public.orders: name it under `lists`"]
 
 
+def test_a_key_that_is_not_the_tables_own_subject() -> None:
+    rules = changed("subject: id, columns: {id: key, ", "subject: other, columns: {id: key, ")
+    table = relation(1, "customers", "id name email other", ["id"])
+    with pytest.raises(RulesError, match=r"r.yaml:13: subject: id is not the `subject` of public.customers"):
+        compiled(rules, table)
+
+
 def test_a_key_that_is_not_unique_is_none() -> None:
     bare = relation(1, "customers", "id name email")
     with pytest.raises(RulesError, match=r"r.yaml:13: subject: public.customers.id is not unique by itself"):
