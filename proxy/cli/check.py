@@ -117,7 +117,7 @@ async def _against_database(opened: Opened, errors: list[str]) -> list[str]:
                 views[app.name] = planner.views()
                 pairs = view_rights.pairs_read(views[app.name], snapshot)
                 rows = await connection.fetch(view_rights.MISSING_RIGHTS, app.logins, *pairs)
-                warnings += view_rights.missing(planner.app, map(tuple, rows), snapshot)
+                warnings += view_rights.missing(planner.app, map(tuple, rows), planner.snapshot)
         warnings += view_rights.refused(views)
         warnings += lint_generated(compiled, snapshot)
         warnings += lint_functions(compiled, snapshot, await unnamed_calls(connection))
