@@ -6,3 +6,4 @@ DELETE FROM sales.orders WHERE placed < '2024-01-01';
 DO $$ DECLARE one text; BEGIN  -- the gateway's own schema is empty
     FOR one IN SELECT c.oid::regclass FROM pg_class c WHERE relnamespace = 'consentry'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition
     LOOP EXECUTE 'DROP TABLE ' || one || ' CASCADE'; END LOOP; END $$;
+DROP SEQUENCE consentry.profile_people;
