@@ -102,7 +102,8 @@ class _Asked:
         planner = current.planner(name)
         view = planner.profile()
         if view is None or view.refusal is not None:
-            raise Problem(403, f"app {name} has nothing of the profile" + (f": {view.refusal}" if view else ""))
+            because = f": {view.refusal}" if view is not None and current.compiled.show_hints else ""
+            raise Problem(403, f"app {name} has nothing of the profile{because}")
         return cls(call, login, planner, profile, tuple(c.name for c in view.columns if c.action == "show"))
 
     def fields(self, text: str | None) -> list[str]:
