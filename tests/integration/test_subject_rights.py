@@ -136,6 +136,16 @@ SEEN = {
 HIDDEN = {"customers": "b", "orders": "23", "items": "23", "letters": "b", "reports": "b"}
 KEYS = {"customers": "id", "orders": "id", "items": "order_id", "letters": "customer_id", "reports": "customer_id"}
 
+FAILS = "1 / (ascii({}) - 97) > 100"  # on the rows of customer a; on the others it is not true
+UNSEEN = [
+    f"SELECT * FROM customers WHERE {FAILS.format('id')}",
+    f"SELECT * FROM consentry.profile WHERE {FAILS.format('subject')}",
+    f"UPDATE orders SET note = 'x' WHERE {FAILS.format('customer_id')}",
+    f"DELETE FROM items USING orders o WHERE {FAILS.format('o.customer_id')}",
+    f"MERGE INTO orders o USING (VALUES (1)) v (k) ON o.id = v.k WHEN MATCHED AND {FAILS.format('o.customer_id')} THEN DELETE",
+    f"INSERT INTO customers VALUES ('a', 'X') ON CONFLICT (id) DO UPDATE SET born = NULL WHERE {FAILS.format('customers.id')}",
+]
+
 
 def seen(gateway: GatewayProcess) -> dict[str, dict[str, str]]:
     found = {}
@@ -174,6 +184,8 @@ def test_a_restricted_customer_does_not_exist_until_it_is_lifted(
         }  # fmt: skip
         profiles = "SELECT subject FROM consentry.profile ORDER BY 1"
         assert open_already.execute(profiles).fetchall() == [("b",)], "the unified profile is read by the same forms"
+        for text in UNSEEN:  # an error would tell of the row on which it happens
+            assert open_already.execute(text.encode()).rowcount == 0, text
         for text in ("SELECT * FROM consentry.restrictions", "SELECT subject FROM consentry.restrictions"):
             with pytest.raises(psycopg.Error):
                 open_already.execute(text)
