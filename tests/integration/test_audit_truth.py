@@ -8,7 +8,8 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -141,6 +142,24 @@ def test_each_statement_has_a_record_and_each_record_a_statement(server: PgServe
     with running_gateway(server, tmp_path, rules, {"shop": "truth"}, settings) as gateway:
         run_all(gateway, 1 if fsync else 3)
     assert truth.compare(log_of(server)[before:], [tmp_path / "audit"], LOGINS) > CLIENTS * 25
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(1200)
+def test_under_eight_gateways_at_once(server: PgServer, tmp_path: Path) -> None:
+    prepare_shop(server, tmp_path, "truth")
+    before = len(log_of(server))
+    folders = [tmp_path / str(number) for number in range(8)]
+    with ExitStack() as running:
+        gateways = []
+        for folder in folders:
+            folder.mkdir()
+            settings = {"audit": {"text": "full", "rotate": {"size": "100kB"}}}
+            gateways.append(running.enter_context(running_gateway(server, folder, RULES, {"shop": "truth"}, settings)))
+        with ThreadPoolExecutor(len(gateways)) as pool:
+            list(pool.map(run_all, gateways, [3] * len(gateways)))
+    found = truth.compare(log_of(server)[before:], [folder / "audit" for folder in folders], LOGINS)
+    assert found > len(folders) * CLIENTS * 25
 
 
 @pytest.mark.nightly
