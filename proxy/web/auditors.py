@@ -40,7 +40,7 @@ class Auditor:
     session: Session
 
 
-async def auditor_of(request: Request, site: Site, rates: Rates, door: Door = AUDIT) -> Auditor | None:
+async def auditor_of(request: Request, site: Site, rates: Rates, door: Door) -> Auditor | None:
     """Who came in by the door; None where nobody is logged in, or the token is not in force. Raises Problem: 429."""
     cookie = request.cookies.get(door.cookie)
     session = None if cookie is None or site.keys is None else site.keys.read_audit_session(cookie)
@@ -54,7 +54,7 @@ async def auditor_of(request: Request, site: Site, rates: Rates, door: Door = AU
     return Auditor(token, session)
 
 
-async def log_in(request: Request, site: Site, rates: Rates, given: str, to: str, door: Door = AUDIT) -> Response:
+async def log_in(request: Request, site: Site, rates: Rates, given: str, to: str, door: Door) -> Response:
     """A session for whoever has a token with the door's scope. Raises Problem: 403, 429."""
     if site.keys is None:
         raise Problem(403, "sessions need a secret to sign with: set web.login.secret_file")

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import islice
 from typing import Any, Final
@@ -14,8 +13,8 @@ from urllib.parse import urlencode
 
 from markupsafe import Markup
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.responses import Response
+from starlette.routing import BaseRoute
 
 from proxy.audit import charts, report_forms
 from proxy.audit.customers import customer_tables
@@ -26,11 +25,8 @@ from proxy.audit.report import findings
 from proxy.audit.rewritten import Rewriter
 from proxy.audit.search import Hit, search
 from proxy.consent.changes import changes
-from proxy.errors import ConsentryError
-from proxy.web.auditors import AUDIT, Auditor, auditor_of, log_in
-from proxy.web.callers import refuse_forged
-from proxy.web.pages.forms import read_form
-from proxy.web.pages.render import base, staff_page
+from proxy.web.auditors import AUDIT
+from proxy.web.pages.staff import Pages, Visit, staff_routes
 from proxy.web.problems import Problem
 from proxy.web.rates import Rates
 from proxy.web.site import Site
@@ -43,58 +39,24 @@ DAYS: Final = 30  # that the overview shows by itself
 _FILTERS: Final = ("app", "login", "attribute", "relation", "policy", "fingerprint", "session", "event")
 
 
-@dataclass(frozen=True, slots=True)
-class Visit:
-    """One request of an auditor who is logged in."""
-
-    site: Site
-    request: Request
-    auditor: Auditor
-
-    def page(self, template: str, here: str = "", **values: Any) -> Response:
-        assert self.site.keys is not None
-        token = self.site.keys.form_token(self.auditor.session)
-        return staff_page(
-            self.site, self.request, template, form_token=token, here=here, auditor=self.auditor, **values
-        )
+_PAGES: Final = Pages(AUDIT, "audit", refused=503)
 
 
 def audit_routes(site: Site, rates: Rates) -> list[BaseRoute]:
     """All routes of the auditors' pages."""
-
-    def page(path: str, handle: Callable[[Visit], Awaitable[Response]], method: str = "GET") -> Route:
-        async def endpoint(request: Request) -> Response:
-            try:
-                auditor = await auditor_of(request, site, rates)
-                if auditor is None:
-                    return _login(site, request, 200 if path == "/audit" else 401)
-                return await handle(Visit(site, request, auditor))
-            except Problem as problem:
-                return _said(site, request, problem.detail, problem.status)
-            except ConsentryError as error:
-                return _said(site, request, str(error), 503)
-
-        return Route(path, endpoint, methods=[method])
-
-    async def enter(request: Request) -> Response:
-        try:
-            form = await read_form(request)
-            return await log_in(request, site, rates, form.get("token", "").strip(), f"{base(request)}/audit")
-        except Problem as problem:
-            return _login(site, request, problem.status, problem.detail)
-        except ConsentryError as error:
-            return _said(site, request, str(error), 503)
-
-    return [
-        page("/audit", show_overview),
-        page("/audit/search", show_search),
-        page("/audit/record/{worker:int}/{at:int}/{number:int}", show_record),
-        page("/audit/report", send_report),
-        page("/audit/verification", show_verification),
-        page("/audit/verification", verify, "POST"),
-        page("/audit/out", leave, "POST"),
-        Route("/audit/login", enter, methods=["POST"]),
-    ]
+    return staff_routes(
+        _PAGES,
+        site,
+        rates,
+        [
+            ("/audit", show_overview, "GET"),
+            ("/audit/search", show_search, "GET"),
+            ("/audit/record/{worker:int}/{at:int}/{number:int}", show_record, "GET"),
+            ("/audit/report", send_report, "GET"),
+            ("/audit/verification", show_verification, "GET"),
+            ("/audit/verification", verify, "POST"),
+        ],
+    )
 
 
 async def show_overview(visit: Visit) -> Response:
@@ -121,7 +83,7 @@ async def show_overview(visit: Visit) -> Response:
         "attributes": charts.bars("Statements that read it, by attribute", attributes),
     }
     return visit.page(
-        "audit_overview.html",
+        "audit_overview",
         here="overview",
         since=since.isoformat(),
         until=until.isoformat(),
@@ -150,7 +112,7 @@ async def show_search(visit: Visit) -> Response:
         return list(islice(hits, PAGE + 1))
 
     found = await visit.site.audit.ask(work)
-    log.info("auditor %s searched: %s", visit.auditor.token.name, urlencode(list(given.items())))
+    log.info("auditor %s searched: %s", visit.name, urlencode(list(given.items())))
     shown = found[:PAGE]
     older = None
     if len(found) > PAGE:
@@ -160,7 +122,7 @@ async def show_search(visit: Visit) -> Response:
         )
     rules = visit.site.in_force.rules
     return visit.page(
-        "audit_search.html",
+        "audit_search",
         here="search",
         given=given,
         records=[_row(hit) for hit in shown],
@@ -185,9 +147,9 @@ async def show_record(visit: Visit) -> Response:
         raise Problem(404, "there is no such record")
     current = visit.site.in_force
     told = await asyncio.to_thread(Rewriter(current.compiled, current.snapshot).of, hit.record)
-    log.info("auditor %s looked at record %d of worker %d", visit.auditor.token.name, number, worker)
+    log.info("auditor %s looked at record %d of worker %d", visit.name, number, worker)
     return visit.page(
-        "audit_record.html",
+        "audit_record",
         record=hit.record,
         file=hit.file.path.name,
         told=told,
@@ -219,7 +181,7 @@ async def send_report(visit: Visit) -> Response:
         consent_changes=changed,
         rules_version=visit.site.in_force.compiled.version,
     )
-    log.info("auditor %s took the report of %s to %s", visit.auditor.token.name, since, until)
+    log.info("auditor %s took the report of %s to %s", visit.name, since, until)
     text, kind = report_forms.written(facts, form)
     name = f"access-{since}-{until}.{form}"
     headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
@@ -229,25 +191,15 @@ async def send_report(visit: Visit) -> Response:
 async def show_verification(visit: Visit) -> Response:
     """What the last verification found."""
     checked = visit.site.verification
-    return visit.page("audit_verification.html", here="verification", last=checked.last, running=checked.running)
+    return visit.page("audit_verification", here="verification", last=checked.last, running=checked.running)
 
 
 async def verify(visit: Visit) -> Response:
     """Verifies the log now. It reads all of it: a long one goes on while the page says so."""
-    form = await read_form(visit.request)
-    refuse_forged(visit.request, visit.site, visit.auditor.session, form.get("form", ""))
-    log.info("auditor %s had the log verified", visit.auditor.token.name)
+    await visit.form()
+    log.info("auditor %s had the log verified", visit.name)
     await visit.site.verification.begin(PATIENCE)
-    return RedirectResponse(f"{base(visit.request)}/audit/verification", 303)
-
-
-async def leave(visit: Visit) -> Response:
-    """Ends the session in this browser."""
-    form = await read_form(visit.request)
-    refuse_forged(visit.request, visit.site, visit.auditor.session, form.get("form", ""))
-    answer = RedirectResponse(f"{base(visit.request)}/audit", 303)
-    answer.delete_cookie(AUDIT.cookie, path="/audit", httponly=True, samesite="strict")
-    return answer
+    return visit.redirect("/audit/verification")
 
 
 # -- inside ------------------------------------------------------------------------------------------------------------
@@ -324,11 +276,3 @@ def _day(text: str) -> date | None:
         return date.fromisoformat(text) if text else None
     except ValueError as error:
         raise Problem(400, f'"{text}" is no day such as 2026-01-31') from error
-
-
-def _login(site: Site, request: Request, status: int, problem: str = "") -> Response:
-    return staff_page(site, request, "audit_login.html", status, problem=problem, closed=site.keys is None)
-
-
-def _said(site: Site, request: Request, words: str, status: int) -> Response:
-    return staff_page(site, request, "audit_message.html", status, words=words)

@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from proxy.web.auditors import Door
 from proxy.web.pages.texts import Texts
 from proxy.web.site import Site
 
@@ -59,13 +60,14 @@ def render(
     return HTMLResponse(text, status, headers)
 
 
-def staff_page(site: Site, request: Request, template: str, status: int = 200, **values: Any) -> Response:
-    """A page for auditors or agents, in English, without scripts."""
+def staff_page(site: Site, request: Request, template: str, status: int, door: Door, **values: Any) -> Response:
+    """A page for auditors or agents, in English, without scripts. `door` is what it is behind."""
     shared = {
         "form_token": "",
         "here": "",
-        "auditor": None,
-        "agent": None,
+        "staff": None,
+        "door": door,
+        "area": door.path.lstrip("/"),
         "organisation": site.organisation,
         "base": base(request),
         "logo": site.logo is not None,
