@@ -12,10 +12,16 @@ from typing import Any, ClassVar, Final
 from urllib.parse import unquote, urlsplit
 
 from proxy.errors import ConsentryError
-from proxy.policy.names import split_dotted
-from proxy.profile.sources.reading import Record, SourceError, SourceUnreachableError, Wanted, check_fields
+from proxy.profile.sources.reading import (
+    Record,
+    SourceError,
+    SourceUnreachableError,
+    Wanted,
+    check_fields,
+    fetched,
+    relation,
+)
 
-_AT_A_TIME: Final = 5000
 _TIMEOUT: Final = 10
 _LATE: Final = " - INTERVAL 5 MINUTE"  # as in postgresql
 _TIMES: Final = frozenset({7, 12})  # TIMESTAMP, DATETIME: the protocol's numbers of types
@@ -37,11 +43,11 @@ class MysqlReader:
 
     async def records(self, wanted: Wanted) -> AsyncGenerator[Record]:
         with self._opened() as cursor:
-            await asyncio.to_thread(cursor.execute, f"SELECT * FROM {_relation(wanted)} LIMIT 0")
+            await asyncio.to_thread(cursor.execute, f"SELECT * FROM {relation(wanted, _quoted)} LIMIT 0")
             kinds = {column[0]: column[1] for column in cursor.description}
             cursor.fetchall()
             check_fields(wanted, list(kinds))
-            query = f"SELECT {', '.join(map(_quoted, wanted.fields))} FROM {_relation(wanted)}"
+            query = f"SELECT {', '.join(map(_quoted, wanted.fields))} FROM {relation(wanted, _quoted)}"
             values: list[Any] = []
             if wanted.cursor is not None:
                 by = _quoted(wanted.cursor)
@@ -57,14 +63,13 @@ class MysqlReader:
 
     async def keys(self, wanted: Wanted) -> AsyncGenerator[Any]:
         with self._opened() as cursor:
-            async for row in self._rows(cursor, f"SELECT {_quoted(wanted.key)} FROM {_relation(wanted)}", []):
+            async for row in self._rows(cursor, f"SELECT {_quoted(wanted.key)} FROM {relation(wanted, _quoted)}", []):
                 yield row[0]
 
     async def _rows(self, cursor: Any, query: str, values: list[Any]) -> AsyncGenerator[tuple[Any, ...]]:
         await asyncio.to_thread(cursor.execute, query, values or None)
-        while rows := await asyncio.to_thread(cursor.fetchmany, _AT_A_TIME):
-            for row in rows:
-                yield row
+        async for row in fetched(cursor):
+            yield row
 
     @contextmanager
     def _opened(self) -> Iterator[Any]:
@@ -99,12 +104,3 @@ class MysqlReader:
 
 def _quoted(name: str) -> str:
     return "`" + name.replace("`", "``") + "`"
-
-
-def _relation(wanted: Wanted) -> str:
-    if wanted.relation is None:
-        raise SourceError(wanted.source, "`records` is missing in the rules: the relation to read")
-    try:
-        return ".".join(map(_quoted, split_dotted(wanted.relation)))
-    except ValueError as error:
-        raise SourceError(wanted.source, f"records: {error}") from error

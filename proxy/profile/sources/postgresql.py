@@ -11,8 +11,7 @@ import asyncpg
 
 from proxy.catalog.connect import connected
 from proxy.errors import ConsentryError
-from proxy.policy.names import split_dotted
-from proxy.profile.sources.reading import Record, SourceError, SourceUnreachableError, Wanted, check_fields
+from proxy.profile.sources.reading import Record, SourceError, SourceUnreachableError, Wanted, check_fields, relation
 from proxy.rewrite.lex import quote_identifier
 
 _PREFETCH: Final = 2000
@@ -95,13 +94,3 @@ def _shown(name: str, kinds: Mapping[str, str]) -> str:
         return column
     # asyncpg names an array's type with [] at the end.
     return f"{f'to_jsonb({column})' if kind.endswith('[]') else column}::text AS {column}"
-
-
-def relation(wanted: Wanted) -> str:
-    """The quoted name of the relation with the records. Raises SourceError where the rules name none."""
-    if wanted.relation is None:
-        raise SourceError(wanted.source, "`records` is missing in the rules: the relation to read")
-    try:
-        return ".".join(map(quote_identifier, split_dotted(wanted.relation)))
-    except ValueError as error:
-        raise SourceError(wanted.source, f"records: {error}") from error

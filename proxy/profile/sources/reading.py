@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, Collection, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from proxy.errors import ConsentryError, UnreachableError
+from proxy.policy.names import split_dotted
+from proxy.rewrite.lex import quote_identifier
 from proxy.yaml_lines import nearest
+
+_AT_A_TIME: Final = 5000  # rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +86,23 @@ def check_fields(wanted: Wanted, there: Collection[str]) -> None:
         if field not in there:
             known = nearest(field, there) or f"; it has: {', '.join(list(there)[:30])}"
             raise SourceError(wanted.source, f'there is no field "{field}"{known}')
+
+
+def relation(wanted: Wanted, quote: Callable[[str], str] = quote_identifier) -> str:
+    """The relation with the records, quoted as its database does. Raises SourceError where the rules name none."""
+    if wanted.relation is None:
+        raise SourceError(wanted.source, "`records` is missing in the rules: the relation to read")
+    try:
+        return ".".join(map(quote, split_dotted(wanted.relation)))
+    except ValueError as error:
+        raise SourceError(wanted.source, f"records: {error}") from error
+
+
+async def fetched(cursor: Any) -> AsyncGenerator[tuple[Any, ...]]:
+    """The rows that a cursor of a driver that blocks (DB-API) has ready, read beside the event loop."""
+    while rows := await asyncio.to_thread(cursor.fetchmany, _AT_A_TIME):
+        for row in rows:
+            yield row
 
 
 def places(values: Iterable[str]) -> dict[str, int]:

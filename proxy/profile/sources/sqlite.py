@@ -8,13 +8,19 @@ from collections.abc import AsyncGenerator, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 
-from proxy.profile.sources.postgresql import relation
-from proxy.profile.sources.reading import Record, SourceError, SourceUnreachableError, Wanted, check_fields, file_errors
+from proxy.profile.sources.reading import (
+    Record,
+    SourceError,
+    SourceUnreachableError,
+    Wanted,
+    check_fields,
+    fetched,
+    file_errors,
+    relation,
+)
 from proxy.rewrite.lex import quote_identifier
-
-_AT_A_TIME: Final = 5000
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +63,8 @@ class SqliteReader:
 
     async def _rows(self, connection: sqlite3.Connection, query: str, values: Any) -> AsyncGenerator[tuple[Any, ...]]:
         cursor = await asyncio.to_thread(connection.execute, query, values)
-        while rows := await asyncio.to_thread(cursor.fetchmany, _AT_A_TIME):
-            for row in rows:
-                yield row
+        async for row in fetched(cursor):
+            yield row
 
     @contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection]:
