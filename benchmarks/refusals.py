@@ -26,7 +26,7 @@ from proxy.catalog.introspect import fingerprint
 from proxy.catalog.model import Relation, Snapshot
 from proxy.policy.compile import compile_rules
 from proxy.policy.load import load_rules
-from proxy.rewrite.lex import quote_identifier
+from proxy.policy.names import quote_identifier
 from proxy.server.generation import Generation
 from proxy.server.options import Upstream
 from tests.servers import PgServer, find_server, snapshot_of, start_server

@@ -18,8 +18,8 @@ import asyncpg
 from proxy.consent import preferences
 from proxy.consent.own_view import OwnView
 from proxy.errors import ConsentryError
-from proxy.policy.names import join_dotted
-from proxy.rewrite.lex import quote_identifier, quote_literal
+from proxy.policy.names import join_dotted, quote_identifier
+from proxy.rewrite.lex import quote_literal
 
 DEFAULT_KEY = "default"
 _BUILT_IN = (preferences.view_of(preferences.BUILT_IN),)

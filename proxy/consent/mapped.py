@@ -14,9 +14,9 @@ import asyncpg
 from proxy.consent.standing import Actor, Decision, Standing, hashed
 from proxy.errors import ConsentryError
 from proxy.policy.expressions import replaced
-from proxy.policy.names import join_dotted
+from proxy.policy.names import join_dotted, quote_identifier
 from proxy.policy.table import CompiledRules, ConsentMode, ConsentStore
-from proxy.rewrite.lex import quote_identifier, quote_literal
+from proxy.rewrite.lex import quote_literal
 
 
 class ReadOnlyError(ConsentryError):

@@ -7,9 +7,8 @@ from collections.abc import Iterator, Sequence
 import asyncpg
 
 from proxy.policy.expressions import called_functions
-from proxy.policy.names import join_dotted
+from proxy.policy.names import join_dotted, quote_identifier
 from proxy.policy.table import CompiledRules, ConsentStore
-from proxy.rewrite.lex import quote_identifier
 
 # $1 and $2: schemas and names of functions. Which are volatile in some overload.
 _VOLATILE = """

@@ -12,10 +12,10 @@ from proxy.consent.ledger import DEFAULT_KEY
 from proxy.consent.own_view import OwnView
 from proxy.errors import ConsentryError
 from proxy.policy.expressions import named_relations
+from proxy.policy.names import quote_identifier
 from proxy.policy.preferences import OWN_SCHEMA
 from proxy.policy.table import AppPolicy, CompiledRules, ConsentStore, GovernedTable, Mask, ProfileMap
 from proxy.profile import relation
-from proxy.rewrite.lex import quote_identifier
 
 CONTROL_ROLE = "consentry"
 

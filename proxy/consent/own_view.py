@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import asyncpg
 
-from proxy.rewrite.lex import quote_identifier, quote_literal
+from proxy.policy.names import quote_identifier
+from proxy.rewrite.lex import quote_literal
 
 
 @dataclass(frozen=True, slots=True)

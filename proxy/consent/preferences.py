@@ -6,9 +6,10 @@ from typing import Final
 
 from proxy.consent.mapped import ConsentMapping, mapping_of
 from proxy.consent.own_view import OwnView
+from proxy.policy.names import quote_identifier
 from proxy.policy.preferences import COLUMNS, PREFERENCES
 from proxy.policy.table import CompiledRules
-from proxy.rewrite.lex import quote_identifier, quote_literal
+from proxy.rewrite.lex import quote_literal
 
 # Whoever asks gets the apps of which it may read the state anyway; a login that comes to the database by itself too.
 BUILT_IN: Final = """

@@ -14,8 +14,9 @@ from proxy.demo.postgres import Postgres
 from proxy.errors import ConsentryError
 from proxy.policy.compile import compile_rules
 from proxy.policy.load import load_rules
+from proxy.policy.names import quote_identifier
 from proxy.policy.table import CompiledRules
-from proxy.rewrite.lex import quote_identifier, quote_literal
+from proxy.rewrite.lex import quote_literal
 
 DATABASE = "shop"
 PASSWORD = "demo"  # noqa: S105 - of a database that lives as long as the demo

@@ -1,4 +1,4 @@
-"""How names are written in the rules, and read."""
+"""How names are written in the rules, and read; and how they are written in SQL."""
 
 from __future__ import annotations
 
@@ -55,3 +55,8 @@ def split_column(text: str) -> tuple[str, str, str]:
 def join_dotted(*parts: str) -> str:
     """The spelling that `split_dotted` reads back."""
     return ".".join('"' + p.replace('"', '""') + '"' if "." in p or '"' in p else p for p in parts)
+
+
+def quote_identifier(name: str) -> str:
+    """`name` as a quoted identifier: the one quoting function for names."""
+    return '"' + name.replace('"', '""') + '"'

@@ -9,6 +9,7 @@ from proxy.catalog.model import Column, Relation, Snapshot
 from proxy.policy.expressions import WRITTEN, replaced, substitute
 from proxy.policy.json_masks import json_mask_sql
 from proxy.policy.masks import TEXT, mask_sql
+from proxy.policy.names import quote_identifier
 from proxy.policy.table import (
     AppPolicy,
     CompiledRules,
@@ -68,7 +69,9 @@ def _mask(table: GovernedTable, relation: Relation, column: GovernedColumn) -> I
             sql = f"SELECT {json_mask_sql(mask, 't.value')} FROM (SELECT NULL::pg_catalog.jsonb AS value) AS t LIMIT 0"
             yield Probe(ref.file, ref.line, f"{what} at {path}", sql)
         else:
-            sql = f"SELECT {mask_sql(mask, f't.{_quoted(column.name)}', model)} FROM {_name(table)} AS t LIMIT 0"
+            sql = (
+                f"SELECT {mask_sql(mask, f't.{quote_identifier(column.name)}', model)} FROM {_name(table)} AS t LIMIT 0"
+            )
             yield Probe(ref.file, ref.line, what, sql, _types(model))
 
 
@@ -86,7 +89,7 @@ def _rows(app: AppPolicy, table: GovernedTable) -> Iterator[Probe]:
 
 def _store(compiled: CompiledRules, store: ConsentStore) -> Iterator[Probe]:
     """The SQL of a mapped consent table, and that its columns take the names of the apps and attributes."""
-    table = f"{_quoted(store.schema)}.{_quoted(store.table)}"
+    table = f"{quote_identifier(store.schema)}.{quote_identifier(store.table)}"
     for what, sql, types in (
         ("granted", store.granted, _BOOLEAN),
         ("since", store.since, _MOMENTS),
@@ -96,18 +99,20 @@ def _store(compiled: CompiledRules, store: ConsentStore) -> Iterator[Probe]:
             yield Probe(*store.place, f"`{what}` of consent.store", f"SELECT ({sql}) FROM {table}", types)
     for app in compiled.apps.values():
         if not app.trusted:
-            sql = f"SELECT 1 FROM {table} WHERE {_quoted(store.app)} OPERATOR(pg_catalog.=) {_literal(app.consent_id)}"
+            column = quote_identifier(store.app)
+            sql = f"SELECT 1 FROM {table} WHERE {column} OPERATOR(pg_catalog.=) {_literal(app.consent_id)}"
             yield Probe(*store.place, f"`app` of consent.store for {app.name} ({app.consent_id})", sql)
     asked = {attribute for app in compiled.apps.values() for attribute in app.asked}
     for attribute in sorted(asked) if store.attribute is not None else ():
         name = store.called(attribute)
-        sql = f"SELECT 1 FROM {table} WHERE {_quoted(store.attribute or '')} OPERATOR(pg_catalog.=) {_literal(name)}"
+        column = quote_identifier(store.attribute or "")
+        sql = f"SELECT 1 FROM {table} WHERE {column} OPERATOR(pg_catalog.=) {_literal(name)}"
         yield Probe(*store.place, f"`attribute` of consent.store for {attribute} ({name})", sql)
     values = dict.fromkeys(WRITTEN, "NULL::pg_catalog.timestamptz") | {"actor": "NULL::pg_catalog.text"}
     write = store.write or StoreWrite((), ())
     for decision, pairs in (("granted", write.granted), ("withdrawn", write.withdrawn)):
         for column, sql in pairs:
-            made = f"UPDATE {table} SET {_quoted(column)} = ({replaced(sql, values)})"
+            made = f"UPDATE {table} SET {quote_identifier(column)} = ({replaced(sql, values)})"
             yield Probe(*store.place, f"`write` of consent.store: {column} where {decision}", made)
 
 
@@ -120,11 +125,7 @@ def _shown(ref: PolicyRef) -> str:
 
 
 def _name(table: GovernedTable) -> str:
-    return f"{_quoted(table.schema)}.{_quoted(table.name)}"
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+    return f"{quote_identifier(table.schema)}.{quote_identifier(table.name)}"
 
 
 def _literal(text: str) -> str:

@@ -11,6 +11,7 @@ from typing import Final
 
 from proxy.catalog.model import Snapshot
 from proxy.policy.expressions import row_predicate
+from proxy.policy.names import quote_identifier
 from proxy.policy.table import AppPolicy, GovernedTable, PolicyRef, RowPolicy, Subject
 
 RESTRICTIONS: Final = ("consentry", "restrictions")
@@ -45,17 +46,15 @@ def _by_duty(table: GovernedTable) -> bool:
 
 
 def _condition(key: tuple[str, str], subject: Subject) -> str:
-    previous = f"{_quoted(key[0])}.{_quoted(key[1])}"
+    previous = f"{quote_identifier(key[0])}.{quote_identifier(key[1])}"
     sources, conditions = [], []
     for number, step in enumerate(subject.steps, 1):
         here = f"{_STEP}{number}"
-        sources.append(f"{_quoted(step.schema)}.{_quoted(step.table)} AS {here}")
-        conditions.append(f"{here}.{_quoted(step.to_column)} = {previous}.{_quoted(step.from_column)}")
+        sources.append(f"{quote_identifier(step.schema)}.{quote_identifier(step.table)} AS {here}")
+        conditions.append(
+            f"{here}.{quote_identifier(step.to_column)} = {previous}.{quote_identifier(step.from_column)}"
+        )
         previous = here
     sources.append(f"consentry.restrictions AS {_RESTRICTED}")
-    conditions.append(f"{_RESTRICTED}.subject = {previous}.{_quoted(subject.column)}")
+    conditions.append(f"{_RESTRICTED}.subject = {previous}.{quote_identifier(subject.column)}")
     return f"NOT EXISTS (SELECT 1 FROM {', '.join(sources)} WHERE {' AND '.join(conditions)})"
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

@@ -21,6 +21,8 @@ SUBJECT_FAMILIES: Mapping[str, str] = {
     **dict.fromkeys(("text", "varchar", "bpchar", "citext", "name"), "text"),
     "uuid": "uuid",
 }
+# What a key of each family is written as, where it comes as a text.
+KEY_TYPES: Mapping[str, str] = {"integer": "bigint", "uuid": "uuid", "text": "text"}
 
 
 def find_subjects(work: Work) -> None:

@@ -12,12 +12,11 @@ import asyncpg
 
 from proxy.consent.service import said_of
 from proxy.errors import ConsentryError
-from proxy.policy.names import join_dotted
+from proxy.policy.names import join_dotted, quote_identifier
+from proxy.policy.subjects import KEY_TYPES
 from proxy.policy.table import SubjectTable
-from proxy.rewrite.lex import quote_identifier
 
 BATCH: Final = 500  # rows that are in memory at a time
-_KEY_TYPES: Final = {"integer": "bigint", "uuid": "uuid", "text": "text"}
 
 
 class NotReadableError(ConsentryError):
@@ -29,7 +28,7 @@ async def rows(connection: asyncpg.Connection, table: SubjectTable, subject: str
 
     Raises ConsentryError: a subject that is not of the key's type; NotReadableError.
     """
-    with said_of(subject, _KEY_TYPES[table.kind]):
+    with said_of(subject, KEY_TYPES[table.kind]):
         try:
             async for row in connection.cursor(query(table), subject, prefetch=BATCH):
                 yield row[0]
@@ -52,7 +51,7 @@ def query(table: SubjectTable) -> str:
         )
         last = name
     relation = f"{quote_identifier(table.schema)}.{quote_identifier(table.name)}"
-    key = f"$1::pg_catalog.text::{_KEY_TYPES[table.kind]}"
+    key = f"$1::pg_catalog.text::{KEY_TYPES[table.kind]}"
     where = f"{last}.{quote_identifier(table.subject.column)} OPERATOR(pg_catalog.=) {key}"
     inner = f"SELECT {shown} FROM {relation} AS t{joins} WHERE {where}"
     return f"SELECT pg_catalog.row_to_json(held)::text FROM ({inner}) AS held"

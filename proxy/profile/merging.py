@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncpg
 
 from proxy.policy.mapped_sources import Kept, entry_of, kept, precedence
+from proxy.policy.names import quote_identifier
 from proxy.policy.rules import Rules
-from proxy.rewrite.lex import quote_identifier, quote_literal
+from proxy.rewrite.lex import quote_literal
 
 
 async def follow_precedence(connection: asyncpg.Connection, rules: Rules) -> bool:

@@ -11,10 +11,11 @@ import asyncpg
 
 from proxy.errors import ConsentryError
 from proxy.policy.mapped_sources import entry_of
+from proxy.policy.names import quote_identifier
 from proxy.policy.rules import Rules
 from proxy.policy.table import CompiledRules
 from proxy.profile.identity import normalised
-from proxy.rewrite.lex import quote_identifier, quote_literal
+from proxy.rewrite.lex import quote_literal
 
 _HINT: Final = "the grants that matching needs are printed by `consentry consent setup`"
 

@@ -9,8 +9,9 @@ import asyncpg
 
 from proxy.errors import ConsentryError
 from proxy.policy.mapped_sources import Kept, kept
+from proxy.policy.names import quote_identifier
 from proxy.policy.rules import Rules
-from proxy.rewrite.lex import quote_identifier, quote_literal
+from proxy.rewrite.lex import quote_literal
 
 _COLUMNS = """
     SELECT attname::text AS name, format_type(atttypid, NULL) AS type FROM pg_catalog.pg_attribute

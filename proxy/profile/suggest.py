@@ -13,13 +13,13 @@ import asyncpg
 
 from proxy.consent.service import subject_type
 from proxy.errors import ConsentryError
+from proxy.policy.names import quote_identifier
 from proxy.policy.rules import Rules
 from proxy.policy.sources import Likely
 from proxy.policy.table import CompiledRules
 from proxy.profile import matching, merging, own, staging
 from proxy.profile.likely import Likeness, likely
 from proxy.profile.tombstones import WRITING
-from proxy.rewrite.lex import quote_identifier
 
 
 @dataclass(frozen=True, slots=True)

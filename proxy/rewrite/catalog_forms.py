@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from proxy.catalog.model import Column, Relation, Snapshot
+from proxy.policy.names import quote_identifier
 from proxy.policy.table import AppPolicy
 from proxy.rewrite.analyse import ViewOf, no_views
 from proxy.rewrite.catalog_calls import guarded_arguments, guarded_calls
 from proxy.rewrite.catalog_hidden import OPEN, OWNER_COLUMNS, Hidden, oids, reg
-from proxy.rewrite.lex import quote_identifier, quote_literal
+from proxy.rewrite.lex import quote_literal
 from proxy.rewrite.result import SystemCatalog
 
 # Nothing of other sessions' and nothing of servers' options is anybody's: these forms are the same for every app.

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 from proxy.catalog.model import Column, SearchPath, Snapshot
 from proxy.catalog.types import ARRAYS, CLOCK_TEXTS, CLOCK_WORDS, CLOCKS, COMPARED_AS, OIDS, SAFE_INTERVAL, WIDER
-from proxy.rewrite.lex import Node, quote_identifier, quote_literal
+from proxy.policy.names import quote_identifier
+from proxy.rewrite.lex import Node, quote_literal
 
 COMPARISONS = ("=", "<>", "<", ">", "<=", ">=")
 FLIPPED = {"=": "=", "<>": "<>", "<": ">", ">": "<", "<=": ">=", ">=": "<="}

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from proxy.catalog.model import Column
+from proxy.policy.names import quote_identifier
 from proxy.rewrite.comparable import FLIPPED, UNKNOWN
 from proxy.rewrite.fence import Fences, conjuncts, operator_of
-from proxy.rewrite.lex import Node, quote_identifier
+from proxy.rewrite.lex import Node
 from proxy.rewrite.scope import ColumnUse, Level, Reference, owners
 
 # The sides of a join of which rows that fail its ON are in no result of it.

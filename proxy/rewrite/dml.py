@@ -8,10 +8,11 @@ replaced, expression by expression; row policies go into WHERE; columns are writ
 from __future__ import annotations
 
 from proxy.errors import PgError
+from proxy.policy.names import quote_identifier
 from proxy.policy.table import GovernedColumn, GovernedTable
 from proxy.rewrite.context import Context
 from proxy.rewrite.forms import is_form_alias
-from proxy.rewrite.lex import Node, quote_identifier
+from proxy.rewrite.lex import Node
 from proxy.rewrite.restrict import merge_actions, restrict_merge, restrict_rows
 from proxy.rewrite.scope import ReadColumn, Reference
 from proxy.rewrite.written import check_arbiter, replace_uses

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from proxy.catalog.model import Column, Relation, SearchPath, Snapshot
 from proxy.errors import ConsentryError, PgError
 from proxy.policy.masks import mask_sql
+from proxy.policy.names import quote_identifier
 from proxy.policy.table import AppPolicy, GovernedColumn, GovernedTable, Mask, Subject
 from proxy.rewrite.analyse import analyse
 from proxy.rewrite.documents import document_sql
-from proxy.rewrite.lex import Tokens, parse, part_at, part_end, quote_identifier, quote_literal
+from proxy.rewrite.lex import Tokens, parse, part_at, part_end, quote_literal
 from proxy.rewrite.scope import owners
 
 _NULL = Mask("null")

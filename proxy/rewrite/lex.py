@@ -158,11 +158,6 @@ def _harmless(kind: int, stretch: bytearray) -> bytes | bytearray:
     return b'"' + b"x" * (len(stretch) - 2) + b'"' if stretch.startswith(b'"') else b"x" * len(stretch)
 
 
-def quote_identifier(name: str) -> str:
-    """`name` as a quoted identifier: the one quoting function for names."""
-    return '"' + name.replace('"', '""') + '"'
-
-
 def quote_literal(value: str) -> str:
     """`value` as a string constant that means the same under any setting of standard_conforming_strings."""
     quoted = value.replace("'", "''")

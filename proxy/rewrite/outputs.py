@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from proxy.policy.names import quote_identifier
 from proxy.rewrite.context import Context
-from proxy.rewrite.lex import Node, quote_identifier
+from proxy.rewrite.lex import Node
 from proxy.rewrite.scope import figure_column_name
 
 # What ends an output list, where it stands outside of parentheses and CASE.

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from proxy.catalog.model import Relation, SearchPath, Snapshot
 from proxy.errors import PgError, feature_not_supported, undefined_table
+from proxy.policy.names import quote_identifier
 from proxy.policy.preferences import OWN_SCHEMA, PREFERENCES
 from proxy.policy.table import AppPolicy, GovernedTable
 from proxy.rewrite.analyse import analyse
@@ -18,7 +19,7 @@ from proxy.rewrite.dml import rewrite_writes
 from proxy.rewrite.fence import Fences
 from proxy.rewrite.forms import Form
 from proxy.rewrite.functions import check_functions
-from proxy.rewrite.lex import Node, Tokens, parse, quote_identifier
+from proxy.rewrite.lex import Node, Tokens, parse
 from proxy.rewrite.result import SystemCatalog
 from proxy.rewrite.rows import rewrite_rows
 from proxy.rewrite.scope import SYSTEM_SCHEMAS, Analysis, Reference, View

@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from proxy.catalog.model import Snapshot
+from proxy.policy.names import quote_identifier
 from proxy.policy.profile import SUBJECT
 from proxy.policy.table import AppPolicy, GovernedColumn, GovernedTable, PolicyRef, ProfileColumn, ProfileMap
-from proxy.rewrite.lex import quote_identifier, quote_literal
+from proxy.rewrite.lex import quote_literal
 
 Key = tuple[str, str]
 

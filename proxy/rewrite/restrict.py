@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from proxy.policy.names import quote_identifier
 from proxy.policy.table import GovernedTable
 from proxy.rewrite.context import Context
 from proxy.rewrite.copies import Copies
-from proxy.rewrite.lex import Node, quote_identifier
+from proxy.rewrite.lex import Node
 from proxy.rewrite.scope import Reference
 
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from proxy.errors import PgError
+from proxy.policy.names import quote_identifier
 from proxy.policy.table import GovernedTable
 from proxy.rewrite.context import Context
-from proxy.rewrite.lex import Node, part_at, quote_identifier
+from proxy.rewrite.lex import Node, part_at
 from proxy.rewrite.outputs import Outputs
 from proxy.rewrite.scope import STAR, ColumnUse, Reference, Source, flatten, owners
 from proxy.rewrite.select import system_columns

@@ -5,10 +5,11 @@ from __future__ import annotations
 from functools import partial
 
 from proxy.errors import PgError
+from proxy.policy.names import quote_identifier
 from proxy.rewrite.context import Context
 from proxy.rewrite.copies import Copies
 from proxy.rewrite.fence import AGGREGATES
-from proxy.rewrite.lex import Node, part_at, quote_identifier
+from proxy.rewrite.lex import Node, part_at
 from proxy.rewrite.scope import STAR, SYSTEM_COLUMNS, Reference, Source, View, flatten, owners, walk
 
 

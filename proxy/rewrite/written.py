@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from proxy.errors import PgError
+from proxy.policy.names import quote_identifier
 from proxy.policy.table import GovernedTable
 from proxy.rewrite.context import Context
-from proxy.rewrite.lex import Node, quote_identifier
+from proxy.rewrite.lex import Node
 from proxy.rewrite.outputs import Outputs
 from proxy.rewrite.rows import shows_all_columns
 from proxy.rewrite.scope import SYSTEM_COLUMNS, ColumnUse, Level, Reference, Source

@@ -10,11 +10,12 @@ from typing import Final
 
 from proxy.policy.expressions import substitute
 from proxy.policy.masks import mask_sql
+from proxy.policy.names import quote_identifier
 from proxy.policy.rights_table import Kept, Key, Replacement
+from proxy.policy.subjects import KEY_TYPES
 from proxy.policy.table import Subject
-from proxy.rewrite.lex import quote_identifier, quote_literal
+from proxy.rewrite.lex import quote_literal
 
-KEY_TYPES: Final = {"integer": "bigint", "uuid": "uuid", "text": "text"}
 SUBJECT: Final = "$1::pg_catalog.text"
 _EQ: Final = "OPERATOR(pg_catalog.=)"
 _MARK: Final = "erased-"  # what unique texts begin with in an anonymised row ...

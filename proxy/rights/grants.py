@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from proxy.policy.expressions import named_relations
+from proxy.policy.names import quote_identifier
 from proxy.policy.table import Subject
-from proxy.rewrite.lex import quote_identifier
 from proxy.rights import conditions
 from proxy.rights.plan import Plan, Step
 

@@ -11,10 +11,9 @@ import asyncpg
 
 from proxy.catalog.model import Column, Snapshot
 from proxy.errors import ConsentryError
-from proxy.policy.names import join_dotted, split_column
+from proxy.policy.names import join_dotted, quote_identifier, split_column
 from proxy.policy.rights_table import ErasedTable
 from proxy.policy.table import CompiledRules
-from proxy.rewrite.lex import quote_identifier
 from proxy.rights import conditions
 from proxy.rights.desk import Desk, act
 from proxy.rights.erasing import careful

@@ -19,11 +19,11 @@ from starlette.responses import Response
 from proxy.audit.record import error_tail, session_fragment, statement_fragments, statement_tail
 from proxy.catalog.model import SearchPath
 from proxy.errors import ConsentryError, PgError
-from proxy.policy.names import join_dotted
+from proxy.policy.names import join_dotted, quote_identifier
 from proxy.policy.profile import SUBJECT
 from proxy.policy.table import ProfileMap
 from proxy.profile.held import NotReadableError
-from proxy.rewrite.lex import Tokens, quote_identifier, quote_literal
+from proxy.rewrite.lex import Tokens, quote_literal
 from proxy.rewrite.plan import Planner
 from proxy.rewrite.profile import column_names, withheld_by
 from proxy.rewrite.result import Plan

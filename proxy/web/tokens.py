@@ -15,7 +15,7 @@ from typing import Final, Literal, get_args
 import asyncpg
 
 from proxy.errors import ConsentryError
-from proxy.rewrite.lex import quote_identifier
+from proxy.policy.names import quote_identifier
 
 Scope = Literal["read", "write", "audit", "profile", "rights"]
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)

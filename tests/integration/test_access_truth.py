@@ -16,9 +16,9 @@ from proxy.consent import access, service
 from proxy.consent.standing import Decision
 from proxy.policy.compile import compile_rules
 from proxy.policy.load import load_rules
+from proxy.policy.names import quote_identifier
 from proxy.policy.table import AppPolicy, CompiledRules, SubjectTable
 from proxy.profile import held
-from proxy.rewrite.lex import quote_identifier
 from tests.integration.test_example_rules import EXAMPLES, RULES, Example, running_example
 from tests.servers import PgServer
 

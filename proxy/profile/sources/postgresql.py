@@ -11,8 +11,8 @@ import asyncpg
 
 from proxy.catalog.connect import connected
 from proxy.errors import ConsentryError
+from proxy.policy.names import quote_identifier
 from proxy.profile.sources.reading import Record, SourceError, SourceUnreachableError, Wanted, check_fields, relation
-from proxy.rewrite.lex import quote_identifier
 
 _PREFETCH: Final = 2000
 # A transaction stamps its rows when it begins, and they are seen when it commits: that much is read again.

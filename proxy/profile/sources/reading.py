@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from proxy.errors import ConsentryError, UnreachableError
-from proxy.policy.names import split_dotted
-from proxy.rewrite.lex import quote_identifier
+from proxy.policy.names import quote_identifier, split_dotted
 from proxy.yaml_lines import nearest
 
 _AT_A_TIME: Final = 5000  # rows

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from proxy.policy.names import quote_identifier
 from proxy.profile.sources.reading import (
     Record,
     SourceError,
@@ -20,7 +21,6 @@ from proxy.profile.sources.reading import (
     file_errors,
     relation,
 )
-from proxy.rewrite.lex import quote_identifier
 
 
 @dataclass(frozen=True, slots=True)
