@@ -15,6 +15,7 @@ from proxy.catalog.model import Column, SearchPath, Snapshot
 from proxy.rewrite.comparable import COMPARISONS, Values
 from proxy.rewrite.lex import Node
 from proxy.rewrite.scope import SYSTEM_SCHEMAS, Analysis, ColumnUse, Reference, owners, walk
+from proxy.rewrite.sorting import early_keys
 from proxy.rewrite.types import Types
 
 # Aggregates by name: what calls one is computed after the conditions of its level, wherever it stands.
@@ -110,10 +111,10 @@ class Fences:
         if not all(self._from_item(item) for item in node.get("fromClause", ())):
             return False
         free = [node.get(name) for name in ("targetList", "groupClause", "sortClause", "windowClause")]
-        if not self._bare(node.get("distinctClause")):
+        if not all(self._bare(key) for key in early_keys(node)):
             return False
         if outermost:
-            # What it puts out or sorts by is evaluated for the rows that its WHERE has left.
+            # What it puts out is evaluated for the rows that its WHERE has left.
             if not all(self._select(query, outermost=True) for query in _queries_in(free)):
                 return False
         elif not all(self._bare(part) for part in free):

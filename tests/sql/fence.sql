@@ -47,9 +47,55 @@ select * from products p left join (select id, 1 / (customer_id - 5) as x from <
 
 -- the outermost output is computed after all filters
 -- as agent
-select 1 / (customer_id - 5), upper(note) from orders where id = 3 order by lower(note)
+select 1 / (customer_id - 5), upper(note) from orders where id = 3 order by note
 -- becomes
-select 1 / (customer_id - 5), upper(note) from <orders> where id = 3 order by lower(note)
+select 1 / (customer_id - 5), upper(note) from <orders> where id = 3 order by note
+
+-- but what rows are sorted by may be computed before: in ORDER BY, GROUP BY, DISTINCT, windows, sorted aggregates
+-- as agent
+select id from orders where id = 3 order by lower(note)
+-- becomes
+select id from <orders fenced [(_t."id" OPERATOR(pg_catalog.=) 3)]> where id = 3 order by lower(note)
+
+-- as agent
+select id, lower(note) as low, upper(note) from orders order by low
+-- becomes
+select id, lower(note) as low, upper(note) from <orders fenced> order by low
+
+-- as agent
+select id, lower(note) as low, upper(note) from orders order by id, upper(note)
+-- becomes
+select id, lower(note) as low, upper(note) from <orders fenced> order by id, upper(note)
+
+-- as agent
+select id, lower(note) as low, upper(note), note || 'x' from orders order by id
+-- becomes
+select id, lower(note) as low, upper(note), note || 'x' from <orders> order by id
+
+-- as agent
+select lower(note), count(*) from orders group by 1
+-- becomes
+select lower(note), count(*) from <orders fenced> group by 1
+
+-- as agent
+select distinct note, lower(note) from orders
+-- becomes
+select distinct note, lower(note) from <orders fenced>
+
+-- as agent
+select rank() over (order by note), rank() over w from orders window w as (partition by lower(note))
+-- becomes
+select rank() over (order by note), rank() over w from <orders fenced> window w as (partition by lower(note))
+
+-- as agent
+select customer_id, count(distinct lower(note)) from orders group by customer_id order by max(lower(note))
+-- becomes
+select customer_id, count(distinct lower(note)) from <orders fenced> group by customer_id order by max(lower(note))
+
+-- as agent
+select customer_id, count(distinct note), max(lower(note)) from orders group by customer_id order by max(lower(note)), 2
+-- becomes
+select customer_id, count(distinct note), max(lower(note)) from <orders> group by customer_id order by max(lower(note)), 2
 
 -- joins and comparisons by leakproof operators need no fence
 -- as agent

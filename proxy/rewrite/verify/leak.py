@@ -14,6 +14,7 @@ from proxy.policy.table import GovernedTable
 from proxy.rewrite.verify.foreign import compares_by_itself
 from proxy.rewrite.verify.names import DefinitionNames, Names
 from proxy.rewrite.verify.scope import Columns, Level, Source, output_columns, output_name, renamed
+from proxy.rewrite.verify.sorting import sorted_by
 from proxy.rewrite.verify.tree import Node, column_references, every_part, flattened, holds, strings
 from proxy.rewrite.verify.types import Parameters, known_value
 from proxy.rewrite.verify.values import Values
@@ -226,6 +227,8 @@ class LeakProof:
         for item in body.get("fromClause", ()):
             if not self._item(item, level):
                 return False
+        if not all(self._output(key, level) for key in sorted_by(body)):
+            return False
         for key, value in body.items():
             if key in ("fromClause", "withClause", "larg", "rarg", "op", "all", "limitOption", "lockingClause"):
                 continue

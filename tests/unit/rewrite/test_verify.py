@@ -446,12 +446,13 @@ def test_explain_counts_hidden_rows() -> None:
         "join (select id, count(*) as n from things group by id having count(label) > 1) t on t.id = visits.id",
         "join (select id, label from things) t (a, b) on t.a = visits.id and t.b = visits.note",
         "join things using (id) as u where u.id = 1 and visits.id = 2",
-        "order by lower(note) limit $1::bigint offset 1",
-        "order by (select max(lower(t.label)) from things t where t.id = visits.id)",
+        "order by note desc, id limit $1::bigint offset 1",
+        "group by note order by max(lower(note)), count(distinct note), 1 / count(*)",
+        "order by b, n",  # not the output that is called `lower`
     ],
 )
 def test_what_needs_no_fence(rest: str) -> None:
-    output = "count(lower(note))" if "group by note" in rest else "lower(note)"
+    output = "count(lower(note))" if "group by note" in rest else "lower(note), id as b, note || 'x', note as n"
     proved(f"select {output} from visits {rest}", f"select {output} from {OPEN} visits {rest}")
     proved(f"select {output} from visits {rest}", f"select {output} from {FENCED} visits {rest}")
 
@@ -509,11 +510,52 @@ def test_what_needs_no_fence(rest: str) -> None:
         "join things using (id) as u where u.label = 'x'",
         "where exists (select from (whole a join things b on a.id = b.id) as j (x, y) where j.y = 1)",
         "where exists (select from (whole a join things b on a.id = b.id) as j where j.id = 1)",
+        "order by lower(note)",
+        "order by id, lower(note) desc",
+        "order by id using <",
+        "order by (select max(lower(t.label)) from things t where t.id = visits.id)",
+        "group by id, lower(note)",
+        "group by rollup (id, (lower(note)))",
+        "group by id having count(distinct lower(note)) > 1",
+        "group by id having max(note order by lower(note)) > ''",
+        "window w as (partition by lower(note))",
+        "window w as (order by id, lower(note))",
     ],
 )
 def test_what_needs_a_fence(rest: str) -> None:
     refused(f"select 1 from visits {rest}", f"select 1 from {OPEN} visits {rest}")
     proved(f"select 1 from visits {rest}", f"select 1 from {FENCED} visits {rest}")
+
+
+@pytest.mark.parametrize(
+    ("outputs", "rest"),
+    [
+        ("distinct note, lower(note)", ""),
+        ("distinct on (lower(note)) note", ""),
+        ("note, lower(note)", "order by 1, 2"),
+        ("note, lower(note)", "order by lower"),
+        ("note, lower(note)::varchar", "order by lower"),
+        ("note, lower(note) as low", "order by low desc"),
+        ("note, lower(note) as low", "group by 1, low"),
+        ("note, lower(note) as low", "group by grouping sets ((1), (1, 2))"),
+        ("note, (note || 'x')::varchar", "order by varchar"),
+        ("note, note || 'x'", 'order by "?column?"'),
+        ("note, coalesce(lower(note), 'x')", "order by coalesce"),
+        ("note, coalesce(lower(note), 'x')", "order by id"),  # its name is not looked for
+        ("note, count(*) over (order by lower(note))", ""),
+        ("note, count(*) filter (where note > 'x') over (partition by id, lower(note))", ""),
+        ("count(distinct lower(note))", ""),
+        ("1 + max(note order by id, lower(note))::int", ""),
+        ("(select count(distinct lower(note)) from visits)", ""),
+        ("json_arrayagg(note order by lower(note))", ""),
+    ],
+)
+def test_what_rows_are_sorted_by_needs_a_fence(outputs: str, rest: str) -> None:
+    inner = "from visits)" in outputs
+    for form in (OPEN, FENCED):
+        sent = f"select {outputs} {'from things' if inner else 'from visits'} {rest}"
+        final = sent.replace("from visits", f"from {form} visits")
+        (refused if form == OPEN else proved)(sent, final)
 
 
 def test_columns_called_by_their_schema() -> None:
