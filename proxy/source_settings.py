@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -18,9 +18,18 @@ def _of_scheme(*schemes: str) -> AfterValidator:
         parts = urlsplit(value)  # the value itself is not shown: a password may be in it
         if parts.scheme not in schemes or not parts.hostname:
             raise ValueError(f"a URI is expected: {schemes[0]}://host/name")
+        if not _has_port(parts):
+            raise ValueError("what follows the host is no port; in a password, / ? # @ are written %2F %3F %23 %40")
         return value
 
     return AfterValidator(check)
+
+
+def _has_port(parts: SplitResult) -> bool:
+    try:
+        return "," in parts.netloc or parts.port != 0  # PostgreSQL takes several hosts
+    except ValueError:
+        return False
 
 
 class CsvPlace(_Place):

@@ -501,6 +501,7 @@ def test_places_of_sources(load: Load) -> None:
         ("{path: crm.csv}", "`kind` is missing in crm"),
         ("{kind: csv, pth: crm.csv, path: x}", 'unknown key "pth".*did you mean "path"'),
         ("{kind: csv}", "`path` is missing"),
+        ("{kind: mysql, dsn: 'mysql://me:s3cret/x@host/name'}", "dsn: what follows the host is no port; in a password"),
         ("{kind: postgresql, dsn: 'host=x password=s3cret'}", "dsn: a URI is expected: postgresql://host/name"),
     ],
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -52,6 +52,7 @@ class MysqlReader:
             if wanted.cursor is not None:
                 by = _quoted(wanted.cursor)
                 if wanted.after is not None:
+                    query, by = query.replace("%", "%%"), by.replace("%", "%%")  # for the driver, which fills in values
                     late = _LATE if kinds[wanted.cursor] in _TIMES else ""
                     query += f" WHERE {by} >= %s{late} OR {by} IS NULL"
                     values = [wanted.after]
@@ -76,6 +77,8 @@ class MysqlReader:
         """A cursor that streams, in a transaction that sees one moment."""
         try:
             import pymysql
+            from pymysql.constants import FIELD_TYPE
+            from pymysql.converters import conversions
             from pymysql.cursors import SSCursor
         except ImportError as error:
             raise ConsentryError('MySQL and MariaDB need a package more: pip install "consentry[mysql]"') from error
@@ -85,13 +88,15 @@ class MysqlReader:
                 host=parts.hostname or "",
                 port=parts.port or 3306,
                 user=unquote(parts.username or ""),
-                password=self.password or unquote(parts.password or ""),
+                password=(self.password or unquote(parts.password or "")).encode(),  # the driver would take Latin 1
                 database=unquote(parts.path.lstrip("/")) or None,
                 charset="utf8mb4",
                 connect_timeout=_TIMEOUT,
                 ssl=ssl.create_default_context(cafile=str(self.ca)) if self.ca else None,
+                # A time may be more than a day, or less than none: as text. BIT is a number, often of one bit: a flag.
+                conv={**conversions, FIELD_TYPE.TIME: str, FIELD_TYPE.BIT: int.from_bytes},
             )
-            with closing(connection), connection.cursor(SSCursor) as cursor:
+            with _left(connection), _streaming(connection.cursor(SSCursor)) as cursor:
                 cursor.execute("SET time_zone = '+00:00'")
                 cursor.execute("START TRANSACTION READ ONLY")
                 yield cursor
@@ -100,6 +105,26 @@ class MysqlReader:
             raise SourceUnreachableError(self.source, f"{where}: {error.args[-1] if error.args else error}") from error
         except pymysql.err.MySQLError as error:
             raise SourceError(self.source, str(error.args[-1])) from error
+
+
+@contextmanager
+def _left(connection: Any) -> Iterator[None]:
+    """Ends the connection, where the server has not."""
+    try:
+        yield
+    finally:
+        if connection.open:
+            connection.close()
+
+
+@contextmanager
+def _streaming(cursor: Any) -> Iterator[Any]:
+    """Leaves what was not fetched: the driver would read it to its end, however much it is, before it closes."""
+    try:
+        yield cursor
+    finally:
+        if cursor._result is not None:
+            cursor._result.unbuffered_active = False
 
 
 def _quoted(name: str) -> str:
