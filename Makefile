@@ -5,12 +5,13 @@ BIN    := $(VENV)/bin
 PYTEST_ARGS ?=
 # One worker a core; a file stays in one worker, since its tests share a gateway (CONTRIBUTING.md).
 PYTEST_SHARED := -n auto --dist loadfile --no-loadscope-reorder
+CUSTOMERS ?= 5000
 DEMO_ARGS ?=
 
 .PHONY: help demo test lint bench nightly screenshots clean
 
 help:
-	@echo "make demo     a small shop behind the gateway, in this terminal"
+	@echo "make demo     a shop behind the gateway, in this terminal; CUSTOMERS=100000 for a large one"
 	@echo "make test     all tests (an embedded PostgreSQL comes along)"
 	@echo "make lint     ruff, mypy --strict, import-linter"
 	@echo "make bench    the tables of docs/benchmarks.md"
@@ -32,7 +33,7 @@ $(VENV)/.test: pyproject.toml $(VENV)/.made
 	@touch $@ $(VENV)/.demo
 
 demo: $(VENV)/.demo
-	$(BIN)/consentry demo $(DEMO_ARGS)
+	$(BIN)/consentry demo --customers $(CUSTOMERS) $(DEMO_ARGS)
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest $(PYTEST_SHARED) $(PYTEST_ARGS)

@@ -53,8 +53,14 @@ def brief(row: Mapping[str, Any]) -> Row:
 
 def _first(text: str) -> str:
     first, *more = json.loads(text, parse_float=str)
-    words = (str(value).partition("T")[0] if name.endswith("_at") else str(value) for name, value in first.items())
-    return ", ".join(words) + (f" (+{len(more)})" if more else "")
+    return _listed(first) + (f" (+{len(more)})" if more else "")
+
+
+def _listed(entry: Mapping[str, Any]) -> str:
+    """An entry of a list in one line: its values, of times the day."""
+    return ", ".join(
+        str(value).partition("T")[0] if name.endswith("_at") else str(value) for name, value in entry.items()
+    )
 
 
 def title(console: Console, number: int, text: str) -> None:
@@ -115,6 +121,54 @@ def before_and_after(key: str, before: Sequence[Row], after: Sequence[Row], head
     for row in before:
         seen = _row(after, key, row[key])
         table.add_row(str(row[key]), _together(key, row, row), _NO_ROW if seen is None else _together(key, seen, row))
+    return table
+
+
+def synced(stores: Iterable[tuple[str, int, int]]) -> Table:
+    """One line a store: what was read of it, and what was new."""
+    table = _wide()
+    for heading in ("store", "records read", "new"):
+        table.add_column(heading, justify="left" if heading == "store" else "right")
+    for name, read, new in stores:
+        table.add_row(name, f"{read:,}", f"{new:,}")
+    return table
+
+
+def provenance(said: Iterable[tuple[str, Any, str, str, bool]]) -> Table:
+    """(attribute, value, store, record, whether it counts), one line each."""
+    table = _wide()
+    for heading in ("attribute", "value", "store", "record"):
+        table.add_column(heading, style="dim" if heading == "attribute" else None, overflow="fold")
+    for attribute, value, store, key, chosen in said:
+        shown = _listed(value) if isinstance(value, Mapping) else str(value)
+        table.add_row(attribute, escape(shown), store, escape(key), style=None if chosen else "dim strike")
+    return table
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """A record of a store, and the customers whose it may be: (key, what they have in common with it, their values)."""
+
+    store: str
+    key: str
+    values: Mapping[str, str]
+    people: Sequence[tuple[str, Sequence[str], Mapping[str, Sequence[str]]]]
+
+
+def pairs(found: Iterable[Beside]) -> Table:
+    """One line a record, beside it each customer; of the customers one value of each attribute that the record has."""
+    rows = list(found)
+    table = _wide()
+    table.add_column("record", overflow="fold")
+    for _ in range(max((len(row.people) for row in rows), default=0)):
+        table.add_column("may be of", overflow="fold")
+    for row in rows:
+        cells = [Text(f"{row.store} {row.key}\n", style="dim") + Text("\n".join(map(str, row.values.values())))]
+        for subject, why, values in row.people:
+            theirs = [next(iter(values.get(name, ())), "-") for name in row.values]
+            cells.append(Text(f"customer {subject}: {', '.join(why)}\n", style="dim") + Text("\n".join(theirs)))
+        table.add_row(*cells)
+        table.add_section()
     return table
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,12 +11,14 @@ import asyncpg
 from proxy.catalog.introspect import take_snapshot
 from proxy.config import load_settings
 from proxy.consent import ledger, needs, service
+from proxy.demo import stores
 from proxy.demo.postgres import Postgres
 from proxy.errors import ConsentryError
 from proxy.policy.compile import compile_rules
 from proxy.policy.load import load_rules
 from proxy.policy.names import quote_identifier
 from proxy.policy.table import CompiledRules
+from proxy.profile import relation, shape
 from proxy.rewrite.lex import quote_literal
 
 DATABASE = "shop"
@@ -27,6 +30,7 @@ CONSENTS = (
     ("1", "mailco", "full_name"),
     ("1", "mailco", "email"),
     ("1", "mailco", "phone"),
+    ("1", "mailco", "interests"),
     ("3", "mailco", "email"),
     ("5", "mailco", "email"),
     ("5", "mailco", "full_name"),
@@ -55,13 +59,21 @@ def rules_folder() -> Path:
 
 def write_settings(folder: Path, server: Postgres, port: int) -> Files:
     """Writes consentry.yaml as a DBA would, so that every other command can be tried on the demo."""
-    audit, settings = folder / "audit", folder / "consentry.yaml"
+    audit, settings, rules = folder / "audit", folder / "consentry.yaml", folder / "rules"
+    rules.mkdir()
+    for file in ("shop.yaml", "stores/stores.yaml"):
+        shutil.copy(rules_folder() / file, rules)
+    files = stores.Files.of(folder)
     lines = [
         f"listen: 127.0.0.1:{port}",
         "databases:",
         f"  {DATABASE}:",
         f"    upstream: postgresql://{server.host}:{server.port}/{DATABASE}",
-        f"    rules: {_quoted(rules_folder() / 'shop.yaml')}",
+        f"    rules: {_quoted(rules)}",
+        "    sources:",
+        f"      newsletter: {{kind: sqlite, path: {_quoted(files.newsletter)}}}",
+        f"      crm_export: {{kind: csv, path: {_quoted(files.crm_export)}}}",
+        f"      tickets: {{kind: jsonl, path: {_quoted(files.tickets)}}}",
         "control:",
         f"  dsn: {server.dsn(DATABASE)}",
         "tls: {mode: 'off'}",
@@ -93,6 +105,10 @@ async def set_up_ledger(connection: asyncpg.Connection, settings: Path) -> None:
     kind = needs.subject_type(rules, snapshot)
     views = needs.own_views(rules, snapshot)
     await ledger.setup(connection, kind, apps, needs.key_names(rules), list(source.attributes), views)
+    await shape.follow(connection, source)
+    snapshot = await take_snapshot(connection)
+    rules = compile_rules(source, snapshot)  # again: the profile has the columns of what was just made
+    await relation.follow(connection, rules, snapshot)
     await grant_rights(connection, rules)
     words = service.Vocabulary(apps, list(source.attributes))
     for subject, app, attribute in CONSENTS:

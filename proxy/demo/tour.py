@@ -1,4 +1,6 @@
-"""The tour: a shop behind the gateway, the same SQL as three apps, a withdrawal, bypasses, the audit log."""
+"""The tour: a shop behind the gateway, the same SQL as three apps, four stores as one profile, a withdrawal, bypasses,
+the audit log.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +9,7 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
 
@@ -18,18 +18,19 @@ from rich.console import Console
 
 from proxy.catalog.connect import connected
 from proxy.consent import service
-from proxy.demo import screens, shop
+from proxy.demo import screens, shop, stores
 from proxy.demo.postgres import Postgres, embedded_binaries, local_binaries
-from proxy.demo.running import Running, running
+from proxy.demo.running import running
 from proxy.demo.screens import Attempt
+from proxy.demo.stage import Stage
+from proxy.demo.together import profile, reviewing, syncing
 from proxy.errors import ConsentryError
 
 _ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 _CUSTOMERS = "SELECT * FROM customers WHERE id IN (1, 2) ORDER BY id"
 _ORDERS = "SELECT o.id, o.total, c.email FROM orders o JOIN customers c ON c.id = o.customer_id ORDER BY o.id"
-_PROFILE = "SELECT * FROM consentry.profile WHERE subject = 1"
-_WITHDRAWN = "SELECT id, full_name, email FROM customers ORDER BY id"
+_WITHDRAWN = "SELECT id, full_name, email FROM customers WHERE id <= 5 ORDER BY id"
 
 # (app, what it is, SQL, its parameters). Each would show something that the app may not see, if it got through.
 _BYPASSES: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
@@ -47,31 +48,10 @@ _BYPASSES: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """What a step of the tour has."""
-
-    console: Console
-    server: Postgres
-    gateway: Running
-    files: shop.Files
-
-    @asynccontextmanager
-    async def as_app(self, app: str) -> AsyncIterator[asyncpg.Connection]:
-        """A connection through the gateway."""
-        dsn = f"postgresql://{shop.APPS[app]}:{shop.PASSWORD}@127.0.0.1:{self.gateway.port}/{shop.DATABASE}"
-        async with connected(dsn) as connection:
-            yield connection
-
-    @asynccontextmanager
-    async def as_owner(self) -> AsyncIterator[asyncpg.Connection]:
-        """A connection to the database itself."""
-        async with connected(self.server.dsn(shop.DATABASE)) as connection:
-            yield connection
-
-
-def run(port: int, stay: bool, console: Console | None = None) -> None:
+def run(port: int, stay: bool, customers: int, console: Console | None = None) -> None:
     """The whole demo, until Ctrl-C where `stay`. SIGTERM and a closed terminal end it as Ctrl-C does.
+
+    `customers`: how many the shop has beside the five that the tour tells of.
 
     Raises ConsentryError: no PostgreSQL to start, the port is taken.
     """
@@ -87,17 +67,19 @@ def run(port: int, stay: bool, console: Console | None = None) -> None:
         "[bold]Consentry[/]: apps keep their SQL; each receives what the rules and each customer's consent allow.\n"
     )
     try:
-        with out.status("starting PostgreSQL, with a small shop in it ..."):
+        with out.status("starting PostgreSQL, with a shop in it ..."):
             server = Postgres(binaries)
         with server:
-            asyncio.run(_demo(out, server, folder, port, stay, began))
+            asyncio.run(_demo(out, server, folder, port, stay, customers, began))
     except (KeyboardInterrupt, asyncio.CancelledError):
         raise ConsentryError("the demo was interrupted") from None
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-async def _demo(console: Console, server: Postgres, folder: Path, port: int, stay: bool, began: float) -> None:
+async def _demo(
+    console: Console, server: Postgres, folder: Path, port: int, stay: bool, customers: int, began: float
+) -> None:
     tour = asyncio.current_task()
     assert tour is not None
     for number in _ENDS:
@@ -107,13 +89,16 @@ async def _demo(console: Console, server: Postgres, folder: Path, port: int, sta
         await admin.execute(f"CREATE DATABASE {shop.DATABASE} TEMPLATE template0 ENCODING 'UTF8'")
     async with connected(server.dsn(shop.DATABASE)) as owner:
         version = ".".join(str(part) for part in owner.get_server_version()[:2])
+        people = stores.people(customers)
         await shop.fill(owner)
+        await stores.fill_shop(owner, people)
+        truth = stores.write(folder, people)
         await shop.set_up_ledger(owner, files.settings)
     async with running(files.settings) as gateway:
-        stage = Stage(console, server, gateway, files)
+        stage = Stage(console, server, gateway, files, truth)
         ports = f"PostgreSQL {version} on port {server.port}, the gateway on port {gateway.port}"
         console.print(f"{ports}: ready in {perf_counter() - began:.1f} s")
-        for step in (_same_query, _join, _profile, _withdrawal, _bypasses, _audit):
+        for step in (_same_query, _join, syncing, profile, reviewing, _withdrawal, _bypasses, _audit):
             await step(stage)
         _what_to_try(stage)
         if stay:
@@ -123,20 +108,8 @@ async def _demo(console: Console, server: Postgres, folder: Path, port: int, sta
 async def _same_query(stage: Stage) -> None:
     screens.title(stage.console, 1, "The same SQL, as three apps, beside the truth")
     screens.statement(stage.console, _CUSTOMERS)
-    await _side_by_side(stage, _CUSTOMERS, "id")
+    await stage.side_by_side(_CUSTOMERS, "id")
     stage.console.print("\n[dim]Ann (1) agreed to MailCo, Ben (2) did not. The rules: rules/shop/shop.yaml[/]")
-
-
-async def _side_by_side(stage: Stage, sql: str, key: str) -> None:
-    answers, columns = {}, {}
-    for app in shop.APPS:
-        async with stage.as_app(app) as connection:
-            prepared = await connection.prepare(sql)
-            columns[app] = [attribute.name for attribute in prepared.get_attributes()]
-            answers[app] = [screens.brief(dict(row)) for row in await prepared.fetch()]
-    async with stage.as_owner() as owner:
-        truth = [screens.brief(dict(row)) for row in await owner.fetch(sql)]
-    stage.console.print(screens.columns_side_by_side(key, truth, answers, columns))
 
 
 async def _join(stage: Stage) -> None:
@@ -151,14 +124,8 @@ async def _join(stage: Stage) -> None:
     stage.console.print(screens.rows_side_by_side("id", truth, answers))
 
 
-async def _profile(stage: Stage) -> None:
-    screens.title(stage.console, 3, "All that is known of Ann as one row, as three apps see it")
-    screens.statement(stage.console, _PROFILE)
-    await _side_by_side(stage, _PROFILE, "subject")
-
-
 async def _withdrawal(stage: Stage) -> None:
-    screens.title(stage.console, 4, "Ann changes her mind, between two runs of one prepared statement of MailCo's")
+    screens.title(stage.console, 6, "Ann changes her mind, between two runs of one prepared statement of MailCo's")
     screens.statement(stage.console, _WITHDRAWN)
     words = service.Vocabulary(tuple(shop.APPS), ("email",))
     async with stage.as_app("mailco") as mailco, stage.as_owner() as owner:
@@ -172,7 +139,7 @@ async def _withdrawal(stage: Stage) -> None:
 
 
 async def _bypasses(stage: Stage) -> None:
-    screens.title(stage.console, 5, "Ways around it")
+    screens.title(stage.console, 7, "Ways around it")
     tried = []
     for app, what, sql, values in _BYPASSES:
         async with stage.as_app(app) as connection:
@@ -189,7 +156,7 @@ async def _attempt(connection: asyncpg.Connection, app: str, what: str, sql: str
 
 
 async def _audit(stage: Stage) -> None:
-    screens.title(stage.console, 6, "Every statement is written down: the last records of the audit log")
+    screens.title(stage.console, 8, "Every statement is written down: the last records of the audit log")
     lines = await _records(stage.files.audit, lambda line: "PROGRAM" in line)
     for line in lines:
         screens.audit_line(stage.console, line)
@@ -215,12 +182,13 @@ def _what_to_try(stage: Stage) -> None:
     console, port, settings = stage.console, stage.gateway.port, stage.files.settings
     psql = "psql" if shutil.which("psql") else str(stage.server.binaries / "psql")
     command = "consentry" if shutil.which("consentry") else sys.argv[0]
-    screens.title(console, 7, "Try it")
+    screens.title(console, 9, "Try it")
     for line in (
         f'{psql} "postgresql://mailco_app:demo@127.0.0.1:{port}/shop"      # or crm_app, analytics_app',
         f"{command} consent grant 2 mailco email --config {settings}",
         f"{command} consent show 2 --config {settings}",
         f"{command} explain --app mailco --config {settings}",
+        f"{command} profile review show crm_export C-2 --config {settings}",
         f"tail -f {stage.files.audit}/*.jsonl",
     ):
         console.print("   " + line, style="cyan", highlight=False, soft_wrap=True)

@@ -22,6 +22,7 @@ import pytest
 from tests.gateways import COMMAND, environment
 
 SECONDS = 60
+CUSTOMERS = 200
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ class Demo:
 
     def __init__(self, temp: Path, *arguments: str) -> None:
         self.process = subprocess.Popen(
-            [*COMMAND, "demo", *arguments],
+            [*COMMAND, "demo", "--customers", str(CUSTOMERS), *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -137,31 +138,59 @@ def test_the_tour_shows_what_consentry_does(demo: Callable[..., Demo]) -> None:
 
     assert re.search(r"129\.90 +129\.90 +120\.00 +no such row", part(text, 2))
 
-    profile = part(text, 3)
+    stores = part(text, 3)
+    said = {
+        name: int(count) for name, count in re.findall(r"(?m)^(newsletter|crm_export|tickets) +(\d+) +\2 *$", stores)
+    }
+    assert set(said) == {"newsletter", "crm_export", "tickets"}
+    assert min(said.values()) > CUSTOMERS / 3
+    told = " ".join(stores.split())
+    assert f"{CUSTOMERS + 5} customers of the shop, {sum(said.values())} records of other stores" in told
+    assert "Again: 0 changes" in told
+    right, of, waiting = map(int, re.findall(
+        r"(\d+) of (\d+) are with their customer, 0 with another; (\d+) fit nobody or several", told)[0])  # fmt: skip
+    assert right == of == sum(said.values()) - waiting
+    assert 2 < waiting < CUSTOMERS / 10
+
+    profile = part(text, 4)
     assert re.search(r"card_number +4111\d+ +\*+11 +no such column +no such column", profile)
     assert re.search(r"birth_date +1985-03-14 +1985-03-14 +1985-01-01 +no such column", profile)
     assert re.search(r"Marienplatz 1, +Marienplatz 1, *\n", profile)
     assert re.search(r"purchase_hist\S* +18\.00, paid, +18\.00, paid, +10\.00, paid, +18\.00, paid,", profile)
 
+    assert re.search(r"interests +(\w+, \w+) +\1 +no such column +\1", profile)
+    assert re.search(r"customer_group +(\w+) +\1 +\1 +no such column", profile)
+    assert re.search(r"tickets +Is the kettle +Is the kettle +no such column +no such column", profile)
+    for line in (
+        r"email +ANN@example.org +newsletter +1", r"full_name +Archer, Ann +crm_export +C-1",
+        r"phone +\(089\) 5550-101 +crm_export +C-1", r"tickets +Can the book be signed\?, Book, 2026-\S+ +tickets +1",
+    ):  # fmt: skip
+        assert re.search(rf"(?m)^{line} *$", profile), line
+
+    review = part(text, 5)
+    assert re.search(r"crm_export C-2 +customer 1: phone +customer 2: email", review)
+    assert re.search(r"B\. Baker +Ann Archer +Ben Baker", review)
+    assert review.count("crm_export C-") == 3
+
     before, after = {}, {}
-    for line in part(text, 4).splitlines():
+    for line in part(text, 6).splitlines():
         cells = [cell.strip() for cell in line.split("│")]
         if len(cells) == 3 and cells[0].isdigit():
             before[cells[0]], after[cells[0]] = cells[1:]
     assert before["1"] == "Ann Archer  ann@example.org"
     assert after == {**before, "1": "no such row"}
-    assert "consent withdraw 1 mailco email" in part(text, 4)
+    assert "consent withdraw 1 mailco email" in part(text, 6)
 
-    bypasses = part(text, 5)
+    bypasses = part(text, 7)
     assert [bypasses.count(state) for state in ("42703", "22P02", "42501")] == [2, 1, 3]
     assert "rows" not in re.sub(r"hidden rows", "", bypasses), "a bypass was answered"
     assert "4111" not in bypasses
 
-    log = part(text, 6)
+    log = part(text, 8)
     assert '"event": "statement"' in log
     assert re.search(r'"event": "refused", "app": "crm"', log)
     assert "example.org" not in log
-    assert "mailco_app:demo@127.0.0.1" in part(text, 7)
+    assert "mailco_app:demo@127.0.0.1" in part(text, 9)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -199,6 +228,7 @@ def test_what_the_demo_says_to_try_works(demo: Callable[..., Demo]) -> None:
     assert "2|ben@example.net" in run(*query)
     assert "mailco" in consentry("consent show")
     assert "public.customers" in consentry("explain")
+    assert "Ben Baker" in consentry("profile review show")
     (pattern,) = stays.tried("tail -f")[2:]
     files = list(Path("/").glob(pattern.removeprefix("/")))
     assert any("customers" in file.read_text() for file in files)
@@ -241,7 +271,7 @@ def test_a_port_that_is_taken(demo: Callable[..., Demo]) -> None:
 def test_a_reader_who_goes_away(temp: Path) -> None:
     """`consentry demo --exit --port 0 | head -1`."""
     process = subprocess.Popen(
-        [*COMMAND, "demo", "--exit", "--port", "0"],
+        [*COMMAND, "demo", "--customers", "0", "--exit", "--port", "0"],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
