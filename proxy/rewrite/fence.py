@@ -8,13 +8,15 @@ a hidden address in the error. Only comparisons whose functions are leakproof (p
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from itertools import repeat
 
 from proxy.catalog.model import Column, SearchPath, Snapshot
 from proxy.rewrite.comparable import COMPARISONS, Values
+from proxy.rewrite.computed import put_out, without_computed
 from proxy.rewrite.lex import Node
-from proxy.rewrite.scope import SYSTEM_SCHEMAS, Analysis, ColumnUse, Reference, owners, walk
+from proxy.rewrite.scope import SYSTEM_SCHEMAS, Analysis, ColumnUse, Reference, View, owners, walk
 from proxy.rewrite.sorting import early_keys
 from proxy.rewrite.types import Types
 
@@ -42,7 +44,7 @@ class Fences:
     path: SearchPath
     values: Values
     uses: dict[int, ColumnUse]
-    uncalm: frozenset[int]  # ids of the RangeVars that are views of which the definition is not leakproof
+    uncalm: Mapping[int, View]  # by the ids of the RangeVars: views of which the definition is not leakproof
     _compared: dict[int, bool] = field(default_factory=dict)  # by the expression's id: each relation asks again
 
     @classmethod
@@ -52,7 +54,9 @@ class Fences:
         opaque = bool(statement.get("PrepareStmt", {}).get("argtypes"))  # typed, but not by the driver
         values = Values.of(analysis.nodes, snapshot, path, parameter_types, opaque)
         uses = {id(use.node): use for use in analysis.uses}
-        uncalm = frozenset(id(r.node) for r in analysis.references if r.view is not None and not r.view.calm)
+        uncalm = {
+            id(r.node): r.view for r in analysis.references if r.view is not None and r.view.computed != frozenset()
+        }
         return cls(analysis, snapshot, path, values, uses, uncalm)
 
     # -- is the whole statement leakproof? --------------------------------------------------------------------------
@@ -62,16 +66,32 @@ class Fences:
         ((kind, node),) = statement.items()
         match kind:
             case "SelectStmt":
-                return self._select(node, outermost=True)
+                return self._select(node, outermost=True) or self._puts_out(node)
             case "ExplainStmt" | "PrepareStmt" | "DeclareCursorStmt" | "CreateTableAsStmt":
                 return self.leakproof_statement(node["query"])
             case "CopyStmt":
                 return "query" not in node or self.leakproof_statement(node["query"])
         return False
 
-    def leakproof_view(self, statement: Node) -> bool:
-        """The same for a view's definition, of which any column may be used anywhere."""
-        return self._select(statement["SelectStmt"])
+    def computed_outputs(self, statement: Node) -> list[int] | None:
+        """The same for a view's definition: its outputs that could tell, where nothing else in it does, else None. Of
+        the others any may be used anywhere.
+        """
+        node = statement["SelectStmt"]
+        if self._select(node):
+            return []
+        if "targetList" not in node or not all(self._bare(key) for key in early_keys(node)):
+            return None
+        rest, computed = without_computed(node)
+        queries = _queries_in([node["targetList"][number] for number in computed])
+        calm = self._select(rest) and all(self._select(query, outermost=True) for query in queries)
+        return computed if calm else None
+
+    def _puts_out(self, node: Node) -> bool:
+        """Whether it is leakproof where what views compute is computed when all conditions are through."""
+        views = put_out(node, self.uncalm)
+        rest = {key: view for key, view in self.uncalm.items() if key not in views}
+        return bool(views) and replace(self, uncalm=rest)._select(node, outermost=True)
 
     def leakproof_condition(self, where: Node | None) -> bool:
         """Whether a WHERE clause alone is leakproof (of UPDATE and DELETE: SET and RETURNING run on rows that it

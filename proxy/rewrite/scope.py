@@ -69,7 +69,8 @@ class View:
     disclosed: tuple[Disclosure, ...] = ()
     policies: tuple[str, ...] = ()
     governed: tuple[GovernedTable, ...] = ()
-    calm: bool = False  # nothing in it could tell of hidden rows: it needs a fence only where the statement needs one
+    # The columns that it computes, where nothing else in it could tell of hidden rows (None: something could).
+    computed: frozenset[str] | None = None
     refusal: str | None = None
 
 

@@ -178,9 +178,13 @@ class _Inspection:
             disclosed=tuple(always.disclosed),
             policies=tuple(always.policies),
             governed=tuple(dict.fromkeys(table for one in analysis.references for table in one.governed)),
-            # where columns are left out, names may mean others
-            calm=all(kept) and Fences.of(statement, analysis, self.snapshot, VIEW_PATH, ()).leakproof_view(statement),
+            computed=self._computed(statement, analysis) if all(kept) else None,  # else names may mean others
         )
+
+    def _computed(self, statement: Node, analysis: Analysis) -> frozenset[str] | None:
+        fences = Fences.of(statement, analysis, self.snapshot, VIEW_PATH, ())
+        numbers = fences.computed_outputs(statement)
+        return None if numbers is None else frozenset(self.relation.columns[number].name for number in numbers)
 
     def _look_up(self, reference: Reference) -> None:
         relation = reference.relation

@@ -28,3 +28,17 @@ delete from consentry.profile
 -- what else is in its schema is Consentry's own
 select * from consentry.events
 -- refused 42P01 relation "consentry.events" does not exist
+
+-- row policies: no fence, where what is computed is put out and no more, for rows that all conditions have left
+-- as agent
+select p.*, c.seen from consentry.profile p join customers c on c.id = p.subject where p.subject = 3 and c.id in (2, 3) order by p.subject
+-- becomes
+select p.*, c.seen from (SELECT p."id" AS "subject", p."name" AS "name", p."email" AS "email", p."phone" AS "phone", COALESCE((SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object('id', l."id", 'placed', l."placed")) FROM (SELECT t."id", t."placed" FROM <orders form> t WHERE t."customer_id" = p."id" ORDER BY t."placed" DESC NULLS LAST LIMIT 3) l), '[]'::jsonb) AS "history"
+FROM <customers form> p) p join <customers form> c on c.id = p.subject where p.subject = 3 and c.id in (2, 3) order by p.subject
+
+-- more than put out
+-- as agent
+select history from consentry.profile where history = '[]'
+-- becomes
+select history from (SELECT p."id" AS "subject", p."name" AS "name", p."email" AS "email", p."phone" AS "phone", COALESCE((SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object('id', l."id", 'placed', l."placed")) FROM (SELECT t."id", t."placed" FROM <orders fenced form [(_t."customer_id" OPERATOR(pg_catalog.=) "p"."id")]> t WHERE t."customer_id" = p."id" ORDER BY t."placed" DESC NULLS LAST LIMIT 3) l), '[]'::jsonb) AS "history"
+FROM <customers fenced form> p) AS "profile" where history = '[]'

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from proxy.catalog.model import Column, Relation
 from proxy.errors import PgError
 from proxy.policy.table import GovernedTable
+from proxy.rewrite.verify.computed import emptied, is_computed, put_out
 from proxy.rewrite.verify.foreign import compares_by_itself
 from proxy.rewrite.verify.names import DefinitionNames, Names
 from proxy.rewrite.verify.scope import Columns, Level, Source, output_columns, output_name, renamed
@@ -97,7 +98,9 @@ def _is_column(node: Node, column: str, source: Source, names: Sequence[str]) ->
 class LeakProof:
     """Proves, for one statement of the app's, that nothing in it can tell about hidden rows."""
 
-    def __init__(self, names: Names, parameters: Parameters) -> None:
+    def __init__(self, names: Names, parameters: Parameters, put_out: frozenset[int] = frozenset()) -> None:
+        """`put_out`: ids of the RangeVars that are views of which what is computed is put out and no more."""
+        self._put_out_only = put_out
         self._names = names
         self._parameters = parameters
         self._values = Values(names, parameters)
@@ -107,7 +110,7 @@ class LeakProof:
         try:
             for kind, body in statement.items():
                 if kind == "SelectStmt":
-                    return self._select(body, None, {}, outermost=True)
+                    return self._select(body, None, {}, outermost=True) or self._puts_out(body)
                 if kind == "InsertStmt":
                     return self._insert(body)
                 if kind in ("UpdateStmt", "DeleteStmt"):
@@ -115,6 +118,20 @@ class LeakProof:
         except (PgError, KeyError):
             pass
         return False
+
+    def _puts_out(self, body: Node) -> bool:
+        """Whether it is so where what views compute is computed when all conditions are through."""
+        ctes = {item["CommonTableExpr"]["ctename"] for item in body.get("withClause", {}).get("ctes", ())}
+
+        def computed(relation: Node) -> frozenset[str] | None:
+            if "schemaname" not in relation and relation["relname"] in ctes:
+                return None
+            named = self._names.source(relation)
+            return self._computed(named.relation) if named.meaning == "view" and named.relation is not None else None
+
+        views = put_out(body, computed)
+        proof = LeakProof(self._names, self._parameters, views)
+        return bool(views) and proof._select(body, None, {}, outermost=True)
 
     def proves_condition(self, body: Node, source: Source) -> bool:
         """Whether the WHERE of an UPDATE or DELETE on `source` can stand beside the row policies as it is."""
@@ -395,7 +412,7 @@ class LeakProof:
         if named.relation is None or named.meaning == "system":
             level.sources.append(Source(name, None))
             return True
-        calm = named.meaning != "view" or self._view(named.relation)
+        calm = named.meaning != "view" or id(body) in self._put_out_only or self._view(named.relation)
         shown: Columns = {
             column.name: column
             for column in named.relation.columns
@@ -411,6 +428,21 @@ class LeakProof:
         definition = definition_of(view)
         proof = LeakProof(DefinitionNames(self._names, (), view), Parameters((), every_part(definition)))
         return proof._select(definition["SelectStmt"], None, {})
+
+    def _computed(self, view: Relation) -> frozenset[str] | None:
+        """The columns that a view computes, where all else in its definition is leakproof; None where it is not."""
+        query = definition_of(view)["SelectStmt"]
+        items = query.get("targetList", [])
+        if self._names.rights.lost(view) or len(items) != len(view.columns):
+            return None
+        proof = LeakProof(DefinitionNames(self._names, (), view), Parameters((), every_part(query)))
+        level = proof._again(query, None, {})
+        made = [item for item in items if is_computed(item)]
+        if not all(proof._output(key, level) for key in sorted_by(query)) or not proof._free(made, level):
+            return None
+        if not proof._select(emptied(query), None, {}):
+            return None
+        return frozenset(c.name for c, item in zip(view.columns, items, strict=True) if is_computed(item))
 
     # -- expressions --------------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -555,6 +556,93 @@ def test_what_rows_are_sorted_by_needs_a_fence(outputs: str, rest: str) -> None:
     for form in (OPEN, FENCED):
         sent = f"select {outputs} {'from things' if inner else 'from visits'} {rest}"
         final = sent.replace("from visits", f"from {form} visits")
+        (refused if form == OPEN else proved)(sent, final)
+
+
+def seen(view: str, form: str) -> str:
+    """What stands for a view."""
+    (definition,) = (one.definition for one in SNAPSHOT.relations.values() if one.key == ("public", view))
+    assert definition is not None
+    return f"({definition.strip(' ;').replace('public.visits v', f'{form} v')}) as {view}"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        "select id, low from v_visits where id = 3",
+        "select lower(low) as b, low || 'x' from v_visits order by id, person desc",
+        "select * from v_visits v where 5 > v.person limit 3",
+        "select v_visits, v_visits.* from v_visits where exists (select from things t where t.id = v_visits.id)",
+        "select low from things t join v_visits on v_visits.id = t.id and person = 3, whole",
+        "select low from v_visits left join things t on t.id = v_visits.id where t.label = 'x'",
+        "select id, max(low) from v_visits group by id",
+        "select case when low > 'x' then 1 / id end from v_visits",
+        "select low, (select max(label) from things where things.id = v_visits.id) from v_visits",
+        "explain select low from v_visits",
+    ],
+)
+def test_what_a_view_computes_is_put_out(sent: str) -> None:
+    for form in (OPEN, FENCED):
+        at = " v" if "v_visits v " in sent else ""
+        shown = seen("v_visits", form) if not at else seen("v_visits", form).removesuffix("as v_visits").strip()
+        final = sent.replace(f"from v_visits{at}", f"from {shown}{at}").replace("join v_visits", f"join {shown}")
+        if sent.startswith("explain"):
+            assert refused(sent, final) == "42501"  # it would show the definition
+        else:
+            proved(sent, final)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        "select id from v_visits where low = 'x'",
+        "select id from v_visits where v_visits.low is null",
+        "select id from v_visits where id = 3 and lower(label) = 'x'",
+        "select low from v_visits order by low",
+        "select low from v_visits order by id, 1",
+        "select low as x from v_visits order by x",
+        "select distinct low from v_visits",
+        "select distinct on (id) low, id from v_visits order by id, v_visits",
+        "select count(*) over (partition by low) from v_visits",
+        "select count(distinct low) from v_visits",
+        "select max(id order by low) from v_visits",
+        "select id from v_visits group by id having max(low) > 'x'",
+        "select id, max(low) from v_visits group by rollup (id)",
+        "select low, count(*) from v_visits group by 1",
+        "select id from v_visits where v_visits is null",
+        "select id from v_visits where row(v_visits.*) is null",
+        "select id from v_visits where (v_visits).low is null",
+        "select b from v_visits as v_visits (a, b, c)",
+        "select b from v_visits as v_visits (a, b, c) where c = 'x'",
+        "select (select low) from v_visits",
+        "select (select max(t.label) from things t where t.label = v_visits.low) from v_visits",
+        "select low from things t left join v_visits on v_visits.id = t.id",
+        "select low from v_visits right join things t on v_visits.id = t.id",
+        "select low from v_visits full join things t on v_visits.id = t.id",
+        "select low from v_visits left join things t on v_visits.id = t.id and v_visits.low = 'x'",
+        "select low from v_visits join things t using (id)",
+        "select j.low from (v_visits cross join things) as j",
+        "select low from v_visits natural join things",
+        "select x.low from (select * from v_visits) x",
+        "select x.id from (select id from v_visits) x",
+        "with x as (select id, low from v_visits) select id from x",
+        "select low from v_visits union all select 'x'",
+        "select (select low from v_visits limit 1)",
+        "select low from v_visits, lateral (select low) x",
+        "select low from v_visits, generate_series(1, 2)",
+        "insert into things select id, low from v_visits",
+        "select low from v_low where id = 3",
+        "select id, rank from v_ranked where id = 3",
+    ],
+)
+def test_what_a_view_computes_needs_a_fence_where_it_is_more_than_put_out(sent: str) -> None:
+    for form in (OPEN, FENCED):
+        final = sent
+        for view in ("v_visits", "v_low", "v_ranked"):
+            alias = f" as {view}" if f"{view} as" in sent else ""
+            shown = seen(view, form).removesuffix(f" as {view}") + (alias or f" as {view}")
+            final = re.sub(rf"(from|join) {view}\b{alias}", rf"\1 {shown}", final)
+        final = final.replace("(v_visits cross", f"({seen('v_visits', form)} cross")
         (refused if form == OPEN else proved)(sent, final)
 
 

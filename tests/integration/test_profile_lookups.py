@@ -1,0 +1,296 @@
+"""A look-up in the profile is one in each table behind it, also where rows are hidden: by row policies, consent, or
+because a customer's data is restricted. What is looked for goes inside of the fences, or no fence is needed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+import psycopg
+import pytest
+
+from proxy.catalog.introspect import take_snapshot
+from proxy.catalog.model import SearchPath
+from proxy.consent import ledger
+from proxy.policy.compile import compile_rules
+from proxy.policy.load import load_rules
+from proxy.profile import relation, shape
+from proxy.rewrite.plan import Planner
+from tests.servers import PgServer
+
+FILL = """
+CREATE TABLE customers (id bigint PRIMARY KEY, name text, email varchar(80) UNIQUE, vip boolean NOT NULL);
+CREATE TABLE details (customer_id int PRIMARY KEY, nick text UNIQUE, street text, city text);
+CREATE TABLE cards (customer_id bigint NOT NULL, number text, seen date NOT NULL);
+CREATE INDEX ON cards (customer_id, seen);
+CREATE TABLE orders (id int PRIMARY KEY, customer_id bigint, placed date NOT NULL);
+CREATE INDEX ON orders (customer_id);
+CREATE TABLE items (order_id int REFERENCES orders, sku text);
+CREATE INDEX ON items (order_id);
+INSERT INTO customers SELECT n, CASE n WHEN 13 THEN 'x' ELSE '' END || n, 'mail-' || n, n % 3 > 0
+    FROM generate_series(1, 3000) n;
+INSERT INTO details SELECT n, 'nick-' || n, 'street-' || n, 'city-' || n FROM generate_series(1, 3000) n WHERE n <> 2;
+INSERT INTO cards SELECT n, 'card-' || n || '-' || k, date '2020-01-01' + k
+    FROM generate_series(1, 3000) n, generate_series(1, 3) k;
+INSERT INTO orders SELECT n * 10 + k, n, date '2021-01-01' + k FROM generate_series(1, 3000) n, generate_series(1, 2) k;
+INSERT INTO items SELECT id, 'sku-' || id FROM orders;
+CREATE VIEW contacts AS SELECT c.id, d.nick, c.email, upper(c.name) AS name
+    FROM customers c LEFT JOIN details d ON d.customer_id = c.id;
+CREATE VIEW failing AS SELECT c.id, c.vip, COALESCE(1 / (c.id - 13), 0) AS part FROM customers c;
+"""
+RULES = """version: 1
+attributes: {name: {}, email: {}, vip: {}, nick: {}, address: {}, card: {}, visits: {}, goods: {}, topic: {}}
+tables:
+  public.customers: {subject: id, columns: {id: open, name: name, email: email, vip: vip}}
+  public.details: {subject: customer_id, columns: {customer_id: open, nick: nick, street: address, city: address}}
+  public.cards: {subject: customer_id, columns: {customer_id: open, number: card, seen: open}}
+  public.orders: {subject: customer_id, columns: {id: open, customer_id: open, placed: visits}}
+  public.items: {subject: {column: order_id, references: public.orders.id}, columns: {order_id: open, sku: goods}}
+apps: {every: {logins: [every]}, held: {logins: [held]}, chosen: {logins: [chosen]}}
+policies:
+  - {name: everything, attributes: all, action: show}
+  - {name: by the law, apps: [every], attributes: all, action: show, basis: legal_obligation}
+  - {name: who agreed, apps: [chosen], tables: [public.customers, public.details], rows: {consent: [email]}}
+  - {name: of these years, apps: [chosen], tables: [public.cards, public.orders], rows: {where: "CURRENT_DATE > '2020-01-01'"}}
+rights: {restriction: enforced}
+sources: {letters: {subject: number, fields: {topic: topic}}}
+profile:
+  subject: public.customers.id
+  columns: {address: {from: public.details, columns: [street, city]}}
+  lists:
+    card: {from: public.cards, columns: [number, seen], order_by: seen, limit: 2}
+    visits: {from: public.orders, columns: [placed], order_by: placed}
+    goods: {from: public.items, columns: [sku], order_by: sku, limit: 5}
+""".replace("everything, attributes", "everything, apps: [held, chosen], attributes")
+HELD = """
+INSERT INTO consentry.restrictions (subject) VALUES (7), (13);
+INSERT INTO consentry.state (subject, app, granted)
+    SELECT n, 'chosen', '{email}' FROM generate_series(1, 3000) n WHERE n NOT IN (8, 13, 23);
+INSERT INTO consentry.profile_data (subject, topic) SELECT n, 'topic-' || n FROM generate_series(2, 3000, 2) n;
+"""
+
+
+@dataclass
+class Planned:
+    """One database, and a planner for each app."""
+
+    connection: psycopg.Connection[tuple[Any, ...]]
+    planners: dict[str, Planner]
+
+    def text(self, app: str, statement: str, types: tuple[int, ...] = ()) -> str:
+        plan = self.planners[app].plan(statement.encode(), SearchPath(("pg_catalog", "public")), types)
+        assert plan.refusal is None, f"{plan.refusal} {plan.refusal.hint if plan.refusal else ''}"
+        return plan.text.decode()
+
+    def rows(self, app: str, statement: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+        cursor = psycopg.RawCursor(self.connection)
+        return sorted(cursor.execute(self.text(app, statement), values).fetchall(), key=repr)
+
+    def explained(self, text: str, values: int = 0) -> str:
+        """The plan of a text that stands for any values of its parameters (of lists: for short ones)."""
+        cursor = psycopg.RawCursor(self.connection)
+        cursor.execute(f"SET plan_cache_mode = force_{'custom' if 'ANY ($1)' in text else 'generic'}_plan")
+        cursor.execute(f"PREPARE looked AS {text}")
+        given = "('{42, 13}')" if "ANY ($1)" in text else "(NULL)" if values else ""
+        try:
+            return "\n".join(line for (line,) in cursor.execute(f"EXPLAIN EXECUTE looked{given}").fetchall())
+        finally:
+            cursor.execute("DEALLOCATE looked")
+
+
+@pytest.fixture(scope="module")
+def planned(pg_server: PgServer) -> Iterator[Planned]:
+    dsn = pg_server.create_database("profile_lookups")
+
+    async def prepare() -> dict[str, Planner]:
+        connection = await asyncpg.connect(dsn)
+        try:
+            await ledger.setup(connection, "bigint", ["every", "held", "chosen"])
+            await connection.execute(FILL)
+            source = load_rules([("rules.yaml", RULES)])
+            await shape.follow(connection, source)
+            snapshot = await take_snapshot(connection)
+            await relation.follow(connection, compile_rules(source, snapshot), snapshot)
+            await connection.execute(HELD)
+            await connection.execute("VACUUM ANALYZE")
+            snapshot = await take_snapshot(connection)
+        finally:
+            await connection.close()
+        rules = compile_rules(source, snapshot)
+        return {name: Planner(app, rules, snapshot) for name, app in rules.apps.items()}
+
+    planners = asyncio.run(prepare())
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute("SET search_path = pg_catalog, public")
+        yield Planned(connection, planners)
+
+
+ALL = "subject, name, email, nick, address, card, visits, goods, topic"
+# How many parameters, and the statement.
+LOOKUPS = [
+    (0, f"SELECT {ALL} FROM consentry.profile WHERE subject = 42"),
+    (1, f"SELECT {ALL} FROM consentry.profile WHERE subject = $1"),
+    (1, f"SELECT {ALL} FROM consentry.profile p WHERE p.subject = $1::int"),
+    (0, f"SELECT {ALL} FROM consentry.profile WHERE subject IN (42, 43, 13)"),
+    (1, f"SELECT {ALL} FROM consentry.profile WHERE subject = ANY ($1)"),
+    (0, f"SELECT {ALL} FROM consentry.profile WHERE email = 'mail-42'"),
+    (1, f"SELECT {ALL} FROM consentry.profile WHERE email = $1"),
+    (0, f"SELECT {ALL} FROM consentry.profile WHERE nick = 'nick-42'"),
+    (1, f"SELECT {ALL} FROM consentry.profile WHERE nick = $1"),
+    (1, "SELECT * FROM consentry.profile WHERE subject = $1"),
+    (
+        0,
+        "SELECT p.*, o.id FROM consentry.profile p JOIN orders o ON o.customer_id = p.subject WHERE o.customer_id = 42",
+    ),
+    (
+        0,
+        "SELECT p.card, o.id FROM consentry.profile p LEFT JOIN orders o ON o.customer_id = p.subject WHERE subject = 5",
+    ),
+    (0, "SELECT id, nick, name FROM contacts WHERE id = 42"),
+    (1, "SELECT id, nick, name FROM contacts WHERE nick = $1"),
+]
+# What needs fences, because more than comparisons is asked.
+FENCED = [
+    (0, f"SELECT {ALL} FROM consentry.profile WHERE subject = 42 AND name ILIKE '%2'"),
+    (1, f"SELECT {ALL} FROM consentry.profile WHERE subject = $1 AND card @> '[{{}}]'"),
+    (1, f"SELECT {ALL} FROM consentry.profile p WHERE $1::bigint = p.subject AND length(p.name) > 0"),
+    (0, f"SELECT {ALL} FROM consentry.profile WHERE subject IN (42, 43, 13) AND name ILIKE '%2'"),
+    (1, f"SELECT {ALL} FROM consentry.profile WHERE subject = ANY ($1) ORDER BY lower(name)"),
+    (0, "SELECT email, card FROM consentry.profile WHERE email = 'mail-42' AND name ILIKE '%2'"),
+    (
+        0,
+        "SELECT x.* FROM (SELECT subject, card, goods FROM consentry.profile) x JOIN consentry.profile p"
+        " ON p.subject = 42 WHERE x.subject = p.subject AND p.name ILIKE '%2'",
+    ),
+    (
+        0,
+        "SELECT p.*, o.id FROM consentry.profile p JOIN orders o ON o.customer_id = p.subject"
+        " WHERE o.customer_id = 42 AND p.name ILIKE '%2'",
+    ),
+    (
+        1,
+        "SELECT p.*, o.id FROM consentry.profile p JOIN orders o ON o.customer_id = p.subject AND p.subject = $1"
+        " WHERE p.name ILIKE '%2'",
+    ),
+    (1, "SELECT id, nick, name FROM contacts WHERE id = $1 AND name LIKE '%2'"),
+    (0, "SELECT (SELECT card FROM consentry.profile WHERE subject = 42)"),
+    (1, "SELECT count(*) FROM (SELECT DISTINCT * FROM consentry.profile WHERE subject = $1) x"),
+]
+# What PostgreSQL does by itself as long as it looks for the best order of so many joins (join_collapse_limit).
+JOINED = (1, "SELECT p.*, o.id FROM consentry.profile p JOIN orders o ON o.customer_id = p.subject WHERE o.id = $1")
+SMALL = ("Seq Scan on state", "Seq Scan on restrictions")  # all of it may be read
+
+
+HIDDEN = {"every": [0], "held": [7, 13], "chosen": [7, 8, 13, 23]}
+
+
+@pytest.mark.parametrize("app", HIDDEN)
+@pytest.mark.parametrize(("values", "statement"), LOOKUPS)
+def test_a_look_up_is_one_in_each_table(planned: Planned, app: str, values: int, statement: str) -> None:
+    check_scans(planned.explained(planned.text(app, statement), values))
+
+
+def check_scans(plan: str) -> None:
+    for words in SMALL:
+        plan = plan.replace(words, "")
+    assert "Seq Scan" not in plan, plan
+
+
+@pytest.mark.parametrize("app", HIDDEN)
+def test_a_look_up_through_a_join(planned: Planned, app: str) -> None:
+    values, statement = JOINED
+    with planned.connection.transaction():
+        planned.connection.execute("SET LOCAL join_collapse_limit = 20; SET LOCAL from_collapse_limit = 20")
+        check_scans(planned.explained(planned.text(app, statement), values))
+
+
+def bare(statement: str, app: str) -> str:
+    """The same question without Consentry, of a profile and a view without those whom the app must not know of."""
+    gone = HIDDEN[app]
+    for name, key in (("consentry.profile", "subject"), ("contacts", "id")):
+        seen = f"(SELECT * FROM {name} WHERE {key} <> ALL (ARRAY{gone}))"
+        alias = name.rpartition(".")[2]
+        statement = re.sub(rf"FROM {name} (p|x)\b", rf"FROM {seen} \1", statement)
+        statement = re.sub(rf"JOIN {name} (p|x)\b", rf"JOIN {seen} \1", statement)
+        statement = re.sub(rf"FROM {name}\b(?! WHERE {key} <> ALL)", f"FROM {seen} AS {alias}", statement)
+    return statement
+
+
+@pytest.mark.parametrize("app", HIDDEN)
+@pytest.mark.parametrize(("values", "statement"), [*LOOKUPS, *FENCED, JOINED])
+def test_the_answers_are_the_same(planned: Planned, app: str, values: int, statement: str) -> None:
+    keys: list[Any] = [42, 2, 7, 8, 13, 421, 9999]
+    if "ANY ($1)" in statement:
+        keys = [[42, 7, 8, 9999], [2], []]
+    elif "email = $1" in statement or "nick = $1" in statement:
+        keys = [f"{'mail' if 'email = $1' in statement else 'nick'}-{key}" for key in keys]
+    given = [(key,) for key in keys] if values else [()]
+    found = 0
+    for one in given:
+        cursor = psycopg.RawCursor(planned.connection)
+        expected = sorted(cursor.execute(bare(statement, app), one).fetchall(), key=repr)
+        assert planned.rows(app, statement, one) == expected
+        found += len(expected)
+    assert found > 0
+
+
+@pytest.mark.parametrize("app", ["held", "chosen"])
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "1 / (subject - 13) > -2",
+        "subject = 13 AND 1 / (subject - 13) > 0",
+        "subject IN (13, 42) AND 1 / (subject - 13) > -2",
+        "subject BETWEEN 12 AND 14 AND 1 / (subject - 13) > -2",
+        "subject < 20 AND name::int > 0",  # that of 13 is no number
+        "email = 'mail-13' AND name::int > 0",
+        "subject = 13::numeric / (subject - 13)",
+        "nick = 'nick-13' AND length(nick) / (subject - 13) > 0",
+        "subject = 13 AND (SELECT 1 / (subject - 13)) > 0",
+        "CASE WHEN subject = 13 THEN 1 / (subject - 13) > 0 END",
+        "subject = 13 AND card @> jsonb_build_array(1 / (subject - 13))",
+    ],
+)
+def test_nothing_else_goes_inside(planned: Planned, app: str, condition: str) -> None:
+    """What fails for 13 alone, who does not exist for the app, does not fail."""
+    for output in ("count(*)", "subject, card"):
+        planned.rows(app, f"SELECT {output} FROM consentry.profile WHERE {condition} AND subject < 20")
+
+
+@pytest.mark.parametrize("app", ["held", "chosen"])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT o.id FROM orders o LEFT JOIN failing f ON f.id = o.customer_id WHERE o.id = 131",
+        "SELECT count(*), max(f.part) FROM failing f",
+        "SELECT part FROM failing ORDER BY part LIMIT 5",
+        "SELECT part FROM failing ORDER BY 1 LIMIT 5",
+        "SELECT DISTINCT part FROM failing",
+        "SELECT DISTINCT part, id FROM failing LIMIT 5",
+        "SELECT count(*) OVER (ORDER BY part) FROM failing LIMIT 5",
+        "SELECT part, count(*) FROM failing GROUP BY 1 LIMIT 5",
+        "SELECT id FROM failing WHERE part > -2",
+        "SELECT id FROM failing f WHERE f IS NOT NULL",
+        "SELECT * FROM failing WHERE id = 13",
+        "SELECT id, part FROM failing GROUP BY ROLLUP (id, part)",
+        "SELECT id, max(part) FROM failing GROUP BY ROLLUP (id)",
+        "SELECT o.id, f.part FROM failing f LEFT JOIN orders o ON o.customer_id = f.id AND f.part = 5",
+        "SELECT o.id, f.part FROM orders o LEFT JOIN failing f ON f.id = o.customer_id AND f.id = 13",
+        "SELECT o.id, f FROM orders o FULL JOIN failing f ON f.id = o.customer_id",
+    ],
+)
+def test_what_a_view_computes_is_not_computed_of_hidden_rows(planned: Planned, app: str, statement: str) -> None:
+    for settings in (
+        "",
+        "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL enable_hashagg = off;"
+        "SET LOCAL parallel_setup_cost = 0; SET LOCAL parallel_tuple_cost = 0;"
+        "SET LOCAL min_parallel_table_scan_size = 0",
+    ):
+        with planned.connection.transaction():
+            planned.connection.execute(settings or "SELECT 1")
+            planned.rows(app, statement)
