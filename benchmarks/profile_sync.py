@@ -18,7 +18,8 @@ from proxy.catalog.introspect import take_snapshot
 from proxy.cli.opening import open_database
 from proxy.consent import ledger
 from proxy.errors import ConsentryError
-from proxy.profile.sync import Plan, sync
+from proxy.profile.one_source import Plan
+from proxy.profile.sync import sync
 from tests.servers import PgServer, find_server
 from tests.stores import Stores, make_stores
 

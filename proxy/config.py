@@ -493,7 +493,7 @@ def _known(loc: tuple[Any, ...]) -> list[str]:
         ("audit", "rotate"): RotateSettings,
     }
     if loc[0] == "databases" and "sources" in loc[2:3] and len(loc) > 5:  # databases, name, sources, name, kind, key
-        return fields_of_kind(str(loc[4]))
+        return fields_of_kind(str(loc[4]), str(loc[5]) if len(loc) > 6 else None)
     if len(loc) > 2 and loc[:2] in below:
         return list(below[loc[:2]].model_fields)
     model = sections.get(str(loc[0]), Settings) if len(loc) > 1 else Settings

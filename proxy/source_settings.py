@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import SplitResult, urlsplit
@@ -54,10 +55,28 @@ class SqlitePlace(_Place):
     path: Path
 
 
+def _slot(name: str) -> str:
+    if not re.fullmatch("[a-z0-9_]{1,63}", name):
+        raise ValueError("a slot has a name of lower case letters, digits and _, 63 at most")
+    return name
+
+
+class Replication(_Place):
+    """The source itself tells what changed, by logical replication."""
+
+    slot: Annotated[str, AfterValidator(_slot)] = Field(
+        description="A replication slot of its server, which nobody else uses; made by the first sync."
+    )
+    publication: Annotated[str, Field(min_length=1, max_length=63)] = Field(
+        default="consentry", description="A publication that has the relation; made by the first sync, if it may."
+    )
+
+
 class PostgresPlace(_Place):
     kind: Literal["postgresql"]
     dsn: Annotated[str, _of_scheme("postgresql", "postgres")]
     password_file: Path | None = Field(default=None, description="A file with the password for this login.")
+    replication: Replication | None = Field(default=None, description="Follow its changes by logical replication.")
 
 
 class MysqlPlace(_Place):
@@ -87,8 +106,10 @@ PLACES: tuple[type[BaseModel], ...] = (
 )  # fmt: skip
 
 
-def fields_of_kind(kind: str) -> list[str]:
-    """The keys of a place, for errors that name the nearest one."""
+def fields_of_kind(kind: str, section: str | None = None) -> list[str]:
+    """The keys of a place, or of a section in it, for errors that name the nearest one."""
+    if section is not None:
+        return list(Replication.model_fields)
     return next(
         (list(model.model_fields) for model in PLACES if kind in str(model.model_fields["kind"].annotation)), []
     )

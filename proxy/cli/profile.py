@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal
 
 import typer
@@ -22,10 +23,11 @@ if TYPE_CHECKING:
     import asyncpg
 
     from proxy.cli.opening import Opened
-    from proxy.profile.sync import Plan, Progress, Synced
+    from proxy.profile.one_source import Plan, Progress, Synced
 
 profile = typer.Typer(help="The customer profile: what other sources know.", no_args_is_help=True)
 
+_POLL = 1.0  # seconds between two looks at what sources tell by replication
 _SOURCES: Any = typer.Option(None, "--source", help="Only this source; may be given several times.")
 
 
@@ -59,20 +61,44 @@ def sync(
 
     async def work(connection: asyncpg.Connection, opened: Opened) -> None:
         from proxy.catalog.introspect import take_snapshot
-        from proxy.profile.sync import Plan, cut_over
+        from proxy.profile.one_source import Plan
+        from proxy.profile.sync import cut_over
 
         while True:
             compiled = opened.compiled(await take_snapshot(connection))
             plan = Plan(opened.configuration, opened.database, opened.rules, compiled, full, accept, once)
             done = await _sync(connection, plan, dsn or opened.control_dsn, sources or (), as_json)
             if cutover:
-                await cut_over(connection, done)
+                await cut_over(connection, plan, done)
             if pause is None:
                 _end(done)
                 return
-            await asyncio.sleep(pause)
+            await _pause(connection, plan, dsn or opened.control_dsn, sources or (), as_json, pause)
 
     run(work, config, database, dsn)
+
+
+@profile.command()
+def drop_slot(
+    source: str = typer.Argument(help="The source, as the rules name it."),
+    config: Path = CONFIG,
+    database: str | None = DATABASE,
+) -> None:
+    """Drops the replication slot of a source that is not followed any more: else its server keeps its log for ever.
+
+    Example: consentry profile drop-slot members
+    """
+    from proxy.cli.opening import open_database
+    from proxy.errors import ConsentryError
+    from proxy.profile.sources.opening import open_reader
+    from proxy.profile.sources.replication import ReplicatedReader
+
+    opened = open_database(config, database)
+    reader = open_reader(opened.configuration, opened.database, source)
+    if not isinstance(reader, ReplicatedReader):
+        raise ConsentryError(f'source "{source}" has no `replication` in the settings')
+    dropped = asyncio.run(reader.drop())
+    typer.echo(f"slot {reader.slot} was dropped" if dropped else f"there is no slot {reader.slot}")
 
 
 @profile.command()
@@ -98,7 +124,7 @@ def status(
             for one in found if not as_json else ():
                 typer.echo(f"{one['subject']}: {one['values']}")
             return
-        facts = await reading.status(connection, opened.rules)
+        facts = await reading.status(connection, opened.configuration, opened.database, opened.rules)
         if as_json:
             print_json(facts)
             return
@@ -260,9 +286,36 @@ async def _sync(
 
     with _bars() as progress:
         done = await bring(connection, plan, dsn, sources, progress)
+    _report(done, as_json)
+    return done
+
+
+async def _pause(
+    connection: asyncpg.Connection,
+    plan: Plan,
+    dsn: str,
+    sources: list[str] | tuple[()],
+    as_json: bool,
+    seconds: float,
+) -> None:
+    """Until the next sync of all; meanwhile changes of sources that are followed by replication come in."""
+    from proxy.profile.sync import catch_up, followed
+
+    until = monotonic() + seconds
+    following = set(followed(plan, sources))
+    while following and (left := until - monotonic()) > 0:
+        await asyncio.sleep(min(left, _POLL))
+        done = await catch_up(connection, plan, dsn, sorted(following))
+        following -= {one.source for one in done if one.error is not None}
+        if done:
+            _report(done, as_json)
+    await asyncio.sleep(max(0, until - monotonic()))
+
+
+def _report(done: list[Synced], as_json: bool) -> None:
     if as_json:
         print_json([{**asdict(replace(one, error=None)), "error": one.error and str(one.error)} for one in done])
-        return done
+        return
     for one in done:
         counts = one.counts
         if one.error is not None:
@@ -278,7 +331,6 @@ async def _sync(
         if one.compared:
             rows = [(c.attribute, c.read, c.kept, c.read_sum, "same" if c.same else "DIFFERS") for c in one.compared]
             _print_table(("attribute", "values read", "kept", "checksum", ""), rows)
-    return done
 
 
 def _end(done: list[Synced]) -> None:
@@ -330,4 +382,14 @@ def _state(source: dict[str, Any]) -> str:
         return f"cut over {_time(source['cut_over_at'])}"
     if source["error"] is not None:
         return f"{_time(source['tried_at'])}: {source['error']}"
+    lag = source.get("replication")
+    if lag is not None:
+        return lag["error"] or f"{_size(lag['behind'])} behind; slot {lag['slot']} holds {_size(lag['held'])}"
     return "" if source["mapped"] else "not in the rules"
+
+
+def _size(count: int | None) -> str:
+    """Bytes for people."""
+    if count is None:
+        return "an unknown number of bytes"
+    return f"{count} bytes" if count < 10_000 else f"{count / 2**20:.1f} MB"

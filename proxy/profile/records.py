@@ -24,6 +24,11 @@ class _Field:
     convert: Callable[[Any], Any]
 
 
+def bare(key: str, *, deleted: bool = False) -> Row:
+    """A record of which nothing is known but that it is there, or is not there any more."""
+    return 0, key, None, "{}", "[]", b"", deleted
+
+
 class Mapping:
     """What the rules say of one source, applied to its records. `unit`: what the number of a record counts."""
 
@@ -49,6 +54,8 @@ class Mapping:
         key = self._read(record, self._key, values.text)
         if key is None:
             raise self._error(record, f'field "{self._key}" is empty: it names the record')
+        if record.gone:
+            return bare(key, deleted=True)
         subject = None
         if self._source.subject is not None:
             subject = self._read(record, self._source.subject, self._subject)

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import asyncpg
 
+from proxy.config import Configuration
+from proxy.errors import ConsentryError
 from proxy.policy.rules import Rules
+from proxy.profile.sources.opening import open_reader
+from proxy.profile.sources.replication import ReplicatedReader
 
 _SOURCES = """
     SELECT n.name, coalesce(r.records, 0) AS records, coalesce(r.waiting, 0) AS waiting,
@@ -31,18 +36,34 @@ _CONFLICTS = """
     GROUP BY v.subject HAVING count(DISTINCT v.value) > 1 ORDER BY v.subject LIMIT $2"""
 
 
-async def status(connection: asyncpg.Connection, rules: Rules) -> Mapping[str, Any]:
-    """How many customers there are; sources: records, waiting, last sync, error, `mapped` (whether the rules have it);
-    attributes: customers that have one, values of all records, customers for whom sources disagree.
+async def status(
+    connection: asyncpg.Connection, configuration: Configuration, database: str, rules: Rules
+) -> Mapping[str, Any]:
+    """How many customers there are; sources: records, waiting, last sync, error, `mapped` (whether the rules have it),
+    `replication` (how far it is behind); attributes: customers that have one, values of all records, customers for whom
+    sources disagree.
     """
     sources = [dict(row) for row in await connection.fetch(_SOURCES, list(rules.sources))]
+    places = configuration.settings.databases[database].sources
     for source in sources:
-        source["mapped"] = source["name"] in rules.sources
+        name = source["name"]
+        source["mapped"] = name in rules.sources
+        if source["mapped"] and name in places and source["cut_over_at"] is None:
+            reader = open_reader(configuration, database, name)
+            if isinstance(reader, ReplicatedReader):
+                source["replication"] = await _lag(reader)
     return {
         "customers": await connection.fetchval("SELECT count(*) FROM consentry.profile_data"),
         "sources": sources,
         "attributes": [dict(row) for row in await connection.fetch(_ATTRIBUTES)],
     }
+
+
+async def _lag(reader: ReplicatedReader) -> dict[str, Any]:
+    try:
+        return {**asdict(await reader.lag()), "error": None}
+    except ConsentryError as error:
+        return {"slot": reader.slot, "error": str(error)}
 
 
 async def conflicts(connection: asyncpg.Connection, attribute: str, limit: int) -> list[dict[str, Any]]:

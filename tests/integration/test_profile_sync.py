@@ -23,7 +23,7 @@ from proxy.catalog.introspect import take_snapshot
 from proxy.cli.opening import open_database
 from proxy.errors import ConsentryError, UnreachableError
 from proxy.profile import sync as syncing
-from proxy.profile.sync import Plan, Synced
+from proxy.profile.one_source import Plan, Synced
 from proxy.profile.tombstones import forget
 from tests.gateways import consentry, environment
 from tests.integration.test_cli import run
@@ -31,7 +31,7 @@ from tests.servers import PgServer
 from tests.stores import RULES, Stores, make_stores
 
 CUSTOMERS = 300
-SMALL_BATCHES = "import proxy.profile.sync as s; s.BATCH = 20; from proxy.cli.main import main; main()"
+SMALL_BATCHES = "import proxy.profile.one_source as s; s.BATCH = 20; from proxy.cli.main import main; main()"
 
 
 @pytest.fixture(scope="module")

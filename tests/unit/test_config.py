@@ -503,6 +503,14 @@ def test_places_of_sources(load: Load) -> None:
         ("{kind: csv}", "`path` is missing"),
         ("{kind: mysql, dsn: 'mysql://me:s3cret/x@host/name'}", "dsn: what follows the host is no port; in a password"),
         ("{kind: postgresql, dsn: 'host=x password=s3cret'}", "dsn: a URI is expected: postgresql://host/name"),
+        (
+            "{kind: postgresql, dsn: 'postgresql://h/n', replication: {slot: s, publicaton: p}}",
+            'unknown key "publicaton" \\(did you mean "publication"',
+        ),
+        (
+            "{kind: postgresql, dsn: 'postgresql://h/n', replication: {slot: Big}}",
+            "slot: a slot has a name of lower case letters, digits and _, 63 at most",
+        ),
     ],
 )
 def test_slips_in_places_of_sources(problems: Problems, place: str, said: str) -> None:

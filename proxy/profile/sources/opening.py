@@ -13,6 +13,7 @@ from proxy.profile.sources.mysql import MysqlReader
 from proxy.profile.sources.parquet import ParquetReader
 from proxy.profile.sources.postgresql import PostgresReader
 from proxy.profile.sources.reading import Reader, Wanted
+from proxy.profile.sources.replication import ReplicatedReader
 from proxy.profile.sources.sqlite import SqliteReader
 from proxy.source_settings import CsvPlace, HttpPlace, JsonLinesPlace, MysqlPlace, ParquetPlace, PostgresPlace
 
@@ -21,7 +22,10 @@ def open_reader(configuration: Configuration, database: str, name: str) -> Reade
     """The reader of a source. Raises ConsentryError: the settings do not say where it is; a secret cannot be read."""
     place = configuration.source(database, name)
     if isinstance(place, PostgresPlace):
-        return PostgresReader(name, with_password(place.dsn, configuration.secret(place.password_file)))
+        dsn, followed = with_password(place.dsn, configuration.secret(place.password_file)), place.replication
+        if followed is not None:
+            return ReplicatedReader(name, dsn, followed.slot, followed.publication)
+        return PostgresReader(name, dsn)
     if isinstance(place, MysqlPlace):
         ca = configuration.path(place.ca) if place.ca is not None else None
         return MysqlReader(name, place.dsn, configuration.secret(place.password_file), ca)
@@ -53,7 +57,8 @@ def misfits(configuration: Configuration, database: str, rules: Rules) -> tuple[
         if name not in places:
             errors.append(f"{at}: the settings do not say where it is, in databases.{database}.sources")
             continue
-        kind = places[name].kind
+        place = places[name]
+        kind = place.kind
         relational = kind in ("postgresql", "mysql", "sqlite")
         if relational and source.records is None:
             errors.append(f"{at}: `records` is missing: the relation to read of a source of kind {kind}")
@@ -61,6 +66,8 @@ def misfits(configuration: Configuration, database: str, rules: Rules) -> tuple[
             warnings.append(f"{at}: `records` means nothing to a source of kind {kind}")
         if source.cursor is not None and not relational and kind != "http":
             warnings.append(f"{at}: `cursor` means nothing to a source of kind {kind}: a file is read whole")
+        if source.cursor is not None and isinstance(place, PostgresPlace) and place.replication is not None:
+            warnings.append(f"{at}: `cursor` means nothing to a source that is followed by replication")
     warnings += [
         f'databases.{database}.sources: "{name}" is not among the sources of the rules'
         for name in places

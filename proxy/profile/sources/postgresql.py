@@ -14,7 +14,7 @@ from proxy.errors import ConsentryError
 from proxy.policy.names import quote_identifier
 from proxy.profile.sources.reading import Record, SourceError, SourceUnreachableError, Wanted, check_fields, relation
 
-_PREFETCH: Final = 2000
+PREFETCH: Final = 2000
 # A transaction stamps its rows when it begins, and they are seen when it commits: that much is read again.
 _LATE: Final = dict.fromkeys(("timestamptz", "timestamp"), " - interval '5 minutes'")
 
@@ -33,26 +33,26 @@ class PostgresReader:
 
     async def records(self, wanted: Wanted) -> AsyncGenerator[Record]:
         """All of one moment: the whole is read in one transaction."""
-        with self._errors():
+        with self.errors():
             async with (
                 connected(self.dsn) as connection,
                 connection.transaction(isolation="repeatable_read", readonly=True),
             ):
                 query, values = await self._query(connection, wanted)
                 number = 0
-                async for row in connection.cursor(query, *values, prefetch=_PREFETCH):
+                async for row in connection.cursor(query, *values, prefetch=PREFETCH):
                     number += 1
                     yield Record(number, dict(row))
 
     async def keys(self, wanted: Wanted) -> AsyncGenerator[Any]:
-        with self._errors():
+        with self.errors():
             async with connected(self.dsn) as connection, connection.transaction(readonly=True):
-                kinds = await self._kinds(connection, wanted)
-                query = f"SELECT {_shown(wanted.key, kinds)} FROM {relation(wanted)}"
-                async for row in connection.cursor(query, prefetch=_PREFETCH):
+                kinds = await self.kinds(connection, wanted)
+                query = f"SELECT {shown(wanted.key, kinds)} FROM {relation(wanted)}"
+                async for row in connection.cursor(query, prefetch=PREFETCH):
                     yield row[0]
 
-    async def _kinds(self, connection: asyncpg.Connection, wanted: Wanted) -> dict[str, str]:
+    async def kinds(self, connection: asyncpg.Connection, wanted: Wanted) -> dict[str, str]:
         """The columns' types. Raises SourceError where one that is wanted is not there."""
         statement = await connection.prepare(f"SELECT * FROM {relation(wanted)} LIMIT 0")
         kinds = {attribute.name: attribute.type.name for attribute in statement.get_attributes()}
@@ -60,8 +60,8 @@ class PostgresReader:
         return kinds
 
     async def _query(self, connection: asyncpg.Connection, wanted: Wanted) -> tuple[str, list[Any]]:
-        kinds = await self._kinds(connection, wanted)
-        query = f"SELECT {', '.join(_shown(name, kinds) for name in wanted.fields)} FROM {relation(wanted)}"
+        kinds = await self.kinds(connection, wanted)
+        query = f"SELECT {', '.join(shown(name, kinds) for name in wanted.fields)} FROM {relation(wanted)}"
         if wanted.cursor is None:
             return query, []
         cursor = quote_identifier(wanted.cursor)
@@ -71,7 +71,8 @@ class PostgresReader:
         return f"{query} ORDER BY {cursor} NULLS FIRST", [] if wanted.after is None else [wanted.after]
 
     @contextmanager
-    def _errors(self) -> Iterator[None]:
+    def errors(self) -> Iterator[None]:
+        """Whatever the driver raises becomes an error that names the source."""
         try:
             yield
         except (SourceError, SourceUnreachableError):
@@ -87,7 +88,7 @@ class PostgresReader:
 _PLAIN: Final = frozenset({"text", "varchar", "int2", "int4", "int8", "numeric", "bool", "date", "timestamptz", "uuid"})
 
 
-def _shown(name: str, kinds: Mapping[str, str]) -> str:
+def shown(name: str, kinds: Mapping[str, str]) -> str:
     """The column as asyncpg's value of a plain type; an array as JSON, anything else as PostgreSQL writes it."""
     column, kind = quote_identifier(name), kinds[name]
     if kind in _PLAIN:

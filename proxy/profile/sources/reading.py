@@ -19,10 +19,14 @@ _AT_A_TIME: Final = 5000  # rows
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One record as its source has it. `number`: its line, or which one it is in the order of reading, from 1."""
+    """One record as its source has it. `number`: its line, or which one it is in the order of reading, from 1.
+
+    `gone`: there is none of this key any more; it has no other value.
+    """
 
     number: int
     values: Mapping[str, Any]
+    gone: bool = False
 
 
 @dataclass(frozen=True, slots=True)

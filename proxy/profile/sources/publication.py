@@ -1,0 +1,88 @@
+"""Whether a table can be followed by logical replication: its server, its key, its publication."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import asyncpg
+
+from proxy.policy.names import quote_identifier
+from proxy.profile.sources.reading import SourceError, Wanted, relation
+
+# `identified_by`: what deletes tell, by the primary key or the index that was chosen as replica identity.
+_TABLE: Final = """
+    SELECT n.nspname::text AS schema, c.relname::text AS name, c.relkind::text AS kind,
+           c.relreplident::text AS identity,
+           ARRAY(SELECT a.attname::text
+                 FROM pg_index i JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = ANY (i.indkey)
+                 WHERE i.indrelid = c.oid
+                   AND CASE c.relreplident::text WHEN 'd' THEN i.indisprimary WHEN 'i' THEN i.indisreplident END
+           ) AS identified_by,
+           (SELECT format_type(atttypid, -1) FROM pg_attribute WHERE attrelid = c.oid AND attname = $2) AS key_type
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = $1::text::regclass"""
+_PUBLICATION: Final = """
+    SELECT p.pubinsert AND p.pubupdate AND p.pubdelete AND p.pubtruncate AS tells_all, t.tablename IS NOT NULL AS has,
+           to_jsonb(t) ->> 'rowfilter' IS NOT NULL AS filtered
+    FROM pg_publication p LEFT JOIN pg_publication_tables t
+         ON t.pubname = p.pubname AND t.schemaname = $2 AND t.tablename = $3
+    WHERE p.pubname = $1"""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """The table as its database has it. `key_type`: as SQL names it."""
+
+    schema: str
+    name: str
+    key_type: str
+    partitioned: bool
+
+
+async def check(connection: asyncpg.Connection, wanted: Wanted, publication: str) -> Table:
+    """Makes the publication where there is none and this login may.
+
+    Raises SourceError, with the SQL that has to be run there. The table and its key are known to exist.
+    """
+    level = await connection.fetchval("SELECT current_setting('wal_level')")
+    if level != "logical":
+        remedy = "ALTER SYSTEM SET wal_level = logical, and start it anew"
+        raise SourceError(wanted.source, f"wal_level of its server is {level}: replication needs {remedy}")
+    row = await connection.fetchrow(_TABLE, relation(wanted), wanted.key)
+    assert row is not None
+    if row["kind"] not in ("r", "p"):
+        raise SourceError(wanted.source, f"{wanted.relation} is no table: replication follows nothing else")
+    if row["identity"] != "f" and wanted.key not in row["identified_by"]:
+        # With a publication, and no identity at all, its own apps could not delete any more.
+        remedy = f"ALTER TABLE {relation(wanted)} REPLICA IDENTITY USING INDEX (a unique one of it), or FULL"
+        wrong = f"deletes from {wanted.relation} do not tell {wanted.key}"
+        raise SourceError(wanted.source, f"{wrong}: make it the primary key, or run there {remedy}")
+    table = Table(row["schema"], row["name"], row["key_type"], row["kind"] == "p")
+    await _check_publication(connection, wanted, publication, table)
+    return table
+
+
+async def _check_publication(connection: asyncpg.Connection, wanted: Wanted, publication: str, table: Table) -> None:
+    name, target = quote_identifier(publication), relation(wanted)
+    found = await connection.fetchrow(_PUBLICATION, publication, table.schema, table.name)
+    if found is None:
+        whole = " WITH (publish_via_partition_root)" if table.partitioned else ""
+        statement = f"CREATE PUBLICATION {name} FOR TABLE {target}{whole}"
+        try:
+            await connection.execute(statement)
+        except asyncpg.InsufficientPrivilegeError as error:
+            wrong = f"there is no publication {publication}"
+            message = f"{wrong}: the owner of {wanted.relation} has to run there {statement}"
+            raise SourceError(wanted.source, message) from error
+        return
+    change = f"ALTER PUBLICATION {name}"
+    if not found["has"]:
+        whole = f"; {change} SET (publish_via_partition_root)" if table.partitioned else ""
+        wrong, remedy = "does not have", f"{change} ADD TABLE {target}{whole}"
+    elif not found["tells_all"]:
+        wrong, remedy = "does not tell all changes of", f"{change} SET (publish = 'insert, update, delete, truncate')"
+    elif found["filtered"]:
+        wrong, remedy = "has only some rows of", f"{change} SET TABLE {target}, with its others, and without WHERE"
+    else:
+        return
+    raise SourceError(wanted.source, f"publication {publication} {wrong} {wanted.relation}: run there {remedy}")
