@@ -19,7 +19,8 @@ from proxy.demo.stage import Stage
 from proxy.policy.compile import compile_rules
 from proxy.policy.load import load_rules
 from proxy.profile import review
-from proxy.profile.sync import Plan, Progress, Synced, sync
+from proxy.profile.one_source import Plan, Progress, Synced
+from proxy.profile.sync import sync
 
 _PROFILE = "SELECT * FROM consentry.profile WHERE subject = 1"
 _FROM = """

@@ -18,10 +18,10 @@ from proxy.catalog.introspect import take_snapshot
 from proxy.cli.opening import open_database
 from proxy.errors import ConsentryError, UnreachableError
 from proxy.profile import sync as syncing
+from proxy.profile.one_source import Plan, Synced
 from proxy.profile.sources import reading
 from proxy.profile.sources.mysql import MysqlReader
 from proxy.profile.sources.reading import Wanted
-from proxy.profile.sync import Plan, Synced
 from tests.gateways import consentry
 from tests.mariadb import PROGRAM, MariaDb
 from tests.servers import PgServer
