@@ -14,7 +14,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import SplitResult, parse_qs, quote, unquote, urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationError,
+    model_validator,
+)
 
 from proxy.errors import ConsentryError, UnreachableError
 from proxy.source_settings import SourcePlace, fields_of_kind
@@ -89,9 +98,18 @@ def _syslog(value: str) -> str:
     return value
 
 
-def _number(value: Any) -> Any:
-    """A number that came from the environment."""
-    return int(value) if isinstance(value, str) and value.isdecimal() else value
+MOST_WORKERS = 512
+
+_WorkersInput = Literal["auto"] | Annotated[int, Field(ge=1, le=MOST_WORKERS)]
+
+
+def _workers(value: Any) -> Any:
+    if value == "auto":
+        return value
+    number = int(value) if isinstance(value, str) and value.isdecimal() else value  # it may be of the environment
+    if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= MOST_WORKERS:
+        raise ValueError(f'"{value}" is neither auto nor a number from 1 to {MOST_WORKERS}')
+    return number
 
 
 def _word(value: Any) -> Any:
@@ -268,8 +286,8 @@ class Settings(_Section):
         min_length=1,
         description="host:port, a list of them, or the folder of a unix socket.",
     )
-    workers: Annotated[Literal["auto", 1], BeforeValidator(_number)] = Field(
-        default="auto", description="One worker in this version."
+    workers: Annotated[Literal["auto"] | int, PlainValidator(_workers, json_schema_input_type=_WorkersInput)] = Field(
+        default="auto", description="Processes that share the addresses; auto is one a core."
     )
     databases: dict[str, DatabaseSettings] = Field(min_length=1)
     auth: AuthSettings = AuthSettings()
@@ -387,9 +405,12 @@ def read_text(file: Path) -> str:
         raise ConsentryError(f"{file}: not UTF-8 text: {error.reason} at byte {error.start}") from error
 
 
-def load_settings(file: Path, environment: Mapping[str, str] | None = None) -> Configuration:
-    """The settings of a file. Raises SettingsError with all that is wrong, UnreachableError where it cannot be read."""
-    text = read_text(file)
+def load_settings(file: Path, environment: Mapping[str, str] | None = None, text: str | None = None) -> Configuration:
+    """The settings of a file, or of what was read from it before (`text`).
+
+    Raises SettingsError with all that is wrong, UnreachableError where it cannot be read.
+    """
+    text = read_text(file) if text is None else text
     problems: list[Problem] = []
     data, place = read_yaml(str(file), text, problems, switches_are_words=True)
     if problems and data is None:
@@ -451,8 +472,8 @@ def _message(detail: Any, key: str, loc: tuple[Any, ...]) -> str:
     if kind == "literal_error":
         expected = str(detail["ctx"]["expected"]).replace("'", "")
         later = _LATER_WORDS.get(str(given))
-        if later is not None or key == "workers":
-            return f"{key}: not in this version: {later or 'several workers'}; write {expected}"
+        if later is not None:
+            return f"{key}: not in this version: {later}; write {expected}"
         return f'{key}: "{given}" is not {expected}{nearest(str(given), re.split(", | or ", expected))}'
     if kind in _EXPECTED:
         shown = "" if given in (None, "") or isinstance(given, dict | list) else f', not "{given}"'

@@ -37,6 +37,7 @@ class GatewayProcess:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.rules = folder / "rules" / "rules.yaml"
+        self.workers = int(yaml.safe_load((folder / "consentry.yaml").read_text()).get("workers", 1))
         self.port = 0
         self.lines: list[str] = []
         self._changed = threading.Condition()
@@ -75,13 +76,17 @@ class GatewayProcess:
         return int(port)
 
     def reload(self, rules: str | None = None) -> bool:
-        """SIGHUP, after writing other rules where given. Returns when the audit log has it: whether it succeeded."""
+        """SIGHUP, after writing other rules where given. Returns when the audit log has it: whether it succeeded.
+
+        Each worker records its own.
+        """
         if rules is not None:
             self.rules.write_text(rules)
         before = len(self.records("reload"))
         self._process.send_signal(signal.SIGHUP)
-        self._until(lambda: len(self.records("reload")) > before, "reload")
-        return "message" not in self.records("reload")[before]
+        self._until(lambda: len(self.records("reload")) >= before + self.workers, "reload")
+        newest = sorted(self.records("reload"), key=lambda one: one["time"])[before:]
+        return all("message" not in one for one in newest)
 
     def records(self, event: str | None = None) -> list[dict[str, Any]]:
         """What the audit log's files hold so far; records reach them within some milliseconds.
@@ -188,6 +193,7 @@ def write_settings(
     (folder / "rules" / "rules.yaml").write_text(rules)
     content: dict[str, Any] = {
         "listen": "127.0.0.1:0",
+        "workers": 1,
         "databases": {
             name: {"upstream": f"postgresql://{server.host}:{server.port}/{real}", "rules": "rules/"}
             for name, real in databases.items()

@@ -82,6 +82,7 @@ def findings(
     readings: dict[tuple[str, str], Reading] = {}
     refusals: dict[tuple[str, str, str], Refusal] = {}
     # By id(): the traits (so that they stay), whether there are at most as many customers as rows, and at least.
+    reloads: list[tuple[RuleChange, int]] = []
     countable: dict[int, tuple[Traits, bool, bool]] = {}
     for line, outline in outlines(directory, since, until):
         traits, time = outline.traits, outline.time.decode()
@@ -98,7 +99,8 @@ def findings(
             _add_refusal(refusals, record(line))
         elif traits.event == "reload":
             whole = record(line)
-            found.rule_changes.append(RuleChange(time, whole.get("rules_version", ""), whole.get("message")))
+            change = RuleChange(time, whole.get("rules_version", ""), whole.get("message"))
+            reloads.append((change, whole.get("worker", 0)))
         elif traits.event == "statement" and traits.unknown:
             found.untold[traits.app or ""] += 1
         if not outline.read:
@@ -111,9 +113,24 @@ def findings(
             most = counts_rows(text, names)
             known = countable[id(traits)] = (traits, most, most and rows_are_customers(text, names, own))
         _add_reading(readings, outline, time, known[1:], found.days)
+    found.rule_changes = _of_all_workers(reloads)
     found.readings = sorted(readings.values(), key=lambda one: (one.app, one.attribute))
     found.refusals = sorted(refusals.values(), key=lambda one: (-one.count, one.app, one.message))
     return found
+
+
+def _of_all_workers(reloads: list[tuple[RuleChange, int]]) -> list[RuleChange]:
+    """Each worker records that it took the rules: those that follow each other and say the same are one change."""
+    changes: list[RuleChange] = []
+    told: set[int] = set()  # the workers that the last change was told by
+    for change, worker in sorted(reloads, key=lambda one: one[0].time):
+        last = changes[-1] if changes else None
+        same = last is not None and (last.rules_version, last.problem) == (change.rules_version, change.problem)
+        if not same or worker in told:
+            changes.append(change)
+            told = set()
+        told.add(worker)
+    return changes
 
 
 def outlines(directory: Path, since: int | None, until: int | None) -> Iterator[tuple[bytes, Outline]]:

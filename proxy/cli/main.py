@@ -19,6 +19,7 @@ from proxy.cli.schema import schema
 from proxy.cli.serve import serve
 from proxy.cli.subject import subject
 from proxy.cli.web import link, token, web
+from proxy.cli.worker import worker
 from proxy.errors import ConsentryError
 
 app = typer.Typer(
@@ -31,6 +32,7 @@ app = typer.Typer(
 )
 app.command()(demo)
 app.command()(serve)
+app.command(hidden=True)(worker)
 app.command()(web)
 app.command()(check)
 app.command()(explain)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from proxy.cli.options import CONFIG
+
+if TYPE_CHECKING:
+    from proxy.ops.lifecycle import Runs
 
 
 def serve(
@@ -17,29 +21,47 @@ def serve(
 
     Example: consentry serve --config consentry.yaml
     """
-    import asyncio
-    import logging
-
-    from proxy.config import load_settings
+    from proxy.config import load_settings, read_text
     from proxy.errors import ConsentryError
     from proxy.ops.beside import WithWeb
-    from proxy.ops.lifecycle import run
-    from proxy.server.assemble import make_gateway
+    from proxy.server.assemble import make_gateway, make_options
+    from proxy.server.workers import Workers, workers_of
+
+    start_log(verbose)
+    text = read_text(config)
+    configuration = load_settings(config, text=text)
+    count = workers_of(configuration.settings.workers)
+    gateway: Runs
+    if count > 1:
+        gateway = Workers(make_options(configuration), config, text, count, verbose)
+    else:
+        gateway = make_gateway(configuration)
+    try:
+        run_gateway(WithWeb(gateway, config) if configuration.settings.web is not None else gateway)
+    except OSError as error:
+        where = ", ".join(configuration.settings.listen)
+        raise ConsentryError(f"cannot listen on {where}: {error.strerror or error}") from error
+
+
+def start_log(verbose: bool, who: str = "") -> None:
+    """Logs to standard error. `who`: which process of several."""
+    import logging
 
     logging.basicConfig(
         level=logging.DEBUG if verbose else logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        format=f"%(asctime)s %(levelname)s{who} %(name)s: %(message)s",
     )
-    configuration = load_settings(config)
-    gateway = make_gateway(configuration)
-    runs = WithWeb(gateway, config) if configuration.settings.web is not None else gateway
+
+
+def run_gateway(gateway: Runs) -> None:
+    """Runs until a signal says to end. Raises what the gateway's start raises."""
+    import asyncio
+
+    from proxy.ops.lifecycle import run
+
     try:
-        try:
-            import uvloop
-        except ImportError:  # on platforms without it
-            asyncio.run(run(runs))
-        else:
-            uvloop.run(run(runs))
-    except OSError as error:
-        where = ", ".join(gateway.options.listen)
-        raise ConsentryError(f"cannot listen on {where}: {error.strerror or error}") from error
+        import uvloop
+    except ImportError:  # on platforms without it
+        asyncio.run(run(gateway))
+    else:
+        uvloop.run(run(gateway))

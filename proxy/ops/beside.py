@@ -10,17 +10,14 @@ import logging
 import signal
 from contextlib import suppress
 from pathlib import Path
-from time import monotonic
 from typing import Final
 
+from proxy.ops.backoff import Backoff
 from proxy.ops.command import CONSENTRY
 from proxy.ops.lifecycle import Runs
 
 log = logging.getLogger(__name__)
 
-FIRST_PAUSE: Final = 0.5  # seconds before it is started again; doubled each time
-LONGEST_PAUSE: Final = 30.0
-STEADY: Final = 60.0  # seconds after which the pause is the first one again
 GRACE: Final = 12.0  # seconds to end requests that are under way
 
 
@@ -38,10 +35,10 @@ class WithWeb:
         await self._gateway.start()
         self._keeping = asyncio.create_task(self._keep())
 
-    async def reload(self) -> bool:
-        """Both take the rules anew; whether the gateway could."""
+    async def reload(self) -> None:
+        """Both take the rules anew."""
         self._signal(signal.SIGHUP)
-        return await self._gateway.reload()
+        await self._gateway.reload()
 
     async def stop(self, grace: float | None = None) -> None:
         """Ends both."""
@@ -52,22 +49,21 @@ class WithWeb:
         await asyncio.gather(self._stop_web(), self._gateway.stop(grace))
 
     async def _keep(self) -> None:
-        pause = FIRST_PAUSE
+        backoff = Backoff()
         while True:
-            begun = monotonic()
+            backoff.begin()
             try:
                 self._web = await asyncio.create_subprocess_exec(
                     *CONSENTRY, "web", "--beside", "--config", str(self._settings), stdin=asyncio.subprocess.PIPE
                 )
             except OSError as error:
                 log.warning("the web side cannot be started: %s", error)
+                await asyncio.sleep(backoff.pause())
             else:
                 code = await self._web.wait()
+                pause = backoff.pause()
                 log.warning("the web side ended with status %d; it is started again in %g s", code, pause)
-            if monotonic() - begun > STEADY:
-                pause = FIRST_PAUSE
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, LONGEST_PAUSE)
+                await asyncio.sleep(pause)
 
     async def _stop_web(self) -> None:
         if self._web is None:

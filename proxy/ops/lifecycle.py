@@ -11,7 +11,7 @@ class Runs(Protocol):
     """What can be started, told to take its rules anew, and stopped."""
 
     async def start(self) -> None: ...
-    async def reload(self) -> bool: ...
+    async def reload(self) -> object: ...
     async def stop(self, grace: float | None = None) -> None: ...
 
 
@@ -22,7 +22,7 @@ async def run(gateway: Runs) -> None:
     """
     loop = asyncio.get_running_loop()
     ended, hurried = asyncio.Event(), asyncio.Event()
-    reloads: set[asyncio.Task[bool]] = set()
+    reloads: set[asyncio.Task[object]] = set()
     starting = loop.create_task(gateway.start())
 
     def reload() -> None:

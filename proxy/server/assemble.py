@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Final, TypeVar, cast
 
@@ -20,9 +21,10 @@ from proxy.errors import UnreachableError
 from proxy.policy.compile import compile_rules
 from proxy.policy.load import load_rules
 from proxy.server.database import Database
+from proxy.server.gateway import Gateway
 from proxy.server.generation import Generation
-from proxy.server.listener import Gateway
 from proxy.server.options import Options, SslMode, Upstream
+from proxy.server.roster import Roster
 
 CHANNEL: Final = "consentry_catalog"  # what consentry.catalog_changed() notifies
 CONSENT_CHANNEL: Final = "consentry_consent"  # what the ledger notifies
@@ -76,12 +78,20 @@ class Control:
         raise UnreachableError(f"the database did not answer the control connection within {ANSWER_SECONDS:g} s")
 
 
-def make_gateway(configuration: Configuration) -> Gateway:
-    """The gateway of the settings, not started. Raises SettingsError, UnreachableError."""
+def make_gateway(configuration: Configuration, worker: int = 0, roster: Roster | None = None) -> Gateway:
+    """The gateway of the settings, not started. Raises SettingsError, UnreachableError.
+
+    `roster`: it is one of several workers, and gets its connections from the process that listens. What all have to
+    do once, the first one does.
+    """
     controls = {name: Control(configuration.control_dsn(name)) for name in configuration.settings.databases}
     databases = [_database(configuration, name, control) for name, control in controls.items()]
     copies = Copies(next(iter(controls.values())).ask)
-    return Gateway(_options(configuration), databases, copies, _consents(configuration, controls))
+    consents = _consents(configuration, controls) if worker == 0 else None
+    options = make_options(configuration)
+    if roster is not None:
+        options = replace(options, worker=worker, listen=())
+    return Gateway(options, databases, copies, consents, roster)
 
 
 def _consents(configuration: Configuration, controls: dict[str, Control]) -> ConsentLog:
@@ -93,7 +103,8 @@ def _consents(configuration: Configuration, controls: dict[str, Control]) -> Con
     return consents
 
 
-def _options(configuration: Configuration) -> Options:
+def make_options(configuration: Configuration) -> Options:
+    """What a gateway needs of the settings."""
     settings = configuration.settings
     certificate, key = settings.tls.certificate, settings.tls.key
     return Options(

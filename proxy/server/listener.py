@@ -1,4 +1,4 @@
-"""The gateway: listens, takes connections, keeps sessions, stops."""
+"""The sockets that a gateway listens on."""
 
 from __future__ import annotations
 
@@ -6,303 +6,77 @@ import asyncio
 import errno
 import logging
 import socket
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from time import perf_counter
 from typing import Final
-
-from proxy.audit.consents import ConsentLog
-from proxy.audit.copies import Copies
-from proxy.audit.log import LogOptions
-from proxy.audit.record import session_fragment
-from proxy.audit.syslog import SyslogSender
-from proxy.audit.writer import AuditWriter
-from proxy.errors import PgError
-from proxy.server import cancel
-from proxy.server.accept import Client, greet
-from proxy.server.concerns import UNRECORDED
-from proxy.server.database import Database
-from proxy.server.login import LoggedIn, Refused, log_in
-from proxy.server.mailbox import Mailbox
-from proxy.server.options import Options, Upstream
-from proxy.server.relay import Backend
-from proxy.server.senders import Senders
-from proxy.server.session import Session
-from proxy.server.tls import server_context
-from proxy.wire import errors
-from proxy.wire.startup import CancelRequest
 
 log = logging.getLogger(__name__)
 
 BACKLOG: Final = 1024
 ACCEPTS: Final = 64  # connections taken at a time, before others have their turn
-STARTING: Final = 100  # connections beyond the limit that may be in their start-up (to be refused, or to cancel)
 
 
-class Gateway:
-    """One worker. `databases` by the names that apps ask for; `start` makes their first generations.
+class Listener:
+    """Gives each connection that is made, its socket not blocking, to `take`.
 
-    `copies` gets the audit log's checkpoints; `consents` brings changes of consent into it.
+    An address is `host:port`, `[v6]:port`, or a folder for a unix socket named as PostgreSQL's is.
     """
 
-    def __init__(
-        self,
-        options: Options,
-        databases: Iterable[Database],
-        copies: Copies | None = None,
-        consents: ConsentLog | None = None,
-    ) -> None:
-        self.options = options
-        self.databases = {database.name: database for database in databases}
-        self.statement_bytes = options.statement_bytes
-        self._copies = copies
-        self._consents = consents
-        self._syslog: SyslogSender | None = None
-        self.audit = AuditWriter(
-            _log_options(options),
-            options.worker,
-            on_change=self._audit_changed,
-            on_checkpoint=copies.add if copies is not None else None,
-        )
-        self.sessions: set[Session] = set()
-        self.senders = Senders()
-        self.keys: dict[bytes, Upstream] = {}  # where to send a cancel request
+    def __init__(self, addresses: Iterable[str], take: Callable[[socket.socket], None]) -> None:
         self.addresses: list[tuple[str, int]] = []  # the TCP addresses it listens on
-        self._starting: set[asyncio.Task[None]] = set()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._wanted = tuple(addresses)
+        self._take = take
         self._sockets: list[socket.socket] = []
-        self._context = server_context(options)
-        self._empty = asyncio.Event()
 
-    async def start(self) -> None:
-        """Loads rules and catalogs, then listens. Raises ConsentryError and OSError."""
-        for database in self.databases.values():
-            await database.start()
-        self.audit.open(await self._consents.newest() if self._consents is not None else None)
-        if self.options.audit_syslog:
-            self._syslog = SyslogSender(self.options.audit_syslog, self.options.audit_directory, self.options.worker)
-            self._syslog.start()
+    def bind(self) -> None:
+        """Takes the addresses: from here on they are nobody else's. Raises OSError."""
+        for address in self._wanted:
+            self._sockets.append(_bind(address))
+
+    def listen(self) -> None:
+        """Lets clients in. Raises OSError."""
         loop = asyncio.get_running_loop()
-        for address in self.options.listen:
-            sock = _listen(address)
-            self._sockets.append(sock)
+        for sock in self._sockets:
+            sock.listen(BACKLOG)
             if sock.family != socket.AF_UNIX:
                 self.addresses.append(sock.getsockname()[:2])
             loop.add_reader(sock, self._accept, sock)
             log.info("listening on %s", sock.getsockname())
-        self._tasks = [loop.create_task(database.watch(self.options.poll)) for database in self.databases.values()]
-        if self._copies is not None:
-            self._tasks.append(loop.create_task(self._copies.run()))
-        if self._consents is not None:
-            self._tasks.append(loop.create_task(self._consents.run(self.audit)))
-        if self.options.idle_timeout:
-            self._tasks.append(loop.create_task(self._end_idle()))
 
-    async def stop(self, grace: float | None = None) -> None:
-        """Takes no new connections; idle sessions end at once, others with their transaction, all after `grace`."""
+    def close(self) -> None:
+        """Takes no more connections."""
         loop = asyncio.get_running_loop()
         for sock in self._sockets:
             loop.remove_reader(sock)
             name = sock.getsockname()
             sock.close()
             if isinstance(name, str):
-                _remove(name)
+                Path(name).unlink(missing_ok=True)
         self._sockets.clear()
-        for task in (*self._tasks, *self._starting):
-            task.cancel()
-        await asyncio.gather(*self._tasks, *self._starting, return_exceptions=True)
-        for session in list(self.sessions):
-            session.drain()
-        if self.sessions:
-            log.info("waiting for %d transactions to end", len(self.sessions))
-            self._empty.clear()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self.options.stop_timeout if grace is None else grace):
-                    await self._empty.wait()
-        for session in list(self.sessions):
-            session.shut_down()
-        await asyncio.sleep(0)  # what was written last goes out
-        self.audit.close()
-        await asyncio.sleep(0)  # what waited for its record goes out
-        if self._syslog is not None:
-            await asyncio.to_thread(self._syslog.stop)
-        if self._copies is not None:
-            await self._copies.finish()
-
-    async def reload(self) -> bool:
-        """Takes the rules of all databases anew; false where any of them stays as it was."""
-        results = [await database.reload() for database in self.databases.values()]
-        self.audit.event(
-            "reload",
-            rules_version=",".join(database.generation.rules.version for database in self.databases.values()),
-            message="; ".join(d.problem for d in self.databases.values() if d.problem) or None,
-        )
-        return all(results)
-
-    def check_room(self) -> None:
-        """Raises PgError (FATAL) where there are as many sessions as may be."""
-        if len(self.sessions) >= self.options.connections:
-            raise PgError("sorry, too many clients already", "53300", severity="FATAL")
-
-    def forget(self, session: Session) -> None:
-        """A session has ended."""
-        self.sessions.discard(session)
-        self.senders.end(session.database.upstream, session.cancel_key)
-        session.database.sessions.discard(session)
-        self.keys.pop(session.cancel_key, None)
-        if not self.sessions:
-            self._empty.set()
-
-    # New connections.
 
     def _accept(self, listening: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
         for _ in range(ACCEPTS):
             try:
-                sock, peer = listening.accept()
+                sock, _ = listening.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
                 if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
                     raise
                 log.warning("no connection can be taken: %s", error.strerror)
+                loop = asyncio.get_running_loop()
                 loop.remove_reader(listening)
                 loop.call_later(1, self._listen_again, listening)
                 return
             sock.setblocking(False)
-            if len(self.sessions) + len(self._starting) >= self.options.connections + STARTING:
-                sock.close()
-                continue
-            task = loop.create_task(self._begin(sock, peer))
-            self._starting.add(task)
-            task.add_done_callback(self._starting.discard)
+            self._take(sock)
 
     def _listen_again(self, listening: socket.socket) -> None:
         if listening in self._sockets:
             asyncio.get_running_loop().add_reader(listening, self._accept, listening)
 
-    async def _begin(self, sock: socket.socket, peer: object) -> None:
-        """From an accepted socket to a session, or to nothing."""
-        local = sock.family == socket.AF_UNIX
-        address = "local" if local or not isinstance(peer, tuple) else f"{peer[0]}:{peer[1]}"
-        client: Client | None = None
-        try:
-            async with asyncio.timeout(self.options.startup_timeout or None):
-                if not local:
-                    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-                client = await greet(sock, self._context)
-                if isinstance(client.packet, CancelRequest):
-                    await self._cancel(client.packet)
-                    client.mailbox.transport.close()
-                    return
-                login = await log_in(self, client, address, local)
-                self._open_session(login, client.mailbox)
-        except Refused as refused:
-            self._refuse(client, address, refused.error, told=True)
-        except PgError as error:
-            self._refuse(client, address, error, told=client is None)
-        except TimeoutError:
-            self._refuse(client, address, PgError("canceling authentication due to timeout", "57P05", severity="FATAL"))
-        except OSError as error:
-            log.info("client %s: %s", address, error)
-            if client is not None:
-                client.mailbox.transport.abort()
-        except asyncio.CancelledError:
-            stopping = PgError("the database system is shutting down", "57P03", severity="FATAL")
-            self._refuse(client, address, stopping)
-            raise
-        except Exception:
-            log.exception("client %s: the start-up failed", address)
-            self._refuse(client, address, PgError("internal error in the gateway", "XX000", severity="FATAL"))
 
-    async def _cancel(self, request: CancelRequest) -> None:
-        known = self.keys.get(request.key)
-        upstreams = [known] if known is not None else [database.upstream for database in self.databases.values()]
-        await cancel.forward(request, upstreams, self.options.connect_timeout)
-
-    def _open_session(self, login: LoggedIn, mailbox: Mailbox) -> None:
-        server = login.upstream.get_protocol()
-        assert isinstance(server, Mailbox)
-        session = Session(self, login)
-        backend = Backend(session, login.upstream, login.status)
-        session.start(backend, backend.framing)
-        self.sessions.add(session)
-        self.senders.begin(login.database.upstream, login.cancel_key, login.app)
-        login.database.sessions.add(session)
-        if login.cancel_key:
-            self.keys[login.cancel_key] = login.database.upstream
-        self.audit.event("connect", session.fragment, backend=int.from_bytes(login.cancel_key[:4], "big") or None)
-        log.info("session %s: login %s, app %s, from %s", session.name, login.login, login.app.name, login.address)
-        login.client.set_protocol(session)
-        login.upstream.set_protocol(backend)
-        login.client.write(login.ready)
-        early, answers = mailbox.rest(), server.rest()
-        if answers:
-            backend.data_received(answers)
-        if early:
-            session.data_received(early)
-        if mailbox.ended or server.ended:
-            session.end("connection lost in the start-up")
-
-    def _refuse(self, client: Client | None, address: str, error: PgError, told: bool = False) -> None:
-        """Tells the client (unless it has been told), the log and the audit log that there will be no session."""
-        packet = client.packet if client is not None else None
-        login = packet.get("user") if packet is not None and not isinstance(packet, CancelRequest) else None
-        database = None
-        if packet is not None and not isinstance(packet, CancelRequest):
-            database = packet.get("database") or login
-        log.warning("client %s: login %s refused: %s", address, login, error.message)
-        fragment = session_fragment("", None, login, address, None, database, client.tls if client else None)
-        self.audit.event("connect_refused", fragment, sqlstate=error.sqlstate, message=error.message)
-        if client is not None:
-            if not told:
-                error.severity = "FATAL"
-                client.mailbox.transport.write(errors.encode(error))
-            client.mailbox.transport.close()
-
-    # All sessions.
-
-    def _audit_changed(self, failing: bool) -> None:
-        for session in self.sessions:
-            if failing:
-                session.concern(UNRECORDED)
-            else:
-                session.concerns &= ~UNRECORDED
-                session.settle()
-
-    async def _end_idle(self) -> None:
-        limit = self.options.idle_timeout
-        while True:
-            await asyncio.sleep(min(limit / 4, 10))
-            now = perf_counter()
-            for session in list(self.sessions):
-                if session.idle and now - session.clock > limit:
-                    session.fail(
-                        PgError("terminating connection due to idle-session timeout", "57P05", severity="FATAL")
-                    )
-
-
-def _log_options(options: Options) -> LogOptions:
-    return LogOptions(
-        directory=options.audit_directory,
-        key=options.audit_key or options.audit_directory / "audit.key",
-        required=options.audit_required,
-        full_text=options.audit_full_text,
-        rotate_size=options.audit_rotate_size,
-        rotate_every=options.audit_rotate_every,
-        keep=options.audit_keep,
-        fsync=options.audit_fsync,
-    )
-
-
-def _remove(path: str) -> None:
-    Path(path).unlink(missing_ok=True)
-
-
-def _listen(address: str) -> socket.socket:
-    """A listening socket: `host:port`, `[v6]:port`, or a folder for a unix socket named as PostgreSQL's is."""
+def _bind(address: str) -> socket.socket:
     if address.startswith("/"):
         folder, _, port = address.rpartition(":")
         path = Path(folder or address) / f".s.PGSQL.{port or 6432}" if folder else Path(address) / ".s.PGSQL.6432"
@@ -318,9 +92,7 @@ def _listen(address: str) -> socket.socket:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         sock = socket.socket(family, socket.SOCK_STREAM)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # Several workers will share the port by SO_REUSEPORT; one alone must not, or a forgotten gateway gets half of
-        # the connections.
+        # No SO_REUSEPORT: a gateway that was forgotten would get half of the connections.
         sock.bind((socket.gethostbyname(host) if family == socket.AF_INET else host, int(port)))
-    sock.listen(BACKLOG)
     sock.setblocking(False)
     return sock

@@ -26,7 +26,7 @@ from proxy.wire.startup import StartupMessage
 if TYPE_CHECKING:
     import asyncio
 
-    from proxy.server.listener import Gateway
+    from proxy.server.gateway import Gateway
 
 log = logging.getLogger(__name__)
 

@@ -243,8 +243,7 @@ class Answers:
         session = self.session
         if not session.context.scrubs:
             return None
-        sender = session.gateway.senders.app(session.database.upstream, body)
-        if sender is None or sender.trusted or sender.name == session.context.app.name:
+        if not session.gateway.roster.from_another_app(session.database.upstream, body, session.context.app):
             return None
         channel = body[: body.index(b"\0", 4) + 1]
         return messages.message(messages.NOTIFICATION, channel + b"\0")

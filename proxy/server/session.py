@@ -25,7 +25,7 @@ from proxy.wire.framing import HOLD, FrontendFraming, Hold
 from proxy.wire.states import State
 
 if TYPE_CHECKING:
-    from proxy.server.listener import Gateway
+    from proxy.server.gateway import Gateway
     from proxy.server.login import LoggedIn
     from proxy.server.relay import Backend
 

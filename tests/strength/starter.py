@@ -66,8 +66,8 @@ async def _serve(settings: dict[str, Any]) -> None:
     from proxy.policy.compile import compile_rules
     from proxy.policy.load import load_rules
     from proxy.server.database import Database
+    from proxy.server.gateway import Gateway as Listener
     from proxy.server.generation import Generation
-    from proxy.server.listener import Gateway as Listener
     from proxy.server.options import Options, Upstream
 
     rules = load_rules([("rules.yaml", Path(settings["rules"]).read_text("utf-8"))])

@@ -371,25 +371,30 @@ def test_passwords_are_in_no_message(problems: Problems) -> None:
     assert "s3cret" not in str(found)
 
 
+@pytest.mark.parametrize("given", ["0", "513", "two", "1.5", "true", "[]"])
+def test_how_many_workers_there_may_be(problems: Problems, given: str) -> None:
+    ((_, message),) = problems(f"{BASE}workers: {given}\n")
+    assert message.startswith("workers: ")
+    assert message.endswith("is neither auto nor a number from 1 to 512")
+
+
 def test_what_this_version_does_not_do_is_an_error_that_says_so(problems: Problems) -> None:
     text = (
         BASE
         + """\
-workers: 4
 auth: {mode: terminate, users: users.yaml, upstream_user: svc, upstream_password: x}
 tls: {mode: verify-client, client_ca: ca.crt}
 web: {login: {mode: oidc}}
 """
     )
     assert problems(text) == [
-        (3, "workers: not in this version: several workers; write auto or 1"),
-        (4, "mode: not in this version: auth mode terminate; write passthrough"),
-        (4, "upstream_password: not in this version: auth mode terminate"),
-        (4, "upstream_user: not in this version: auth mode terminate"),
-        (4, "users: not in this version: auth mode terminate"),
-        (5, "client_ca: not in this version: tls mode verify-client"),
-        (5, "mode: not in this version: tls mode verify-client; write off, prefer or require"),
-        (6, "mode: not in this version: login by OpenID Connect; write token"),
+        (3, "mode: not in this version: auth mode terminate; write passthrough"),
+        (3, "upstream_password: not in this version: auth mode terminate"),
+        (3, "upstream_user: not in this version: auth mode terminate"),
+        (3, "users: not in this version: auth mode terminate"),
+        (4, "client_ca: not in this version: tls mode verify-client"),
+        (4, "mode: not in this version: tls mode verify-client; write off, prefer or require"),
+        (5, "mode: not in this version: login by OpenID Connect; write token"),
     ]
 
 

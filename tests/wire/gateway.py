@@ -18,8 +18,8 @@ from proxy.errors import insufficient_privilege, undefined_table
 from proxy.policy.table import AppPolicy, CompiledRules
 from proxy.rewrite.result import REFUSED_TEXT, Effect, Plan, StatementInfo
 from proxy.server.database import Database
+from proxy.server.gateway import Gateway
 from proxy.server.generation import Generation
-from proxy.server.listener import Gateway
 from proxy.server.options import Options, Upstream
 from tests.gateways import audit_records
 from tests.servers import PgServer
