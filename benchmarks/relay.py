@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+import psutil
+
 from benchmarks import _report
 from tests.servers import PgServer, find_server
 
@@ -34,7 +36,6 @@ apps: {bench: {label: Benchmark, logins: [app], kind: internal, purpose: measuri
 policies:
   - {name: balances, apps: all, attributes: [balance], action: show, basis: contract}
 """
-TICK = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True)
@@ -64,11 +65,12 @@ class Relay:
     pid: int | None
 
     def cpu(self) -> float:
-        """Seconds of CPU that its process has used."""
+        """Seconds of CPU that its process has used, and its workers."""
         if self.pid is None:
             return 0.0
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICK
+        process = psutil.Process(self.pid)
+        times = [one.cpu_times() for one in (process, *process.children())]
+        return sum(one.user + one.system for one in times)
 
 
 @dataclass(frozen=True)

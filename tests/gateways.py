@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import psycopg
 import yaml
 
@@ -111,6 +112,15 @@ class GatewayProcess:
     @property
     def pid(self) -> int:
         return self._process.pid
+
+    def worker_processes(self) -> list[psutil.Process]:
+        """Those of several workers, by their numbers."""
+        found = {}
+        for child in psutil.Process(self.pid).children():
+            line = child.cmdline()
+            if "worker" in line:
+                found[int(line[line.index("--number") + 1])] = child
+        return [found[number] for number in sorted(found)]
 
     @property
     def log(self) -> str:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -75,13 +76,9 @@ def load_or_make(path: Path) -> Signer:
             signer = _load(path)
         except FileNotFoundError:
             path.parent.mkdir(parents=True, exist_ok=True)
-            key = Ed25519PrivateKey.generate()
-            try:
-                _write(path, _pem(key), os.O_EXCL)
-            except FileExistsError:  # another process was quicker
-                signer = _load(path)
-            else:
-                signer = Signer(key)
+            with suppress(FileExistsError), _written(path, _pem(Ed25519PrivateKey.generate())) as ready:
+                path.hardlink_to(ready)
+            signer = _load(path)  # that of another process, where one was quicker
         if not public_file(path).exists() or read_public(public_file(path)) != signer.public:
             _write_public(path, signer.public)
         return signer
@@ -103,9 +100,8 @@ def rotate(path: Path) -> tuple[Signer, Signer]:
             file.write(json.dumps(asdict(given)) + "\n")
             file.flush()
             os.fsync(file.fileno())
-        waiting = path.with_name(path.name + ".new")
-        _write(waiting, _pem(key), os.O_TRUNC)
-        waiting.replace(path)
+        with _written(path, _pem(key)) as ready:
+            ready.replace(path)
         _write_public(path, new.public)
         return old, _load(path)
     except FileNotFoundError as error:
@@ -165,15 +161,23 @@ def _pem(key: Ed25519PrivateKey) -> bytes:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
-def _write(path: Path, data: bytes, flag: int) -> None:
-    """Writes a file that only its owner reads, to the disk itself."""
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | flag, 0o600)
-    with os.fdopen(file, "wb") as out:
-        out.write(data)
-        out.flush()
-        os.fsync(out.fileno())
+@contextmanager
+def _written(path: Path, data: bytes, mode: int = 0o600) -> Iterator[Path]:
+    """A file beside `path` that is on the disk as a whole, to be put into its place: nobody ever reads half of it."""
+    ready = path.with_name(f"{path.name}.{os.getpid()}.new")
+    file = os.open(ready, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_TRUNC, mode)
+    try:
+        with os.fdopen(file, "wb") as out:
+            out.write(data)
+            out.flush()
+            os.fsync(out.fileno())
+        yield ready
+    finally:
+        ready.unlink(missing_ok=True)
 
 
 def _write_public(path: Path, public: str) -> None:
     key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(public))
-    public_file(path).write_bytes(key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    place, pem = public_file(path), key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    with _written(place, pem, 0o666) as ready:
+        ready.replace(place)

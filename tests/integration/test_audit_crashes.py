@@ -64,14 +64,15 @@ class Load:
                         self.received.append(number)
 
 
-def killed_at_random(server: PgServer, folder: Path, times: int, fsync: bool = False) -> None:
+def killed_at_random(server: PgServer, folder: Path, times: int, fsync: bool = False, workers: int = 1) -> None:
+    """`workers`: where there are several, now and then one of them is killed before all are."""
     chance = random.Random(times)
     write_settings(
         server,
         folder,
         RULES,
         {"shop": "crashed"},
-        {"audit": {"text": "full", "fsync": fsync, "rotate": {"size": "200kB"}}},
+        {"workers": workers, "audit": {"text": "full", "fsync": fsync, "rotate": {"size": "200kB"}}},
     )
     numbers = count(1_000_000)
     received: list[int] = []
@@ -81,6 +82,9 @@ def killed_at_random(server: PgServer, folder: Path, times: int, fsync: bool = F
         try:
             eventually(lambda load=load: len(load.received) > 4)  # type: ignore[misc]
             time.sleep(chance.random() * 0.2)  # the moment is what is random here
+            if workers > 1 and chance.random() < 0.5:
+                chance.choice(gateway.worker_processes()).kill()
+                time.sleep(chance.random())  # it may be replaced by then, or not yet
         finally:
             gateway.kill()
         load.join()
@@ -89,7 +93,8 @@ def killed_at_random(server: PgServer, folder: Path, times: int, fsync: bool = F
     assert gateway.stop() == 0
     code, facts = verify(folder)
     assert code == 0, facts
-    assert facts["logs"][0]["unsigned"] == 0
+    assert {one["unsigned"] for one in facts["logs"]} == {0}
+    assert len(facts["logs"]) == workers
     covered = set()
     for record in audit_records(folder / "audit"):
         if record["event"] in ("statement", "started"):
@@ -107,10 +112,15 @@ def test_a_log_that_is_synced_covers_what_clients_received_before_a_kill(server:
     killed_at_random(server, tmp_path, 3, fsync=True)
 
 
+def test_logs_of_several_workers_cover_what_clients_received_before_kills(server: PgServer, tmp_path: Path) -> None:
+    killed_at_random(server, tmp_path, 5, workers=3)
+
+
 @pytest.mark.nightly
 @pytest.mark.timeout(3000)
-def test_two_hundred_kills(server: PgServer, tmp_path: Path) -> None:
-    killed_at_random(server, tmp_path, 200)
+@pytest.mark.parametrize("workers", [1, 4])
+def test_two_hundred_kills(server: PgServer, tmp_path: Path, workers: int) -> None:
+    killed_at_random(server, tmp_path, 200 // workers, workers=workers)
 
 
 @contextmanager

@@ -132,15 +132,18 @@ def run_all(gateway: GatewayProcess, rounds: int) -> None:
         assert not thread.is_alive()
 
 
-@pytest.mark.parametrize("fsync", [False, True])
-def test_each_statement_has_a_record_and_each_record_a_statement(server: PgServer, tmp_path: Path, fsync: bool) -> None:
+@pytest.mark.parametrize(("workers", "fsync"), [(8, False), (1, True)])
+def test_each_statement_has_a_record_and_each_record_a_statement(
+    server: PgServer, tmp_path: Path, workers: int, fsync: bool
+) -> None:
     prepare_shop(server, tmp_path, "truth")
     rules = RULES.replace("  analytics:\n", "  analytics:\n    mode: monitor\n")
     assert rules != RULES
-    settings = {"audit": {"text": "full", "fsync": fsync, "rotate": {"size": "100kB"}}}
+    settings = {"workers": workers, "audit": {"text": "full", "fsync": fsync, "rotate": {"size": "100kB"}}}
     before = len(log_of(server))
     with running_gateway(server, tmp_path, rules, {"shop": "truth"}, settings) as gateway:
         run_all(gateway, 1 if fsync else 3)
+        assert {one["worker"] for one in gateway.records("statement")} == set(range(workers))
     assert truth.compare(log_of(server)[before:], [tmp_path / "audit"], LOGINS) > CLIENTS * 25
 
 

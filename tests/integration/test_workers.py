@@ -93,16 +93,6 @@ def one_of_each(gateway: GatewayProcess, stack: ExitStack, user: str = "crm_app"
     return [made[number] for number in sorted(made)]
 
 
-def processes(gateway: GatewayProcess) -> dict[int, psutil.Process]:
-    """The workers by their numbers."""
-    found = {}
-    for child in psutil.Process(gateway.pid).children():
-        line = child.cmdline()
-        if "worker" in line:
-            found[int(line[line.index("--number") + 1])] = child
-    return found
-
-
 def test_connections_are_shared_out_evenly_and_the_limit_is_of_all(serve: Serve) -> None:
     gateway = serve(limits={"connections": 3 * WORKERS})
     with ExitStack() as stack:
@@ -210,7 +200,7 @@ def test_a_worker_that_is_killed_takes_only_its_own_connections_and_is_replaced(
         clients = [Asking(one) for one in one_of_each(gateway, stack)]
         stack.callback(lambda: [client.stop() for client in clients])
         eventually(lambda: all(client.answers > 50 for client in clients))
-        processes(gateway)[1].kill()
+        gateway.worker_processes()[1].kill()
         eventually(lambda: clients[1].error is not None)
         so_far = [client.answers for client in clients]
         eventually(lambda: all(clients[n].answers > so_far[n] + 50 for n in (0, 2)))
@@ -233,7 +223,7 @@ def test_a_worker_that_is_killed_takes_only_its_own_connections_and_is_replaced(
 def test_without_the_process_that_listens_no_worker_is_left(server: PgServer, tmp_path: Path) -> None:
     write_settings(server, tmp_path, RULES, {"shop": "workers"}, {"workers": WORKERS})
     gateway = GatewayProcess(tmp_path)
-    workers = list(processes(gateway).values())
+    workers = gateway.worker_processes()
     assert len(workers) == WORKERS
     with connect(gateway) as connection:
         connection.execute("SELECT 1")
@@ -267,7 +257,7 @@ def test_transactions_end_before_the_workers_do(serve: Serve) -> None:
 
 def test_ctrl_c_twice_ends_all_at_once(serve: Serve) -> None:
     gateway = serve()
-    workers = list(processes(gateway).values())
+    workers = gateway.worker_processes()
     with closing(connect(gateway)) as connection:
         connection.execute("BEGIN")
         psutil.Process(gateway.pid).send_signal(signal.SIGINT)
@@ -321,7 +311,7 @@ def test_changes_of_consent_are_recorded_once(serve: Serve) -> None:
     consentry(gateway.folder, "consent", "grant", "3", "mailco", "email")
     consentry(gateway.folder, "consent", "withdraw", "3", "mailco", "email")
     eventually(lambda: len(gateway.records("consent")) >= 2)
-    processes(gateway)[0].kill()  # the one that records them
+    gateway.worker_processes()[0].kill()  # the one that records them
     gateway.wait_for_line("worker 0 takes connections again")
     consentry(gateway.folder, "consent", "grant", "3", "mailco", "email")
     eventually(lambda: len(gateway.records("consent")) >= 3)
