@@ -191,7 +191,7 @@ def show(
 
     async def work(connection: asyncpg.Connection, opened: Opened) -> None:
         from proxy.catalog.introspect import take_snapshot
-        from proxy.profile.review import attributes_of, pair
+        from proxy.profile.review import attributes_of, pair, told
 
         found = await pair(connection, opened.compiled(await take_snapshot(connection)), source, key)
         if as_json:
@@ -199,7 +199,7 @@ def show(
             return
         head = ("", f"{source} {key}", *(f"customer {person.subject}" for person in found.people))
         rows: list[tuple[Any, ...]] = [
-            (name, found.values.get(name, ""), *(" / ".join(p.values.get(name, ())) for p in found.people))
+            (name, told(found.values.get(name, "")), *(" / ".join(p.values.get(name, ())) for p in found.people))
             for name in attributes_of(found)
         ]
         rows.append(("in common", "", *(", ".join(person.why) for person in found.people)))

@@ -110,10 +110,14 @@ async def decide(
     """Records what was decided, and does it: whose the record is now, or None where it still waits.
 
     `same`: it is `subject`'s; `other`: it is not; `new`: it is of a customer whom nobody had. Without `subject` the
-    only candidate is meant. Raises ConsentryError.
+    only candidate is meant. Raises ConsentryError: also where somebody said already whose it is.
     """
     kind = await subject_type(connection)
     async with _changing(connection, rules, kind, source, key) as row:
+        before = await decided(connection, source, key)
+        if before is not None and before.decision != "other":
+            said = f"{before.actor} said already that record {key} of {source} is of customer {before.subject}"
+            raise ConsentryError(f"{said}: take that back first")
         if choice == "new":
             if subject is not None:
                 raise ConsentryError("a new customer gets a key of their own; say `same` where there is one")
@@ -221,15 +225,22 @@ async def _person(
         except held.NotReadableError:
             unread.append(f"{table.schema}.{table.name}")
     for known in await connection.fetch(
-        "SELECT attribute, value #>> '{}' AS value FROM consentry.profile_values "
+        "SELECT attribute, value FROM consentry.profile_values "
         "WHERE subject::text = $1 AND (source, key) <> ($2, $3) ORDER BY chosen DESC, source, key LIMIT 200",
         subject,
         source,
         key,
     ):
-        found.setdefault(known["attribute"], {})[known["value"]] = None
+        found.setdefault(known["attribute"], {})[told(json.loads(known["value"]))] = None
     values = {name: tuple(said) for name, said in sorted(found.items())}
     return Person(subject, tuple(row["kind"] for row in shared), values, tuple(unread))
+
+
+def told(value: Any) -> str:
+    """A value in one line, as people read it: of an entry of a list `name: value, ...`."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name}: {told(one)}" for name, one in value.items())
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def attributes_of(shown: Pair) -> Sequence[str]:

@@ -30,7 +30,7 @@ sources:
 EVIL = "<script>alert(1)</script>"
 RECORDS = f"""INSERT INTO consentry.profile_records (source, key, candidates, "values", digest, read_at) VALUES
     ('leads', 'a&b/1', '{{1,2}}', '{{"email": "ann@example.org", "phone": "+49301000002", "full_name": "{EVIL}"}}', '', now()),
-    ('leads', 'nobody', '{{}}', '{{"email": "who@example.net"}}', '', now());
+    ('leads', 'nobody', '{{}}', '{{"email": "who@example.net", "tickets": {{"subject": "Größe", "n": 2}}}}', '', now());
 INSERT INTO consentry.profile_keys VALUES
     ('', '1', 'email', 'ann@example.org', 'ann@example.org'), ('', '2', 'phone', '+49301000002', '+49301000002'),
     ('leads', 'a&b/1', 'email', 'ann@example.org', 'ann@example.org'),
@@ -67,6 +67,8 @@ async def test_records_are_shown_beside_customers_decided_and_taken_back(web: We
         listed = await client.get("/requests/records")
         assert "customer 1, 2" in listed.text
         assert "nobody who is known" in listed.text
+        stranger = await client.get("/requests/record", params={"source": "leads", "key": "nobody"})
+        assert "n: 2, subject: Größe" in stranger.text
         address = unescape(re.search(r'href="(/requests/record\?[^"]*key=a[^"]*)"', listed.text)[1])  # type: ignore[index]
         page = await client.get(address)
         for shown in ("Ann Ander", "Bob Bauer", "ann@example.org", "Whose is it?", unescape("&lt;script&gt;")):

@@ -21,6 +21,7 @@ SCHEMA = """
 CREATE TABLE customers (id bigint PRIMARY KEY, full_name text, email text, phone text, card_no text);
 INSERT INTO customers SELECT n, 'Customer ' || n, 'c' || n || '@example.org', '+49 ' || n, '4111'
     FROM generate_series(1, 100) n;
+UPDATE customers SET phone = '+49 30 10000' || id WHERE id IN (22, 24, 26, 28);
 CREATE TABLE orders (id bigint PRIMARY KEY, customer_id bigint, total numeric);
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO PUBLIC;
 """
@@ -46,6 +47,16 @@ policies:
   - {name: service works with customer data, apps: [crm], attributes: all, action: show, basis: contract}
   - {name: contact data from those who agreed, apps: [mailco], attributes: [full_name, email], action: show, consent: opt_in}
   - {name: reports until you say no, apps: [insight], attributes: [orders], action: show, consent: opt_out}
+sources:
+  leads: {key: key, match: {email: mail, phone: tel}, fields: {mail: email, tel: phone, name: full_name}}
+"""
+# Each but the last has the address of one customer and the number of another.
+LEADS = """key,mail,tel,name
+L-21,C21@example.org,+49301000022,Twenty-One
+L-23,C23@example.org,+49301000024,Twenty-Three
+L-25,C25@example.org,+49301000026,Twenty-Five
+L-27,C27@example.org,+49301000028,Twenty-Seven
+stranger,who@example.net,,Nobody Knows
 """
 
 
@@ -94,7 +105,13 @@ def running_shop(server: PgServer, folder: Path, dbname: str) -> Iterator[Shop]:
         "login": {"secret_file": "web.key"},
         "organisation": {"name": "The Corner Shop", "colour": "#0b6e4f", "embed_from": [SIGN_UP]},
     }
-    write_settings(server, folder, RULES, {"shop": dbname}, {"web": web})
+    (folder / "leads.csv").write_text(LEADS)
+    shop = {
+        "upstream": f"postgresql://{server.host}:{server.port}/{dbname}",
+        "rules": "rules/",
+        "sources": {"leads": {"kind": "csv", "path": "leads.csv"}},
+    }
+    write_settings(server, folder, RULES, {}, {"web": web, "databases": {"shop": shop}})
     set_up_consent(folder, "shop")
     gateway = GatewayProcess(folder)
     try:

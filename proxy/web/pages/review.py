@@ -33,7 +33,7 @@ async def show_record(visit: Visit) -> Response:
         decided = await review.decided(connection, source, key)
     attributes = visit.site.in_force.rules.attributes
     labels = {name: (attributes[name].label if name in attributes else "") or name for name in _attributes(found)}
-    return visit.page("review_record", found=found, decided=decided, labels=labels)
+    return visit.page("review_record", found=found, decided=decided, labels=labels, told=review.told)
 
 
 async def decide_record(visit: Visit) -> Response:
