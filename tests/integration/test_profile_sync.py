@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
 import shutil
 import sqlite3
 import subprocess
@@ -245,52 +244,6 @@ async def test_rules_that_change_are_followed(stores: Stores) -> None:
 
 
 # -- failures ---------------------------------------------------------------------------------------------------------
-
-
-_SYNCING_NOW = "SELECT FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database " \
-    "WHERE datname = current_database())"  # fmt: skip
-
-
-async def killed_again_and_again(stores: Stores, times: int) -> None:
-    expected = everything(stores)
-    change(stores, "TRUNCATE consentry.profile_records, consentry.profile_keys, consentry.profile_data, "
-        "consentry.profile_sources")  # fmt: skip
-    command = [
-        sys.executable,
-        "-c",
-        SMALL_BATCHES,
-        "profile",
-        "sync",
-        "--config",
-        str(stores.folder / "consentry.yaml"),
-    ]
-    chosen = random.Random()
-    kills = 0
-    for number in range(times):
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment())
-        while process.poll() is None and not query(stores, _SYNCING_NOW):
-            await asyncio.sleep(0.01)
-        try:
-            process.wait(chosen.uniform(0, 1) if number else 0)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            kills += 1
-        _, said = process.communicate()
-        assert process.returncode in (0, -9), said
-    assert kills  # others came to their end first
-    done = await sync(stores)
-    assert all(one.error is None for one in done.values())
-    assert everything(stores) == expected
-
-
-async def test_a_sync_that_is_killed_loses_nothing_and_doubles_nothing(stores: Stores) -> None:
-    await killed_again_and_again(stores, 5)
-
-
-@pytest.mark.nightly
-@pytest.mark.timeout(1200)
-async def test_killed_a_hundred_times(stores: Stores) -> None:
-    await killed_again_and_again(stores, 100)
 
 
 BAD: dict[str, tuple[str, Callable[[Stores], None], str]] = {
