@@ -28,6 +28,7 @@ _FAMILIES = {
     **dict.fromkeys(("text", "varchar", "bpchar", "name"), "text"),
     **dict.fromkeys(("int2", "int4", "int8"), "integer"),
 }
+_TIMES = ("timestamptz", "timestamp", "date")
 Key = tuple[str, str]
 
 
@@ -70,6 +71,7 @@ def check_profile(rules: Rules) -> Iterator[Problem]:
                 yield from _column(rules, at if isinstance(choice, str) else (*at, number), name, text)
     for name, listed in profile.lists.items():
         yield from _fields(rules, ("profile", "lists", name), name, listed)
+        yield from _told(rules, name, listed)
 
 
 def _subject(rules: Rules, profile: Profile) -> Iterator[Problem]:
@@ -124,6 +126,22 @@ def _fields(rules: Rules, at: Path, attribute: str, listed: ProfileObject | Prof
         known = nearest(listed.order_by, found[1].columns) or f"; known: {', '.join(found[1].columns)}"
         message = f'order_by: column "{listed.order_by}" is not listed in {found[0]}{known}'
         yield rules.problem((*at, "order_by"), message)
+
+
+def _told(rules: Rules, attribute: str, listed: ProfileList) -> Iterator[Problem]:
+    """A list that sources have too: of them it must be one as well, each entry with its time."""
+    found = kept(rules).get(attribute)
+    if found is not None and not found.listed:
+        message = (
+            f"{attribute}: a list of {listed.table}, and sources say one value of it: name it under their `lists` too"
+        )
+        yield rules.problem(("profile", "lists", attribute), message, key=True)
+    for source, one in rules.sources.items():
+        if attribute in one.lists and one.lists[attribute].order_by is None:
+            message = (
+                f"{attribute}: `order_by` is missing: the entry's time, to be one list with those of {listed.table}"
+            )
+            yield rules.problem(("sources", source, "lists", attribute), message, key=True)
 
 
 def _governed(
@@ -258,10 +276,7 @@ def _columns(work: _Map, warnings: list[Problem]) -> Iterator[ProfileColumn]:
             elif attribute is not None:
                 several.setdefault(attribute, text)
     for name in work.rules.attributes:
-        if name in work.profile.lists and name in work.sourced:
-            message = f"{name}: a list of {work.profile.lists[name].table}, and sources map it too: leave out one"
-            work.say(("lists", name), message, key=True)
-        elif name in work.profile.lists:
+        if name in work.profile.lists:
             yield from _list(work, name, work.profile.lists[name])
         elif name in work.profile.columns:
             yield from _chosen(work, name)
@@ -302,7 +317,16 @@ def _list(work: _Map, name: str, listed: ProfileList) -> Iterator[ProfileColumn]
         message = f"from: a customer has at most one row of {listed.table}: name it under `columns`"
         work.say(("lists", name, "from"), message)
         return
-    yield ProfileColumn(name, "list", tuple((key, column) for column in listed.columns), listed.order_by, listed.limit)
+    told_by: tuple[str, ...] = ()
+    if name in work.sourced:
+        told = [one.lists[name].order_by for one in work.rules.sources.values() if name in one.lists]
+        told_by = tuple(dict.fromkeys(field for field in told if field is not None))
+        column = work.relations[key].column(listed.order_by)
+        if column is not None and column.base_type not in _TIMES:
+            message = f"order_by: {listed.order_by} is no time: this list is one with what sources say, newest first"
+            work.say(("lists", name, "order_by"), message)
+    columns = tuple((key, column) for column in listed.columns)
+    yield ProfileColumn(name, "list", columns, listed.order_by, listed.limit, told_by)
 
 
 def _chosen(work: _Map, name: str) -> Iterator[ProfileColumn]:

@@ -349,7 +349,8 @@ class ProfileColumn:
     """An attribute in the profile, and the (table, column) that it is made of.
 
     column: the first of them that is not null. object: a jsonb object of them all. list: a jsonb array of such, the
-    `limit` newest by `order_by`.
+    `limit` newest by `order_by`; together with what sources say, where `told_by` names the fields that hold the time of
+    their entries, of which each has one.
     """
 
     name: str
@@ -357,6 +358,7 @@ class ProfileColumn:
     choices: tuple[tuple[tuple[str, str], str], ...]
     order_by: str = ""
     limit: int = 0
+    told_by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

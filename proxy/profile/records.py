@@ -68,7 +68,10 @@ class Mapping:
             if value is not None:
                 kept[field.attribute] = value
         for attribute, listed in self._source.lists.items():
-            kept[attribute] = {name: self._read(record, name, values.document) for name in listed.fields}
+            kept[attribute] = {
+                name: self._read(record, name, values.ordering if name == listed.order_by else values.document)
+                for name in listed.fields
+            }
         keys = []
         for kind, name in self._match:
             raw = self._read(record, name, values.text)

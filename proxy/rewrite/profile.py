@@ -7,12 +7,12 @@ keys, or sees them masked so that they no longer tell rows apart, it could not j
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from proxy.catalog.model import Snapshot
 from proxy.policy.names import quote_identifier
-from proxy.policy.profile import SUBJECT
+from proxy.policy.profile import DATA, SUBJECT
 from proxy.policy.table import AppPolicy, GovernedColumn, GovernedTable, PolicyRef, ProfileColumn, ProfileMap
 from proxy.rewrite.lex import quote_literal
 
@@ -85,7 +85,8 @@ def withheld_by(profile: ProfileMap, app: AppPolicy, name: str, snapshot: Snapsh
     found = [column for column in profile.columns if column.name == name]
     needed = [(profile.start, profile.key)] if not found else []
     for column in found:
-        for key, choice in (*column.choices, *([(column.choices[0][0], column.order_by)] if column.order_by else [])):
+        ordered = [(column.choices[0][0], column.order_by)] if column.order_by else []
+        for key, choice in (*column.choices, *ordered, *_told(column)):
             needed.append((key, choice))
             here = key
             while here != profile.start:
@@ -129,16 +130,22 @@ class _Writer:
 
     def has(self, column: ProfileColumn) -> bool:
         """Whether the profile's column exists for the app."""
-        if column.kind == "list" and not self.sees(column.choices[0][0], column.order_by):
-            return False
-        kept = self._kept(column)
+        return bool(self._kept(column))
+
+    def _kept(self, column: ProfileColumn) -> list[tuple[Key, str]]:
+        """What it is made of for the app. Of a table whose order it does not see, it has no list."""
+        kept: list[tuple[Key, str]] = []
+        if column.kind != "list" or self.sees(column.choices[0][0], column.order_by):
+            kept = self._seen(column.choices)
         own = [
             one for one in column.choices if (found := self.governed(*one)) is not None and found.attribute is not None
         ]
-        return any(one in kept for one in own) if own else bool(kept)  # open columns alone are not the attribute
+        if own and not any(one in kept for one in own):
+            kept = []  # open columns alone are not the attribute
+        return kept + self._seen(_told(column))
 
-    def _kept(self, column: ProfileColumn) -> list[tuple[Key, str]]:
-        return [(key, name) for key, name in column.choices if self.sees(key, name) and self._linked(key)]
+    def _seen(self, choices: Sequence[tuple[Key, str]]) -> list[tuple[Key, str]]:
+        return [(key, name) for key, name in choices if self.sees(key, name) and self._linked(key)]
 
     def governed(self, key: Key, column: str) -> GovernedColumn | None:
         """The column as the app has it; None where everything is seen."""
@@ -221,8 +228,18 @@ class _Writer:
         return self._aliases[key]
 
     def _list(self, column: ProfileColumn, kept: list[tuple[Key, str]]) -> str:
-        key = kept[0][0]
-        names = [name for _, name in kept]
+        names = [name for key, name in kept if key != DATA]
+        told = any(key == DATA for key, _ in kept)
+        if not told:
+            outputs = ", ".join(f"t.{quote_identifier(name)}" for name in names)
+            found, entry = self._newest(column, outputs), _object("l", names)
+        else:
+            found, entry = self._merged(column, names), "l.entry"
+        return f"COALESCE((SELECT pg_catalog.jsonb_agg({entry}) FROM ({found}) l), '[]'::jsonb)"
+
+    def _newest(self, column: ProfileColumn, outputs: str) -> str:
+        """The customer's rows of a list's table, as `t`."""
+        key = column.choices[0][0]
         sources, before, hop = [f"{_dotted(key)} t"], "t", self._profile.hops[key]
         self.read[key] = None
         while hop.table != self._profile.start:
@@ -231,12 +248,33 @@ class _Writer:
             on = f"{alias}.{quote_identifier(hop.to)} = {before}.{quote_identifier(hop.column)}"
             sources.append(f"JOIN {_dotted(hop.table)} {alias} ON {on}")
             before, hop = alias, self._profile.hops[hop.table]
-        outputs = ", ".join(f"t.{quote_identifier(name)}" for name in names)
         order = f"t.{quote_identifier(column.order_by)} DESC{self._nulls(key, column.order_by)}"
         return (
-            f"COALESCE((SELECT pg_catalog.jsonb_agg({_object('l', names)}) FROM (SELECT {outputs} "
-            f"FROM {' '.join(sources)} WHERE {before}.{quote_identifier(hop.column)} = p.{quote_identifier(hop.to)} "
-            f"ORDER BY {order} LIMIT {column.limit}) l), '[]'::jsonb)"
+            f"SELECT {outputs} FROM {' '.join(sources)} "
+            f"WHERE {before}.{quote_identifier(hop.column)} = p.{quote_identifier(hop.to)} "
+            f"ORDER BY {order} LIMIT {column.limit}"
+        )
+
+    def _merged(self, column: ProfileColumn, names: list[str]) -> str:
+        """The entries of a list's table, where the app has columns of it, and of sources, by their times as texts.
+
+        Those of sources are kept so that they order as times do; to cast them could fail.
+        """
+        data = f"{self._join(DATA)}.{quote_identifier(column.name)}"
+        told = ", ".join(f"e.entry ->> {quote_literal(field)}" for field in column.told_by)
+        array = (
+            f"CASE WHEN pg_catalog.jsonb_typeof({data}) = 'array' THEN {data} END"  # a mask may make it another thing
+        )
+        parts = [f"SELECT e.entry, COALESCE({told}) AS at FROM pg_catalog.jsonb_array_elements({array}) e(entry)"]
+        if names:
+            at = f"t.{quote_identifier(column.order_by)}"
+            zone = " AT TIME ZONE 'UTC'" if self._type(column.choices[0][0], column.order_by) == "timestamptz" else ""
+            time = f"""pg_catalog.to_char(({at}{zone})::timestamp, 'YYYY-MM-DD"T"HH24:MI:SS.US')"""
+            outputs = f"{_object('t', names)} AS entry, {time} AS at"
+            parts.insert(0, f"({self._newest(column, outputs)})")
+        return (
+            f"SELECT m.entry FROM ({' UNION ALL '.join(parts)}) m "
+            f'ORDER BY m.at COLLATE "C" DESC NULLS LAST LIMIT {column.limit}'
         )
 
     def _nulls(self, key: Key, column: str) -> str:
@@ -244,6 +282,11 @@ class _Writer:
         model, governed = self._snapshot.relations[key].column(column), self.governed(key, column)
         always = model is not None and model.not_null and (governed is None or governed.treatment.plain)
         return "" if always else " NULLS LAST"
+
+
+def _told(column: ProfileColumn) -> tuple[tuple[Key, str], ...]:
+    """Where sources say entries of a list."""
+    return ((DATA, column.name),) if column.told_by else ()
 
 
 def _object(alias: str, names: list[str]) -> str:

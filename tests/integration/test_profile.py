@@ -39,13 +39,17 @@ INSERT INTO cards SELECT n, 'card-' || n || '-' || k, 'bank-' || k, date '2020-0
     FROM generate_series(1, 2000) n, generate_series(1, 3) k WHERE n <> 2;
 INSERT INTO orders SELECT n * 10 + k, n, date '2021-01-01' + k, 'secret-' || n
     FROM generate_series(1, 2000) n, generate_series(1, 2) k;
+CREATE TABLE calls (customer_id int REFERENCES customers, at timestamptz NOT NULL, what text);
+CREATE INDEX ON calls (customer_id);
+INSERT INTO calls SELECT n, '2026-01-01 00:00+00'::timestamptz + k * interval '1 day', 'call-' || k
+    FROM generate_series(1, 2000) n, generate_series(1, 3) k;
 INSERT INTO items SELECT id, 'sku-' || id, 9.5 FROM orders;
 ANALYZE;
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO PUBLIC;
 """
 RULES = """version: 1
 attributes: {name: {}, email: {}, phone: {}, note: {}, nick: {}, address: {}, card: {}, visits: {}, goods: {}, key: {},
-             topic: {}, letters: {}}
+             topic: {}, letters: {}, talks: {}}
 tables:
   public.customers: {subject: id, columns: {id: key, name: name, email: email, phone: phone, note: note}}
   public.details:
@@ -54,6 +58,7 @@ tables:
   public.cards: {subject: customer_id, columns: {customer_id: key, number: card, bank: card, seen: open}}
   public.orders: {subject: customer_id, columns: {id: open, customer_id: key, placed: visits, secret: visits}}
   public.items: {subject: {column: order_id, references: public.orders.id}, columns: {order_id: open, sku: goods, price: goods}}
+  public.calls: {subject: customer_id, columns: {customer_id: key, at: open, what: talks}}
 apps:
   prall: {logins: [prall]}
   prmail: {logins: [prmail], kind: partner}
@@ -65,12 +70,14 @@ policies:
   - {name: notes are not touched, attributes: [note], except_apps: [prall], action: deny}
   - {name: everything, apps: [prall], attributes: all, action: show, write: allow}
   - {name: secrets, columns: [public.orders.secret], action: drop}
+  - {name: calls are not, apps: [prrows], columns: [public.calls.what], action: drop}
+  - {name: talks by consent, apps: [prmail], attributes: [talks], action: show, consent: opt_in}
   - {name: cards, apps: [prmail], columns: [public.cards.number], action: mask, mask: {kind: first, characters: 4}}
   - {name: by consent, apps: [prmail], attributes: [email], action: show, consent: opt_in}
   - {name: the key, apps: [prmail, prrows], attributes: [key], action: show}
   - {name: a code, apps: [prcode], attributes: [key], action: mask, mask: {kind: pseudonym}}
   - {name: all zeros, apps: [prblind], attributes: [key], action: mask, mask: redact}
-  - {name: the rest, apps: [prmail, prcode, prrows, prblind], attributes: [name, card, visits, goods, nick, address, topic],
+  - {name: the rest, apps: [prmail, prcode, prrows, prblind], attributes: [name, card, visits, goods, nick, address, topic, talks],
      action: show}
   - {name: those who agreed, apps: [prrows], tables: [public.customers], rows: {consent: [email]}}
   - {name: recent, apps: [prrows], tables: [public.orders], rows: {where: "placed > '2021-01-02'::date"}}
@@ -79,7 +86,9 @@ sources:
     subject: customer
     key: number
     fields: {mail: email, topic: topic}
-    lists: {letters: {fields: [title, sent], order_by: sent}}
+    lists:
+      letters: {fields: [title, sent], order_by: sent}
+      talks: {fields: [day, text], order_by: day}
 profile:
   subject: public.customers.id
   columns:
@@ -89,15 +98,25 @@ profile:
     card: {from: public.cards, columns: [number, bank, seen], order_by: seen, limit: 2}
     visits: {from: public.orders, columns: [placed, secret], order_by: placed}
     goods: {from: public.items, columns: [sku, price], order_by: sku, limit: 5}
+    talks: {from: public.calls, columns: [at, what], order_by: at, limit: 4}
 """
 DATA = """
 CREATE VIEW own_view AS SELECT subject, topic FROM consentry.profile_data;
 GRANT ALL ON own_view TO PUBLIC;
 INSERT INTO consentry.profile_data (subject, email, topic, letters)
-SELECT n, 'letter-' || n, 'topic-' || n, '[{"title": "first"}]' FROM generate_series(2, 2000, 2) n
+SELECT n, 'letter-' || n, 'topic-' || n, '[{"title": "first"}]' FROM generate_series(2, 2000, 2) n;
+INSERT INTO consentry.profile_data (subject, talks) VALUES
+    (1, '[{"day": "2026-01-03T12:00:00+00:00", "text": "a"}, {"day": "2026-01-02", "text": "b"}, {"day": null, "text": "c"}]'),
+    (3, '{"day": "none"}'), (5, '[1, "x", null]'), (7, '[{"day": "2026-02-01", "text": "d"}]')
 """
 APPS = ["prall", "prmail", "prcode", "prrows", "prblind", "prnone"]
-GIVEN = [("prmail", "email", 1), ("prmail", "email", 3), ("prrows", "email", 1), ("prrows", "email", 7)]
+GIVEN = [
+    ("prmail", "email", 1),
+    ("prmail", "email", 3),
+    ("prrows", "email", 1),
+    ("prrows", "email", 7),
+    ("prmail", "talks", 1),
+]
 
 
 @pytest.fixture(scope="module", params=["pg_server", "pg15_server"])
@@ -126,7 +145,7 @@ def columns(gateway: Governed, login: str) -> list[str]:
 
 def test_one_row_a_customer_one_column_an_attribute(gateway: Governed) -> None:
     query = "SELECT * FROM consentry.profile WHERE subject = 1"
-    ((subject, name, email, phone, note, nick, address, card, visits, goods, topic, letters),) = ask(
+    ((subject, name, email, phone, note, nick, address, card, visits, goods, topic, letters, _),) = ask(
         gateway, "prall", query
     )
     assert (subject, name, email, phone, note, nick) == (1, "name-1", "mail-1", "phone-1", "note-1", "nick-1")
@@ -153,6 +172,29 @@ def test_what_other_sources_say(gateway: Governed) -> None:
     assert ask(gateway, "prmail", query) == [(4, None, "topic-4")]
     query = "SELECT subject, topic FROM consentry.profile WHERE topic IS NOT NULL"
     assert ask(gateway, "prrows", query) == []  # of 1 and 7, whom it knows, the source has nothing
+
+
+def test_a_list_of_a_table_and_of_sources_is_one(gateway: Governed) -> None:
+    """Newest first, as many as the limit says; an app has the part that its rules give it."""
+    calls = [{"at": f"2026-01-0{day}T00:00:00+00:00", "what": f"call-{day - 1}"} for day in (4, 3, 2)]
+    a, b = {"day": "2026-01-03T12:00:00+00:00", "text": "a"}, {"day": "2026-01-02", "text": "b"}
+    query = "SELECT talks FROM consentry.profile WHERE subject = "
+    with gateway.connect("prall") as connection:
+        for zone in ("UTC", "Asia/Tokyo"):  # the order is that of the moments, wherever somebody is
+            connection.execute(f"SET timezone = '{zone}'")
+            found = [one.get("what") or one["text"] for one in connection.execute(query + "1").fetchall()[0][0]]
+            assert found == ["call-3", "a", "call-2", "call-1"]
+    with gateway.connect("prmail") as connection:
+        connection.execute("SET timezone = 'UTC'")
+        assert connection.execute(query + "1").fetchall() == [([calls[0], a, *calls[1:]],)]
+        assert [one[0][0]["what"] for one in connection.execute(query + "5").fetchall()] == [None]
+    assert ask(gateway, "prrows", query + "1") == [([a, b, {"day": None, "text": "c"}],)]
+    assert ask(gateway, "prrows", query + "7") == [([{"day": "2026-02-01", "text": "d"}],)]
+    assert [one.get("what") for one in ask(gateway, "prall", query + "3")[0][0]] == ["call-3", "call-2", "call-1"]
+    assert ask(gateway, "prall", query + "5")[0][0][3:] == [1]
+    with gateway.connect("prmail") as connection:
+        connection.execute("SET timezone = 'UTC'")
+        assert connection.execute(query + "4").fetchall()[0][0] == [{**one, "what": None} for one in calls]
 
 
 @pytest.mark.parametrize(
@@ -185,7 +227,21 @@ def test_what_other_sources_say_is_in_the_profile_alone(gateway: Governed, login
 
 def test_each_app_has_the_columns_of_its_rules(gateway: Governed) -> None:
     every = [
-        *("subject", "name", "email", "phone", "note", "nick", "address", "card", "visits", "goods", "topic", "letters")
+        *(
+            "subject",
+            "name",
+            "email",
+            "phone",
+            "note",
+            "nick",
+            "address",
+            "card",
+            "visits",
+            "goods",
+            "topic",
+            "letters",
+            "talks",
+        )
     ]
     assert columns(gateway, "prall") == every
     with pytest.raises(psycopg.errors.InsufficientPrivilege, match="note"):
@@ -296,7 +352,7 @@ def plan(gateway: Governed, login: str, query: str) -> str:
 def test_only_what_is_asked_for_is_computed(gateway: Governed, login: str) -> None:
     found = plan(gateway, login, "SELECT name FROM consentry.profile")
     assert "customers" in found
-    assert not any(name in found for name in ("details", "cards", "orders", "items", "state_")), found
+    assert not any(name in found for name in ("details", "cards", "orders", "items", "calls", "_data", "state_")), found
     found = plan(gateway, login, "SELECT name, nick FROM consentry.profile")
     assert "details" in found
     assert not any(name in found for name in ("cards", "orders", "items")), found
@@ -304,7 +360,7 @@ def test_only_what_is_asked_for_is_computed(gateway: Governed, login: str) -> No
 
 @pytest.mark.parametrize("login", ["postgres", "prall", "prmail"])
 def test_a_look_up_by_the_key_is_one_in_each_table(gateway: Governed, login: str) -> None:
-    names = "name, email, nick, address, card, visits, goods, topic"
+    names = "name, email, nick, address, card, visits, goods, topic, talks"
     found = plan(gateway, login, f"SELECT {names} FROM consentry.profile WHERE subject = 7")
     assert "Seq Scan" not in found.replace("Seq Scan on state_", ""), found
 

@@ -70,9 +70,9 @@ def profile(rules: str) -> ProfileMap:
     return found
 
 
-def said(rules: str, **options: str) -> list[str]:
+def said(rules: str, more: Sequence[Relation] = ()) -> list[str]:
     with pytest.raises(RulesError) as caught:
-        compiled(rules, **options)
+        compiled(rules, *more)
     return [str(problem) for problem in caught.value.problems]
 
 
@@ -249,3 +249,27 @@ def test_the_first_that_is_not_null_counts() -> None:
     assert "email could be" in " ".join(
         said(changed("    email: [public.details.email, public.customers.email]\n", "", rules))
     )
+
+
+SOURCES = """sources:
+  desk: {subject: who, key: id, lists: {visits: {fields: [at, what], order_by: at}}}
+  club: {subject: who, key: id, lists: {visits: {fields: [day, what], order_by: day}}}
+"""
+
+
+def test_a_list_of_a_table_and_of_sources_is_one_in_the_order_of_time() -> None:
+    data = relation(9, "consentry.profile_data", "subject visits", ["subject"])
+    found = said(RULES + PROFILE + SOURCES, more=(data,))
+    assert found == ["r.yaml:17: order_by: placed is no time: this list is one with what sources say, newest first"]
+    text = RULES + PROFILE + SOURCES.replace(", order_by: day", "")
+    assert said(text) == [
+        "r.yaml:21: visits: `order_by` is missing: the entry's time, to be one list with those of public.orders"
+    ]
+    text = RULES + PROFILE + "sources: {desk: {subject: who, fields: {last: visits}}}\n"
+    assert said(text) == [
+        "r.yaml:17: visits: a list of public.orders, and sources say one value of it: name it under their `lists` too"
+    ]
+    before_setup = compiled(RULES + PROFILE + SOURCES)
+    assert before_setup.profile is not None
+    assert "profile_data" not in profile_query(before_setup.profile, snapshot())
+    assert any("run `consentry consent setup`" in one for one in before_setup.warnings)

@@ -1,0 +1,29 @@
+"""Values of sources in their one form."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from proxy.profile import values
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("2026-01-31T12:00:00Z", "2026-01-31T12:00:00+00:00"),
+        ("2026-01-31 12:00:00", "2026-01-31T12:00:00+00:00"),
+        ("2026-01-31T23:30:00.5-02:00", "2026-02-01T01:30:00.500000+00:00"),
+        (datetime(2026, 1, 31, 12, tzinfo=timezone(timedelta(hours=9))), "2026-01-31T03:00:00+00:00"),
+        (datetime(2026, 1, 31, 12, tzinfo=UTC).replace(tzinfo=None), "2026-01-31T12:00:00+00:00"),
+        ("2026-01-31", "2026-01-31"),
+        (date(2026, 1, 31), "2026-01-31"),
+        ("note: 7", "note: 7"),
+        (7, 7),
+        (None, None),
+    ],
+)
+def test_what_lists_are_ordered_by_is_a_time_in_utc_where_it_is_one(given: Any, kept: Any) -> None:
+    assert values.ordering(given) == kept
