@@ -64,23 +64,23 @@ class Shop:
         self.connection = psycopg.connect(self.dsn, autocommit=True, application_name="test")
         self.chosen = random.Random()
         self.kills = 0
-        self.longest = 1.0  # seconds from its first connection on that the last whole command took
+        self.taken: float | None = None  # seconds that the last whole command took from there on
 
     def rows(self, query: str) -> list[Any]:
         return self.connection.execute(query.encode()).fetchall()
 
     def killed(self, *arguments: str) -> bool:
-        """Runs a command and kills it at some moment after it has come to the database: whether it was killed."""
+        """Runs a command and kills it at some moment after it began to write: whether it was killed. The first is not."""
         process = subprocess.Popen(
             [*COMMAND, *arguments], cwd=self.folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
         others = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        while process.poll() is None and not self.rows(others):
-            time.sleep(0.002)
+        while process.poll() is None and not self.rows(f"{others} AND backend_xid IS NOT NULL"):
+            time.sleep(0.001)
         begun = time.monotonic()
         try:
-            process.wait(self.chosen.uniform(0, self.longest))
-            self.longest = time.monotonic() - begun
+            process.wait(self.taken and self.chosen.uniform(0, 1.2 * self.taken))
+            self.taken = time.monotonic() - begun
         except subprocess.TimeoutExpired:
             process.kill()
         _, said = process.communicate()
