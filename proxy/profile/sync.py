@@ -77,10 +77,10 @@ async def catch_up(connection: asyncpg.Connection, plan: Plan, dsn: str, names: 
     return done
 
 
-def followed(plan: Plan, chosen: Collection[str] = ()) -> dict[str, ReplicatedReader]:
-    """Those of the sources that are followed by replication."""
-    readers = {name: open_reader(plan.configuration, plan.database, name) for name in chosen or plan.rules.sources}
-    return {name: reader for name, reader in readers.items() if isinstance(reader, ReplicatedReader)}
+def followed(plan: Plan, chosen: Collection[str] = ()) -> list[str]:
+    """Those of the sources that are followed by replication, as the settings have it."""
+    places = plan.configuration.settings.databases[plan.database].sources
+    return [name for name in chosen or plan.rules.sources if getattr(places.get(name), "replication", None)]
 
 
 class BusyError(ConsentryError):
@@ -153,5 +153,7 @@ async def cut_over(connection: asyncpg.Connection, plan: Plan, done: Collection[
         "UPDATE consentry.profile_sources SET cut_over_at = now() WHERE cut_over_at IS NULL AND name = ANY ($1)",
         [one.source for one in done],
     )
-    for reader in followed(plan, [one.source for one in done]).values():
-        await reader.drop()
+    for name in followed(plan, [one.source for one in done]):
+        reader = open_reader(plan.configuration, plan.database, name)
+        if isinstance(reader, ReplicatedReader):
+            await reader.drop()
