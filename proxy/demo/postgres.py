@@ -110,7 +110,7 @@ class Postgres:
         """
         last = ""
         for _ in range(5):
-            port = self.port or _free_port()
+            port = self.port or free_port()
             self._running = True  # also where this is interrupted: `stop` must end what pg_ctl began
             command = ["start", "-w", "-t", "60", "-l", str(self.directory / "log"), "-o", f"-p {port}"]
             done = self._run("pg_ctl", "-D", str(self.data), *command)
@@ -238,7 +238,8 @@ def _unprivileged_account() -> pwd.struct_passwd | None:
     raise ConsentryError("PostgreSQL does not run as root, and there is no account postgres or nobody")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of loopback that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -1,7 +1,9 @@
-"""The demo's gateway, in the process and event loop of the tour."""
+"""The demo's gateway, in the process and event loop of the tour; its web side, in a process of its own."""
 
 from __future__ import annotations
 
+import asyncio
+from asyncio.subprocess import PIPE, STDOUT
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -9,6 +11,8 @@ from pathlib import Path
 
 from proxy.config import load_settings
 from proxy.errors import ConsentryError
+from proxy.ops.beside import GRACE
+from proxy.ops.command import CONSENTRY
 from proxy.server.assemble import make_gateway
 
 
@@ -31,3 +35,26 @@ async def running(settings: Path) -> AsyncIterator[Running]:
         yield Running(gateway.addresses[0][1])
     finally:
         await gateway.stop(grace=2)
+
+
+@asynccontextmanager
+async def web_side(settings: Path) -> AsyncIterator[None]:
+    """The pages and the API of the settings file, ended afterwards; what they log is in web.log beside it.
+
+    In a session of its own: Ctrl-C is the tour's to handle. It ends with its standard input, however the tour ends.
+    """
+    with (settings.parent / "web.log").open("wb") as log:
+        command = (*CONSENTRY, "web", "--beside", "--config", str(settings))
+        process = await asyncio.create_subprocess_exec(
+            *command, stdin=PIPE, stdout=log, stderr=STDOUT, start_new_session=True
+        )
+        try:
+            yield
+        finally:
+            assert process.stdin is not None
+            process.stdin.close()
+            try:
+                await asyncio.wait_for(process.wait(), GRACE)
+            except TimeoutError:
+                process.kill()
+                await process.wait()

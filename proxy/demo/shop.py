@@ -12,7 +12,7 @@ from proxy.catalog.introspect import take_snapshot
 from proxy.config import load_settings
 from proxy.consent import ledger, needs, service
 from proxy.demo import stores
-from proxy.demo.postgres import Postgres
+from proxy.demo.postgres import Postgres, free_port
 from proxy.errors import ConsentryError
 from proxy.policy.compile import compile_rules
 from proxy.policy.load import load_rules
@@ -39,10 +39,11 @@ CONSENTS = (
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """What the demo writes into its temp folder."""
+    """What the demo writes into its temp folder. `web`: the address of its pages."""
 
     settings: Path
     audit: Path
+    web: str
 
 
 def rules_folder() -> Path:
@@ -64,6 +65,7 @@ def write_settings(folder: Path, server: Postgres, port: int) -> Files:
     for file in ("shop.yaml", "stores/stores.yaml"):
         shutil.copy(rules_folder() / file, rules)
     files = stores.Files.of(folder)
+    web = f"127.0.0.1:{free_port()}"
     lines = [
         f"listen: 127.0.0.1:{port}",
         "databases:",
@@ -79,9 +81,12 @@ def write_settings(folder: Path, server: Postgres, port: int) -> Files:
         "tls: {mode: 'off'}",
         "audit:",
         f"  directory: {_quoted(audit)}",
+        "web:",
+        f"  listen: {web}",
+        "  login: {secret_file: web.key}",
     ]
     settings.write_text("\n".join(lines) + "\n")
-    return Files(settings, audit)
+    return Files(settings, audit, f"http://{web}")
 
 
 async def fill(connection: asyncpg.Connection) -> None:

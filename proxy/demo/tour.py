@@ -20,7 +20,7 @@ from proxy.catalog.connect import connected
 from proxy.consent import service
 from proxy.demo import screens, shop, stores
 from proxy.demo.postgres import Postgres, embedded_binaries, local_binaries
-from proxy.demo.running import running
+from proxy.demo.running import running, web_side
 from proxy.demo.screens import Attempt
 from proxy.demo.stage import Stage
 from proxy.demo.together import profile, reviewing, syncing
@@ -102,7 +102,8 @@ async def _demo(
             await step(stage)
         _what_to_try(stage)
         if stay:
-            await _until_interrupted(console)
+            async with web_side(files.settings):
+                await _until_interrupted(console)
 
 
 async def _same_query(stage: Stage) -> None:
@@ -189,13 +190,15 @@ def _what_to_try(stage: Stage) -> None:
         f"{command} consent show 2 --config {settings}",
         f"{command} explain --app mailco --config {settings}",
         f"{command} profile review show crm_export C-2 --config {settings}",
+        f"{command} link 1 --config {settings}      # Ann's own page",
+        f"{command} token add me --scope rights --config {settings}      # lets agents in: {stage.files.web}/requests",
         f"tail -f {stage.files.audit}/*.jsonl",
     ):
         console.print("   " + line, style="cyan", highlight=False, soft_wrap=True)
 
 
 async def _until_interrupted(console: Console) -> None:
-    console.print("\nThe shop and the gateway stay up; Ctrl-C ends both.")
+    console.print("\nThe shop, the gateway and its pages stay up; Ctrl-C ends them.")
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in _ENDS:

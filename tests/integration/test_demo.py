@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import httpx
 import psutil
 import psycopg
 import pytest
@@ -196,7 +197,7 @@ def test_the_tour_shows_what_consentry_does(demo: Callable[..., Demo]) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_the_demo_stays_up_until_it_is_ended(demo: Callable[..., Demo], number: signal.Signals) -> None:
     stays = demo("--port", "0")
-    stays.wait_for("Ctrl-C ends both")
+    stays.wait_for("Ctrl-C ends them")
     port = int(stays.wait_for(r"the gateway on port (\d+)")[1])
     with psycopg.connect(f"postgresql://mailco_app:demo@127.0.0.1:{port}/shop", autocommit=True) as connection:
         assert connection.execute("SELECT id FROM customers ORDER BY id").fetchall() == [(3,), (5,)]
@@ -210,7 +211,7 @@ def test_the_demo_stays_up_until_it_is_ended(demo: Callable[..., Demo], number: 
 
 def test_what_the_demo_says_to_try_works(demo: Callable[..., Demo]) -> None:
     stays = demo("--port", "0")
-    stays.wait_for("Ctrl-C ends both")
+    stays.wait_for("Ctrl-C ends them")
 
     def run(*words: str) -> str:
         done = subprocess.run(words, capture_output=True, text=True, timeout=SECONDS, check=False, env=environment())
@@ -229,6 +230,24 @@ def test_what_the_demo_says_to_try_works(demo: Callable[..., Demo]) -> None:
     assert "mailco" in consentry("consent show")
     assert "public.customers" in consentry("explain")
     assert "Ben Baker" in consentry("profile review show")
+    link = consentry("link").strip()
+    ann = httpx.Client(follow_redirects=True)
+    deadline = time.monotonic() + SECONDS
+    while True:  # the pages begin beside what is said
+        try:
+            page = ann.get(link)
+            break
+        except httpx.ConnectError:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    assert page.status_code == 200
+    assert "MailCo newsletters" in page.text
+    token = consentry("token add").strip()
+    address = stays.wait_for(r"# lets agents in: (\S+)")[1]
+    with httpx.Client(follow_redirects=True) as agent:
+        assert agent.post(f"{address}/login", data={"token": token}).status_code == 200
+        assert "C-2" in agent.get(f"{address}/record", params={"source": "crm_export", "key": "C-2"}).text
+    ann.close()
     (pattern,) = stays.tried("tail -f")[2:]
     files = list(Path("/").glob(pattern.removeprefix("/")))
     assert any("customers" in file.read_text() for file in files)
