@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -18,9 +18,9 @@ from secrets import token_hex
 from time import time
 from typing import Final
 
-from proxy.audit.chain import GENESIS, Body, Checkpoint, digest, file_name, seal
+from proxy.audit.chain import GENESIS, Body, Checkpoint, Link, digest, file_name, seal
 from proxy.audit.ending import find_ending, first_line, own_files
-from proxy.audit.files import sync_folder
+from proxy.audit.files import LogFile, sync_folder
 from proxy.audit.keys import Signer, load_or_make, version_of
 from proxy.audit.record import Clock, fragment
 from proxy.errors import ConsentryError, UnreachableError
@@ -136,19 +136,8 @@ class Log:
 
     def expire(self) -> None:
         """Takes files away that ended longer ago than `keep`; a record says how far the chain was whole."""
-        if not self.options.keep:
-            return
-        limit = Clock().text(time() - self.options.keep)
-        try:
-            files = own_files(self.options.directory, self.worker)
-            ends = [(file, first_line(following)) for file, following in pairwise(files)]
-        except UnreachableError as error:
-            log.warning("audit: no file is deleted by its age: %s", error)
-            return
-        for file, found in ends:
-            if found is None or found[0].time > limit:
-                return
-            self.record("expire", file=file.name, through=found[0].sequence - 1, head=found[0].prev)
+        for file, following in past(self.options, self.worker):
+            self.record("expire", file=file.name, through=following.sequence - 1, head=following.prev)
             self._sync()
             file.path.unlink()
             log.info("audit: %s is older than audit.keep and was deleted", file.path)
@@ -288,3 +277,20 @@ class Log:
     def _sync(self) -> None:
         if self.options.fsync:
             os.fdatasync(self.file)
+
+
+def past(options: LogOptions, worker: int) -> Iterator[tuple[LogFile, Link]]:
+    """A worker's files that ended longer ago than `keep`, each with the first record of the next one."""
+    if not options.keep:
+        return
+    limit = Clock().text(time() - options.keep)
+    try:
+        files = own_files(options.directory, worker)
+        ends = [(file, first_line(following)) for file, following in pairwise(files)]
+    except UnreachableError as error:
+        log.warning("audit: no file is deleted by its age: %s", error)
+        return
+    for file, found in ends:
+        if found is None or found[0].time > limit:
+            return
+        yield file, found[0]

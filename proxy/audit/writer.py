@@ -12,10 +12,11 @@ from time import time
 from typing import Any, Final, Protocol
 
 from proxy.audit.chain import Body, Checkpoint
+from proxy.audit.expiry import expire_left
 from proxy.audit.files import compress
 from proxy.audit.log import Log, LogOptions
 from proxy.audit.record import Clock, consent_fragment, fragment
-from proxy.errors import UnreachableError
+from proxy.errors import ConsentryError, UnreachableError
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +79,7 @@ class AuditWriter:
             raise UnreachableError(f"audit: {self.options.directory} cannot be written: {error.strerror}") from error
         self._loop = asyncio.get_running_loop()
         self._sign()
-        self._compress()
+        self._put_away(_compress_all)
 
     def begin(self, event: str, session: str = "") -> str:
         """What all records of a session share that tell of the same event."""
@@ -135,7 +136,7 @@ class AuditWriter:
             if self._signing is None:
                 self._sign_soon()
             if self._log.finished:
-                self._compress()
+                self._put_away(self._rotated)
             if self.options.fsync and not self._closed:
                 self._sync()
                 return
@@ -256,10 +257,19 @@ class AuditWriter:
         except OSError as error:
             self._failed(error)  # the next write will be followed by one
 
-    def _compress(self) -> None:
+    def _put_away(self, work: Callable[[list[Path]], None]) -> None:
+        """In a thread, with the files that were ended."""
         finished, self._log.finished = self._log.finished, []
         if finished and not self._closed:
-            asyncio.get_running_loop().run_in_executor(None, _compress_all, finished)
+            asyncio.get_running_loop().run_in_executor(None, work, finished)
+
+    def _rotated(self, finished: list[Path]) -> None:
+        _compress_all(finished)
+        if self.worker == 0:  # not at the start: the other workers do not have their logs yet
+            try:
+                expire_left(self.options, self.worker)
+            except (OSError, ConsentryError) as error:
+                log.warning("audit: logs that nobody writes keep what is older than audit.keep: %s", error)
 
 
 def _compress_all(paths: list[Path]) -> None:

@@ -15,8 +15,11 @@ import pytest
 
 from proxy.audit import keys
 from proxy.audit.chain import GENESIS, Checkpoint, Handover, place_of
+from proxy.audit.ending import own_files
+from proxy.audit.expiry import expire_left
 from proxy.audit.files import compress, lines, log_files
 from proxy.audit.log import Log, LogOptions
+from proxy.audit.verifying import verify_folder
 from proxy.audit.writer import AuditWriter
 from proxy.errors import UnreachableError
 
@@ -159,6 +162,29 @@ def test_old_files_are_deleted_and_a_record_says_how_far_the_chain_was_whole(ope
     assert len(log_files(tmp_path / "audit")) <= 2
     said = [record for record in left if record["event"] == "expire"]
     assert (said[-1]["through"], said[-1]["head"]) == (left[0]["seq"] - 1, left[0]["prev"])
+
+
+def test_logs_that_nobody_writes_any_more_lose_their_old_files_too(tmp_path: Path) -> None:
+    logs = {number: Log(options(tmp_path, rotate_size=500), number) for number in (3, 4, 1000)}
+    for number, left in logs.items():
+        left.open()
+        for turn in range(10):
+            write(left, f"{turn}")
+        if number != 4:
+            left.close()
+    before = {number: len(own_files(tmp_path / "audit", number)) for number in logs}
+    assert min(before.values()) > 3
+    expire_left(options(tmp_path), 0)  # for ever
+    expire_left(options(tmp_path, keep=3600), 0)  # nothing is so old
+    assert {number: len(own_files(tmp_path / "audit", number)) for number in before} == before
+    expire_left(options(tmp_path, keep=0.000_001), 0)
+    assert [len(own_files(tmp_path / "audit", number)) for number in before] == [1, before[4], 1]
+    logs[4].close()
+    public = keys.load_or_make(tmp_path / "audit.key").public
+    found = {
+        report.worker: (report.finding, report.begins_at > 1) for report in verify_folder(tmp_path / "audit", public)
+    }
+    assert found == {3: (None, True), 4: (None, False), 1000: (None, True)}
 
 
 def checkpoint_of(record: dict[str, Any]) -> Checkpoint:
