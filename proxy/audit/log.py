@@ -140,6 +140,7 @@ class Log:
             self.record("expire", file=file.name, through=following.sequence - 1, head=following.prev)
             self._sync()
             file.path.unlink()
+            self.finished = [path for path in self.finished if path != file.path]
             log.info("audit: %s is older than audit.keep and was deleted", file.path)
 
     def close(self) -> None:
