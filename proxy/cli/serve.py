@@ -24,6 +24,7 @@ def serve(
     from proxy.config import load_settings, read_text
     from proxy.errors import ConsentryError
     from proxy.ops.beside import WithWeb
+    from proxy.ops.descriptors import allow_connections
     from proxy.server.assemble import make_gateway, make_options
     from proxy.server.workers import Workers, workers_of
 
@@ -35,6 +36,7 @@ def serve(
     if count > 1:
         gateway = Workers(make_options(configuration), config, text, count, verbose)
     else:
+        allow_connections(configuration.settings.limits.connections)
         gateway = make_gateway(configuration)
     try:
         run_gateway(WithWeb(gateway, config) if configuration.settings.web is not None else gateway)

@@ -57,6 +57,9 @@ class Worker:
                 for _ in range(2):  # as an operator in a hurry would
                     signal.raise_signal(signal.SIGTERM)
                 return
+            if not files:  # the system had none for it
+                log.warning("a connection was lost: too many open files")
+                self._gateway.roster.leave()
             for file in files:
                 sock = socket.socket(fileno=file)
                 sock.setblocking(False)

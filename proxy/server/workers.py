@@ -16,7 +16,7 @@ import tempfile
 from asyncio.subprocess import PIPE, Process
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Final, Literal
+from typing import Final, Literal
 
 from proxy.errors import ConsentryError
 from proxy.ops.backoff import Backoff
@@ -44,9 +44,8 @@ class Workers:
         self._text = text
         self._verbose = verbose
         self._listener = Listener(options.listen, self._take)
-        self._shared: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - as long as this lives
-        os.ftruncate(self._shared.fileno(), Roster.size(options.connections, count))
-        self._roster = Roster(options.connections, 0, count, self._shared.fileno())
+        self._shared = _memory(Roster.size(options.connections, count))
+        self._roster = Roster(options.connections, 0, count, self._shared)
         self._members = [Member(number) for number in range(count)]
         self._keeping: list[asyncio.Task[None]] = []
 
@@ -121,7 +120,7 @@ class Workers:
                 *("--of", str(len(self._members)), *(["--verbose"] if self._verbose else [])),
             ],
             self._text,
-            self._shared.fileno(),
+            self._shared,
         )
 
 
@@ -199,6 +198,17 @@ class Member:
             await asyncio.wait_for(self._process.wait(), MARGIN)
         self.signal(signal.SIGKILL)
         await self._process.wait()
+
+
+def _memory(size: int) -> int:
+    """The descriptor of memory that processes can share."""
+    if hasattr(os, "memfd_create"):
+        file = os.memfd_create("consentry")
+    else:
+        with tempfile.TemporaryFile() as made:
+            file = os.dup(made.fileno())
+    os.ftruncate(file, size)
+    return file
 
 
 def workers_of(setting: Literal["auto"] | int) -> int:

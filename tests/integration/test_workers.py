@@ -318,3 +318,21 @@ def test_changes_of_consent_are_recorded_once(serve: Serve) -> None:
     found = gateway.records("consent")
     assert {one["worker"] for one in found} == {0}
     assert len({one["ledger_id"] for one in found}) == len(found) == 3
+
+
+def test_a_connection_that_a_worker_has_no_file_for_is_closed(serve: Serve) -> None:
+    gateway = serve()
+    with connect(gateway) as there:
+        workers = gateway.worker_processes()
+        before = [worker.rlimit(psutil.RLIMIT_NOFILE) for worker in workers]
+        assert {soft for soft, _ in before} == {hard for _, hard in before}
+        for worker, (_, most) in zip(workers, before, strict=True):
+            worker.rlimit(psutil.RLIMIT_NOFILE, (worker.num_fds(), most))
+        with pytest.raises(psycopg.OperationalError):
+            connect(gateway)
+        gateway.wait_for_line("a connection was lost: too many open files")
+        assert there.execute("SELECT count(*) FROM customers").fetchone() == (5,)
+        for worker, limits in zip(workers, before, strict=True):
+            worker.rlimit(psutil.RLIMIT_NOFILE, limits)
+        with connect(gateway) as other:
+            assert other.execute("SELECT count(*) FROM customers").fetchone() == (5,)
