@@ -17,8 +17,9 @@ import asyncpg
 import psycopg
 
 from benchmarks import _report
+from proxy.catalog.introspect import take_snapshot
 from proxy.catalog.model import SearchPath
-from proxy.consent import ledger
+from proxy.consent import ledger, spans
 from proxy.policy.compile import compile_rules
 from proxy.policy.load import load_rules
 from proxy.rewrite.plan import Planner
@@ -72,6 +73,8 @@ def make(server: PgServer, customers: int) -> str:
         connection = await asyncpg.connect(dsn)
         await ledger.setup(connection, "bigint", ["mailco"])
         await connection.execute(FILL.format(customers=customers))
+        rules = compile_rules(load_rules([("rules.yaml", RULES)]), await take_snapshot(connection))
+        await spans.follow(connection, rules)
         await connection.execute("VACUUM ANALYZE")
         await connection.close()
 

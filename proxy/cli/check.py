@@ -78,7 +78,7 @@ async def _against_database(opened: Opened, errors: list[str]) -> list[str]:
 
     from proxy.catalog.connect import connected
     from proxy.catalog.introspect import take_snapshot, unnamed_calls
-    from proxy.consent import ledger, needs
+    from proxy.consent import ledger, needs, spans
     from proxy.consent.mapping_check import check_mapping
     from proxy.policy.lint_functions import lint_functions
     from proxy.policy.lint_generated import lint_generated
@@ -127,6 +127,7 @@ async def _against_database(opened: Opened, errors: list[str]) -> list[str]:
                 for view in needs.own_views(compiled, snapshot)
                 if not await view.is_made(connection)
             ]
+            why += [f"{what} are not there" for what in await spans.missing(connection, compiled)]
             if await ledger.installed_subject_type(connection) is None:
                 why = ["no consent ledger is in it"]
             warnings += [f"database {opened.database}: {one}: run `consentry consent setup`" for one in why]

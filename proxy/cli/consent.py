@@ -48,7 +48,7 @@ def setup(
 
     async def work(connection: asyncpg.Connection, opened: Opened) -> None:
         from proxy.catalog.introspect import take_snapshot
-        from proxy.consent import ledger, needs
+        from proxy.consent import ledger, needs, spans
         from proxy.profile import held, own, relation, shape
         from proxy.rights import rectifying
         from proxy.rights.erasure import needed
@@ -59,6 +59,7 @@ def setup(
         attributes = list(opened.rules.attributes)
         views = needs.own_views(rules, snapshot)
         report = await ledger.setup(connection, kind, _asked_apps(opened), keys, attributes, views)
+        filled = await spans.follow(connection, rules)
         columns = await shape.follow(connection, opened.rules)
         snapshot = await take_snapshot(connection)
         rules = opened.compiled(snapshot)  # again: some of it depends on what was just made
@@ -76,6 +77,7 @@ def setup(
         if as_json:
             facts = {
                 **asdict(report),
+                "spans": filled,
                 "profile": columns,
                 "grants": dict(granted),
                 "missing_roles": missing,
@@ -91,9 +93,11 @@ def setup(
         ):
             for name in names:
                 typer.echo(f"made {what} {name}", err=True)
+        for done in filled:
+            typer.echo(f"made {done}", err=True)
         for done in columns:
             typer.echo(f"consentry.profile_data: {done}", err=True)
-        if not (report.migrations or report.apps or report.keys or report.views or columns):
+        if not (report.migrations or report.apps or report.keys or report.views or columns or filled):
             typer.echo("the ledger is up to date", err=True)
         if not report.watched:
             typer.echo(

@@ -19,6 +19,7 @@ from proxy.consent import preferences
 from proxy.consent.own_view import OwnView
 from proxy.errors import ConsentryError
 from proxy.policy.names import join_dotted, quote_identifier
+from proxy.policy.spans import PREFIX
 from proxy.rewrite.lex import quote_literal
 
 DEFAULT_KEY = "default"
@@ -186,6 +187,7 @@ async def _fit_subject_type(connection: asyncpg.Connection, wanted: str, views: 
     if await connection.fetchval("SELECT EXISTS (SELECT FROM consentry.profile_records)"):
         records = f"the profile has records of sources with keys of type {installed}"
         raise ConsentryError(f"the rules' subject keys are {wanted}, and {records}")
+    await _drop_spans(connection)
     for view in views:
         await view.drop(connection)
     values = await connection.fetchval("SELECT pg_get_viewdef('consentry.profile_values')")
@@ -200,6 +202,18 @@ async def _fit_subject_type(connection: asyncpg.Connection, wanted: str, views: 
         f"ALTER COLUMN candidates TYPE {wanted}[] USING '{{}}', ALTER COLUMN candidates SET DEFAULT '{{}}'"
     )
     await connection.execute(f"CREATE VIEW consentry.profile_values AS {values}")
+
+
+async def _drop_spans(connection: asyncpg.Connection) -> None:
+    """They are of whole numbers only (proxy/consent/spans.py)."""
+    await connection.execute("DROP TRIGGER IF EXISTS after_events ON consentry.events")
+    tables = await connection.fetch(
+        "SELECT relname::text FROM pg_class WHERE relnamespace = 'consentry'::regnamespace AND relkind = 'r' "
+        "AND starts_with(relname::text, $1)",
+        PREFIX,
+    )
+    for row in tables:
+        await connection.execute(f"DROP TABLE consentry.{quote_identifier(row['relname'])}")
 
 
 async def _fit_index(connection: asyncpg.Connection, apps: Collection[str], attributes: Collection[str]) -> None:

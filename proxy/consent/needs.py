@@ -14,6 +14,7 @@ from proxy.errors import ConsentryError
 from proxy.policy.expressions import named_relations
 from proxy.policy.names import quote_identifier
 from proxy.policy.preferences import OWN_SCHEMA
+from proxy.policy.spans import PREFIX
 from proxy.policy.table import AppPolicy, CompiledRules, ConsentStore, GovernedTable, Mask, ProfileMap
 from proxy.profile import relation
 
@@ -174,6 +175,8 @@ def _app_rights(app: AppPolicy) -> Iterator[str]:
         yield "SELECT ON consentry.preferences"
     if asking:
         yield f"SELECT ON consentry.{quote_identifier(f'state_{app.name}')}"
+    if asking and app.spans:
+        yield f"SELECT ON consentry.{quote_identifier(PREFIX + app.name)}"
     if keyed:
         yield "EXECUTE ON FUNCTION consentry.keyed_hash(text, text)"
     if emptied:

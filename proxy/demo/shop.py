@@ -10,7 +10,7 @@ import asyncpg
 
 from proxy.catalog.introspect import take_snapshot
 from proxy.config import load_settings
-from proxy.consent import ledger, needs, service
+from proxy.consent import ledger, needs, service, spans
 from proxy.demo import stores
 from proxy.demo.postgres import Postgres, free_port
 from proxy.errors import ConsentryError
@@ -110,9 +110,10 @@ async def set_up_ledger(connection: asyncpg.Connection, settings: Path) -> None:
     kind = needs.subject_type(rules, snapshot)
     views = needs.own_views(rules, snapshot)
     await ledger.setup(connection, kind, apps, needs.key_names(rules), list(source.attributes), views)
+    await spans.follow(connection, rules)
     await shape.follow(connection, source)
     snapshot = await take_snapshot(connection)
-    rules = compile_rules(source, snapshot)  # again: the profile has the columns of what was just made
+    rules = compile_rules(source, snapshot)  # again: some of it depends on what was just made
     await relation.follow(connection, rules, snapshot)
     await grant_rights(connection, rules)
     words = service.Vocabulary(apps, list(source.attributes))

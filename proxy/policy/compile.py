@@ -23,6 +23,7 @@ from proxy.policy.restriction import with_restriction
 from proxy.policy.rights import compile_rights
 from proxy.policy.rights_table import RightsTable
 from proxy.policy.rules import Path, Rules, RulesError
+from proxy.policy.spans import with_spans
 from proxy.policy.store import compile_store
 from proxy.policy.subjects import family_of, find_data, find_subjects, subject_tables
 from proxy.policy.table import (
@@ -137,6 +138,7 @@ def _app(work: Work, decisions: Decisions, name: str, app: App, store: ConsentSt
         unlisted_tables=rules.defaults.unlisted_tables,
         policies=tuple(_ref(rules, number) for number in decisions.policies_of(name)),
     )
+    policy = with_spans(policy, work.snapshot)
     policy = with_preferences(policy, work.snapshot, rules.where(("apps", name)))
     if rules.rights.restriction == "enforced":
         policy = with_restriction(policy, work.snapshot, rules.where(("rights", "restriction")))

@@ -228,7 +228,7 @@ def map_profile(
 def _check_relation(work: _Map, snapshot: Snapshot) -> None:
     key = split_relation(work.profile.relation)
     found = snapshot.relations.get(key)
-    own = key[0] == OWN_SCHEMA and (key == PREFERENCES or key[1].startswith("state_"))
+    own = key[0] == OWN_SCHEMA and (key == PREFERENCES or key[1].startswith(("state_", "spans_")))
     if own or (found is not None and found.kind != "v"):
         work.say(("relation",), f"relation: {work.profile.relation} is another relation: take another name")
     elif key[0] != OWN_SCHEMA and snapshot.schemas and key[0] not in snapshot.schemas:

@@ -217,17 +217,27 @@ class GovernedTable:
         return not self.rows and all(c.treatment.plain for c in self.columns)
 
     @property
+    def asks(self) -> tuple[tuple[str, ConsentMode], ...]:
+        """(attribute, how it is asked) of each consent that decides what the app sees of it, once, in order."""
+        parts = (part for column in self.columns if column.treatment.visible for part in column.parts)
+        found: dict[tuple[str, ConsentMode], None] = dict.fromkeys(
+            (part.attribute, part.treatment.consent)
+            for part in parts
+            if part.attribute is not None and part.treatment.consent is not None
+        )
+        return tuple(found | {(attribute, "opt_in"): None for row in self.rows for attribute in row.consent})
+
+    @property
     def asked(self) -> Mapping[str, ConsentMode]:
         """The attributes whose consent decides what the app sees of it, and how it is asked.
 
         Where columns of one attribute ask in different ways, it is opt_in: nothing is shown by silence.
         """
         found: dict[str, ConsentMode] = {}
-        for part in (part for column in self.columns if column.treatment.visible for part in column.parts):
-            mode = part.treatment.consent
-            if part.attribute is not None and mode is not None and found.get(part.attribute) != "opt_in":
-                found[part.attribute] = mode
-        return found | {attribute: "opt_in" for row in self.rows for attribute in row.consent}
+        for attribute, mode in self.asks:
+            if found.get(attribute) != "opt_in":
+                found[attribute] = mode
+        return found
 
     @property
     def makes_documents(self) -> bool:
@@ -289,6 +299,7 @@ class AppPolicy:
     functions: frozenset[tuple[str, str]] = frozenset()  # (schema, name) that `functions: allow` lists
     consent_id: str = ""  # what the mapped consent table calls the app
     store: ConsentStore | None = None  # where its consents are; None: in Consentry's own ledger
+    spans: frozenset[str] = frozenset()  # the attributes of which the ledger keeps its consents by spans of keys, too
     tables: Mapping[tuple[str, str], GovernedTable] = field(default_factory=dict)  # partitions and children included
     open_tables: frozenset[tuple[str, str]] = frozenset()
     unlisted_tables: Literal["deny", "open"] = "deny"

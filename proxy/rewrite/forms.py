@@ -14,6 +14,7 @@ from proxy.errors import ConsentryError, PgError
 from proxy.policy.masks import mask_sql
 from proxy.policy.names import quote_identifier
 from proxy.policy.table import AppPolicy, GovernedColumn, GovernedTable, Mask, Subject
+from proxy.rewrite import spans
 from proxy.rewrite.analyse import analyse
 from proxy.rewrite.documents import document_sql
 from proxy.rewrite.lex import Tokens, parse, part_at, part_end, quote_literal
@@ -52,6 +53,7 @@ class Form:
         self._version = snapshot.server_version
         self._base = f"{quote_identifier(table.schema)}.{quote_identifier(table.name)}"
         self._state = f'"consentry".{quote_identifier("state_" + app.name)} AS _c'
+        self._by_span = spans.serve(app, table)
         self._granted = ""  # of a mapped store: whether a row of it grants
         if app.store is not None:
             self._state = f"{quote_identifier(app.store.schema)}.{quote_identifier(app.store.table)} AS _c"
@@ -215,16 +217,16 @@ class Form:
 
     def _joins(self) -> list[str]:
         steps, subject = self._steps("_t")
-        return [
-            *(f"LEFT JOIN {relation} ON {condition}" for relation, condition in steps),
-            f"LEFT JOIN {self._state} ON ({self._match(subject, '')})",
-        ]
+        state = f"LEFT JOIN {self._state} ON ({self._match(subject, '')})"
+        last = spans.join(self._app.name, subject) if self._by_span else state
+        return [*(f"LEFT JOIN {relation} ON {condition}" for relation, condition in steps), last]
 
     def _consent_by_join(self, attribute: str, mode: str, alias: str) -> str:
-        if mode == "opt_in":
-            return _granted(attribute)
         _, subject = self._steps(alias)
-        return f"(({subject} IS NOT NULL) AND ({_withdrawn(attribute)} IS NOT TRUE))"
+        if mode == "opt_in":
+            return spans.granted(attribute, subject) if self._by_span else _granted(attribute)
+        withdrawn = spans.withdrawn(attribute, subject) if self._by_span else _withdrawn(attribute)
+        return f"(({subject} IS NOT NULL) AND ({withdrawn} IS NOT TRUE))"
 
     def _consent_by_look_up(self, attribute: str, mode: str, alias: str) -> str:
         """By EXISTS for one row at a time: without the OFFSET PostgreSQL may read all consents into a hash table first,

@@ -12,7 +12,7 @@ import asyncpg
 import psycopg
 
 from proxy.catalog.introspect import take_snapshot
-from proxy.consent import ledger, needs, service
+from proxy.consent import ledger, needs, service, spans
 from proxy.policy.compile import compile_rules
 from proxy.policy.load import load_rules
 from proxy.policy.table import CompiledRules
@@ -76,6 +76,7 @@ def governed(
             snapshot = await take_snapshot(connection)
             compiled = compile_rules(source, snapshot)
             await ledger.setup(connection, key, apps, views=needs.own_views(compiled, snapshot))
+            await spans.follow(connection, compiled)
             await shape.follow(connection, source)
             snapshot = await take_snapshot(connection)
             compiled = compile_rules(source, snapshot)

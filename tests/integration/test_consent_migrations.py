@@ -9,8 +9,9 @@ from typing import Any
 import asyncpg
 import pytest
 
-from proxy.consent import ledger, service
+from proxy.consent import ledger, service, spans
 from proxy.consent.service import Vocabulary
+from proxy.policy.table import AppPolicy, CompiledRules, GovernedColumn, GovernedTable, Subject, Treatment
 from tests.integration.test_consent import verify_chain
 from tests.servers import PgServer
 
@@ -43,6 +44,27 @@ async def decide(connection: asyncpg.Connection, subject: str, kind: str, **valu
         subject,
         *fields.values(),
     )
+
+
+async def the_spans_go_on(connection: asyncpg.Connection, subject: str, kind: str) -> None:
+    """What the ledger had is in them, where keys are whole numbers, and so is what comes after."""
+    columns = tuple(GovernedColumn(name, name, Treatment("show", consent="opt_in")) for name in WORDS.attributes)
+    table = GovernedTable("public", "customers", Subject("id"), columns)
+    app = AppPolicy("mailco", "MailCo", "partner", "news", ("mailco",), tables={table.key: table})
+    rules = CompiledRules("v", {"mailco": app}, {"mailco": "mailco"})
+    if kind != "bigint":
+        assert await spans.follow(connection, rules) == ()
+        return
+    assert await spans.follow(connection, rules) == ("spans of app mailco: email, name, phone",)
+    said = f"""
+        SELECT get_bit(granted_email, {subject}) AS granted, get_bit(withdrawn_name, {subject}) AS withdrawn,
+               expiring_phone[{subject} + 1] IS NOT NULL AS phone, expiring_email[{subject} + 1] IS NOT NULL AS email
+        FROM consentry.spans_mailco WHERE span = 0"""
+    assert dict(await connection.fetchrow(said)) == {"granted": None, "withdrawn": None, "phone": True, "email": True}
+    await service.grant(connection, WORDS, subject, "mailco", "email")
+    await service.withdraw(connection, WORDS, subject, "mailco", "name")
+    assert dict(await connection.fetchrow(said)) == {"granted": 1, "withdrawn": 1, "phone": True, "email": False}
+    assert await spans.follow(connection, rules) == ()
 
 
 @pytest.mark.parametrize("kind", KEYS)
@@ -92,8 +114,9 @@ async def test_upward(pg_server: PgServer, version: int, kind: str) -> None:
         )
         assert events[0].prev_hash == before[3]["hash"].hex()
         assert [e.granted for e in await service.show(connection, one)] == [True, True, True]
+        await the_spans_go_on(connection, one, kind)
         key = await connection.fetchval(f"SELECT $1::text::{kind}", one)
-        assert await verify_chain(connection, key) == 6
+        assert await verify_chain(connection, key) == (8 if kind == "bigint" else 6)
         report = await ledger.setup(connection, kind, WORDS.apps)
         assert (report.migrations, report.apps, report.keys, report.views) == ((), (), (), ())
     finally:

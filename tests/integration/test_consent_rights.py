@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from proxy.catalog.introspect import take_snapshot
-from proxy.consent import import_export, ledger, needs, service
+from proxy.consent import import_export, ledger, needs, service, spans
 from proxy.consent.names import Names
 from proxy.consent.service import Origin, Vocabulary
 from proxy.errors import ConsentryError
@@ -46,7 +46,7 @@ policies:
 """
 APPS = ["rightcrm", "righthash", "rightmail"]
 LOGINS = ["rightmail", "rightmail_batch", "righthash", "rightcrm", "rightroot"]
-MAIL = {("state_rightmail", "SELECT"), ("preferences", "SELECT")}
+MAIL = {("state_rightmail", "SELECT"), ("spans_rightmail", "SELECT"), ("preferences", "SELECT")}
 
 
 @pytest.fixture
@@ -59,6 +59,8 @@ async def owner(pg_server: PgServer) -> AsyncIterator[asyncpg.Connection]:
     connection = await asyncpg.connect(dsn)
     compiled = compile_rules(load_rules([("r.yaml", RULES)]), await take_snapshot(connection))
     await ledger.setup(connection, "bigint", APPS, needs.key_names(compiled))
+    await spans.follow(connection, compiled)
+    compiled = compile_rules(load_rules([("r.yaml", RULES)]), await take_snapshot(connection))
     await needs.apply_grants(connection, needs.grants(compiled), ())
     yield connection
     await connection.close()

@@ -13,7 +13,7 @@ import pytest
 from psycopg import errors
 
 from proxy.catalog.introspect import take_snapshot
-from proxy.consent import ledger, needs, service
+from proxy.consent import ledger, needs, service, spans
 from proxy.consent.service import Vocabulary
 from proxy.policy.compile import compile_rules
 from proxy.policy.load import load_rules
@@ -75,7 +75,9 @@ def gateway(pg_server: PgServer, tmp_path: Path) -> Iterator[Enforcing]:
         connection = await asyncpg.connect(dsn)
         try:
             await ledger.setup(connection, "bigint", APPS)
-            rules = compile_rules(load_rules([("rules.yaml", Enforcing.text)]), await take_snapshot(connection))
+            source = load_rules([("rules.yaml", Enforcing.text)])
+            await spans.follow(connection, compile_rules(source, await take_snapshot(connection)))
+            rules = compile_rules(source, await take_snapshot(connection))
             missing = await needs.missing_roles(connection, rules)
             await needs.apply_grants(connection, needs.grants(rules), missing)
         finally:

@@ -24,7 +24,16 @@ from proxy.rewrite.verify import Verifier
 from tests.servers import PgServer, snapshot_of
 
 HERE = Path(__file__).parent
-LEDGER = "CREATE TABLE consentry.restrictions (subject bigint PRIMARY KEY);"  # what forms ask of it
+# What forms ask of it. Of one app it has spans: all that the forms of others ask of the state.
+LEDGER = """
+CREATE TABLE consentry.restrictions (subject bigint PRIMARY KEY);
+CREATE TABLE consentry.spans_mailer (
+    span bigint PRIMARY KEY,
+    granted_name bytea, withdrawn_name bytea, expiring_name timestamptz[],
+    granted_email bytea, withdrawn_email bytea, expiring_email timestamptz[],
+    granted_history bytea, withdrawn_history bytea, expiring_history timestamptz[]
+);
+"""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from typing import Any
 import asyncpg
 
 from proxy.catalog.introspect import take_snapshot
-from proxy.consent import ledger, needs, service
+from proxy.consent import ledger, needs, service, spans
 from proxy.policy.compile import compile_rules
 from proxy.policy.load import load_rules
 from tests.servers import PgServer
@@ -377,6 +377,8 @@ async def _ledger(dsn: str, grants: bool) -> None:
             list(rules.attributes),
             needs.own_views(compiled, snapshot),
         )
+        await spans.follow(connection, compiled)
+        compiled = compile_rules(rules, await take_snapshot(connection))
         given = needs.grants(compiled)
         await needs.apply_grants(connection, given, await needs.missing_roles(connection, compiled))
         vocabulary = service.Vocabulary(list(compiled.apps), list(rules.attributes))

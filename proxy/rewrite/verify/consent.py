@@ -25,6 +25,8 @@ class Asking:
         self.table = table
         self.alias = alias
         self._store = app.store
+        self._spans = f'"consentry".{quoted("spans_" + app.name)} AS _c'
+        self._by_span = app.store is None and app.spans.issuperset(attribute for attribute, _ in table.asks)
         self._app_match = f'(_c."app" OPERATOR(pg_catalog.=) {literal(app.name)})'
         self._state = f'"consentry".{quoted("state_" + app.name)} AS _c'
         if self._store is not None:
@@ -56,6 +58,9 @@ class Asking:
     def joins(self) -> str:
         self._key()
         steps = "".join(f" LEFT JOIN {source} ON {condition}" for source, condition in self._steps())
+        if self._by_span:
+            number = f"({self._key()} OPERATOR(pg_catalog.>>) 7)"
+            return f"{steps} LEFT JOIN {self._spans} ON {_equal('span', number)}"
         return f"{steps} LEFT JOIN {self._state} ON ({self._match()})"
 
     def consent(self, attribute: str, mode: str, exists: bool, *, output: bool) -> str:
@@ -75,9 +80,22 @@ class Asking:
             "::pg_catalog.timestamptz OPERATOR(pg_catalog.>) pg_catalog.statement_timestamp()))"
         )
         withdrawn = f'({name} (_c."withdrawn"))'
+        if not exists and self._by_span:
+            granted, withdrawn = self._of_span(attribute)
         if not exists:
             return granted if mode == "opt_in" else f"(({key} IS NOT NULL) AND ({withdrawn} IS NOT TRUE))"
         return self._by_exists(mode, self._match(), granted, withdrawn, end)
+
+    def _of_span(self, attribute: str) -> tuple[str, str]:
+        """(granted, withdrawn) as the span that is joined says it of the row's key."""
+        place = f"({self._key()} OPERATOR(pg_catalog.&) 127)::pg_catalog.int4"
+
+        def bit(kind: str) -> str:
+            return f"(pg_catalog.get_bit(_c.{quoted(f'{kind}_{attribute}')}, {place}) OPERATOR(pg_catalog.=) 1)"
+
+        until = f"(_c.{quoted(f'expiring_{attribute}')})[{place} OPERATOR(pg_catalog.+) 1]"
+        later = f"({until} OPERATOR(pg_catalog.>) pg_catalog.statement_timestamp())"
+        return f"({bit('granted')} OR {later})", bit("withdrawn")
 
     def _by_exists(self, mode: str, match: str, granted: str, refused: str, end: str) -> str:
         key, steps = self._key(), self._steps()
