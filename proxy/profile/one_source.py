@@ -102,7 +102,7 @@ class OneSource:
         mapping = Mapping(self._name, self._source, reader.unit, self._kind)
         stored = state["cursor"] if state is not None else None
         if isinstance(reader, ReplicatedReader):
-            await self._follow(reader, mapping, None if anew else stored, synced)
+            await self._follow(reader, mapping, state if not anew else None, synced)
         elif self._source.cursor is not None and reader.follows_cursor and not self._plan.once:
             await self._by_cursor(reader, mapping, None if anew else stored, stored, synced.counts)
         else:
@@ -116,6 +116,8 @@ class OneSource:
         if not isinstance(reader, ReplicatedReader):
             return False
         async with reader.following(wanted(self._name, self._source)) as following:
+            if following.published != state["content"]:
+                return True
             await following.let_go(int(state["cursor"]))
             changes = await following.changes(BATCH)
             return changes.any or not changes.last or changes.end - int(state["cursor"]) > _QUIET
@@ -150,12 +152,16 @@ class OneSource:
             await self._merge()
             await self._finish(last, content)
 
-    async def _follow(self, reader: ReplicatedReader, mapping: Mapping, stored: str | None, synced: Synced) -> None:
-        """The changes from a position on; without one, the whole before."""
+    async def _follow(
+        self, reader: ReplicatedReader, mapping: Mapping, state: asyncpg.Record | None, synced: Synced
+    ) -> None:
+        """The changes since the last sync; without one, and where not all of them were told, the whole before."""
         async with reader.following(wanted(self._name, self._source)) as following:
-            if stored is None:
+            if state is not None and state["content"] == following.published:
+                stored = state["cursor"]
+            else:
                 stored = str(await following.start())
-                await self._whole(reader, mapping, None, synced, stored)
+                await self._whole(reader, mapping, following.published, synced, stored)
             changes = None
             while changes is None or not changes.last:
                 await following.let_go(int(stored))
@@ -163,7 +169,7 @@ class OneSource:
                 if changes.any or not changes.last:
                     await self._changed(reader, following, changes, mapping, stored, synced.counts)
                 stored = str(changes.end)
-            await self._finish(stored, None)
+            await self._finish(stored, following.published)
             await following.let_go(int(stored))
 
     async def _changed(

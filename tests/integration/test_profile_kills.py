@@ -40,7 +40,10 @@ def mariadb() -> Iterator[MariaDb | None]:
 
 @pytest.fixture
 def stores(logical: PgServer, mariadb: MariaDb | None, tmp_path: Path) -> Iterator[ManyStores]:
-    logical.run("postgres", "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots")
+    logical.run(
+        "postgres",
+        "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = 'many_followed'",
+    )
     stores = ManyStores(logical, tmp_path, mariadb)
     consentry(tmp_path, "consent", "setup")
     yield stores

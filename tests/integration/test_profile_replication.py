@@ -146,7 +146,10 @@ def logical(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PgServer]:
 
 def make_shop(server: PgServer, source: PgServer, folder: Path, script: str = MEMBERS) -> Shop:
     shop = Shop(server, source, folder)
-    source.run("postgres", "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots")
+    source.run(
+        "postgres",
+        "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = 'followed'",
+    )
     with server.connect() as connection:
         connection.execute("DROP DATABASE IF EXISTS followed WITH (FORCE)")
         connection.execute("CREATE DATABASE followed TEMPLATE prepared")
@@ -391,6 +394,26 @@ async def test_what_changes_in_a_source_that_is_followed(shop: Shop) -> None:
     assert await shop.good() == (0, 50, 0)
 
 
+@pytest.mark.parametrize(
+    ("gone", "again"),
+    [
+        ("DROP PUBLICATION consentry", ""),
+        ("ALTER PUBLICATION consentry DROP TABLE members", "ALTER PUBLICATION consentry ADD TABLE members"),
+        ("ALTER TABLE members RENAME TO old", "CREATE TABLE members AS TABLE old; ALTER TABLE members ADD PRIMARY KEY (number);"
+         "ALTER PUBLICATION consentry ADD TABLE members"),
+    ],
+)  # fmt: skip
+async def test_what_was_changed_while_nothing_was_published(shop: Shop, gone: str, again: str) -> None:
+    await shop.good()
+    shop.change(gone)
+    shop.change(f"UPDATE {'old' if 'old' in gone else 'members'} SET size = 'XL' WHERE number = 1")
+    if again:
+        shop.change(again)
+    assert await shop.good() == (0, 1, 0)
+    shop.change("DELETE FROM members WHERE number = 2")
+    assert await shop.good() == (0, 0, 1)
+
+
 async def test_a_key_that_was_renamed(shop: Shop) -> None:
     await shop.good()
     shop.change(
@@ -513,7 +536,7 @@ async def test_watching_follows_within_seconds(shop: Shop) -> None:
             shop.change(f"UPDATE members SET size = 'XL' WHERE number = {number}")
             begun = time.monotonic()
             assert b"1 records read: 0 new, 1 changed" in await process.stdout.readline()
-            assert time.monotonic() - begun < 10
+            assert time.monotonic() - begun < 60
             assert shop.kept() == shop.truth()
         shop.change("ALTER TABLE members RENAME size TO sizes; UPDATE members SET sizes = 'S'")
         assert b'there is no field "size"' in await process.stdout.readline()

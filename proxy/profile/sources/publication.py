@@ -12,7 +12,7 @@ from proxy.profile.sources.reading import SourceError, Wanted, relation
 
 # `identified_by`: what deletes tell, by the primary key or the index that was chosen as replica identity.
 _TABLE: Final = """
-    SELECT n.nspname::text AS schema, c.relname::text AS name, c.relkind::text AS kind,
+    SELECT c.oid, n.nspname::text AS schema, c.relname::text AS name, c.relkind::text AS kind,
            c.relreplident::text AS identity,
            ARRAY(SELECT a.attname::text
                  FROM pg_index i JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = ANY (i.indkey)
@@ -23,20 +23,23 @@ _TABLE: Final = """
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = $1::text::regclass"""
 _PUBLICATION: Final = """
     SELECT p.pubinsert AND p.pubupdate AND p.pubdelete AND p.pubtruncate AS tells_all, t.tablename IS NOT NULL AS has,
-           to_jsonb(t) ->> 'rowfilter' IS NOT NULL AS filtered
-    FROM pg_publication p LEFT JOIN pg_publication_tables t
-         ON t.pubname = p.pubname AND t.schemaname = $2 AND t.tablename = $3
+           to_jsonb(t) ->> 'rowfilter' IS NOT NULL AS filtered, concat_ws(' ', p.oid, r.oid, r.prrelid) AS identity
+    FROM pg_publication p
+    LEFT JOIN pg_publication_tables t ON t.pubname = p.pubname AND t.schemaname = $2 AND t.tablename = $3
+    LEFT JOIN pg_publication_rel r ON r.prpubid = p.oid AND r.prrelid = $4
     WHERE p.pubname = $1"""
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """The table as its database has it. `key_type`: as SQL names it."""
+    """The table as its database has it. `key_type`: as SQL names it; `published`: another text, where the publication
+    or the table was made anew, so that changes may not have been told.
+    """
 
     schema: str
     name: str
     key_type: str
-    partitioned: bool
+    published: str
 
 
 async def check(connection: asyncpg.Connection, wanted: Wanted, publication: str) -> Table:
@@ -57,16 +60,19 @@ async def check(connection: asyncpg.Connection, wanted: Wanted, publication: str
         remedy = f"ALTER TABLE {relation(wanted)} REPLICA IDENTITY USING INDEX (a unique one of it), or FULL"
         wrong = f"deletes from {wanted.relation} do not tell {wanted.key}"
         raise SourceError(wanted.source, f"{wrong}: make it the primary key, or run there {remedy}")
-    table = Table(row["schema"], row["name"], row["key_type"], row["kind"] == "p")
-    await _check_publication(connection, wanted, publication, table)
-    return table
+    published = await _check_publication(connection, wanted, publication, row)
+    return Table(row["schema"], row["name"], row["key_type"], f"{row['oid']} {published}")
 
 
-async def _check_publication(connection: asyncpg.Connection, wanted: Wanted, publication: str, table: Table) -> None:
-    name, target = quote_identifier(publication), relation(wanted)
-    found = await connection.fetchrow(_PUBLICATION, publication, table.schema, table.name)
+async def _check_publication(
+    connection: asyncpg.Connection, wanted: Wanted, publication: str, table: asyncpg.Record
+) -> str:
+    """What tells this publication of this table from another of the same names."""
+    name, target, partitioned = quote_identifier(publication), relation(wanted), table["kind"] == "p"
+    asked = publication, table["schema"], table["name"], table["oid"]
+    found = await connection.fetchrow(_PUBLICATION, *asked)
     if found is None:
-        whole = " WITH (publish_via_partition_root)" if table.partitioned else ""
+        whole = " WITH (publish_via_partition_root)" if partitioned else ""
         statement = f"CREATE PUBLICATION {name} FOR TABLE {target}{whole}"
         try:
             await connection.execute(statement)
@@ -74,15 +80,16 @@ async def _check_publication(connection: asyncpg.Connection, wanted: Wanted, pub
             wrong = f"there is no publication {publication}"
             message = f"{wrong}: the owner of {wanted.relation} has to run there {statement}"
             raise SourceError(wanted.source, message) from error
-        return
+        found = await connection.fetchrow(_PUBLICATION, *asked)
+        assert found is not None
     change = f"ALTER PUBLICATION {name}"
     if not found["has"]:
-        whole = f"; {change} SET (publish_via_partition_root)" if table.partitioned else ""
+        whole = f"; {change} SET (publish_via_partition_root)" if partitioned else ""
         wrong, remedy = "does not have", f"{change} ADD TABLE {target}{whole}"
     elif not found["tells_all"]:
         wrong, remedy = "does not tell all changes of", f"{change} SET (publish = 'insert, update, delete, truncate')"
     elif found["filtered"]:
         wrong, remedy = "has only some rows of", f"{change} SET TABLE {target}, with its others, and without WHERE"
     else:
-        return
+        return str(found["identity"])
     raise SourceError(wanted.source, f"publication {publication} {wrong} {wanted.relation}: run there {remedy}")

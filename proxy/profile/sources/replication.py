@@ -106,6 +106,11 @@ class Following:
         self._wanted = wanted
         self._table = table
 
+    @property
+    def published(self) -> str:
+        """Another text than before, where the publication or the table was made anew: the whole is to be read."""
+        return self._table.published
+
     async def start(self) -> int:
         """A position, for who reads the whole afterwards: what is before it is seen, what is after it will be told."""
         with self._reader.errors():
