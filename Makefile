@@ -45,7 +45,7 @@ lint: $(VENV)/.test
 	$(BIN)/lint-imports
 
 bench: $(VENV)/.test
-	@for table in rewrite catalogs consent consent_files profile_sync matching audit_writer audit_search relay; do $(BIN)/python -m benchmarks.$$table || exit 1; done
+	@for table in rewrite catalogs consent consent_files profile_sync profile_lookups matching audit_writer audit_search relay; do $(BIN)/python -m benchmarks.$$table || exit 1; done
 
 screenshots: $(VENV)/.test
 	$(BIN)/python -m tests.pages.screenshots

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from proxy.catalog.model import SearchPath, Snapshot
 from proxy.errors import PgError, feature_not_supported, insufficient_privilege
 from proxy.policy.table import AppPolicy, GovernedColumn, GovernedTable
+from proxy.rewrite.comparable import Values
 from proxy.rewrite.fence import Fences
 from proxy.rewrite.forms import Form
 from proxy.rewrite.lex import Node, Tokens, part_end
@@ -30,7 +31,7 @@ class Context:
     system: SystemCatalog
     fences: Fences
     form_of: Callable[[GovernedTable], Form]
-    view_text: Callable[[View, bool, bool], str]  # (view, apart, calm): the sub-query that stands for it
+    view_text: Callable[[View, bool, bool, Sequence[str], Values], str]  # the sub-query that stands for a view
     hints: bool
     calm: bool | None = None  # whether nothing in it could tell of hidden rows; None: to be found out
     edits: list[Edit] = field(default_factory=list)

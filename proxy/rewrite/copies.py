@@ -34,7 +34,7 @@ class Copies:
 
     def of_level(self, level: Level, *, raw: bool = False) -> list[str]:
         """Those that bind a reference in FROM; with `raw` those on columns that are shown under consent, else NULL."""
-        if level.node is None or self._reference.table is None:
+        if level.node is None:
             return []
         bound, nullable = self._bound(level.node)
         found = [text for conjunct in bound for text in self._of(conjunct, raw, nullable)]
@@ -71,7 +71,7 @@ class Copies:
 
     def _bound(self, node: Node) -> tuple[list[Node], bool]:
         """The conjuncts, and whether an outer join may put NULLs in place of the relation's row."""
-        own = conjuncts(node.get("whereClause"))
+        own = [*conjuncts(node.get("whereClause")), *self._fences.carried.get(id(node), ())]
         for item in (*node.get("fromClause", ()), *node.get("usingClause", ())):
             found = self._inside(item, own, nullable=False)
             if found is not None:

@@ -45,6 +45,7 @@ class Fences:
     values: Values
     uses: dict[int, ColumnUse]
     uncalm: Mapping[int, View]  # by the ids of the RangeVars: views of which the definition is not leakproof
+    carried: Mapping[int, list[Node]] = field(default_factory=dict)  # by a SELECT's id: what holds of its rows, too
     _compared: dict[int, bool] = field(default_factory=dict)  # by the expression's id: each relation asks again
 
     @classmethod

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from proxy.catalog.model import Relation, SearchPath, Snapshot
 from proxy.errors import PgError, feature_not_supported, undefined_table
@@ -10,9 +11,11 @@ from proxy.policy.names import quote_identifier
 from proxy.policy.preferences import OWN_SCHEMA, PREFERENCES
 from proxy.policy.table import AppPolicy, GovernedTable
 from proxy.rewrite.analyse import analyse
+from proxy.rewrite.carried import conditions
 from proxy.rewrite.catalog_forms import system_catalog
 from proxy.rewrite.catalog_hidden import readable_view
 from proxy.rewrite.catalogs import rewrite_catalogs
+from proxy.rewrite.comparable import Values
 from proxy.rewrite.context import Context
 from proxy.rewrite.definitions import Names
 from proxy.rewrite.dml import rewrite_writes
@@ -74,10 +77,12 @@ class Passes:
         """What the app has of a view; None for what is no such view."""
         return self._views.of(relation)
 
-    def view_text(self, view: View, apart: bool, calm: bool) -> str:
+    def view_text(self, view: View, apart: bool, calm: bool, carried: Sequence[str], values: Values) -> str:
         """The sub-query that stands for a view, parentheses included. `apart`: consent is asked by EXISTS; `calm`:
-        nothing in it needs a fence.
+        nothing in it needs a fence; `carried`: what holds of its rows, in `values` of the statement.
         """
+        if carried:  # by constants of the statement's: not kept
+            return self._expand(view, apart, calm, carried, values)
         key = (view.relation.key, apart, calm)
         text = self._expanded.get(key)
         if text is None:
@@ -131,11 +136,17 @@ class Passes:
             hints=self._hints,
         )
 
-    def _expand(self, view: View, apart: bool, calm: bool) -> str:
+    def _expand(
+        self, view: View, apart: bool, calm: bool, carried: Sequence[str] = (), values: Values | None = None
+    ) -> str:
         sent = _definition(view.text, parse(view.text)[0]["stmt"])
         context = self._context(sent, self._analysis(sent))
         context.analysis.locking = context.analysis.locking or apart
         context.calm = calm
+        if values is not None:
+            select = sent.statement["SelectStmt"]
+            known = conditions(select, [c.name for c in view.columns if c.action == "show"], carried)
+            context.fences = replace(context.fences, values=values, carried={id(select): known})
         try:
             self._check_relations(context, inner=view.relation.key in self._app.views)
             _edit(context)

@@ -232,28 +232,17 @@ class _Writer:
         told = any(key == DATA for key, _ in kept)
         if not told:
             outputs = ", ".join(f"t.{quote_identifier(name)}" for name in names)
-            found, entry = self._newest(column, outputs), _object("l", names)
+            found, entry = self._newest(column, names, outputs), _object("l", names)
         else:
             found, entry = self._merged(column, names), "l.entry"
         return f"COALESCE((SELECT pg_catalog.jsonb_agg({entry}) FROM ({found}) l), '[]'::jsonb)"
 
-    def _newest(self, column: ProfileColumn, outputs: str) -> str:
-        """The customer's rows of a list's table, as `t`."""
+    def _newest(self, column: ProfileColumn, names: list[str], outputs: str) -> str:
+        """The customer's rows of a list's table, as `t`, of which `outputs` are made from `names` and the order."""
         key = column.choices[0][0]
-        sources, before, hop = [f"{_dotted(key)} t"], "t", self._profile.hops[key]
-        self.read[key] = None
-        while hop.table != self._profile.start:
-            alias = f"t{len(sources)}"
-            self.read[hop.table] = None
-            on = f"{alias}.{quote_identifier(hop.to)} = {before}.{quote_identifier(hop.column)}"
-            sources.append(f"JOIN {_dotted(hop.table)} {alias} ON {on}")
-            before, hop = alias, self._profile.hops[hop.table]
         order = f"t.{quote_identifier(column.order_by)} DESC{self._nulls(key, column.order_by)}"
-        return (
-            f"SELECT {outputs} FROM {' '.join(sources)} "
-            f"WHERE {before}.{quote_identifier(hop.column)} = p.{quote_identifier(hop.to)} "
-            f"ORDER BY {order} LIMIT {column.limit}"
-        )
+        rows = self._rows(self._way(key), "p", [*names, column.order_by], outputs)
+        return f"{rows} ORDER BY {order} LIMIT {column.limit}"
 
     def _merged(self, column: ProfileColumn, names: list[str]) -> str:
         """The entries of a list's table, where the app has columns of it, and of sources, by their times as texts.
@@ -271,11 +260,34 @@ class _Writer:
             zone = " AT TIME ZONE 'UTC'" if self._type(column.choices[0][0], column.order_by) == "timestamptz" else ""
             time = f"""pg_catalog.to_char(({at}{zone})::timestamp, 'YYYY-MM-DD"T"HH24:MI:SS.US')"""
             outputs = f"{_object('t', names)} AS entry, {time} AS at"
-            parts.insert(0, f"({self._newest(column, outputs)})")
+            parts.insert(0, f"({self._newest(column, names, outputs)})")
         return (
             f"SELECT m.entry FROM ({' UNION ALL '.join(parts)}) m "
             f'ORDER BY m.at COLLATE "C" DESC NULLS LAST LIMIT {column.limit}'
         )
+
+    def _way(self, key: Key) -> list[Key]:
+        """The tables from one to the profile's own, which is not among them."""
+        way = []
+        while key != self._profile.start:
+            way.append(key)
+            key = self._profile.hops[key].table
+        return way
+
+    def _rows(self, way: list[Key], around: str, names: list[str], outputs: str = "") -> str:
+        """The rows of the way's first table, as `t`, that belong to one row of what is `around` its last; without
+        `outputs` their columns `names`. They are looked up table by table (OFFSET 0), however many tables row policies
+        add: of more than eight PostgreSQL would not look for the order that begins with the customer.
+        """
+        *before, key = way
+        self.read[key] = None
+        hop, alias = self._profile.hops[key], f"t{len(before)}" if before else "t"
+        source = f"{_dotted(key)} {alias}"
+        if before:
+            source += f" CROSS JOIN LATERAL ({self._rows(before, alias, names)} OFFSET 0) t"
+        columns = ", ".join(f"t.{quote_identifier(name)}" for name in dict.fromkeys(names))
+        on = f"{alias}.{quote_identifier(hop.column)} = {around}.{quote_identifier(hop.to)}"
+        return f"SELECT {outputs or columns} FROM {source} WHERE {on}"
 
     def _nulls(self, key: Key, column: str) -> str:
         """Nothing where there are none: an index in the usual order is in use then."""

@@ -6,6 +6,7 @@ from functools import partial
 
 from proxy.errors import PgError
 from proxy.policy.names import quote_identifier
+from proxy.rewrite.carried import Carried
 from proxy.rewrite.context import Context
 from proxy.rewrite.copies import Copies
 from proxy.rewrite.fence import AGGREGATES
@@ -67,9 +68,16 @@ def _replace_view(context: Context, reference: Reference, view: View, apart: boo
     if reference.sampled:
         message = "TABLESAMPLE clause can only be applied to tables and materialized views"
         raise PgError(message, "42809", position=context.position(reference.start))
-    place(context, reference, context.view_text(view, apart, calm))
+    carried = _carried(context, reference, view, calm)
+    place(context, reference, context.view_text(view, apart, calm, carried, context.fences.values))
     context.disclosed |= dict.fromkeys(view.disclosed)
     context.policies |= dict.fromkeys(view.policies)
+
+
+def _carried(context: Context, reference: Reference, view: View, calm: bool) -> list[str]:
+    """What of the app's own goes inside of the view's forms."""
+    fenced = not calm and any(table.rows for table in view.governed)
+    return Carried(context.fences, reference).of_level(reference.level) if fenced and reference.level else []
 
 
 _RANGE_SUPPORT = 170000  # the first version that fails

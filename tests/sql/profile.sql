@@ -42,3 +42,11 @@ select history from consentry.profile where history = '[]'
 -- becomes
 select history from (SELECT p."id" AS "subject", p."name" AS "name", p."email" AS "email", p."phone" AS "phone", COALESCE((SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object('id', l."id", 'placed', l."placed")) FROM (SELECT t."id", t."placed" FROM <orders fenced form [(_t."customer_id" OPERATOR(pg_catalog.=) "p"."id")]> t WHERE t."customer_id" = p."id" ORDER BY t."placed" DESC NULLS LAST LIMIT 3) l), '[]'::jsonb) AS "history"
 FROM <customers fenced form> p) AS "profile" where history = '[]'
+
+-- what is asked of its columns besides goes inside, through what tables are joined by
+-- as agent
+-- parameters: 23
+select history from consentry.profile p where p.subject = $1 and history = '[]' and phone = 'x'
+-- becomes
+select history from (SELECT p."id" AS "subject", p."name" AS "name", p."email" AS "email", p."phone" AS "phone", COALESCE((SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object('id', l."id", 'placed', l."placed")) FROM (SELECT t."id", t."placed" FROM <orders fenced form [(_t."customer_id" OPERATOR(pg_catalog.=) "p"."id")]> t WHERE t."customer_id" = p."id" ORDER BY t."placed" DESC NULLS LAST LIMIT 3) l), '[]'::jsonb) AS "history"
+FROM <customers fenced form [(_t."id" OPERATOR(pg_catalog.=) $1)]> p) p where p.subject = $1 and history = '[]' and phone = 'x'

@@ -58,8 +58,45 @@ select number from (SELECT v.id AS number,
     p.sku
    FROM ((SELECT o.id, c.name, lower((c.email)::text) AS mail, o.placed
    FROM (<customers fenced form> c
-     JOIN <orders fenced form> o ON ((o.customer_id = c.id)))) v
+     JOIN <orders fenced form [(_t."id" OPERATOR(pg_catalog.=) 3)]> o ON ((o.customer_id = c.id)))) v
      CROSS JOIN public.products p)) AS "v_nested" where number = 3
+
+-- the app's own comparisons of its columns go inside of the fences, also by what follows of them
+-- as agent
+select r.id from v_recent r join products q on q.id = r.customer_id where r.id + 0 < 9 and 5 > r.id and q.id = any ($1::int[])
+-- becomes
+select r.id from (SELECT o.id,
+    o.customer_id
+   FROM (<orders fenced form [(_t."id" OPERATOR(pg_catalog.<) 5)] [(_t."customer_id" OPERATOR(pg_catalog.=) ANY ($1::"pg_catalog"."int4"[]))]> o
+     JOIN public.products p ON ((p.id = o.id)))) r join products q on q.id = r.customer_id where r.id + 0 < 9 and 5 > r.id and q.id = any ($1::int[])
+
+-- but not what it makes of them, and not into what is computed of many rows
+-- as agent
+select id from v_recent where id + 1 = 3 and customer_id::text = '5' and id <> 3
+-- becomes
+select id from (SELECT o.id,
+    o.customer_id
+   FROM (<orders fenced form> o
+     JOIN public.products p ON ((p.id = o.id)))) AS "v_recent" where id + 1 = 3 and customer_id::text = '5' and id <> 3
+
+-- as agent
+select id, orders + 1 from v_counts where id = 3 and last::text > ''
+-- becomes
+select id, orders + 1 from (SELECT c.id,
+    count(*) AS orders,
+    max(o.placed) AS last
+   FROM (<customers fenced form> c
+     JOIN <orders fenced form> o ON ((o.customer_id = c.id)))
+  GROUP BY c.id) AS "v_counts" where id = 3 and last::text > ''
+
+-- a column of a query around may be another in the definition
+-- as agent
+select (select max(r.id + 0) from v_recent r where r.id = o.id) from products o
+-- becomes
+select (select max(r.id + 0) from (SELECT o.id,
+    o.customer_id
+   FROM (<orders form> o
+     JOIN public.products p ON ((p.id = o.id)))) r where r.id = o.id) from products o
 
 -- a view with a privilege barrier keeps it
 select id from v_barrier where name ~ 'x'

@@ -15,6 +15,7 @@ from proxy.rewrite.verify.values import Values
 
 _FLIPPED = {"=": "=", "<": ">", ">": "<", "<=": ">=", ">=": "<="}
 _TESTS = frozenset({"IS_TRUE", "IS_FALSE"})
+_KINDS = ("AEXPR_OP", "AEXPR_OP_ANY")
 _PG_CATALOG: Node = {"String": {"sval": "pg_catalog"}}
 
 
@@ -43,6 +44,22 @@ class Bound:
         if "A_Expr" in copy:
             return self._comparison(copy["A_Expr"], alias, raw)
         return not raw and self._test(copy, alias)
+
+    def given(self, column: Column) -> Iterator[tuple[str, str, Node]]:
+        """(kind, operator, value) of each leakproof comparison of the column with a value that holds for these rows."""
+        for sign, other in self._made_with(column.name):
+            found = self.values.array_of(other) if sign == "ANY" else self.values.type_of(other)
+            operator = "=" if sign == "ANY" else sign
+            if found is not None and self.values.fits(column, (operator,), found):
+                yield _KINDS[sign == "ANY"], operator, other
+        for condition in self.conjuncts:
+            for sign, _, value in _compared(condition):
+                array = sign == "ANY"
+                found = self.values.array_of(value) if array else self.values.type_of(value)
+                if sign not in ("=", "ANY") or not self.values.fits(column, ("=",), found):
+                    continue
+                if self._follows(column, value, array=array):
+                    yield _KINDS[array], "=", value
 
     # -- tests of one column ------------------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from proxy.rewrite.verify.scope import Level, figured_name
 from proxy.rewrite.verify.settings import check_set_config
 from proxy.rewrite.verify.tree import KNOWN_NODES, NODE, NODES, SCALAR, Node, shortened, strings, whole_names
 from proxy.rewrite.verify.types import Parameters
+from proxy.rewrite.verify.values import Values
 
 QUERIES = frozenset({"SelectStmt", "InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"})
 
@@ -54,6 +55,9 @@ class NodeWalk(ColumnWalk):
         self._locking = locking or any("lockingClause" in part for part in parts)
         self._proof: bool | None = None
         self.told = True  # how many rows a plan's parts have may be told (EXPLAIN), or the plan is another statement's
+        self._values = [Values(names, self._parameters)]  # of a definition: those of the statement around, too
+        self._defined: Node | None = None  # of a definition: its SELECT ...
+        self._carried: list[Node] = []  # ... and what the statement around asks of its rows
         self._stars: dict[int, list[str]] = {}  # the columns of queries, by id, where `*` could be told
 
     def _short(self, tree: Node | None) -> Any:

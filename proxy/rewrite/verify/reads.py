@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from proxy.catalog.model import Column, Relation
 from proxy.errors import insufficient_privilege
+from proxy.rewrite.verify.carried import carried
 from proxy.rewrite.verify.columns import differs
 from proxy.rewrite.verify.copies import Bound
 from proxy.rewrite.verify.form import SYSTEM_COLUMNS
@@ -15,7 +16,6 @@ from proxy.rewrite.verify.nodes import Ctes, NodeWalk
 from proxy.rewrite.verify.scope import Columns, Level, Source, Target, output_columns, output_name, renamed
 from proxy.rewrite.verify.star import Part, parts_of
 from proxy.rewrite.verify.tree import Node, column_of, every_part, flattened, named_in, parse, strings
-from proxy.rewrite.verify.values import Values
 from proxy.rewrite.verify.views import definition_of, kept_items
 
 _BARRIER: Node = parse("SELECT * FROM x OFFSET 0")[0]["SelectStmt"]
@@ -56,7 +56,7 @@ class ReadWalk(NodeWalk):
 
     def _select(self, b: Node, a: Node, parent: Level | None, ctes: Ctes) -> None:
         ctes = self._with(b, a, parent, ctes)
-        level = Level(parent, ctes, where=self._short(b.get("whereClause")))
+        level = Level(parent, ctes, where=self._asked(b))
         if ("larg" in b, "rarg" in b) != ("larg" in a, "rarg" in a):
             raise differs("an arm of a set operation came or went")
         if "larg" in b:
@@ -84,6 +84,13 @@ class ReadWalk(NodeWalk):
             self._listed(row["List"].get("items", []), other["List"].get("items", []), level)
         skip = ("withClause", "larg", "rarg", "fromClause", "lockingClause", "intoClause", "targetList", "valuesLists")
         self._fields("SelectStmt", b, a, level, skip=skip)
+
+    def _asked(self, query: Node) -> Node | None:
+        """What the rows of a query must pass."""
+        where: Node | None = self._short(query.get("whereClause"))
+        if not self._carried or query is not self._defined:
+            return where
+        return {"BoolExpr": {"boolop": "AND_EXPR", "args": [*flattened(where), *self._carried]}}
 
     def _note_outputs(self, query: Node, outputs: list[Node], level: Level) -> None:
         """The columns of a query that has `*`, for those who read it."""
@@ -233,7 +240,7 @@ class ReadWalk(NodeWalk):
             if sample is not None:
                 raise differs("a view is not sampled")
             assert named.relation is not None
-            seen = self._check_view(named.relation, select, level.ctes)
+            seen = self._check_view(named.relation, select, b, level)
             return Source(shown, renamed(seen, alias), named.relation, form=True, aliased=bool(alias))
         system = self._check_form(named, select, b, level, shown, sample)
         assert named.table is not None
@@ -253,7 +260,7 @@ class ReadWalk(NodeWalk):
             system_columns=system,
         )
 
-    def _check_view(self, view: Relation, select: Node, ctes: Ctes) -> Columns:
+    def _check_view(self, view: Relation, select: Node, b: Node, level: Level) -> Columns:
         """That a sub-query is a view's definition over governed forms, fenced unless the whole statement is leakproof.
 
         Gives the columns that it shows.
@@ -268,16 +275,23 @@ class ReadWalk(NodeWalk):
         definition, columns = kept_items(
             view, definition_of(view), select.get("targetList", []), self._rights.lost(view)
         )
-        names = DefinitionNames(self._names, ctes, view)
+        names = DefinitionNames(self._names, level.ctes, view)
         parts = every_part(definition)
         names.begin(parts, ())
         walk = type(self)(self._rights, self._forms, names, definition, parts, (), locking=self._locking)
         walk._proof = calm
+        seen: Columns = {column.name: column for column in columns}
+        if not calm:
+            source = Source(b.get("alias", {}).get("aliasname", b["relname"]), renamed(seen, b.get("alias")), view)
+            walk._defined = definition["SelectStmt"]
+            for bound in self._bounds(flattened(level.where), source, level):
+                walk._carried += carried(definition, columns, bound)
+            walk._values += self._values
         walk.query(definition, {"SelectStmt": select}, None, {})
         self.views = True
         self.row_policies = self.row_policies or walk.row_policies
         self.documents = self.documents or walk.documents
-        return {column.name: column for column in columns}
+        return seen
 
     def _check_catalog(self, named: Named, select: Node, b: Node) -> tuple[tuple[str, ...], list[str]]:
         """That a sub-query is the app's view of a catalog; gives the system columns that it shows, and the others."""
@@ -334,16 +348,16 @@ class ReadWalk(NodeWalk):
         if copied:
             columns: Columns = {c.name: relation.column(c.name) for c in table.columns if c.treatment.visible}
             source = Source(shown, renamed(columns, b.get("alias")), relation, table)
-            bound = self._bound(flattened(level.where), source, level)
+            bounds = self._bounds(flattened(level.where), source, level)
             for conjunct in copied:
-                plain = fenced and bound.implies(conjunct, "_t", raw=False)
-                raw = not self.told and self._leakproof() and bound.implies(conjunct, "_t", raw=True)
+                plain = fenced and any(bound.implies(conjunct, "_t", raw=False) for bound in bounds)
+                raw = not self.told and self._leakproof() and bounds[0].implies(conjunct, "_t", raw=True)
                 if not plain and not raw:
                     raise differs(f"a comparison inside of the form of {table.name} is none of the app's")
         return system
 
-    def _bound(self, conjuncts: list[Node], source: Source, level: Level) -> Bound:
-        """What the rows of a source in the FROM of `level` must pass."""
+    def _bounds(self, conjuncts: list[Node], source: Source, level: Level) -> list[Bound]:
+        """What the rows of a source in the FROM of `level` must pass, by each way to read values."""
         proof = LeakProof(self._names, self._parameters)
 
         def outside(node: Node) -> Column | None:
@@ -357,8 +371,8 @@ class ReadWalk(NodeWalk):
             return proof.column(node, proof.whole(level))
 
         aliases = _aliases([*level.beside, *level.items])
-        values = Values(self._names, self._parameters)
-        return Bound(conjuncts, source, (source.name,), level.nullable, values, outside, beside)
+        names = (source.name,)
+        return [Bound(conjuncts, source, names, level.nullable, values, outside, beside) for values in self._values]
 
     def _leakproof(self) -> bool:
         if self._proof is None:

@@ -44,6 +44,22 @@ select subject from consentry.profile order by salary, card, email
 select email, count(*) from consentry.profile group by email having max(note) > ''
 -- # a function of the app's in a filter, for hidden rows
 select subject from consentry.profile where name || email || note is distinct from null and noisy(email)
+-- # an error beside a look-up by the key
+select subject from consentry.profile where subject = 3 and email::int = 1
+-- # the same of a list of keys, and by what follows of a join
+select p.subject from consentry.profile p join products q on q.id = p.subject where q.id in (2, 3, 5, 11) and card::int = 1
+-- # a planted function beside a look-up by the key
+select subject from consentry.profile where subject between 1 and 20 and public.noisy(email)
+-- # what is put out fails
+select subject, email::int, (memo -> 0)::int from consentry.profile where subject = 3
+-- # sorted by what fails
+select subject from consentry.profile order by email::int limit 3
+-- # sorted by an output that fails
+select subject, card::int from consentry.profile where subject < 20 order by 2 limit 3
+-- # the rows of an outer join
+select q.id, p.email::int, p.memo from products q left join consentry.profile p on p.subject = q.id and p.subject = 3
+-- # groups of what fails
+select subject, max(card::int) from consentry.profile group by rollup (subject)
 -- # a join with itself by a hidden value
 select a.subject, b.subject from consentry.profile a join consentry.profile b on a.card = b.card
 -- # a join with a table by a hidden value

@@ -97,7 +97,8 @@ def test_the_query_of_the_view() -> None:
         'FROM (SELECT t."placed", t."total" FROM "public"."orders" t WHERE t."customer_id" = p."id" '
         'ORDER BY t."placed" DESC LIMIT 100) l), \'[]\'::jsonb) AS "visits", '
         "COALESCE((SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object('sku', l.\"sku\")) "
-        'FROM (SELECT t."sku" FROM "public"."items" t JOIN "public"."orders" t1 ON t1."id" = t."order_id" '
+        'FROM (SELECT t."sku" FROM "public"."orders" t1 '
+        'CROSS JOIN LATERAL (SELECT t."sku" FROM "public"."items" t WHERE t."order_id" = t1."id" OFFSET 0) t '
         'WHERE t1."customer_id" = p."id" ORDER BY t."sku" DESC NULLS LAST LIMIT 3) l), \'[]\'::jsonb) AS "goods"\n'
         'FROM "public"."customers" p\nLEFT JOIN "public"."details" p1 ON p1."customer_id" = p."id"'
     )

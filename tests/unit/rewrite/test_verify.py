@@ -776,6 +776,129 @@ def test_what_does_not_follow_from_the_apps(sources: str, where: str, copied: st
     refused(sent, sent.replace("visits v", f"{inside} v"))
 
 
+def carried(sent: str, view: str, copied: str) -> str:
+    """What is sent for a text that reads a view, with a comparison inside of its form."""
+    form = VISITS.format(f" and ({copied}) offset 0")
+    return sent.replace(f"{view} v", f"{seen(view, form).removesuffix(f' as {view}')} v")
+
+
+# The view, WHERE beside something that needs the fence, and what goes inside of the form of visits.
+CARRIED = [
+    ("v_visits", "v.id = 3", "_t.id operator(pg_catalog.=) 3"),
+    ("v_visits", "3 = id", "_t.id operator(pg_catalog.=) 3"),
+    ("v_visits", "id = $1", "_t.id operator(pg_catalog.=) $1"),
+    ("v_visits", "id = $1::int8", "_t.id operator(pg_catalog.=) $1::int8"),
+    ("v_visits", "person in (1, 2)", "_t.person operator(pg_catalog.=) any (array[1, 2])"),
+    ("v_visits", "person = any ($1)", "_t.person operator(pg_catalog.=) any ($1)"),
+    ("v_visits", "id between 1 and 2", "_t.id operator(pg_catalog.<=) 2"),
+    ("v_visits", "(id, person) = (1, 2)", "_t.person operator(pg_catalog.=) 2"),
+    ("v_visits", "exists (select from things) and id < 5 and low > 'x'", "_t.id operator(pg_catalog.<) 5"),
+    ("v_visits", "t.id = v.person and t.id = 3", "_t.person operator(pg_catalog.=) 3"),
+    ("v_visits", "t.id = v.person and t.id in (3, 4)", "_t.person operator(pg_catalog.=) any (array[3, 4])"),
+    ("v_joined", "v.id = 3", "_t.person operator(pg_catalog.=) 3"),
+    ("v_joined", "v.note = 'x'", "_t.note operator(pg_catalog.=) 'x'"),
+]
+NOT_CARRIED = [
+    ("v_visits", "v.id = 3", "_t.id operator(pg_catalog.=) 4"),
+    ("v_visits", "v.id = 3", "_t.person operator(pg_catalog.=) 3"),
+    ("v_visits", "v.id = 3", "_t.id = 3"),
+    ("v_visits", "v.id = 3 or v.id = 4", "_t.id operator(pg_catalog.=) 3"),
+    ("v_visits", "not v.id = 3", "_t.id operator(pg_catalog.=) 3"),
+    ("v_visits", "v.id <> 3", "_t.id operator(pg_catalog.<>) 3"),
+    ("v_visits", "v.id <= 3", "_t.id operator(pg_catalog.<) 3"),
+    ("v_visits", "v.id <= 3", "_t.id operator(pg_catalog.>=) 3"),
+    ("v_visits", "v.id = 3.5", "_t.id operator(pg_catalog.=) 3.5"),
+    ("v_visits", "v.id = 1 / v.person", "_t.id operator(pg_catalog.=) 1 / _t.person"),
+    ("v_visits", "1 / v.id = 3", "1 / _t.id operator(pg_catalog.=) 3"),
+    ("v_visits", "v.id = 3 + 1", "_t.id operator(pg_catalog.=) 3 + 1"),
+    ("v_visits", "v.id = v.person", "_t.id operator(pg_catalog.=) _t.person"),
+    ("v_visits", "v.id = t.id", "_t.id operator(pg_catalog.=) t.id"),
+    ("v_visits", "t.id = 3", "_t.id operator(pg_catalog.=) 3"),
+    ("v_visits", "v.low = 'x'", "pg_catalog.lower(_t.note) operator(pg_catalog.=) 'x'"),
+    ("v_visits", "v.low = 'x'", "_t.note operator(pg_catalog.=) 'x'"),
+    ("v_visits", "v.id = $1 and v.person = $1", "_t.id operator(pg_catalog.=) $1"),
+    ("v_visits", "v.id = $1::numeric", "_t.id operator(pg_catalog.=) $1::numeric"),
+    ("v_visits", "v.id = lower('3')::int", "_t.id operator(pg_catalog.=) lower('3')::int"),
+    ("v_visits", "v.id <= t.id and t.id = 3", "_t.id operator(pg_catalog.=) 3"),
+    ("v_visits", "v.person = t.id and t.id < 3", "_t.person operator(pg_catalog.<) 3"),
+    ("v_visits", "(v.id, v.person) < (1, 2)", "_t.id operator(pg_catalog.<) 1"),
+    ("v_visits", "case when v.id = 3 then true end", "_t.id operator(pg_catalog.=) 3"),
+    ("v_visits", "exists (select from things t where v.id = 3)", "_t.id operator(pg_catalog.=) 3"),
+    ("v_joined", "v.id = 3", "_t.id operator(pg_catalog.=) 3"),
+    ("v_joined", "v.id < 3", "_t.person operator(pg_catalog.<) 3"),
+    ("v_joined", "v.note is null", "_t.note is null"),
+    ("v_few", "v.id = 3", "_t.id operator(pg_catalog.=) 3"),
+    ("v_groups", "v.id = 3", "_t.id operator(pg_catalog.=) 3"),
+    ("v_once", "v.id = 3", "_t.id operator(pg_catalog.=) 3"),
+    ("v_ranked", "v.id = 3", "_t.id operator(pg_catalog.=) 3"),
+]
+
+
+@pytest.mark.parametrize(("view", "where", "copied"), CARRIED)
+def test_comparisons_that_a_view_is_asked_for_are_copied_inside(view: str, where: str, copied: str) -> None:
+    at = "things t, " if "t.id" in where else ""
+    sent = f"select 1 from {at}{view} v where {where} and lower('x') = 'x'"
+    proved(sent, carried(sent, view, copied))
+    refused(sent, carried(sent, view, copied).replace(" offset 0", ""))
+
+
+@pytest.mark.parametrize(("view", "where", "copied"), NOT_CARRIED)
+def test_nothing_else_that_a_view_is_asked_for_is(view: str, where: str, copied: str) -> None:
+    at = "" if "exists" in where else "things t, "
+    sent = f"select 1 from {at}{view} v where {where} and lower('x') = 'x'"
+    refused(sent, carried(sent, view, copied))
+    proved(sent, carried(sent, view, "person > 0").replace(" and (person > 0)", ""))
+
+
+def test_comparisons_go_through_views_of_views() -> None:
+    sent = "select 1 from v_deep v where who = 3 and number + 1 = 2"
+    for copied, check in (
+        ("_t.person operator(pg_catalog.=) 3", proved),
+        ("_t.id operator(pg_catalog.=) 3", refused),
+        ("_t.id operator(pg_catalog.=) 2", refused),
+    ):
+        inner = carried("v_visits v", "v_visits", copied).removesuffix(" v")
+        outer = f"(select x.id as number, x.person as who from {inner} x where x.low > 'x'::text)"
+        check(sent, sent.replace("v_deep", outer))
+
+
+def test_a_condition_of_a_join_binds_the_side_that_it_binds() -> None:
+    copied = "_t.id operator(pg_catalog.=) 3"
+    for join, check in (("join", proved), ("left join", refused), ("right join", proved), ("full join", refused)):
+        sent = f"select 1 from v_visits v {join} things t on v.id = 3 and lower('x') = 'x'"
+        check(sent, carried(sent, "v_visits", copied))
+    for sent in (
+        "select 1 from v_visits v where id = 3 and low > 'x' union all select id from v_visits w",
+        "select (select 1 from v_visits v where id = 3 and low > 'x') from things",
+        "with x as (select low from v_visits v where id = 3 and low > 'x') select * from x",
+        "select 1 from v_visits v (a, b, c) where a = 3 and c > 'x'",
+    ):
+        final = carried(sent, "v_visits", copied)
+        proved(sent, final.replace("v_visits w", f"{seen('v_visits', FENCED).removesuffix(' as v_visits')} w"))
+    other = "select 1 from v_visits v (person, id, low) where id = 3 and low > 'x'"
+    refused(other, carried(other, "v_visits", copied))
+    proved(other, carried(other, "v_visits", "_t.person operator(pg_catalog.=) 3"))
+
+
+def test_a_value_means_in_a_view_what_it_means_in_the_statement() -> None:
+    """A cast is looked up in the session's path, a parameter has the session's type."""
+    for value in ("$1::text", "'x'::text"):
+        sent = f"select 1 from v_joined v where note = {value} and lower(note) > 'x'"
+        final = carried(sent, "v_joined", f"_t.note operator(pg_catalog.=) {value}")
+        proved(sent, final)
+        other = SearchPath(("public", "pg_catalog"))
+        refused(sent, final, path=other)
+        proved(sent, final.replace(f" and (_t.note operator(pg_catalog.=) {value})", ""), path=other)
+    for types, check in (((23,), True), ((20,), True), ((1700,), False), ((25,), False)):
+        sent = "select 1 from v_visits v where id = $1 and low > 'x'"
+        final = carried(sent, "v_visits", "_t.id operator(pg_catalog.=) $1")
+        if check:
+            proved(sent, final, types=types)
+        else:
+            with pytest.raises(PgError):
+                proved(sent, final, types=types)
+
+
 def test_a_copy_may_name_a_query_around() -> None:
     sent = "select 1 from things t where exists (select 1 from visits v where v.id = t.id and lower(note) = 'x')"
     inside = VISITS.format(" and (_t.id operator(pg_catalog.=) t.id) offset 0")
