@@ -49,10 +49,12 @@ class MariaDb:
         self.start()
 
     def start(self) -> None:
-        for _ in range(5):  # another may take the port meanwhile
+        """Starts the server, on the port that it had before."""
+        wanted = self.port
+        for _ in range(5):  # another may take a free port meanwhile
             with socket.socket() as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                probe.bind(("127.0.0.1", self.port))
+                probe.bind(("127.0.0.1", wanted))
                 self.port = int(probe.getsockname()[1])
             address = [f"--port={self.port}", "--bind-address=127.0.0.1", f"--socket={self._socket}"]
             with (self.folder / "log").open("ab") as log:
