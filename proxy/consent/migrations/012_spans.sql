@@ -4,7 +4,7 @@
 -- Makes `names` (attributes) of these spans anew from the state; `numbers` holds each span once. Their rows are locked
 -- before the state is read: whoever changes another customer of the span is waited for, and then seen.
 CREATE FUNCTION consentry.refresh_spans(app text, names text[], numbers bigint[]) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$  -- 128 rows of very many, by index
 DECLARE
     name text;
     written bigint;
@@ -42,11 +42,13 @@ CREATE FUNCTION consentry.after_events() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     PERFORM consentry.refresh_spans(t.app, t.names, t.numbers)
-    FROM (SELECT a.app, array_agg(DISTINCT a.attribute) AS names, array_agg(DISTINCT a.subject >> 7) AS numbers
-          FROM added a
-          WHERE EXISTS (SELECT FROM pg_attribute c
-                        WHERE c.attrelid = to_regclass(format('consentry.%I', 'spans_' || a.app))
-                          AND c.attname = 'granted_' || a.attribute AND NOT c.attisdropped)
+    FROM (WITH named AS MATERIALIZED (SELECT DISTINCT app, attribute FROM added), kept AS MATERIALIZED (
+              SELECT n.app, n.attribute FROM named n
+              WHERE EXISTS (SELECT FROM pg_attribute c
+                            WHERE c.attrelid = to_regclass(format('consentry.%I', 'spans_' || n.app))
+                              AND c.attname = 'granted_' || n.attribute AND NOT c.attisdropped))
+          SELECT a.app, array_agg(DISTINCT a.attribute) AS names, array_agg(DISTINCT a.subject >> 7) AS numbers
+          FROM added a JOIN kept k ON k.app = a.app AND k.attribute = a.attribute
           GROUP BY a.app ORDER BY a.app) AS t;
     RETURN NULL;
 END $$;
