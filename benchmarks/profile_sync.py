@@ -17,25 +17,29 @@ from benchmarks import _report
 from proxy.catalog.introspect import take_snapshot
 from proxy.cli.opening import open_database
 from proxy.consent import ledger
+from proxy.demo.postgres import embedded_binaries, local_binaries
 from proxy.errors import ConsentryError
-from proxy.profile.one_source import Plan
-from proxy.profile.sync import sync
-from tests.servers import PgServer, find_server
+from proxy.profile.one_source import Plan, Synced
+from proxy.profile.sync import catch_up, sync
+from tests.servers import start_server
 from tests.stores import Stores, make_stores
 
 
 async def measure(stores: Stores) -> list[str]:
     opened = open_database(stores.folder / "consentry.yaml")
-    connection = await asyncpg.connect(opened.control_dsn, statement_cache_size=0)
+    dsn = opened.control_dsn
+    connection = await asyncpg.connect(dsn, statement_cache_size=0)
     lines = []
     try:
         await ledger.setup(connection, "bigint", list(opened.rules.apps))
 
-        async def run(what: str, full: bool = False) -> None:
+        async def run(what: str, full: bool = False, watch: bool = False) -> None:
             compiled = opened.compiled(await take_snapshot(connection))
             plan = Plan(opened.configuration, opened.database, opened.rules, compiled, full)
             begin = perf_counter()
-            done = await sync(connection, plan, opened.control_dsn)
+            done: list[Synced] = []
+            while not done:  # a watch looks again until the log has it
+                done = await (catch_up(connection, plan, dsn, ["members"]) if watch else sync(connection, plan, dsn))
             taken = perf_counter() - begin
             for one in done:
                 if one.error is not None:
@@ -48,10 +52,23 @@ async def measure(stores: Stores) -> list[str]:
         await run("first sync")
         await connection.execute("VACUUM ANALYZE")
         await run("second sync, nothing changed")
-        with stores.server.connect(stores.members) as members:
-            members.execute("UPDATE members SET size = 'XXL', changed = now() WHERE number % 1000 = 0")
+
+        def change(size: str, which: str) -> None:
+            with stores.server.connect(stores.members) as members:
+                members.execute(f"UPDATE members SET size = '{size}', changed = now() WHERE number % {which}".encode())
+
+        change("XXL", "1000 = 0")
         await run("one member in a thousand changed")
         await run("all read from the start, nothing changed", full=True)
+        stores.write_settings(members={"replication": {"slot": "bench_members"}})
+        opened = open_database(stores.folder / "consentry.yaml")
+        await run("from now on members are followed by replication")
+        change("4XL", "1000000 = 1")
+        await run("one member changed, which a watch follows", watch=True)
+        change("5XL", "1000 = 0")
+        await run("one in a thousand, which a watch follows", watch=True)
+        change("6XL", "10 = 0")
+        await run("one in ten, which a watch follows", watch=True)
         rows = await connection.fetch("SELECT source, key, subject FROM consentry.profile_records")
         found = {(row["source"], row["key"]): row["subject"] for row in rows}
         truth = {(source, key): whose for source, records in stores.truth.items() for key, whose in records.items()}
@@ -69,7 +86,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.profile_sync")
     parser.add_argument("--customers", type=int, default=100_000)
     options = parser.parse_args()
-    server: PgServer = find_server()
+    binaries = embedded_binaries() or local_binaries()
+    assert binaries is not None, "install the extra `demo`"
+    server = start_server(binaries, settings={"wal_level": "logical"})
     try:
         with tempfile.TemporaryDirectory() as folder:
             stores = make_stores(server, Path(folder), "bench_stores", options.customers)
@@ -77,8 +96,9 @@ def main() -> None:
     finally:
         server.close()
     head = (
-        f"`python -m benchmarks.profile_sync --customers {options.customers}`: members in PostgreSQL (with a cursor), "
-        f"a newsletter tool in SQLite, a CRM's CSV, tickets in JSON lines; PostgreSQL {server.version // 10_000}."
+        f"`python -m benchmarks.profile_sync --customers {options.customers}`: members in PostgreSQL (with a cursor, "
+        "and then by replication), a newsletter tool in SQLite, a CRM's CSV, tickets in JSON lines; "
+        f"PostgreSQL {server.version // 10_000}."
     )
     table = ["| what | seconds | records read | written |", "|---|---|---|---|", *lines]
     _report.write("Sources of the customer profile", "\n".join([head, "", *table]))

@@ -11,6 +11,7 @@ import json
 import random
 import sqlite3
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -89,11 +90,11 @@ class Stores:
     def members(self) -> str:
         return f"{self.database}_members"
 
-    def write_settings(self, rules: str = RULES) -> None:
-        """consentry.yaml and rules."""
+    def write_settings(self, rules: str = RULES, members: Mapping[str, Any] | None = None) -> None:
+        """consentry.yaml and rules; `members`: more settings of that source."""
         (self.folder / "rules.yaml").write_text(rules)
         sources = {
-            "members": {"kind": "postgresql", "dsn": self.server.dsn(self.members)},
+            "members": {"kind": "postgresql", "dsn": self.server.dsn(self.members), **(members or {})},
             "newsletter": {"kind": "sqlite", "path": "newsletter.db"},
             "crm": {"kind": "csv", "path": "crm.csv"},
             "tickets": {"kind": "jsonl", "path": "tickets.jsonl"},
