@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Iterator
 from typing import Any
@@ -333,6 +334,9 @@ def test_it_is_not_written(gateway: Governed, login: str, statement: str) -> Non
         connection.execute(statement)
 
 
+SCANNED = r"Seq Scan on (?!state_|spans_)"  # these are the ledger's, and small here: to read all of one is right
+
+
 def plan(gateway: Governed, login: str, query: str) -> str:
     """The plan of what the gateway sends, or of the query itself on the bare view (login `postgres`)."""
     text = query
@@ -352,7 +356,9 @@ def plan(gateway: Governed, login: str, query: str) -> str:
 def test_only_what_is_asked_for_is_computed(gateway: Governed, login: str) -> None:
     found = plan(gateway, login, "SELECT name FROM consentry.profile")
     assert "customers" in found
-    assert not any(name in found for name in ("details", "cards", "orders", "items", "calls", "_data", "state_")), found
+    assert not any(
+        name in found for name in ("details", "cards", "orders", "items", "calls", "_data", "state_", "spans_")
+    ), found
     found = plan(gateway, login, "SELECT name, nick FROM consentry.profile")
     assert "details" in found
     assert not any(name in found for name in ("cards", "orders", "items")), found
@@ -362,14 +368,14 @@ def test_only_what_is_asked_for_is_computed(gateway: Governed, login: str) -> No
 def test_a_look_up_by_the_key_is_one_in_each_table(gateway: Governed, login: str) -> None:
     names = "name, email, nick, address, card, visits, goods, topic, talks"
     found = plan(gateway, login, f"SELECT {names} FROM consentry.profile WHERE subject = 7")
-    assert "Seq Scan" not in found.replace("Seq Scan on state_", ""), found
+    assert not re.search(SCANNED, found), found
 
 
 @pytest.mark.parametrize("login", ["postgres", "prall", "prmail"])
 def test_a_look_up_by_an_attribute_with_an_index_uses_it(gateway: Governed, login: str) -> None:
     found = plan(gateway, login, "SELECT name, card FROM consentry.profile WHERE nick = 'nick-7'")
     assert "details_nick_key" in found
-    assert "Seq Scan" not in found.replace("Seq Scan on state_", ""), found
+    assert not re.search(SCANNED, found), found
 
 
 def test_psql_describes_it(gateway: Governed) -> None:
