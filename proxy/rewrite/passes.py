@@ -89,10 +89,11 @@ class Passes:
             text = self._expanded[key] = self._expand(view, apart, calm)
         return text
 
-    def over(self, sent: Sent) -> Context:
-        """All edits of one statement. Raises PgError, its refusal."""
+    def over(self, sent: Sent, fenced: bool = False) -> Context:
+        """All edits of one statement. Raises PgError, its refusal. `fenced`: nothing of it is taken as leakproof."""
         check_statement(sent.statement, self._app, Names(sent.path, self._snapshot))
         context = self._context(sent, self._analysis(sent))
+        context.calm = False if fenced else None
         check_into(context.analysis.nodes, self._app)
         self._check_relations(context)
         check_functions(context)

@@ -25,7 +25,7 @@ from proxy.rewrite.scope import View
 from proxy.rewrite.settings import path_after_set
 from proxy.rewrite.splice import Edit, splice
 from proxy.rewrite.statements import effects_of
-from proxy.rewrite.verify import Verifier
+from proxy.rewrite.verify import FenceNeeded, Verifier
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,10 @@ class Planner:
             raised = PgError(f'invalid byte sequence for encoding "{encoding}": {error.reason}', "22021")
             return self._refused(query, "", raised, path, encoding)
         try:
-            return self._plan(query, text, path, parameter_types, encoding)
+            try:
+                return self._plan(query, text, path, parameter_types, encoding)
+            except FenceNeeded:  # the proof knows less of the statement than the rewriter does
+                return self._plan(query, text, path, parameter_types, encoding, fenced=True)
         except PgError as error:
             return self._refused(query, text, error, path, encoding)
         except RecursionError:
@@ -77,7 +80,17 @@ class Planner:
             raised = feature_not_supported("the statement could not be rewritten", hint)
             return self._refused(query, text, raised, path, encoding)
 
-    def _plan(self, query: bytes, text: str, path: SearchPath, parameter_types: tuple[int, ...], encoding: str) -> Plan:
+    def _plan(
+        self,
+        query: bytes,
+        text: str,
+        path: SearchPath,
+        parameter_types: tuple[int, ...],
+        encoding: str,
+        *,
+        fenced: bool = False,
+    ) -> Plan:
+        """`fenced`: every form that can have a fence gets one."""
         statements = parse(text)
         found = Tokens(text)
         raw = text.encode()
@@ -90,7 +103,7 @@ class Planner:
                     "PREPARE must not come after a statement of the same query that changes what names mean",
                     "Send it separately.",
                 )
-            context = self._passes.over(Sent(text, raw, found, statement["stmt"], path, parameter_types))
+            context = self._passes.over(Sent(text, raw, found, statement["stmt"], path, parameter_types), fenced)
             if path.schemas is not begun.schemas:
                 _check_certain(context)
             if context.edits:

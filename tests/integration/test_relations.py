@@ -205,6 +205,7 @@ def forms(kind: Kind, number: int) -> list[str]:
         f"SELECT x.b FROM t{number} x(a, b) ORDER BY x.a",
         f"SELECT a.v, b.v FROM {t} JOIN t{number} a USING (id) JOIN t{number} b USING (id) ORDER BY id",
         f"WITH w AS MATERIALIZED (SELECT * FROM {t}) SELECT w.v, w.id FROM w ORDER BY id",
+        f"WITH w AS (SELECT * FROM {t} JOIN (SELECT 2 AS id) x USING (id)) SELECT w.v, w.id FROM w ORDER BY w.id",
         f"SELECT (SELECT s.v FROM t{number} s WHERE s.id = t.id) AS v FROM {t} ORDER BY id",
         f"SELECT v FROM ONLY t{number} ORDER BY id",
         f"SELECT id, v FROM {t} ORDER BY id FOR UPDATE",

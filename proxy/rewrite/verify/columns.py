@@ -14,6 +14,15 @@ def differs(what: str) -> PgError:
     return feature_not_supported(f"the rewritten statement could not be proved: {what}", "Please report the statement.")
 
 
+class FenceNeeded(PgError):
+    """A form has no fence, and it could not be proved that it needs none."""
+
+
+def needs_fence(name: str) -> FenceNeeded:
+    error = differs(f"the form of {name} needs a fence")
+    return FenceNeeded(error.message, error.sqlstate, hint=error.hint)
+
+
 class ColumnWalk:
     """What the names of columns in one statement may be."""
 

@@ -104,6 +104,7 @@ class LeakProof:
         self._names = names
         self._parameters = parameters
         self._values = Values(names, parameters)
+        self._by_star: dict[int, Columns | None] = {}  # by the CTE's id: the names of what `*` puts out
 
     def proves(self, statement: Node) -> bool:
         """Whether no form that the statement reads needs a fence."""
@@ -229,6 +230,9 @@ class LeakProof:
                 return None
             if not self._select(query, parent, inner):
                 return None
+            if not clause.get("recursive") and output_columns(item["ctequery"], None) is None:
+                columns = self._output_columns(query, self._again(query, parent, dict(inner)))
+                self._by_star[id(item)] = None if columns is None else dict.fromkeys(columns)
             inner[item["ctename"]] = item
         return inner
 
@@ -404,7 +408,8 @@ class LeakProof:
         if "schemaname" not in body and body["relname"] in level.ctes:
             cte = level.ctes[body["relname"]]
             names = {"aliasname": "", "colnames": cte["aliascolnames"]} if "aliascolnames" in cte else None
-            columns = renamed(output_columns(cte["ctequery"], names), alias)
+            known = output_columns(cte["ctequery"], names) or renamed(self._by_star.get(id(cte)), names)
+            columns = renamed(known, alias)
             level.sources.append(Source(alias["aliasname"] if alias else body["relname"], columns))
             return True
         named = self._names.source(body)

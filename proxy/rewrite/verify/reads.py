@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from proxy.catalog.model import Column, Relation
 from proxy.errors import insufficient_privilege
 from proxy.rewrite.verify.carried import carried
-from proxy.rewrite.verify.columns import differs
+from proxy.rewrite.verify.columns import differs, needs_fence
 from proxy.rewrite.verify.copies import Bound
 from proxy.rewrite.verify.form import SYSTEM_COLUMNS
 from proxy.rewrite.verify.leak import LeakProof
@@ -342,7 +342,7 @@ class ReadWalk(NodeWalk):
         if table.rows:
             self.row_policies = True
             if not fenced and not self._leakproof():
-                raise differs(f"the form of {table.name} needs a fence")
+                raise needs_fence(table.name)
         elif fenced:
             raise differs("a fence that nothing needs")
         if copied:
