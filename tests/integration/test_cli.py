@@ -806,7 +806,7 @@ COMMANDS = [
     *(["audit", name] for name in ("search", "tail", "report", "verify")),
     *(["audit", "keys", name] for name in ("show", "rotate")),
     *(["consent", name] for name in ("setup", "grant", "withdraw", "show", "history", "import", "export")),
-    *(["profile", name] for name in ("sync", "status", "match")),
+    *(["profile", name] for name in ("sync", "status", "match", "drop-slot")),
     *(["profile", "review", name] for name in ("show", "decide", "undo")),
     ["retention", "run"],
     *(["subject", name] for name in ("find", "export", "erase", "rectify", "restrict", "verify-receipt")),
@@ -828,7 +828,8 @@ def test_every_command_is_in_the_list_above() -> None:
     def every(group: typer.Typer, *names: str) -> Iterator[list[str]]:
         for command in group.registered_commands:
             assert command.callback is not None
-            yield [*names, str(command.name or command.callback.__name__)]
+            if not command.hidden:
+                yield [*names, str(command.name or command.callback.__name__.replace("_", "-"))]
         for below in group.registered_groups:
             assert below.typer_instance is not None
             yield from every(below.typer_instance, *names, str(below.name))
