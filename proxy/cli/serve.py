@@ -24,7 +24,6 @@ def serve(
     from proxy.config import load_settings, read_text
     from proxy.errors import ConsentryError
     from proxy.ops.beside import WithWeb
-    from proxy.ops.descriptors import allow_connections
     from proxy.server.assemble import make_gateway, make_options
     from proxy.server.workers import Workers, workers_of
 
@@ -36,7 +35,6 @@ def serve(
     if count > 1:
         gateway = Workers(make_options(configuration), config, text, count, verbose)
     else:
-        allow_connections(configuration.settings.limits.connections)
         gateway = make_gateway(configuration)
     try:
         run_gateway(WithWeb(gateway, config) if configuration.settings.web is not None else gateway)
@@ -56,11 +54,17 @@ def start_log(verbose: bool, who: str = "") -> None:
 
 
 def run_gateway(gateway: Runs) -> None:
-    """Runs until a signal says to end. Raises what the gateway's start raises."""
+    """Runs until a signal says to end, with as many open files as the system gives (a login has 1024 at first).
+
+    Raises what the gateway's start raises.
+    """
     import asyncio
+    import resource
 
     from proxy.ops.lifecycle import run
 
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     try:
         import uvloop
     except ImportError:  # on platforms without it

@@ -24,7 +24,6 @@ def worker(
     from proxy.cli.serve import run_gateway, start_log
     from proxy.config import load_settings
     from proxy.errors import ConsentryError
-    from proxy.ops.descriptors import allow_connections
     from proxy.server.assemble import make_gateway
     from proxy.server.roster import Roster
     from proxy.server.worker import Worker, tell_failure
@@ -33,9 +32,7 @@ def worker(
     with socket.socket(fileno=link) as up:
         try:
             configuration = load_settings(config, text=sys.stdin.read())
-            connections = configuration.settings.limits.connections
-            allow_connections(connections // of)
-            roster = Roster(connections, number, of, shared)
+            roster = Roster(configuration.settings.limits.connections, number, of, shared)
             run_gateway(Worker(make_gateway(configuration, number, roster), up))
         except ConsentryError as error:
             tell_failure(up, error)
