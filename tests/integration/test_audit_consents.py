@@ -72,19 +72,19 @@ def test_each_way_to_decide_leaves_a_record(server: PgServer, tmp_path: Path) ->
 
 
 def test_a_decision_that_commits_late_is_recorded_in_its_place(server: PgServer, tmp_path: Path) -> None:
-    """Its id was taken before that of one which committed at once."""
+    """Its id was taken before that of one which committed at once. (Customers of one span of keys would wait.)"""
     with running_gateway(server, tmp_path, RULES, {"shop": "consents"}):
         with (
             psycopg.connect(server.dsn("consents"), autocommit=True) as early,
             psycopg.connect(server.dsn("consents")) as late,
             psycopg.connect(server.dsn("consents")) as undone,
         ):
-            decide(late, 1)
-            decide(undone, 2)
-            decide(early, 3)
+            decide(late, 1000)
+            decide(undone, 2000)
+            decide(early, 3000)
             undone.rollback()
             with psycopg.connect(server.dsn("consents"), autocommit=True) as other:  # a look at the ledger is over
-                consentry(tmp_path, "consent", "grant", "4", "mailco", "phone")
+                consentry(tmp_path, "consent", "grant", "4000", "mailco", "phone")
                 eventually(lambda: _looked(other))
             assert told(tmp_path) == []
             late.commit()
