@@ -65,8 +65,9 @@ async def flip(dsn: str, apps: list[str], count: int, writes: list[Write]) -> No
             writes.append(Write(key, granted, began, perf_counter_ns()))
         for app in apps:  # as they were
             for subject in SUBJECTS:
+                began = perf_counter_ns()
                 await service.withdraw(connection, words, str(subject), app, "email")
-                writes.append(Write((app, subject), False, perf_counter_ns(), None))
+                writes.append(Write((app, subject), False, began, None))
     finally:
         await connection.close()
 
