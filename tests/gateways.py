@@ -164,6 +164,14 @@ class GatewayProcess:
             time.sleep(0.002)
 
 
+def eventually(condition: Callable[[], object], seconds: float = 20) -> None:
+    """Waits until it comes true."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come true"
+        time.sleep(0.005)
+
+
 def audit_records(directory: Path) -> list[dict[str, Any]]:
     """All records of an audit log that may be written meanwhile."""
     while True:
@@ -172,6 +180,22 @@ def audit_records(directory: Path) -> list[dict[str, Any]]:
         except UnreachableError:  # compressed between the look at the folder and at the file; or not there yet
             if not directory.is_dir():
                 return []
+
+
+def fails_to_serve(folder: Path, seconds: float = 60) -> tuple[int, str]:
+    """`consentry serve`, which ends by itself: its status, and what it says on standard error."""
+    done = subprocess.run(
+        [*COMMAND, "serve", "--config", "consentry.yaml"],
+        cwd=folder,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        check=False,
+    )
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    return done.returncode, done.stderr
 
 
 @contextmanager

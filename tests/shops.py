@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from tests.gateways import set_up_consent, write_settings
+import psycopg
+
+from tests.gateways import GatewayProcess, set_up_consent, write_settings
 from tests.servers import PgServer
 
 SHOP = Path(__file__).parents[1] / "rules" / "shop"
@@ -20,3 +23,8 @@ def prepare_shop(server: PgServer, folder: Path, dbname: str, logins: tuple[str,
     server.run(dbname, "GRANT ALL ON ALL TABLES IN SCHEMA public TO PUBLIC")
     write_settings(server, folder, RULES, {"shop": dbname})
     set_up_consent(folder, "shop")
+
+
+def connect(gateway: GatewayProcess, user: str = "crm_app", **options: Any) -> psycopg.Connection[Any]:
+    """A connection to the shop, through the gateway."""
+    return psycopg.connect(gateway.dsn(user, "shop"), autocommit=True, connect_timeout=20, **options)

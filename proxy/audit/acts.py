@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from typing import Final
 
 from proxy.audit.chain import Checkpoint
-from proxy.audit.files import compress
 from proxy.audit.log import Log, LogOptions
 from proxy.config import Configuration
 from proxy.errors import UnreachableError
@@ -50,11 +49,7 @@ class Acts:
     def close(self) -> None:
         """Ends the file; those before it are compressed."""
         try:
-            if self._log.unsigned:
-                self._log.checkpoint()
-            self._log.expire()
-            for path in self._log.finished:
-                compress(path)
+            self._log.end()
         except OSError as error:
             log.warning("audit: %s cannot be written: %s", self._options.directory, error.strerror)
         finally:

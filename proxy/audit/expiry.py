@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 
-from proxy.audit.files import compress
 from proxy.audit.log import Log, LogOptions, past
 from proxy.audit.verifying import workers_of
 from proxy.errors import UnreachableError
@@ -23,11 +22,8 @@ def expire_left(options: LogOptions, own: int) -> None:
         left = Log(options, number)
         try:
             left.open()
-            left.expire()
-            left.checkpoint()
+            left.end()
         except UnreachableError as error:  # another process has it, and takes care of it
             log.debug("%s", error)
         finally:
             left.close()
-        for path in left.finished:
-            compress(path)

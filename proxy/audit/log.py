@@ -20,7 +20,7 @@ from typing import Final
 
 from proxy.audit.chain import GENESIS, Body, Checkpoint, Link, digest, file_name, seal
 from proxy.audit.ending import find_ending, first_line, own_files
-from proxy.audit.files import LogFile, sync_folder
+from proxy.audit.files import LogFile, compress, sync_folder
 from proxy.audit.keys import Signer, load_or_make, version_of
 from proxy.audit.record import Clock, fragment
 from proxy.errors import ConsentryError, UnreachableError
@@ -142,6 +142,15 @@ class Log:
             file.path.unlink()
             self.finished = [path for path in self.finished if path != file.path]
             log.info("audit: %s is older than audit.keep and was deleted", file.path)
+
+    def end(self) -> None:
+        """Closes it for good: what is too old goes, what is left is signed, files that were ended are compressed."""
+        self.expire()
+        if self.unsigned:
+            self.checkpoint()
+        self.close()
+        for path in self.finished:
+            compress(path)
 
     def close(self) -> None:
         """Gives the file back."""

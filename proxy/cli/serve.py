@@ -25,12 +25,12 @@ def serve(
     from proxy.errors import ConsentryError
     from proxy.ops.beside import WithWeb
     from proxy.server.assemble import make_gateway, make_options
-    from proxy.server.workers import Workers, workers_of
+    from proxy.server.workers import Workers, worker_count
 
     start_log(verbose)
     text = read_text(config)
     configuration = load_settings(config, text=text)
-    count = workers_of(configuration.settings.workers)
+    count = worker_count(configuration.settings.workers)
     gateway: Runs
     if count > 1:
         gateway = Workers(make_options(configuration), config, text, count, verbose)

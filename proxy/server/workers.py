@@ -91,27 +91,24 @@ class Workers:
 
     async def _keep(self, member: Member) -> None:
         backoff = Backoff()
+        backoff.begin()
         while True:
-            backoff.begin()
             code = await member.wait()
             lost = member.given - self._roster.left(member.number)
             self._roster.bury(member.number)
-            while True:
-                pause = backoff.pause()
-                log.error(
-                    "worker %d ended with status %d and took %d connections along; it is started again in %g s",
-                    member.number, code, lost, pause,
-                )  # fmt: skip
-                await asyncio.sleep(pause)
-                backoff.begin()
-                try:
-                    await self._start(member)
-                except (ConsentryError, OSError) as error:
-                    log.warning("worker %d cannot start: %s", member.number, error)
-                    code, lost = await member.wait(), 0
-                else:
-                    log.info("worker %d takes connections again", member.number)
-                    break
+            pause = backoff.pause()
+            log.error(
+                "worker %d ended with status %d and took %d connections along; it is started again in %g s",
+                member.number, code, lost, pause,
+            )  # fmt: skip
+            await asyncio.sleep(pause)
+            backoff.begin()
+            try:
+                await self._start(member)
+            except (ConsentryError, OSError) as error:
+                log.warning("worker %d cannot start: %s", member.number, error)
+            else:
+                log.info("worker %d takes connections again", member.number)
 
     async def _start(self, member: Member) -> None:
         await member.start(
@@ -211,6 +208,6 @@ def _memory(size: int) -> int:
     return file
 
 
-def workers_of(setting: Literal["auto"] | int) -> int:
+def worker_count(setting: Literal["auto"] | int) -> int:
     """How many the settings ask for."""
     return len(os.sched_getaffinity(0)) if setting == "auto" else setting

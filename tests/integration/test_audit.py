@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
@@ -16,9 +15,9 @@ import pytest
 from psycopg import errors
 
 from proxy.wire import messages
-from tests.gateways import GatewayProcess, audit_records, running_gateway
+from tests.gateways import GatewayProcess, audit_records, eventually, running_gateway
 from tests.servers import PgServer
-from tests.shops import RULES, prepare_shop
+from tests.shops import RULES, connect, prepare_shop
 from tests.wire.client import RawClient, kinds, rows
 
 SECRET = "marker7391"  # in no name, message or setting of the tests; also as a number
@@ -45,17 +44,6 @@ def serve(server: PgServer, tmp_path: Path) -> Iterator[Serve]:
             return stack.enter_context(running_gateway(server, tmp_path, rules, {"shop": "audited"}, settings))
 
         yield start
-
-
-def connect(gateway: GatewayProcess, user: str = "crm_app", **options: Any) -> psycopg.Connection[Any]:
-    return psycopg.connect(gateway.dsn(user, "shop"), autocommit=True, **options)
-
-
-def eventually(condition: Callable[[], object], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come true"
-        time.sleep(0.005)
 
 
 def all_records(gateway: GatewayProcess, sessions: int = 1) -> list[Record]:

@@ -10,8 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.gateways import GatewayProcess, audit_records, consentry, running_gateway, write_settings
-from tests.integration.test_audit import eventually
+from tests.gateways import GatewayProcess, audit_records, consentry, eventually, running_gateway, write_settings
 from tests.integration.test_audit_verify import verify
 from tests.servers import PgServer
 from tests.shops import RULES, prepare_shop

@@ -19,8 +19,7 @@ import psycopg
 import pytest
 from psycopg import errors
 
-from tests.gateways import GatewayProcess, audit_records, running_gateway, write_settings
-from tests.integration.test_audit import eventually
+from tests.gateways import GatewayProcess, audit_records, eventually, running_gateway, write_settings
 from tests.integration.test_audit_verify import verify
 from tests.servers import PgServer
 from tests.shops import RULES, prepare_shop

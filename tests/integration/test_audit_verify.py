@@ -16,10 +16,10 @@ from tests.gateways import (
     GatewayProcess,
     consentry,
     environment,
+    eventually,
     running_gateway,
     set_up_consent,
 )
-from tests.integration.test_audit import eventually
 from tests.servers import PgServer
 from tests.shops import RULES, SHOP, prepare_shop
 

@@ -19,8 +19,7 @@ import yaml
 
 from proxy.audit.files import lines, log_files
 from proxy.errors import UnreachableError
-from tests.gateways import consentry, running_gateway
-from tests.integration.test_audit import eventually
+from tests.gateways import consentry, eventually, running_gateway
 from tests.servers import PgServer
 from tests.shops import RULES, prepare_shop
 from tests.syslogs import SyslogServer

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -22,21 +21,18 @@ from psycopg import errors
 from proxy.demo.postgres import embedded_binaries, local_binaries
 from proxy.wire import messages
 from tests.gateways import (
-    COMMAND,
     GatewayProcess,
     audit_records,
-    environment,
+    eventually,
+    fails_to_serve,
     running_gateway,
-    set_up_consent,
     write_settings,
 )
 from tests.servers import PgServer, start_server
+from tests.shops import RULES, connect, prepare_shop
 from tests.wire.client import RawClient, kinds, rows
 
-SHOP = Path(__file__).parents[2] / "rules" / "shop"
-RULES = (SHOP / "shop.yaml").read_text()
 WRONG_RULES = RULES.replace("mask: tens", "mask: tenz")
-LOGINS = ("crm_app", "analytics_app", "mailco_app", "mailco_batch", "deploy")
 EMAIL = "SELECT email FROM customers WHERE id = 2"  # MailCo has no row of him; analytics has a code
 MEGABYTE = 1 << 20
 
@@ -45,12 +41,8 @@ Serve = Callable[..., GatewayProcess]
 
 def prepare(server: PgServer, folder: Path) -> None:
     """The shop with its ledger, in database `faults`."""
-    server.create_database("faults", (SHOP / "schema.sql").read_text())
-    for login in LOGINS:
-        server.create_login(login, group="auth_trust")
-    server.run("faults", "GRANT ALL ON ALL TABLES IN SCHEMA public TO PUBLIC; GRANT ALL ON SCHEMA public TO PUBLIC")
-    write_settings(server, folder, RULES, {"shop": "faults"})
-    set_up_consent(folder, "shop")
+    prepare_shop(server, folder, "faults")
+    server.run("faults", "GRANT ALL ON SCHEMA public TO PUBLIC")
 
 
 @pytest.fixture(scope="module")
@@ -70,17 +62,6 @@ def serve(server: PgServer, tmp_path: Path) -> Iterator[Serve]:
         yield start
 
 
-def connect(gateway: GatewayProcess, user: str = "crm_app", **options: Any) -> psycopg.Connection[Any]:
-    return psycopg.connect(gateway.dsn(user, "shop"), autocommit=True, connect_timeout=20, **options)
-
-
-def eventually(condition: Callable[[], object], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come true"
-        time.sleep(0.01)
-
-
 def backends(server: PgServer, login: str) -> int:
     """How many connections the server has of a login."""
     with server.connect() as connection:
@@ -91,22 +72,6 @@ def backends(server: PgServer, login: str) -> int:
 
 def memory(gateway: GatewayProcess) -> int:
     return int(psutil.Process(gateway._process.pid).memory_info().rss)
-
-
-def fails_to_serve(folder: Path, seconds: float = 60) -> tuple[int, str]:
-    """`consentry serve`, which ends by itself: its status, and what it says on standard error."""
-    done = subprocess.run(
-        [*COMMAND, "serve", "--config", "consentry.yaml"],
-        cwd=folder,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=seconds,
-        check=False,
-    )
-    assert done.stdout == ""
-    assert "Traceback" not in done.stderr
-    return done.returncode, done.stderr
 
 
 # Rules.

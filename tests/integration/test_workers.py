@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
-import subprocess
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, suppress
@@ -19,18 +17,16 @@ import pytest
 from psycopg import errors
 
 from tests.gateways import (
-    COMMAND,
     GatewayProcess,
     consentry,
-    environment,
+    eventually,
+    fails_to_serve,
     running_gateway,
-    set_up_consent,
     write_settings,
 )
 from tests.servers import PgServer
+from tests.shops import RULES, connect, prepare_shop
 
-SHOP = Path(__file__).parents[2] / "rules" / "shop"
-RULES = (SHOP / "shop.yaml").read_text()
 WORKERS = 3
 
 Serve = Callable[..., GatewayProcess]
@@ -38,13 +34,7 @@ Serve = Callable[..., GatewayProcess]
 
 @pytest.fixture(scope="module")
 def server(pg_server: PgServer, tmp_path_factory: pytest.TempPathFactory) -> PgServer:
-    pg_server.create_database("workers", (SHOP / "schema.sql").read_text())
-    for login in ("crm_app", "analytics_app", "mailco_app", "mailco_batch", "deploy"):
-        pg_server.create_login(login, group="auth_trust")
-    pg_server.run("workers", "GRANT ALL ON ALL TABLES IN SCHEMA public TO PUBLIC; GRANT ALL ON SCHEMA public TO PUBLIC")
-    folder = tmp_path_factory.mktemp("workers")
-    write_settings(pg_server, folder, RULES, {"shop": "workers"})
-    set_up_consent(folder, "shop")
+    prepare_shop(pg_server, tmp_path_factory.mktemp("workers"), "workers")
     return pg_server
 
 
@@ -58,17 +48,6 @@ def serve(server: PgServer, tmp_path: Path) -> Iterator[Serve]:
             return stack.enter_context(running_gateway(server, tmp_path, rules, {"shop": "workers"}, settings))
 
         yield start
-
-
-def connect(gateway: GatewayProcess, user: str = "crm_app", **options: Any) -> psycopg.Connection[Any]:
-    return psycopg.connect(gateway.dsn(user, "shop"), autocommit=True, connect_timeout=20, **options)
-
-
-def eventually(condition: Callable[[], object], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come true"
-        time.sleep(0.01)
 
 
 def worker_of(gateway: GatewayProcess, connection: psycopg.Connection[Any]) -> int:
@@ -282,14 +261,10 @@ def test_what_keeps_workers_from_starting_is_said_once(
 ) -> None:
     rules = RULES.replace("mask: tens", change)
     write_settings(server, tmp_path, rules, {"shop": "workers"}, {"workers": WORKERS, **settings})
-    done = subprocess.run(
-        [*COMMAND, "serve", "--config", "consentry.yaml"],
-        cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
-    assert done.returncode == status, done.stderr
-    (said,) = [line for line in done.stderr.splitlines() if line.startswith("consentry: ")]
-    assert re.match(message, said), done.stderr
-    assert "Traceback" not in done.stderr
+    ended, told = fails_to_serve(tmp_path)
+    assert ended == status, told
+    (said,) = [line for line in told.splitlines() if line.startswith("consentry: ")]
+    assert re.match(message, said), told
 
 
 def test_a_second_gateway_on_the_port_is_an_error(server: PgServer, tmp_path: Path, serve: Serve) -> None:
@@ -297,13 +272,8 @@ def test_a_second_gateway_on_the_port_is_an_error(server: PgServer, tmp_path: Pa
     other = tmp_path / "other"
     listen = {"workers": WORKERS, "listen": f"127.0.0.1:{gateway.port}"}
     write_settings(server, other, RULES, {"shop": "workers"}, listen)
-    done = subprocess.run(
-        [*COMMAND, "serve", "--config", "consentry.yaml"],
-        cwd=other, env=environment(), capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
-    assert (done.returncode, done.stderr) == (
-        1, f"consentry: cannot listen on 127.0.0.1:{gateway.port}: Address already in use\n",
-    )  # fmt: skip
+    said = f"consentry: cannot listen on 127.0.0.1:{gateway.port}: Address already in use\n"
+    assert fails_to_serve(other) == (1, said)
 
 
 def test_changes_of_consent_are_recorded_once(serve: Serve) -> None:
