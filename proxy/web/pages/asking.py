@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
 from starlette.responses import RedirectResponse, Response
 
@@ -11,13 +10,9 @@ from proxy.consent import service
 from proxy.rights import requests
 from proxy.rights.plan import rights_of
 from proxy.rights.restricting import restricted_since
-from proxy.web.callers import refuse_forged
-from proxy.web.pages.forms import read_form
 from proxy.web.pages.render import base
+from proxy.web.pages.visit import Visit
 from proxy.web.problems import Problem
-
-if TYPE_CHECKING:
-    from proxy.web.pages.routes import Visit
 
 _VALUE_LENGTH = 1000  # characters
 
@@ -42,8 +37,7 @@ async def show_requests(visit: Visit) -> Response:
 
 async def ask_for(visit: Visit) -> Response:
     """Puts a request into the queue."""
-    form = await read_form(visit.request)
-    refuse_forged(visit.request, visit.site, visit.session, form.get("form", ""))
+    form = await visit.form()
     kind = next((one for one in requests.KINDS if one == form.get("kind")), None)
     if kind is None or (kind == "erase" and form.get("sure") != "yes"):
         raise Problem(404, "there is no such request")
