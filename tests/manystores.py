@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pyarrow
-import yaml
 from pyarrow import parquet
 
 from tests.mariadb import MariaDb
 from tests.servers import PgServer
+from tests.stores import source_rules, write_settings
 
 CUSTOMERS = 60
 _TABLE = (
@@ -142,23 +142,10 @@ class ManyStores:
         places["web"] = {"kind": "http", "url": f"http://127.0.0.1:{self._pages.server_port}/", "records": "rows"}
         if self.mariadb is not None:
             places["mysql"] = {"kind": "mysql", "dsn": self.mariadb.dsn(self.database, "many")}
-        rules = """version: 1
-attributes: {email: {label: Email}, word: {label: Word}, words: {label: Words}}
-tables:
-  public.customers: {subject: id, columns: {id: open, email: email}}
-apps:
-  crm: {logins: [many_crm]}
-policies:
-  - {name: service, apps: [crm], attributes: all, action: show, basis: contract}
-sources:
-""" + "".join(f"  {name}:\n    {_RULES[name]}\n" for name in self.rows)  # fmt: skip
-        (self.folder / "rules.yaml").write_text(rules)
-        upstream = f"postgresql://{self.server.host}:{self.server.port}/{self.database}"
-        settings = {
-            "databases": {"shop": {"upstream": upstream, "rules": "rules.yaml", "sources": places}},
-            "control": {"dsn": self.server.admin_dsn},
-        }
-        (self.folder / "consentry.yaml").write_text(yaml.safe_dump(settings))
+        attributes = "{email: {label: Email}, word: {label: Word}, words: {label: Words}}"
+        sources = "".join(f"  {name}:\n    {_RULES[name]}\n" for name in self.rows)
+        rules = source_rules("many_crm", attributes, sources, "id: open, email: email")
+        write_settings(self.folder, self.server, self.database, rules, places)
 
     def _store(self, name: str, changed: list[Row], gone: list[str]) -> None:
         rows = self.rows[name]

@@ -22,27 +22,47 @@ import yaml
 
 from tests.servers import PgServer
 
+
+def source_rules(login: str, attributes: str, sources: str, columns: str = "id: open") -> str:
+    """Rules of a database of customers and its sources: `crm`, an app with this login, sees everything."""
+    return f"""version: 1
+attributes: {attributes}
+tables:
+  public.customers: {{subject: id, columns: {{{columns}}}}}
+apps:
+  crm: {{logins: [{login}]}}
+policies:
+  - {{name: service, apps: [crm], attributes: all, action: show, basis: contract}}
+sources:
+{sources}"""
+
+
+def write_settings(
+    folder: Path, server: PgServer, database: str, rules: str, sources: Mapping[str, Any], control: str | None = None
+) -> None:
+    """consentry.yaml and rules.yaml for a database and where its sources are. `control`: a DSN, or the superuser's."""
+    upstream = f"postgresql://{server.host}:{server.port}/{database}"
+    settings = {
+        "databases": {"shop": {"upstream": upstream, "rules": "rules.yaml", "sources": dict(sources)}},
+        "control": {"dsn": control or server.admin_dsn},
+    }
+    (folder / "consentry.yaml").write_text(yaml.safe_dump(settings))
+    (folder / "rules.yaml").write_text(rules)
+
+
 CUSTOMERS = "CREATE TABLE customers (id bigint PRIMARY KEY, full_name text, email text, phone text)"
 MEMBERS = """
 CREATE TABLE members (number bigint PRIMARY KEY, customer bigint NOT NULL, born date, size text,
                       changed timestamptz NOT NULL, gone boolean NOT NULL DEFAULT false)"""
-RULES = """version: 1
-attributes:
+_ATTRIBUTES = """
   full_name: {label: Name}
   email: {label: Email address}
   phone: {label: Phone number}
   born: {label: Date of birth, group: sensitive}
   size: {label: Shirt size}
   city: {label: City}
-  tickets: {label: Support tickets, group: unstructured}
-tables:
-  public.customers: {subject: id, columns: {id: open, full_name: full_name, email: email, phone: phone}}
-apps:
-  crm: {logins: [stores_crm]}
-policies:
-  - {name: service, apps: [crm], attributes: all, action: show, basis: contract}
-sources:
-  members:
+  tickets: {label: Support tickets, group: unstructured}"""
+_SOURCES = """  members:
     records: public.members
     key: number
     subject: customer
@@ -67,6 +87,8 @@ sources:
 conflicts:
   default: [crm, newsletter]
 """
+_COLUMNS = "id: open, full_name: full_name, email: email, phone: phone"
+RULES = source_rules("stores_crm", _ATTRIBUTES, _SOURCES, _COLUMNS)
 FIRST = "Ada Bob Cem Dora Emil Fay Gül Hans Ines Jan Kai Lea Max Nina Olaf Pia Quin Rosa Sven Tina".split()
 LAST = "Arndt Bauer Celik Diaz Ebert Fuchs Graf Haas Ilg Jung Koch Lang Maier Novak Otto Popp Reich Sauer Thiel".split()
 CITIES = "Berlin Köln Hamburg Jena Ulm Trier".split()
@@ -92,19 +114,13 @@ class Stores:
 
     def write_settings(self, rules: str = RULES, members: Mapping[str, Any] | None = None) -> None:
         """consentry.yaml and rules; `members`: more settings of that source."""
-        (self.folder / "rules.yaml").write_text(rules)
         sources = {
             "members": {"kind": "postgresql", "dsn": self.server.dsn(self.members), **(members or {})},
             "newsletter": {"kind": "sqlite", "path": "newsletter.db"},
             "crm": {"kind": "csv", "path": "crm.csv"},
             "tickets": {"kind": "jsonl", "path": "tickets.jsonl"},
         }
-        upstream = f"postgresql://{self.server.host}:{self.server.port}/{self.database}"
-        settings = {
-            "databases": {"shop": {"upstream": upstream, "rules": "rules.yaml", "sources": sources}},
-            "control": {"dsn": self.server.admin_dsn},
-        }
-        (self.folder / "consentry.yaml").write_text(yaml.safe_dump(settings))
+        write_settings(self.folder, self.server, self.database, rules, sources)
 
 
 def make_stores(server: PgServer, folder: Path, database: str, customers: int) -> Stores:

@@ -4,11 +4,27 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Final
 from urllib.parse import urlsplit
 
 import asyncpg
 
 from proxy.errors import ConsentryError, UnreachableError
+
+_REFUSALS: Final = ("28", "3D", "42")  # classes of SQLSTATE: the login, the database's name, rights
+_ENDINGS: Final = (
+    OSError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.exceptions.DatabaseDroppedError,
+    asyncpg.exceptions.IdleSessionTimeoutError,
+)
+
+
+class RefusedError(UnreachableError):
+    """The database is there and does not let us in: trying again does not help."""
 
 
 @asynccontextmanager
@@ -36,11 +52,24 @@ async def connect(dsn: str, seconds: float = 10.0) -> asyncpg.Connection:
     except OSError as error:
         raise UnreachableError(f"{place} cannot be reached: {error.strerror or error}") from error
     except asyncpg.PostgresError as error:
-        raise UnreachableError(f"{place} does not let us in: {error}") from error
+        kind = RefusedError if str(error.sqlstate).startswith(_REFUSALS) else UnreachableError
+        raise kind(f"{place} does not let us in: {error}") from error
     except (asyncpg.ClientConfigurationError, ValueError) as error:
         raise ConsentryError(f"{place}: the connection URI is wrong: {error}") from error
     except asyncpg.InterfaceError as error:
         raise UnreachableError(f"{place}: {error}") from error
+
+
+def ended(error: Exception) -> bool:
+    """Whether a connection that was in use ended, by its server or on the way: another one may go on."""
+    if isinstance(error, asyncpg.InterfaceError):
+        return "closed" in str(error)  # else it was used wrongly
+    return isinstance(error, _ENDINGS)
+
+
+def lost(dsn: str, error: Exception) -> UnreachableError:
+    """What to say where a connection to `dsn` has `ended`."""
+    return UnreachableError(f"{_place(dsn)}: the connection ended: {error}")
 
 
 def _place(dsn: str) -> str:

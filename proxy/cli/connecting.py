@@ -19,13 +19,21 @@ def run(
     database: str | None,
     dsn: str | None = None,
 ) -> None:
-    """Does `work` with a connection to the database, by `dsn` or as the settings say."""
-    from proxy.catalog.connect import connected
+    """Does `work` with a connection to the database, by `dsn` or as the settings say.
+
+    Raises UnreachableError where that connection ends meanwhile.
+    """
+    from proxy.catalog.connect import connected, ended, lost
     from proxy.cli.opening import open_database
 
     async def all_of_it() -> None:
         opened = open_database(config, database)
         async with connected(dsn or opened.control_dsn) as connection:
-            await work(connection, opened)
+            try:
+                await work(connection, opened)
+            except Exception as error:
+                if not connection.is_closed() or not ended(error):
+                    raise
+                raise lost(dsn or opened.control_dsn, error) from error
 
     asyncio.run(all_of_it())

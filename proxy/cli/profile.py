@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal
 
 import typer
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
 
 profile = typer.Typer(help="The customer profile: what other sources know.", no_args_is_help=True)
 
-_POLL = 1.0  # seconds between two looks at what sources tell by replication
 _SOURCES: Any = typer.Option(None, "--source", help="Only this source; may be given several times.")
 
 
@@ -59,23 +57,49 @@ def sync(
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--watch") from error
 
-    async def work(connection: asyncpg.Connection, opened: Opened) -> None:
+    async def planned(connection: asyncpg.Connection, opened: Opened) -> Plan:
         from proxy.catalog.introspect import take_snapshot
         from proxy.profile.one_source import Plan
+
+        compiled = opened.compiled(await take_snapshot(connection))
+        return Plan(opened.configuration, opened.database, opened.rules, compiled, full, accept, once)
+
+    async def bring(connection: asyncpg.Connection, plan: Plan) -> list[Synced]:
+        from proxy.profile.sync import sync as bring_all
+
+        place = dsn or plan.configuration.control_dsn(plan.database)
+        with _bars() as progress:
+            done = await bring_all(connection, plan, place, sources or (), progress)
+        _report(done, as_json)
+        return done
+
+    async def work(connection: asyncpg.Connection, opened: Opened) -> None:
         from proxy.profile.sync import cut_over
 
-        while True:
-            compiled = opened.compiled(await take_snapshot(connection))
-            plan = Plan(opened.configuration, opened.database, opened.rules, compiled, full, accept, once)
-            done = await _sync(connection, plan, dsn or opened.control_dsn, sources or (), as_json)
-            if cutover:
-                await cut_over(connection, plan, done)
-            if pause is None:
-                _end(done)
-                return
-            await _pause(connection, plan, dsn or opened.control_dsn, sources or (), as_json, pause)
+        plan = await planned(connection, opened)
+        done = await bring(connection, plan)
+        if cutover:
+            await cut_over(connection, plan, done)
+        _end(done)
 
-    run(work, config, database, dsn)
+    if pause is None:
+        run(work, config, database, dsn)
+        return
+
+    from proxy.cli.opening import open_database
+    from proxy.ops.watch import Watch, keep_watching
+
+    opened = open_database(config, database)
+    watched = Watch(
+        dsn=dsn or opened.control_dsn,
+        sources=tuple(sources or ()),
+        pause=pause,
+        plan=lambda connection: planned(connection, opened),
+        sync=bring,
+        report=lambda done: _report(done, as_json),
+        say=lambda line: typer.echo(f"consentry: {line}", err=True),
+    )
+    asyncio.run(keep_watching(watched))
 
 
 @profile.command()
@@ -90,12 +114,11 @@ def drop_slot(
     """
     from proxy.cli.opening import open_database
     from proxy.errors import ConsentryError
-    from proxy.profile.sources.opening import open_reader
-    from proxy.profile.sources.replication import ReplicatedReader
+    from proxy.profile.sources.opening import open_followed
 
     opened = open_database(config, database)
-    reader = open_reader(opened.configuration, opened.database, source)
-    if not isinstance(reader, ReplicatedReader):
+    reader = open_followed(opened.configuration, opened.database, source)
+    if reader is None:
         raise ConsentryError(f'source "{source}" has no `replication` in the settings')
     dropped = asyncio.run(reader.drop())
     typer.echo(f"slot {reader.slot} was dropped" if dropped else f"there is no slot {reader.slot}")
@@ -277,39 +300,6 @@ def match(config: Path = CONFIG, database: str | None = DATABASE, as_json: bool 
             typer.echo(f"{one.source}: {one.compared} records compared: {what}")
 
     run(work, config, database)
-
-
-async def _sync(
-    connection: asyncpg.Connection, plan: Plan, dsn: str, sources: list[str] | tuple[()], as_json: bool
-) -> list[Synced]:
-    from proxy.profile.sync import sync as bring
-
-    with _bars() as progress:
-        done = await bring(connection, plan, dsn, sources, progress)
-    _report(done, as_json)
-    return done
-
-
-async def _pause(
-    connection: asyncpg.Connection,
-    plan: Plan,
-    dsn: str,
-    sources: list[str] | tuple[()],
-    as_json: bool,
-    seconds: float,
-) -> None:
-    """Until the next sync of all; meanwhile changes of sources that are followed by replication come in."""
-    from proxy.profile.sync import catch_up, followed
-
-    until = monotonic() + seconds
-    following = set(followed(plan, sources))
-    while following and (left := until - monotonic()) > 0:
-        await asyncio.sleep(min(left, _POLL))
-        done = await catch_up(connection, plan, dsn, sorted(following))
-        following -= {one.source for one in done if one.error is not None}
-        if done:
-            _report(done, as_json)
-    await asyncio.sleep(max(0, until - monotonic()))
 
 
 def _report(done: list[Synced], as_json: bool) -> None:

@@ -22,7 +22,7 @@ from proxy.policy.sources import Source
 from proxy.policy.table import CompiledRules
 from proxy.profile import matching, merging, staging, values
 from proxy.profile.records import Mapping, Row, bare
-from proxy.profile.sources.opening import open_reader, wanted
+from proxy.profile.sources.opening import open_followed, open_reader, wanted
 from proxy.profile.sources.pgoutput import Changes
 from proxy.profile.sources.reading import Reader, Record, SourceError
 from proxy.profile.sources.replication import Following, ReplicatedReader
@@ -92,7 +92,8 @@ class OneSource:
         if state is not None and state["cut_over_at"] is not None:
             synced.cut_over = state["cut_over_at"]
             return
-        reader = self._open()
+        followed = self._followed()
+        reader = followed or open_reader(self._plan.configuration, self._plan.database, self._name)
         anew = self._plan.full or self._plan.once or state is None or state["mapping"] != self._mapping_hash
         content = reader.content()
         if not anew and content is not None and state is not None and state["content"] == content:
@@ -101,8 +102,8 @@ class OneSource:
             return
         mapping = Mapping(self._name, self._source, reader.unit, self._kind)
         stored = state["cursor"] if state is not None else None
-        if isinstance(reader, ReplicatedReader):
-            await self._follow(reader, mapping, state if not anew else None, synced)
+        if followed is not None:
+            await self._follow(followed, mapping, state if not anew else None, synced)
         elif self._source.cursor is not None and reader.follows_cursor and not self._plan.once:
             await self._by_cursor(reader, mapping, None if anew else stored, stored, synced.counts)
         else:
@@ -110,12 +111,12 @@ class OneSource:
 
     async def pending(self) -> bool:
         """Whether the source is followed by replication, and something changed since its last sync. Raises as `run`."""
-        state, reader = await self._state(), self._open()
+        state, followed = await self._state(), self._followed()
         if state is None or state["mapping"] != self._mapping_hash or state["cut_over_at"] is not None:
             return False
-        if not isinstance(reader, ReplicatedReader):
+        if followed is None:
             return False
-        async with reader.following(wanted(self._name, self._source)) as following:
+        async with followed.following(wanted(self._name, self._source)) as following:
             if following.published != state["content"]:
                 return True
             await following.let_go(int(state["cursor"]))
@@ -125,14 +126,14 @@ class OneSource:
     async def _state(self) -> asyncpg.Record | None:
         return await self._connection.fetchrow("SELECT * FROM consentry.profile_sources WHERE name = $1", self._name)
 
-    def _open(self) -> Reader:
-        """The reader; what is kept was read by the same rules where `_mapping_hash` is the one of last time."""
-        reader = open_reader(self._plan.configuration, self._plan.database, self._name)
-        rules = repr(self._source)
-        if isinstance(reader, ReplicatedReader):
-            rules += f" followed by {reader.slot}"
+    def _followed(self) -> ReplicatedReader | None:
+        """Its reader, if it is followed by replication. Whatever it is, `_mapping_hash` says by which rules it is read:
+        what is kept was read by the same where the hash is the one of last time.
+        """
+        followed = open_followed(self._plan.configuration, self._plan.database, self._name)
+        rules = repr(self._source) + (f" followed by {followed.slot}" if followed is not None else "")
         self._mapping_hash = hashlib.sha256(rules.encode()).hexdigest()
-        return reader
+        return followed
 
     async def _whole(
         self, reader: Reader, mapping: Mapping, content: str | None, synced: Synced, position: str | None = None

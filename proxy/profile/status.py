@@ -11,7 +11,7 @@ import asyncpg
 from proxy.config import Configuration
 from proxy.errors import ConsentryError
 from proxy.policy.rules import Rules
-from proxy.profile.sources.opening import open_reader
+from proxy.profile.sources.opening import open_followed
 from proxy.profile.sources.replication import ReplicatedReader
 
 _SOURCES = """
@@ -49,9 +49,9 @@ async def status(
         name = source["name"]
         source["mapped"] = name in rules.sources
         if source["mapped"] and name in places and source["cut_over_at"] is None:
-            reader = open_reader(configuration, database, name)
-            if isinstance(reader, ReplicatedReader):
-                source["replication"] = await _lag(reader)
+            followed = open_followed(configuration, database, name)
+            if followed is not None:
+                source["replication"] = await _lag(followed)
     return {
         "customers": await connection.fetchval("SELECT count(*) FROM consentry.profile_data"),
         "sources": sources,

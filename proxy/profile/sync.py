@@ -6,8 +6,8 @@ again.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Collection, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Final
 
 import asyncpg
@@ -19,8 +19,7 @@ from proxy.errors import ConsentryError
 from proxy.policy.compile import compile_rules
 from proxy.profile import matching, merging, own, relation, shape, staging
 from proxy.profile.one_source import OneSource, Plan, Progress, Synced, making
-from proxy.profile.sources.opening import open_reader
-from proxy.profile.sources.replication import ReplicatedReader
+from proxy.profile.sources.opening import is_followed, open_followed
 from proxy.profile.tombstones import WRITING
 
 _SYNCING: Final = 0x636F6E7373796E63  # one sync of a database at a time
@@ -43,16 +42,20 @@ async def sync(
         if name not in sources:
             raise ConsentryError(f'the rules have no source "{name}"; they have: {", ".join(sources)}')
     names = sorted(chosen or sources, key=lambda name: sources[name].match is not None)
-    async with _alone(dsn):
-        kind = await subject_type(connection)
-        await _prepare(connection, plan, kind)
-        done = []
-        for name in names:
-            synced = Synced(name)
-            done.append(synced)
-            await _run(connection, OneSource(connection, plan, name, kind, progress), synced)
-        await _rematch(connection, plan, kind)
-    return done
+    with _installed():
+        async with _alone(dsn):
+            kind = await subject_type(connection)
+            await _prepare(connection, plan, kind)
+            done = []
+            for name in names:
+                synced = Synced(name)
+                done.append(synced)
+                try:
+                    await OneSource(connection, plan, name, kind, progress).run(synced)
+                except ConsentryError as error:
+                    await _fail(connection, synced, error)
+            await _rematch(connection, plan, kind)
+        return done
 
 
 async def catch_up(connection: asyncpg.Connection, plan: Plan, dsn: str, names: Collection[str]) -> list[Synced]:
@@ -60,38 +63,41 @@ async def catch_up(connection: asyncpg.Connection, plan: Plan, dsn: str, names: 
 
     Customers are matched as the last sync knew them. Errors as `sync`; while another sync runs, nothing is done.
     """
-    kind = await subject_type(connection)
     done = []
-    for name in names:
-        one, synced = OneSource(connection, plan, name, kind), Synced(name)
-        try:
-            if not await one.pending():
+    with _installed():
+        kind = await subject_type(connection)
+        for name in names:
+            one, synced = OneSource(connection, plan, name, kind), Synced(name)
+            try:
+                if not await one.pending():
+                    continue
+                async with _alone(dsn):
+                    await one.run(synced)
+            except BusyError:
                 continue
-            async with _alone(dsn):
-                await _run(connection, one, synced)
-        except BusyError:
-            continue
-        except ConsentryError as error:
-            await _fail(connection, synced, error)
-        done.append(synced)
+            except ConsentryError as error:
+                await _fail(connection, synced, error)
+            done.append(synced)
     return done
 
 
 def followed(plan: Plan, chosen: Collection[str] = ()) -> list[str]:
     """Those of the sources that are followed by replication, as the settings have it."""
     places = plan.configuration.settings.databases[plan.database].sources
-    return [name for name in chosen or plan.rules.sources if getattr(places.get(name), "replication", None)]
+    return [name for name in chosen or plan.rules.sources if is_followed(places.get(name))]
 
 
 class BusyError(ConsentryError):
     """Another sync of this database is running."""
 
 
-async def _run(connection: asyncpg.Connection, one: OneSource, synced: Synced) -> None:
+@contextmanager
+def _installed() -> Iterator[None]:
+    """Says what to do where Consentry's own tables are not there, or not as they must be."""
     try:
-        await one.run(synced)
-    except ConsentryError as error:
-        await _fail(connection, synced, error)
+        yield
+    except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError, asyncpg.UndefinedColumnError) as error:
+        raise ConsentryError(f"{error}: run `consentry consent setup`") from error
 
 
 async def _fail(connection: asyncpg.Connection, synced: Synced, error: ConsentryError) -> None:
@@ -153,7 +159,7 @@ async def cut_over(connection: asyncpg.Connection, plan: Plan, done: Collection[
         "UPDATE consentry.profile_sources SET cut_over_at = now() WHERE cut_over_at IS NULL AND name = ANY ($1)",
         [one.source for one in done],
     )
-    for name in followed(plan, [one.source for one in done]):
-        reader = open_reader(plan.configuration, plan.database, name)
-        if isinstance(reader, ReplicatedReader):
+    for one in done:
+        reader = open_followed(plan.configuration, plan.database, one.source)
+        if reader is not None:
             await reader.drop()

@@ -15,7 +15,6 @@ from typing import Any
 import asyncpg
 import psycopg
 import pytest
-import yaml
 
 from proxy.catalog.introspect import take_snapshot
 from proxy.cli.opening import open_database
@@ -28,22 +27,18 @@ from proxy.profile.sources.replication import Following
 from tests.gateways import COMMAND, consentry, environment
 from tests.integration.test_cli import run
 from tests.servers import PgServer, start_server
+from tests.stores import source_rules, write_settings
 
-RULES = """version: 1
-attributes: {born: {label: Date of birth}, size: {label: Size}, tags: {label: Tags}}
-tables:
-  public.customers: {subject: id, columns: {id: open}}
-apps:
-  crm: {logins: [followed_crm]}
-policies:
-  - {name: service, apps: [crm], attributes: all, action: show, basis: contract}
-sources:
-  members:
+RULES = source_rules(
+    "followed_crm",
+    "{born: {label: Date of birth}, size: {label: Size}, tags: {label: Tags}}",
+    """  members:
     records: public.members
     key: number
     subject: customer
     fields: {born: {attribute: born, type: date}, size: size, tags: {attribute: tags, type: json}}
-"""
+""",
+)
 MEMBERS = """
 CREATE TABLE members (number bigint PRIMARY KEY, customer bigint NOT NULL, born date, size text, tags text[], big text);
 CREATE TABLE noise (id bigint PRIMARY KEY, text text);
@@ -66,13 +61,7 @@ class Shop:
             "dsn": self.source.dsn("followed_members", self.login),
             "replication": {"slot": "followed", **replication},
         }
-        upstream = f"postgresql://{self.server.host}:{self.server.port}/followed"
-        settings = {
-            "databases": {"shop": {"upstream": upstream, "rules": "rules.yaml", "sources": {"members": place}}},
-            "control": {"dsn": self.server.admin_dsn},
-        }
-        (self.folder / "consentry.yaml").write_text(yaml.safe_dump(settings))
-        (self.folder / "rules.yaml").write_text(rules)
+        write_settings(self.folder, self.server, "followed", rules, {"members": place})
 
     def change(self, script: str) -> None:
         """In the source; to be in its log at once."""

@@ -15,17 +15,22 @@ from proxy.profile.sources.postgresql import PostgresReader
 from proxy.profile.sources.reading import Reader, Wanted
 from proxy.profile.sources.replication import ReplicatedReader
 from proxy.profile.sources.sqlite import SqliteReader
-from proxy.source_settings import CsvPlace, HttpPlace, JsonLinesPlace, MysqlPlace, ParquetPlace, PostgresPlace
+from proxy.source_settings import (
+    CsvPlace,
+    HttpPlace,
+    JsonLinesPlace,
+    MysqlPlace,
+    ParquetPlace,
+    PostgresPlace,
+    SourcePlace,
+)
 
 
 def open_reader(configuration: Configuration, database: str, name: str) -> Reader:
     """The reader of a source. Raises ConsentryError: the settings do not say where it is; a secret cannot be read."""
     place = configuration.source(database, name)
     if isinstance(place, PostgresPlace):
-        dsn, followed = with_password(place.dsn, configuration.secret(place.password_file)), place.replication
-        if followed is not None:
-            return ReplicatedReader(name, dsn, followed.slot, followed.publication)
-        return PostgresReader(name, dsn)
+        return open_followed(configuration, database, name) or PostgresReader(name, _dsn(configuration, place))
     if isinstance(place, MysqlPlace):
         ca = configuration.path(place.ca) if place.ca is not None else None
         return MysqlReader(name, place.dsn, configuration.secret(place.password_file), ca)
@@ -40,6 +45,23 @@ def open_reader(configuration: Configuration, database: str, name: str) -> Reade
     if isinstance(place, ParquetPlace):
         return ParquetReader(name, path)
     return SqliteReader(name, path)
+
+
+def is_followed(place: SourcePlace | None) -> bool:
+    """Whether the settings want its changes to be followed by replication."""
+    return isinstance(place, PostgresPlace) and place.replication is not None
+
+
+def open_followed(configuration: Configuration, database: str, name: str) -> ReplicatedReader | None:
+    """The reader of a source that is followed by replication; None of any other. Raises as `open_reader`."""
+    place = configuration.source(database, name)
+    if not isinstance(place, PostgresPlace) or place.replication is None:
+        return None
+    return ReplicatedReader(name, _dsn(configuration, place), place.replication.slot, place.replication.publication)
+
+
+def _dsn(configuration: Configuration, place: PostgresPlace) -> str:
+    return with_password(place.dsn, configuration.secret(place.password_file))
 
 
 def wanted(name: str, source: Source, after: str | None = None) -> Wanted:
@@ -66,7 +88,7 @@ def misfits(configuration: Configuration, database: str, rules: Rules) -> tuple[
             warnings.append(f"{at}: `records` means nothing to a source of kind {kind}")
         if source.cursor is not None and not relational and kind != "http":
             warnings.append(f"{at}: `cursor` means nothing to a source of kind {kind}: a file is read whole")
-        if source.cursor is not None and isinstance(place, PostgresPlace) and place.replication is not None:
+        if source.cursor is not None and is_followed(place):
             warnings.append(f"{at}: `cursor` means nothing to a source that is followed by replication")
     warnings += [
         f'databases.{database}.sources: "{name}" is not among the sources of the rules'

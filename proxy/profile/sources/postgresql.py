@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Final
 
 import asyncpg
 
-from proxy.catalog.connect import connected
+from proxy.catalog.connect import connected, ended
 from proxy.errors import ConsentryError
 from proxy.policy.names import quote_identifier
 from proxy.profile.sources.reading import Record, SourceError, SourceUnreachableError, Wanted, check_fields, relation
@@ -79,9 +79,9 @@ class PostgresReader:
             raise
         except ConsentryError as error:
             raise SourceUnreachableError(self.source, str(error)) from error
-        except (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError) as error:
-            raise SourceUnreachableError(self.source, f"the connection ended: {error}") from error
-        except asyncpg.PostgresError as error:
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            if ended(error):
+                raise SourceUnreachableError(self.source, f"the connection ended: {error}") from error
             raise SourceError(self.source, str(error)) from error
 
 

@@ -1,0 +1,211 @@
+"""A watch of sources goes on: through a restart of the database, with customers who come meanwhile; and ends clearly."""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from proxy.demo.postgres import embedded_binaries, local_binaries
+from tests.gateways import COMMAND, consentry, environment
+from tests.servers import PgServer, start_server
+from tests.stores import source_rules, write_settings
+
+RULES = source_rules(
+    "watched_crm",
+    "{email: {label: Email}, size: {label: Size}, city: {label: City}, note: {label: Note}}",
+    """  members: {records: members, key: number, subject: customer, fields: {size: size}}
+  visits: {records: visits, key: number, subject: customer, fields: {city: city}, cursor: changed}
+  letters: {records: letters, key: number, match: {email: address}, fields: {address: email, note: note}}
+""",
+    "id: open, email: email",
+)
+SOURCES = """
+CREATE TABLE members (number bigint PRIMARY KEY, customer bigint NOT NULL, size text);
+CREATE TABLE visits (number bigint PRIMARY KEY, customer bigint NOT NULL, city text, changed bigint NOT NULL);
+CREATE TABLE letters (number bigint PRIMARY KEY, address text, note text);
+INSERT INTO members SELECT n, n, 'S' FROM generate_series(1, 20) n;
+INSERT INTO visits SELECT n, n, 'Ulm', n FROM generate_series(1, 20) n;
+"""
+CUSTOMERS = """
+CREATE TABLE customers (id bigint PRIMARY KEY, email text);
+INSERT INTO customers SELECT n, 'c' || n || '@example.org' FROM generate_series(1, 20) n"""
+
+
+class Watching:
+    """`consentry profile sync --watch`, in a process of its own; what it says is in `lines`."""
+
+    def __init__(self, folder: Path, pause: str) -> None:
+        command = [*COMMAND, "profile", "sync", "--watch", pause, "--config", str(folder / "consentry.yaml")]
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment()
+        )
+        self.lines: list[str] = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def until(self, condition: Callable[[], bool], seconds: float = 40) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert self.process.poll() is None, "".join(self.lines)
+            assert time.monotonic() < deadline, "".join(self.lines)
+            time.sleep(0.02)
+
+    def says(self, text: str) -> int:
+        """How many lines have the text so far."""
+        return sum(text in line for line in list(self.lines))
+
+    def ended(self) -> int:
+        code = self.process.wait(40)
+        self._reader.join(40)
+        return code
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self._reader.join(40)
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.lines.append(line)
+        self.process.stdout.close()
+
+
+class Place:
+    """The governed database and one with its sources, on a server that may be stopped."""
+
+    def __init__(self, server: PgServer, folder: Path) -> None:
+        self.server = server
+        self.folder = folder
+        self.watches: list[Watching] = []
+        with server.connect() as connection:
+            connection.execute(
+                "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = 'watched'"
+            )
+        server.create_database("watched", CUSTOMERS)
+        server.create_database("watched_sources", SOURCES)
+        server.create_login("watcher", "first", group="auth_password", options="SUPERUSER")
+        self.write()
+        consentry(folder, "consent", "setup")
+
+    def write(self, rules: str = RULES) -> None:
+        dsn = self.server.dsn("watched_sources")
+        sources: dict[str, Any] = {
+            name: {"kind": "postgresql", "dsn": dsn} for name in ("members", "visits", "letters")
+        }
+        sources["members"] = {**sources["members"], "replication": {"slot": "watched"}}
+        control = self.server.dsn("watched", "watcher", "first")
+        write_settings(self.folder, self.server, "watched", rules, sources, control)
+
+    def watch(self, pause: str) -> Watching:
+        watching = Watching(self.folder, pause)
+        self.watches.append(watching)
+        watching.until(lambda: watching.says("letters: ") > 0)
+        return watching
+
+    def change(self, script: str) -> None:
+        """In the sources; in their log at once, also if the server crashes."""
+        with self.server.connect("watched_sources") as connection:
+            connection.execute("SET synchronous_commit = on")
+            connection.execute(script.encode())
+
+    def query(self, text: str) -> list[tuple[Any, ...]]:
+        with self.server.connect("watched") as connection:
+            return connection.execute(text.encode()).fetchall()
+
+    def kept(self) -> list[tuple[Any, ...]]:
+        """What counts of each customer."""
+        return self.query("SELECT subject, size, city FROM consentry.profile_data ORDER BY 1")
+
+    def truth(self) -> list[tuple[Any, ...]]:
+        with self.server.connect("watched_sources") as connection:
+            return connection.execute(
+                "SELECT customer, size, city FROM members FULL JOIN visits USING (customer) ORDER BY 1"
+            ).fetchall()
+
+    def values(self) -> list[tuple[Any, ...]]:
+        return self.query(
+            "SELECT source, attribute, count(*), count(DISTINCT key) FROM consentry.profile_values GROUP BY 1, 2 ORDER BY 1"
+        )
+
+
+@pytest.fixture(scope="module")
+def restarted() -> Iterator[PgServer]:
+    binaries = embedded_binaries() or local_binaries()
+    assert binaries is not None
+    server = start_server(binaries, settings={"wal_level": "logical"})
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def place(restarted: PgServer, tmp_path: Path) -> Iterator[Place]:
+    place = Place(restarted, tmp_path)
+    yield place
+    for watching in place.watches:
+        watching.close()
+
+
+def test_the_database_restarts(place: Place) -> None:
+    """With a change of either source just before, one while nobody listens to it, and one afterwards."""
+    postgres = place.server.process
+    assert postgres is not None
+    watching = place.watch("500ms")
+    place.change(
+        "UPDATE members SET size = 'M' WHERE number = 1; UPDATE visits SET city = 'Jena', changed = 100 WHERE number = 1"
+    )
+    for number, mode in ((2, "fast"), (3, "immediate")):
+        place.change(
+            f"UPDATE members SET size = 'L' WHERE number = {number}; INSERT INTO members VALUES ({number}00, {number}00, 'L');"
+            f"UPDATE visits SET city = 'Trier', changed = {number}00 WHERE number = {number}"
+        )
+        postgres.stop(mode)
+        watching.until(lambda: watching.says("tried again until it succeeds") == number - 1)  # noqa: B023
+        postgres.start()
+        before = watching.says("letters: ")
+        watching.until(lambda: watching.says("letters: ") > before and place.kept() == place.truth())  # noqa: B023
+    place.change("UPDATE members SET size = 'XL' WHERE number = 4; DELETE FROM members WHERE number = 5;"
+                 "UPDATE visits SET city = 'Bonn', changed = 400 WHERE number = 4")  # fmt: skip
+    watching.until(lambda: place.kept() == place.truth())
+    assert place.values() == [("members", "size", 21, 21), ("visits", "city", 20, 20)]
+    assert watching.says("tried again until it succeeds") == 2
+    assert watching.says("connection ended") + watching.says("cannot be reached") == 2, "".join(watching.lines)
+
+
+def test_only_changes_come_in_after_a_break(place: Place) -> None:
+    """Where a pause is long, all is synced at once after a break, and what is followed goes on within seconds."""
+    watching = place.watch("10m")
+    place.change("UPDATE visits SET city = 'Jena', changed = 100 WHERE number = 1")
+    place.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'watcher'")
+    watching.until(lambda: place.kept() == place.truth())
+    place.change("UPDATE members SET size = 'XL' WHERE number = 4")
+    watching.until(lambda: place.kept() == place.truth())
+
+
+def test_what_cannot_go_on_ends_clearly(place: Place) -> None:
+    watching = place.watch("200ms")
+    place.server.create_login("watcher", "second", group="auth_password", options="SUPERUSER")
+    place.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'watcher'")
+    assert watching.ended() == 3
+    assert "does not let us in: password authentication failed" in watching.lines[-1]
+    place.server.create_login("watcher", "first", group="auth_password", options="SUPERUSER")
+    watching = place.watch("200ms")
+    place.server.run("watched", "DROP SCHEMA consentry CASCADE")
+    assert watching.ended() == 1
+    assert "consent setup" in watching.lines[-1]
+    assert watching.says("Traceback") == 0, "".join(watching.lines)
+
+
+def test_a_database_that_was_never_reached(place: Place) -> None:
+    settings = (place.folder / "consentry.yaml").read_text()
+    (place.folder / "consentry.yaml").write_text(settings.replace("/watched\n", "/nowhere\n"))
+    watching = Watching(place.folder, "10m")
+    place.watches.append(watching)
+    assert watching.ended() == 3
+    assert "nowhere" in "".join(watching.lines)
