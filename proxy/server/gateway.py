@@ -128,8 +128,8 @@ class Gateway:
 
     def check_room(self) -> None:
         """Raises PgError (FATAL) where there are as many sessions as may be."""
-        if self.roster.sessions >= self.options.connections:
-            raise PgError("sorry, too many clients already", "53300", severity="FATAL")
+        if self.roster.full:
+            raise _too_many()
 
     def forget(self, session: Session) -> None:
         """A session has ended."""
@@ -209,13 +209,15 @@ class Gateway:
         await cancel.forward(request, upstreams, self.options.connect_timeout)
 
     def _open_session(self, login: LoggedIn, mailbox: Mailbox) -> None:
+        if not self.roster.begin(login.database.upstream, login.cancel_key, login.app):
+            login.upstream.close()
+            raise _too_many()  # others were quicker than this one's password
         server = login.upstream.get_protocol()
         assert isinstance(server, Mailbox)
         session = Session(self, login)
         backend = Backend(session, login.upstream, login.status)
         session.start(backend, backend.framing)
         self.sessions.add(session)
-        self.roster.begin(login.database.upstream, login.cancel_key, login.app)
         login.database.sessions.add(session)
         if login.cancel_key:
             self.keys[login.cancel_key] = login.database.upstream
@@ -268,6 +270,10 @@ class Gateway:
                     session.fail(
                         PgError("terminating connection due to idle-session timeout", "57P05", severity="FATAL")
                     )
+
+
+def _too_many() -> PgError:
+    return PgError("sorry, too many clients already", "53300", severity="FATAL")
 
 
 def _log_options(options: Options) -> LogOptions:

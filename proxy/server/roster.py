@@ -37,6 +37,7 @@ class Roster:
         """`file`: a descriptor of what the workers share, `size` bytes of zeros at first; None: it is this one's."""
         size = Roster.size(connections, workers)
         self._table = memoryview(bytearray(size) if file is None else mmap.mmap(file, size))
+        self._connections = connections
         self._sets = _sets(connections)
         self._region_bytes = HEAD_BYTES + self._sets * SET_BYTES
         self._regions = range(0, size, self._region_bytes)
@@ -52,6 +53,11 @@ class Roster:
         """How many sessions all workers have."""
         return sum(_COUNT.unpack_from(self._table, region)[0] for region in self._regions)
 
+    @property
+    def full(self) -> bool:
+        """Whether there are as many sessions as there may be."""
+        return self.sessions >= self._connections
+
     def left(self, worker: int) -> int:
         """How many of the connections that a worker was given have left it."""
         return int(_HEAD.unpack_from(self._table, self._regions[worker])[1])
@@ -60,11 +66,21 @@ class Roster:
         """A connection has left this worker, whether it had become a session or not."""
         self._count(1, 1)
 
-    def begin(self, upstream: Upstream, cancel_key: bytes, app: AppPolicy) -> None:
-        """A session of the app begins; its process id is the first part of the key to cancel it."""
+    def begin(self, upstream: Upstream, cancel_key: bytes, app: AppPolicy) -> bool:
+        """A session of the app begins; its process id is the first part of the key to cancel it. False: no room for it.
+
+        It is counted before it is seen whether there is room: of two that take the last place at the same moment both
+        may be refused, and never both let in.
+        """
         self._count(0, 1)
-        if not cancel_key:
-            return
+        if self.sessions > self._connections:
+            self._count(0, -1)
+            return False
+        if cancel_key:
+            self._enter(upstream, cancel_key, app)
+        return True
+
+    def _enter(self, upstream: Upstream, cancel_key: bytes, app: AppPolicy) -> None:
         server, process = _server(upstream), int.from_bytes(cancel_key[:4], "big")
         start = self._own + self._set_of(process)
         place, rank = -1, 0

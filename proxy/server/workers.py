@@ -96,6 +96,7 @@ class Workers:
             code = await member.wait()
             lost = member.given - self._roster.left(member.number)
             self._roster.bury(member.number)
+            member.given = 0
             pause = backoff.pause()
             log.error(
                 "worker %d ended with status %d and took %d connections along; it is started again in %g s",
@@ -133,7 +134,6 @@ class Member:
 
     async def start(self, command: list[str], text: str, shared: int) -> None:
         """Runs the command and waits until it takes connections. Raises ConsentryError where it does not come to it."""
-        self.given = 0
         self._link, theirs = socket.socketpair()
         self._link.setblocking(False)
         with theirs:

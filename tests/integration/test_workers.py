@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 import signal
+import socket
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Any
@@ -306,3 +308,31 @@ def test_a_connection_that_a_worker_has_no_file_for_is_closed(serve: Serve) -> N
             worker.rlimit(psutil.RLIMIT_NOFILE, limits)
         with connect(gateway) as other:
             assert other.execute("SELECT count(*) FROM customers").fetchone() == (5,)
+
+
+def test_others_take_connections_while_one_that_had_many_is_away(serve: Serve) -> None:
+    gateway = serve(limits={"connections": 5})
+    for _ in range(600):  # many more than there may be at a time
+        with socket.create_connection(("127.0.0.1", gateway.port)) as gone:
+            gone.shutdown(socket.SHUT_RDWR)
+    gateway.worker_processes()[0].kill()
+    gateway.wait_for_line("worker 0 ended with status -9")
+    with connect(gateway) as connection:
+        assert connection.execute("SELECT count(*) FROM customers").fetchone() == (5,)
+    assert "worker 0 takes connections again" not in gateway.log
+
+
+def test_the_limit_holds_when_all_come_at_once(serve: Serve) -> None:
+    gateway = serve(limits={"connections": 10})
+    with ExitStack() as stack, ThreadPoolExecutor(40) as pool:
+
+        def come(_: int) -> psycopg.Connection[Any] | str:
+            try:
+                return connect(gateway)
+            except psycopg.OperationalError as error:
+                return str(error)
+
+        came = list(pool.map(come, range(40)))
+        let_in = [stack.enter_context(one) for one in came if not isinstance(one, str)]
+        assert 8 <= len(let_in) <= 10
+        assert all("too many clients already" in one for one in came if isinstance(one, str))
