@@ -22,14 +22,18 @@ async def run(gateway: Runs) -> None:
     """
     loop = asyncio.get_running_loop()
     ended, hurried = asyncio.Event(), asyncio.Event()
-    reloads: set[asyncio.Task[object]] = set()
+    reloads: set[asyncio.Task[None]] = set()
     starting = loop.create_task(gateway.start())
 
+    async def take_anew() -> None:
+        await asyncio.wait((starting,))  # it may have read the rules before they were changed
+        if not (ended.is_set() or starting.cancelled() or starting.exception()):
+            await gateway.reload()
+
     def reload() -> None:
-        if starting.done() and not ended.is_set():
-            task = loop.create_task(gateway.reload())
-            reloads.add(task)
-            task.add_done_callback(reloads.discard)
+        task = loop.create_task(take_anew())
+        reloads.add(task)
+        task.add_done_callback(reloads.discard)
 
     def end() -> None:
         (hurried if ended.is_set() else ended).set()

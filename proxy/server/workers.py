@@ -67,7 +67,7 @@ class Workers:
     async def reload(self) -> None:
         """All take the rules anew. Their logs and the audit log say whether they could."""
         for member in self._members:
-            member.signal(signal.SIGHUP)
+            member.reload()
 
     async def stop(self, grace: float | None = None) -> None:
         """As a gateway's."""
@@ -131,9 +131,11 @@ class Member:
         self._process: Process | None = None
         self._link: socket.socket | None = None
         self._ready = False
+        self._behind = False  # there may be newer rules than it has read
 
     async def start(self, command: list[str], text: str, shared: int) -> None:
         """Runs the command and waits until it takes connections. Raises ConsentryError where it does not come to it."""
+        self._behind = False
         self._link, theirs = socket.socketpair()
         self._link.setblocking(False)
         with theirs:
@@ -154,6 +156,8 @@ class Member:
                 raise failure(said.decode())
             said += more
         self._ready = True
+        if self._behind:
+            self.reload()
 
     def give(self, sock: socket.socket) -> bool:
         """Whether it has got the connection."""
@@ -165,6 +169,12 @@ class Member:
             return False
         self.given += 1
         return True
+
+    def reload(self) -> None:
+        """It takes the rules anew; one that is being started, when it has come to it: the signal would end it before."""
+        self._behind = True
+        if self._ready:
+            self.signal(signal.SIGHUP)
 
     def signal(self, number: signal.Signals) -> None:
         """Sends a signal, where it lives."""

@@ -336,3 +336,13 @@ def test_the_limit_holds_when_all_come_at_once(serve: Serve) -> None:
         let_in = [stack.enter_context(one) for one in came if not isinstance(one, str)]
         assert 8 <= len(let_in) <= 10
         assert all("too many clients already" in one for one in came if isinstance(one, str))
+
+
+def test_new_rules_reach_a_worker_that_is_being_started(serve: Serve) -> None:
+    gateway = serve()
+    gateway.worker_processes()[1].kill()
+    gateway.wait_for_line("worker 1 ended with status -9")
+    eventually(lambda: len(gateway.worker_processes()) == WORKERS)
+    assert gateway.reload(RULES.replace("crm_app", "nobody_app"))
+    assert {one["worker"] for one in gateway.records("reload")} == set(range(WORKERS))
+    assert "ended with status -1;" not in gateway.log
