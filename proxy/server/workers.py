@@ -171,7 +171,7 @@ class Member:
         return True
 
     def reload(self) -> None:
-        """It takes the rules anew; one that is being started, when it has come to it: the signal would end it before."""
+        """It takes the rules anew; while it is being started the signal would end it, and waits until it is there."""
         self._behind = True
         if self._ready:
             self.signal(signal.SIGHUP)
