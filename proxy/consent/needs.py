@@ -88,7 +88,7 @@ def grants(rules: CompiledRules, also: Sequence[str] = ()) -> tuple[tuple[str, t
         f"GRANT INSERT ({_EVENT_COLUMNS}) ON consentry.events TO {control}",
         f"GRANT SELECT ON consentry.imports TO {control}",
         f"GRANT INSERT (key, sha256, records, events, source, policy_version) ON consentry.imports TO {control}",
-        f"GRANT EXECUTE ON FUNCTION consentry.begin_bulk() TO {control}",
+        f"GRANT EXECUTE ON FUNCTION consentry.begin_bulk(), consentry.lock_key(text) TO {control}",
         f"GRANT SELECT, INSERT ON consentry.checkpoints TO {control}",
         f"GRANT SELECT ON consentry.tokens TO {control}",
         f"GRANT INSERT (name, scopes, sha256, expires_at, login) ON consentry.tokens TO {control}",

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import asyncpg
 
-from proxy.consent import mapped
+from proxy.consent import locks, mapped
 from proxy.consent.ledger import installed_subject_type
 from proxy.consent.standing import Actor, Decision, Standing, version
 from proxy.errors import ConsentryError
@@ -157,8 +157,7 @@ async def decide(
         raise ConsentryError(f"the expiry {expires_at.isoformat()} has no time zone")
     kind = await subject_type(connection)
     async with connection.transaction():
-        lock = f"SELECT pg_advisory_xact_lock(hashtextextended('consentry subject ' || ($1::text::{kind})::text, 0))"
-        await _run(connection, lock, subject, subject=subject, kind=kind)
+        await _run(connection, locks.of_subject(kind), subject, subject=subject, kind=kind)
         if request is not None:
             before = await _of_request(connection, subject, kind, request)
             if before:
@@ -300,6 +299,8 @@ def said() -> Iterator[None]:
         raise ConsentryError("a subject key is too long for the ledger's indexes") from error
     except asyncpg.InsufficientPrivilegeError as error:
         raise ConsentryError(f'{error}; run "consentry consent setup", which prints the grants') from error
+    except asyncpg.UndefinedFunctionError as error:
+        raise ConsentryError('an older Consentry made the ledger; run "consentry consent setup"') from error
 
 
 @contextmanager

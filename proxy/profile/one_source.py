@@ -16,6 +16,7 @@ from typing import Final
 import asyncpg
 
 from proxy.config import Configuration
+from proxy.consent import locks
 from proxy.errors import ConsentryError
 from proxy.policy.rules import Rules
 from proxy.policy.sources import Source
@@ -27,7 +28,6 @@ from proxy.profile.sources.pgoutput import Changes
 from proxy.profile.sources.reading import Reader, Record, SourceError
 from proxy.profile.sources.replication import Following, ReplicatedReader
 from proxy.profile.staging import Compared, Counts
-from proxy.profile.tombstones import WRITING
 
 BATCH: Final = 5000
 _QUIET: Final = 16 * 2**20  # bytes of a source's log without a change that matters, which its slot may hold for nothing
@@ -255,7 +255,7 @@ class OneSource:
         await staging.index(self._connection)
 
     async def _lock(self) -> None:
-        await self._connection.execute("SELECT pg_advisory_xact_lock($1)", WRITING)
+        await self._connection.execute(locks.WRITING)
 
     async def _write(self, reader: Reader, counts: Counts) -> None:
         await staging.check_keys(self._connection, self._name, reader.unit)

@@ -11,12 +11,12 @@ from typing import Any, Literal
 
 import asyncpg
 
+from proxy.consent import locks
 from proxy.consent.service import said_of, subject_type
 from proxy.errors import ConsentryError
 from proxy.policy.rules import Rules
 from proxy.policy.table import CompiledRules
 from proxy.profile import held, matching, merging, staging
-from proxy.profile.tombstones import WRITING
 
 Choice = Literal["same", "other", "new"]
 
@@ -161,7 +161,7 @@ async def _changing(
 ) -> AsyncIterator[asyncpg.Record]:
     """The record as it is, to decide on in one transaction; afterwards its customer is found anew."""
     async with connection.transaction():
-        await connection.execute("SELECT pg_advisory_xact_lock($1)", WRITING)
+        await connection.execute(locks.WRITING)
         await staging.begin(connection)
         row = await _record(connection, source, key)
         if row["how"] == "key":

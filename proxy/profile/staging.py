@@ -1,6 +1,6 @@
 """What a sync has read, before it counts: a temp table that is compared with what is kept, and then written.
 
-All in one transaction of the caller's, and from `write` on under the lock of those who write (tombstones.WRITING).
+All in one transaction of the caller's, and from `write` on under the lock of those who write (locks.WRITING).
 """
 
 from __future__ import annotations

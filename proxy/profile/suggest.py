@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import asyncpg
 
+from proxy.consent import locks
 from proxy.consent.service import subject_type
 from proxy.errors import ConsentryError
 from proxy.policy.names import quote_identifier
@@ -19,7 +20,6 @@ from proxy.policy.sources import Likely
 from proxy.policy.table import CompiledRules
 from proxy.profile import matching, merging, own, staging
 from proxy.profile.likely import Likeness, likely
-from proxy.profile.tombstones import WRITING
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ async def _one(
             known[name] = known.get(name) or value
     pairs = likely(records, customers, how.by)
     async with connection.transaction():
-        await connection.execute("SELECT pg_advisory_xact_lock($1)", WRITING)
+        await connection.execute(locks.WRITING)
         await staging.begin(connection)
         await connection.execute("DELETE FROM consentry.profile_likely WHERE source = $1", source)
         await connection.executemany(

@@ -8,21 +8,25 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Final
 
 import asyncpg
 
 from proxy.catalog.connect import connected
 from proxy.catalog.introspect import take_snapshot
+from proxy.consent import locks
 from proxy.consent.service import subject_type
 from proxy.errors import ConsentryError
 from proxy.policy.compile import compile_rules
 from proxy.profile import matching, merging, own, relation, shape, staging
 from proxy.profile.one_source import OneSource, Plan, Progress, Synced, making
 from proxy.profile.sources.opening import is_followed, open_followed
-from proxy.profile.tombstones import WRITING
 
-_SYNCING: Final = 0x636F6E7373796E63  # one sync of a database at a time
+_LACKING = (
+    asyncpg.UndefinedTableError,
+    asyncpg.InvalidSchemaNameError,
+    asyncpg.UndefinedColumnError,
+    asyncpg.UndefinedFunctionError,
+)
 
 
 async def sync(
@@ -96,7 +100,7 @@ def _installed() -> Iterator[None]:
     """Says what to do where Consentry's own tables are not there, or not as they must be."""
     try:
         yield
-    except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError, asyncpg.UndefinedColumnError) as error:
+    except _LACKING as error:
         raise ConsentryError(f"{error}: run `consentry consent setup`") from error
 
 
@@ -115,7 +119,7 @@ async def _alone(dsn: str) -> AsyncIterator[None]:
     """Holds the lock in a transaction of its own, which a pooler leaves on one connection."""
     async with connected(dsn) as holding, holding.transaction():
         await holding.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
-        if not await holding.fetchval("SELECT pg_try_advisory_xact_lock($1)", _SYNCING):
+        if not await holding.fetchval(locks.SYNCING):
             raise BusyError("another sync of this database is running: wait for its end")
         yield
 
@@ -127,7 +131,7 @@ async def _prepare(connection: asyncpg.Connection, plan: Plan, kind: str) -> Non
         snapshot = await take_snapshot(connection)
         await relation.follow(connection, compile_rules(plan.rules, snapshot), snapshot)
     async with connection.transaction():
-        await connection.execute("SELECT pg_advisory_xact_lock($1)", WRITING)
+        await connection.execute(locks.WRITING)
         await staging.begin(connection)
         await own.read(connection, plan.rules, plan.compiled)
         if await merging.follow_precedence(connection, plan.rules) or made:
@@ -138,7 +142,7 @@ async def _prepare(connection: asyncpg.Connection, plan: Plan, kind: str) -> Non
 async def _rematch(connection: asyncpg.Connection, plan: Plan, kind: str) -> None:
     """Records that wait may be somebody's now."""
     async with connection.transaction():
-        await connection.execute("SELECT pg_advisory_xact_lock($1)", WRITING)
+        await connection.execute(locks.WRITING)
         await staging.begin(connection)
         await matching.touch_waiting(connection)
         await matching.match(connection, kind, making(plan.rules))

@@ -13,8 +13,7 @@ from typing import Final
 
 import asyncpg
 
-# Transaction lock of whoever changes what sources say of customers: syncs, reviews, erasure.
-WRITING: Final = 0x636F6E736E747277
+from proxy.consent import locks
 
 _KEYS: Final = """
     SELECT DISTINCT k.kind, k.value FROM consentry.profile_keys k
@@ -28,7 +27,7 @@ async def forget(connection: asyncpg.Connection, subject: str) -> Mapping[str, i
     `subject`: the customer's key as text. How many rows went, by table: roll back, and it was a dry run. Records that
     wait for review with the customer's address or number go too.
     """
-    await connection.execute("SELECT pg_advisory_xact_lock($1)", WRITING)
+    await connection.execute(locks.WRITING)
     kind = await connection.fetchval(
         "SELECT format_type(atttypid, NULL) FROM pg_catalog.pg_attribute "
         "WHERE attrelid = 'consentry.profile_records'::regclass AND attname = 'subject'"

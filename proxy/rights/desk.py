@@ -14,6 +14,7 @@ from proxy.audit.copies import copy
 from proxy.audit.keys import load_or_make
 from proxy.audit.log import LogOptions
 from proxy.catalog.model import Snapshot
+from proxy.consent import locks
 from proxy.consent.service import Vocabulary, said_of, subject_type
 from proxy.policy.table import CompiledRules
 from proxy.rights import receipts
@@ -43,10 +44,7 @@ class Desk:
     async def lock(self, subject: str) -> None:
         """Waits for decisions and acts about this customer that are under way; until the transaction's end."""
         kind = await subject_type(self.connection)
-        await self.connection.execute(
-            f"SELECT pg_advisory_xact_lock(hashtextextended('consentry subject ' || ($1::text::{kind})::text, 0))",
-            subject,
-        )
+        await self.connection.execute(locks.of_subject(kind), subject)
 
 
 class Act:

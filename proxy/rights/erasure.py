@@ -139,7 +139,8 @@ async def _to_withdraw(desk: Desk, subject: str) -> dict[str, Sequence[str]]:
 
 async def _withdraw(desk: Desk, subject: str) -> None:
     origin = Origin("agent", f"erasure, {desk.actor}", desk.digest)
-    for app, attributes in (await _to_withdraw(desk, subject)).items():
+    # By the apps' names, as whoever decides about several does: in two orders they would wait for each other for ever.
+    for app, attributes in sorted((await _to_withdraw(desk, subject)).items()):
         await service.decide(desk.connection, desk.words, subject, app, attributes, "withdrawn", origin=origin)
 
 

@@ -9,6 +9,7 @@ from typing import Any, Final, Literal, get_args
 
 import asyncpg
 
+from proxy.consent import locks
 from proxy.consent.service import said_of, subject_type
 from proxy.errors import ConsentryError
 from proxy.rights import erasure, rectifying, restricting
@@ -66,8 +67,7 @@ async def ask(
     key = await subject_type(connection)
     with said_of(subject, key):
         async with connection.transaction():
-            lock = f"SELECT pg_advisory_xact_lock(hashtextextended('consentry subject ' || ($1::text::{key})::text, 0))"
-            await connection.execute(lock, subject)
+            await connection.execute(locks.of_subject(key), subject)
             waiting = [one for one in await of_subject(connection, subject) if one.status == "open"]
             for one in waiting:
                 if (one.kind, one.attribute, one.value) == (kind, attribute, value):

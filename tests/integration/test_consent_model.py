@@ -57,7 +57,7 @@ CREATE TABLE visits (id serial, person smallint, place text);
 FAR = (-(2**63), -(2**63) + 127, -(2**63) + 128, 2**63 - 1, 2**63 - 128, 2**31, -(2**31) - 1, 2**40 + 5)
 NEAR = tuple(range(-130, -120)) + tuple(range(-3, 4)) + tuple(range(124, 132)) + (255, 256, 32767, -32768)
 KEYS = FAR + NEAR
-ROUNDS, STEPS = (40, 60) if os.environ.get("CONSENTRY_NIGHTLY") else (2, 15)
+ROUNDS, STEPS = (10, 60) if os.environ.get("CONSENTRY_NIGHTLY") else (2, 15)
 
 
 @pytest.fixture

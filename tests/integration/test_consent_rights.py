@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from proxy.catalog.introspect import take_snapshot
-from proxy.consent import import_export, ledger, needs, service, spans
+from proxy.consent import import_export, ledger, locks, needs, service, spans
 from proxy.consent.names import Names
 from proxy.consent.service import Origin, Vocabulary
 from proxy.errors import ConsentryError
@@ -218,3 +218,38 @@ async def test_the_commands_and_the_web_side_work_as_that_role(
 
 async def _token(web: Website) -> str:
     return await web.token("all", "read", "write")
+
+
+async def keys_of_locks(connection: asyncpg.Connection) -> set[int]:
+    """Of the advisory locks that the connection's transaction holds."""
+    query = """
+        SELECT ((classid::bigint << 32) | objid::bigint) FROM pg_locks
+        WHERE locktype = 'advisory' AND pid = pg_backend_pid()"""
+    return {row[0] for row in await connection.fetch(query)}
+
+
+async def test_no_app_can_know_the_locks_under_which_customers_decide(
+    owner: asyncpg.Connection, pg_server: PgServer
+) -> None:
+    """An app may take advisory locks: whichever key it could compute would be the same in every database."""
+    taken = []
+    other = await asyncpg.connect(pg_server.create_database("ledger_locks", SCHEMA))
+    try:
+        await ledger.setup(other, "bigint", APPS)
+        words = (await names_of(owner)).vocabulary
+        for connection in (owner, other):
+            async with connection.transaction():
+                await service.grant(connection, words, "5", "rightmail", "email")
+                await connection.execute(locks.WRITING)
+                await connection.execute(locks.SYNCING)
+                taken.append(await keys_of_locks(connection))
+        assert [len(keys) for keys in taken] == [3, 3]
+        assert taken[0].isdisjoint(taken[1])
+        for login in LOGINS:
+            for secret in ("SELECT consentry.lock_key('subject 5')", "SELECT * FROM consentry.lock_seed"):
+                app = await asyncpg.connect(pg_server.dsn("ledger_roles", login))
+                with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                    await app.fetch(secret)
+                await app.close()
+    finally:
+        await other.close()

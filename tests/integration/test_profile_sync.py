@@ -20,6 +20,7 @@ import pytest
 
 from proxy.catalog.introspect import take_snapshot
 from proxy.cli.opening import open_database
+from proxy.consent import locks
 from proxy.errors import ConsentryError, UnreachableError
 from proxy.profile import sync as syncing
 from proxy.profile.one_source import Plan, Synced
@@ -322,7 +323,7 @@ async def test_two_syncs_at_once(stores: Stores) -> None:
     holding = await asyncpg.connect(stores.server.dsn(stores.database))
     try:
         async with holding.transaction():
-            await holding.execute("SELECT pg_advisory_xact_lock($1)", syncing._SYNCING)
+            await holding.execute(locks.SYNCING)
             with pytest.raises(ConsentryError, match="another sync of this database is running"):
                 await sync(stores)
         await sync(stores)

@@ -147,7 +147,8 @@ async def _save(site: Site, subject: str, texts: Texts, items: list[Item], given
         raise Problem(400, "the form is not ours")
     ticked = dict.fromkeys(given.getlist("consent"))
     async with site.connection() as connection, connection.transaction():
-        for number, value in enumerate(ticked):
+        # By the apps' names, as whoever decides about several does: in two orders they would wait for each other.
+        for number, value in sorted(enumerate(ticked), key=lambda one: one[1]):
             item = next((one for one in items if one.value == value), None)
             if item is None:
                 # Shared meanwhile, or the form came a second time: then it is so already.
