@@ -18,9 +18,11 @@ from proxy.catalog.connect import RefusedError, connected, ended, lost
 from proxy.errors import UnreachableError
 from proxy.ops.backoff import Backoff
 from proxy.profile.one_source import Plan, Synced
-from proxy.profile.sync import BusyError, catch_up, followed
+from proxy.profile.sync import BusyError, catch_up, followed, matches, take_in
 
 _POLL: Final = 1.0  # seconds between two looks at what sources tell by replication
+_LOOK: Final = 5.0  # seconds between two looks for customers who are new in the database, at least
+_SHARE: Final = 20  # the part of the time that such looks may take
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +76,18 @@ async def keep_watching(watch: Watch) -> NoReturn:
 
 
 async def _between(connection: asyncpg.Connection, plan: Plan, watch: Watch) -> None:
-    """Until the next sync of all; meanwhile changes of sources that are followed by replication come in."""
+    """Until the next sync of all; meanwhile changes of sources that are followed by replication come in, and customers
+    who are new in the database get their records.
+    """
     until = monotonic() + watch.pause
     sources = {name: _Followed(Backoff()) for name in followed(plan, watch.sources)}
+    look = monotonic() + _LOOK if matches(plan) else until
     while (left := until - monotonic()) > 0:
-        await asyncio.sleep(min(left, _POLL) if sources else left)
+        await asyncio.sleep(min(left, _POLL if sources else max(0, look - monotonic())))
+        if look <= (begun := monotonic()) < until:
+            if found := await take_in(connection, plan):
+                watch.say(f"{found} records are with customers who came since the last sync")
+            look = monotonic() + max(_LOOK, _SHARE * (monotonic() - begun))
         due = sorted(name for name, source in sources.items() if source.due <= monotonic())
         done = await catch_up(connection, plan, watch.dsn, due)
         if news := [one for one in done if sources[one.source].is_news(one)]:

@@ -3,7 +3,7 @@ else the rules compare them by."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,7 +17,14 @@ from proxy.policy.table import CompiledRules
 from proxy.profile.identity import normalised
 from proxy.rewrite.lex import quote_literal
 
+Known = tuple[str, str, str]  # a customer's key; email or phone; that, normalised
+Raw = tuple[str, str, str]  # the same, as the table has it
+
 _HINT: Final = "the grants that matching needs are printed by `consentry consent setup`"
+
+_UNKNOWN: Final = """
+    SELECT o.key, o.kind, o.raw FROM {own} AS o WHERE NOT EXISTS (
+        SELECT FROM consentry.profile_keys k WHERE k.source = '' AND (k.key, k.kind, k.raw) = (o.key, o.kind, o.raw))"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,37 +43,43 @@ class _Column:
 
 async def read(connection: asyncpg.Connection, rules: Rules, compiled: CompiledRules) -> None:
     """Brings consentry.profile_keys up to date with the database's own tables; in the caller's transaction."""
-    columns = list(_columns(_matched(rules), compiled))
-    regions = {source.match.region for source in rules.sources.values() if source.match and source.match.region}
-    region = next(iter(regions), None) if len(regions) == 1 else None
-    selects = [
-        f"SELECT {quote_identifier(one.subject)}::text AS key, {quote_literal(one.kind)}::text AS kind, "
-        f"{quote_identifier(one.column)}::text AS raw "
-        f"FROM {quote_identifier(one.schema)}.{quote_identifier(one.table)}"
-        for one in columns
-    ] or ["SELECT NULL::text AS key, NULL::text AS kind, NULL::text AS raw"]
     try:
         async with connection.transaction():
-            await connection.execute(f"""
-                CREATE TEMP TABLE profile_own ON COMMIT DROP AS
-                SELECT DISTINCT key, kind, raw FROM ({" UNION ALL ".join(selects)}) AS own
-                WHERE key IS NOT NULL AND raw <> ''""")
+            await connection.execute(f"CREATE TEMP TABLE profile_own ON COMMIT DROP AS {_query(rules, compiled)}")
     except asyncpg.InsufficientPrivilegeError as error:
         raise ConsentryError(f"customers cannot be matched: {error}; {_HINT}") from error
     await connection.execute("CREATE INDEX ON pg_temp.profile_own (key); ANALYZE pg_temp.profile_own")
     await connection.execute("""
         DELETE FROM consentry.profile_keys k WHERE source = '' AND NOT EXISTS (
             SELECT FROM pg_temp.profile_own o WHERE (o.key, o.kind, o.raw) = (k.key, k.kind, k.raw))""")
-    rows = await connection.fetch("""
-        SELECT o.key, o.kind, o.raw FROM pg_temp.profile_own o WHERE NOT EXISTS (
-            SELECT FROM consentry.profile_keys k
-            WHERE k.source = '' AND (k.key, k.kind, k.raw) = (o.key, o.kind, o.raw))""")
-    await connection.copy_records_to_table(
-        "profile_keys",
-        schema_name="consentry",
-        columns=("source", "key", "kind", "raw", "value"),
-        records=[("", key, kind, raw, normalised(kind, raw, region)) for key, kind, raw in rows],
+    unknown = await connection.fetch(_UNKNOWN.format(own="pg_temp.profile_own"))
+    await add(connection, rules, [tuple(row) for row in unknown])
+
+
+async def unknown(connection: asyncpg.Connection, rules: Rules, compiled: CompiledRules, at_most: int) -> list[Raw]:
+    """What the database's own tables say of customers and consentry.profile_keys does not have. Raises as `read`."""
+    query = _UNKNOWN.format(own=f"({_query(rules, compiled)})")
+    try:
+        return [tuple(row) for row in await connection.fetch(f"{query} LIMIT {at_most}")]
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise ConsentryError(f"customers cannot be matched: {error}; {_HINT}") from error
+
+
+async def add(connection: asyncpg.Connection, rules: Rules, rows: Iterable[Raw]) -> list[Known]:
+    """Takes into consentry.profile_keys what it does not have; in the caller's transaction, and with the lock of those
+    who write. What it comes to, but for what is no address or number.
+    """
+    regions = {source.match.region for source in rules.sources.values() if source.match and source.match.region}
+    region = next(iter(regions), None) if len(regions) == 1 else None
+    records = [(key, kind, raw, normalised(kind, raw, region)) for key, kind, raw in rows]
+    if not records:
+        return []
+    await connection.execute(
+        "INSERT INTO consentry.profile_keys (source, key, kind, raw, value) "
+        "SELECT '', * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) ON CONFLICT DO NOTHING",
+        *([one[place] for one in records] for place in range(4)),
     )
+    return [(key, kind, value) for key, kind, _, value in records if value is not None]
 
 
 def rights(rules: Rules, compiled: CompiledRules) -> tuple[str, ...]:
@@ -95,6 +108,18 @@ async def values(
             known = found.setdefault(key, {})
             known[one.kind] = known.get(one.kind) or value
     return found
+
+
+def _query(rules: Rules, compiled: CompiledRules) -> str:
+    selects = [
+        f"SELECT {quote_identifier(one.subject)}::text AS key, {quote_literal(one.kind)}::text AS kind, "
+        f"{quote_identifier(one.column)}::text AS raw "
+        f"FROM {quote_identifier(one.schema)}.{quote_identifier(one.table)}"
+        for one in _columns(_matched(rules), compiled)
+    ] or ["SELECT NULL::text AS key, NULL::text AS kind, NULL::text AS raw"]
+    return f"""
+        SELECT DISTINCT key, kind, raw FROM ({" UNION ALL ".join(selects)}) AS own
+        WHERE key IS NOT NULL AND raw <> ''"""
 
 
 def _compared(rules: Rules) -> dict[str, set[str]]:

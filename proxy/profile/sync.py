@@ -17,7 +17,7 @@ from proxy.consent import locks
 from proxy.consent.service import subject_type
 from proxy.errors import ConsentryError
 from proxy.policy.compile import compile_rules
-from proxy.profile import matching, merging, own, relation, shape, staging
+from proxy.profile import matching, merging, newcomers, own, relation, shape, staging
 from proxy.profile.one_source import OneSource, Plan, Progress, Synced, making
 from proxy.profile.sources.opening import is_followed, open_followed
 
@@ -65,7 +65,7 @@ async def sync(
 async def catch_up(connection: asyncpg.Connection, plan: Plan, dsn: str, names: Collection[str]) -> list[Synced]:
     """Syncs those of the sources that are followed by replication and have something new, and does nothing else.
 
-    Customers are matched as the last sync knew them. Errors as `sync`; while another sync runs, nothing is done.
+    Customers are matched as they were known last. Errors as `sync`; while another sync runs, nothing is done.
     """
     done = []
     with _installed():
@@ -83,6 +83,18 @@ async def catch_up(connection: asyncpg.Connection, plan: Plan, dsn: str, names: 
                 await _fail(connection, synced, error)
             done.append(synced)
     return done
+
+
+def matches(plan: Plan) -> bool:
+    """Whether any source's records are matched with customers."""
+    return any(one.match is not None for one in plan.rules.sources.values())
+
+
+async def take_in(connection: asyncpg.Connection, plan: Plan) -> int:
+    """Finds the records of customers who are new in the database: how many. Raises as `sync`."""
+    with _installed():
+        kind = await subject_type(connection)
+        return await newcomers.match(connection, plan.rules, plan.compiled, kind, making(plan.rules))
 
 
 def followed(plan: Plan, chosen: Collection[str] = ()) -> list[str]:
@@ -144,7 +156,7 @@ async def _rematch(connection: asyncpg.Connection, plan: Plan, kind: str) -> Non
     async with connection.transaction():
         await connection.execute(locks.WRITING)
         await staging.begin(connection)
-        await matching.touch_waiting(connection)
+        await newcomers.touch(connection, plan.compiled, kind)
         await matching.match(connection, kind, making(plan.rules))
         await merging.merge(connection, plan.rules, kind)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,7 +14,8 @@ from typing import Any
 import pytest
 
 from proxy.demo.postgres import embedded_binaries, local_binaries
-from tests.gateways import COMMAND, consentry, environment
+from tests.gateways import COMMAND, environment
+from tests.integration.test_cli import run
 from tests.servers import PgServer, start_server
 from tests.stores import source_rules, write_settings
 
@@ -40,8 +43,18 @@ INSERT INTO customers SELECT n, 'c' || n || '@example.org' FROM generate_series(
 class Watching:
     """`consentry profile sync --watch`, in a process of its own; what it says is in `lines`."""
 
-    def __init__(self, folder: Path, pause: str) -> None:
-        command = [*COMMAND, "profile", "sync", "--watch", pause, "--config", str(folder / "consentry.yaml")]
+    def __init__(self, folder: Path, pause: str, program: str = COMMAND[-1]) -> None:
+        command = [
+            sys.executable,
+            "-c",
+            program,
+            "profile",
+            "sync",
+            "--watch",
+            pause,
+            "--config",
+            str(folder / "consentry.yaml"),
+        ]
         self.process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment()
         )
@@ -92,7 +105,7 @@ class Place:
         server.create_database("watched_sources", SOURCES)
         server.create_login("watcher", "first", group="auth_password", options="SUPERUSER")
         self.write()
-        consentry(folder, "consent", "setup")
+        self.command("consent", "setup")
 
     def write(self, rules: str = RULES) -> None:
         dsn = self.server.dsn("watched_sources")
@@ -103,11 +116,16 @@ class Place:
         control = self.server.dsn("watched", "watcher", "first")
         write_settings(self.folder, self.server, "watched", rules, sources, control)
 
-    def watch(self, pause: str) -> Watching:
-        watching = Watching(self.folder, pause)
+    def watch(self, pause: str, program: str = COMMAND[-1]) -> Watching:
+        watching = Watching(self.folder, pause, program)
         self.watches.append(watching)
         watching.until(lambda: watching.says("letters: ") > 0)
         return watching
+
+    def command(self, *arguments: str) -> None:
+        """`consentry ARGUMENTS`, in this process."""
+        ended = run(*arguments, "--config", str(self.folder / "consentry.yaml"))
+        assert ended.code == 0, ended.err
 
     def change(self, script: str) -> None:
         """In the sources; in their log at once, also if the server crashes."""
@@ -128,6 +146,12 @@ class Place:
             return connection.execute(
                 "SELECT customer, size, city FROM members FULL JOIN visits USING (customer) ORDER BY 1"
             ).fetchall()
+
+    def whose(self) -> list[tuple[Any, ...]]:
+        """Whose each letter is, and by what that is known."""
+        return self.query(
+            "SELECT key, subject, how FROM consentry.profile_records WHERE source = 'letters' ORDER BY key::int"
+        )
 
     def values(self) -> list[tuple[Any, ...]]:
         return self.query(
@@ -209,3 +233,101 @@ def test_a_database_that_was_never_reached(place: Place) -> None:
     place.watches.append(watching)
     assert watching.ended() == 3
     assert "nowhere" in "".join(watching.lines)
+
+
+# -- customers who come meanwhile -------------------------------------------------------------------------------------
+
+LOOKING = "import proxy.ops.watch as w; w._LOOK = 0.3; from proxy.cli.main import main; main()"
+NEW = RULES.replace("{email: address}", "{email: address, unmatched: new}")
+
+
+def test_a_customer_who_comes_gets_the_record_that_waited(place: Place) -> None:
+    """Long before the next sync of all; no other record is touched."""
+    place.change("INSERT INTO letters VALUES (1, 'New@Example.org ', 'hers'), (2, 'other@example.org', 'nobodys')")
+    watching = place.watch("10m", LOOKING)
+    assert place.whose() == [("1", None, None), ("2", None, None)]
+    place.server.run("watched", "INSERT INTO customers VALUES (21, 'new@example.org')")
+    watching.until(lambda: place.whose() == [("1", 21, "email"), ("2", None, None)])
+    assert place.query("SELECT email, note FROM consentry.profile_data WHERE subject = 21") == [
+        ("New@Example.org ", "hers")
+    ]
+    place.server.run("watched", "UPDATE customers SET email = 'OTHER@example.org' WHERE id = 7")
+    watching.until(lambda: place.whose() == [("1", 21, "email"), ("2", 7, "email")])
+    watching.until(lambda: watching.says("1 records are with customers who came") == 2)
+
+
+def test_a_customer_who_comes_is_the_one_whom_a_sync_made(place: Place) -> None:
+    """As if they had been there first; also if somebody who had no part in it shared a number only with them."""
+    place.write(NEW)
+    place.change("INSERT INTO letters VALUES (1, 'new@example.org', 'hers'), (2, 'NEW@example.org', 'also hers')")
+    watching = place.watch("10m", LOOKING)
+    ((_, made, _), (_, again, how)) = place.whose()
+    assert made == again < 0
+    assert how == "new"
+    place.server.run("watched", "INSERT INTO customers VALUES (21, 'new@example.org')")
+    watching.until(lambda: place.whose() == [("1", 21, "email"), ("2", 21, "email")])
+    assert place.query(f"SELECT FROM consentry.profile_data WHERE subject = {made}") == []
+    assert place.query("SELECT note FROM consentry.profile_data WHERE subject = 21") != []
+
+
+def test_a_made_customer_who_is_known_by_their_key_waits(place: Place) -> None:
+    """Who withdrew consent, is restricted or asked for something does not lose that by being somebody else suddenly."""
+    place.write(NEW)
+    place.change("INSERT INTO letters SELECT n, 'n' || n % 3 || '@example.org', 'x' FROM generate_series(1, 6) n")
+    place.command("profile", "sync")
+    made = [subject for _, subject, _ in place.whose()[:3]]
+    place.server.run("watched", f"""
+        INSERT INTO consentry.events (subject, app, attribute, decision, actor)
+            VALUES ({made[0]}, 'crm', 'note', 'withdrawn', 'agent');
+        INSERT INTO consentry.restrictions (subject) VALUES ({made[1]});
+        INSERT INTO consentry.requests (subject, kind, source) VALUES ({made[2]}, 'export', 'page');
+        INSERT INTO customers SELECT 30 + n, 'n' || n % 3 || '@example.org' FROM generate_series(1, 3) n""")  # fmt: skip
+    for _ in range(2):
+        place.command("profile", "sync")
+        assert place.query(
+            "SELECT key::int, subject, candidates FROM consentry.profile_records WHERE source = 'letters' ORDER BY 1"
+        ) == [(n, None, [made[(n - 1) % 3], 31 + (n - 1) % 3]) for n in range(1, 7)]
+    place.command("profile", "review", "decide", "letters", "1", "same", "--subject", str(made[0]))
+    place.command("profile", "sync")
+    assert place.whose()[0] == ("1", made[0], "agent")
+
+
+def test_what_an_agent_decided_stands_when_the_customer_comes(place: Place) -> None:
+    place.write(NEW)
+    place.change("INSERT INTO letters VALUES (1, 'new@example.org', 'hers'), (2, 'two@example.org', 'his')")
+    place.command("profile", "sync")
+    second = place.whose()[1][1]
+    place.command("profile", "review", "decide", "letters", "1", "other", "--subject", "21")
+    place.command("profile", "review", "decide", "letters", "2", "new")
+    place.command("profile", "sync")
+    before = place.whose()
+    place.server.run("watched", "INSERT INTO customers VALUES (21, 'new@example.org'), (22, 'two@example.org')")
+    for _ in range(2):
+        place.command("profile", "sync")
+        assert place.whose() == before
+    assert before[0][2] == "new"
+    assert before[1][2] == "agent"
+    assert before[1][1] != second
+
+
+@pytest.mark.parametrize("kills", [2, pytest.param(24, marks=(pytest.mark.nightly, pytest.mark.timeout(600)))])
+def test_killed_while_customers_come(place: Place, kills: int) -> None:
+    """Whatever moment it is: in the end each has their record, and a made customer has none."""
+    place.write(NEW)
+    place.change("INSERT INTO letters SELECT n, 'n' || n || '@example.org', 'x' FROM generate_series(1, 120) n")
+    place.command("profile", "sync")
+    share = 120 // kills
+    for first in range(0, 120, share):
+        watching = place.watch("10m", LOOKING)
+        place.server.run(
+            "watched",
+            "INSERT INTO customers SELECT 1000 + n, 'n' || n || '@example.org' "
+            f"FROM generate_series({first + 1}, {first + share}) n",
+        )
+        time.sleep(random.uniform(0, 0.8))
+        watching.close()
+    watching = place.watch("10m", LOOKING)
+    watching.until(lambda: [(int(key), who) for key, who, _ in place.whose()] == [(n, 1000 + n) for n in range(1, 121)])
+    assert place.query("SELECT count(*), min(subject) FROM consentry.profile_data WHERE note IS NOT NULL") == [
+        (120, 1001)
+    ]
