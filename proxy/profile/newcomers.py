@@ -14,12 +14,12 @@ from typing import Final
 
 import asyncpg
 
+from proxy.consent import locks
 from proxy.consent.mapped import mapping_of
 from proxy.policy.names import quote_identifier
 from proxy.policy.rules import Rules
 from proxy.policy.table import CompiledRules
 from proxy.profile import matching, merging, own, staging
-from proxy.profile.tombstones import WRITING
 
 _AT_A_TIME: Final = 20_000  # addresses and numbers
 
@@ -66,7 +66,7 @@ async def match(
         if not found:
             break
         async with connection.transaction():
-            await connection.execute("SELECT pg_advisory_xact_lock($1)", WRITING)
+            await connection.execute(locks.WRITING)
             await staging.begin(connection)
             await touch(connection, compiled, kind, await own.add(connection, rules, found))
             await matching.match(connection, kind, making)
