@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from proxy.cli.connecting import run
 from proxy.cli.options import CONFIG, DATABASE, JSON
-from proxy.cli.printing import print_json
+from proxy.cli.printing import print_json, print_table, shown_time
+from proxy.cli.profile_review import review
 from proxy.errors import UnreachableError
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from proxy.profile.one_source import Plan, Progress, Synced
 
 profile = typer.Typer(help="The customer profile: what other sources know.", no_args_is_help=True)
+profile.add_typer(review, name="review")
 
 _SOURCES: Any = typer.Option(None, "--source", help="Only this source; may be given several times.")
 
@@ -151,11 +152,11 @@ def status(
         if as_json:
             print_json(facts)
             return
-        _print_table(
+        print_table(
             ("source", "records", "waiting", "last sync", "state"),
-            [(s["name"], s["records"], s["waiting"], _time(s["synced_at"]), _state(s)) for s in facts["sources"]],
+            [(s["name"], s["records"], s["waiting"], shown_time(s["synced_at"]), _state(s)) for s in facts["sources"]],
         )
-        _print_table(
+        print_table(
             ("attribute", "customers", "values", "conflicts"),
             [(a["attribute"], a["customers"], a["values"], a["conflicts"]) for a in facts["attributes"]],
         )
@@ -164,117 +165,41 @@ def status(
     run(work, config, database)
 
 
-review = typer.Typer(help="Records whose customer somebody has to say.", invoke_without_command=True)
-profile.add_typer(review, name="review")
-_SOURCE = typer.Argument(help="The source, as the rules name it.")
-_KEY = typer.Argument(help="The record's key in its source.")
-
-
-@review.callback()
-def waiting(
-    context: typer.Context,
-    source: str | None = typer.Option(None, "--source", help="Only this source's."),
-    limit: int = typer.Option(100, "--limit", min=1, help="How many."),
-    config: Path = CONFIG,
-    database: str | None = DATABASE,
-    as_json: bool = JSON,
-) -> None:
-    """Lists records that fit no customer, or several.
-
-    Example: consentry profile review --source newsletter
-    """
-    if context.invoked_subcommand is not None:
-        return
-
-    async def work(connection: asyncpg.Connection, _opened: Opened) -> None:
-        from proxy.profile.review import waiting as found
-
-        rows = await found(connection, source, limit)
-        if as_json:
-            print_json([asdict(row) for row in rows])
-            return
-        shown = [(row.source, row.key, ", ".join(row.candidates) or "nobody", _time(row.read_at)) for row in rows]
-        _print_table(("source", "record", "may be", "read"), shown)
-
-    run(work, config, database)
-
-
-@review.command()
+@profile.command()
 def show(
-    source: str = _SOURCE,
-    key: str = _KEY,
+    subject: str = typer.Argument(help="The customer's key."),
+    attribute: str | None = typer.Option(None, "--attribute", help="Only this one."),
     config: Path = CONFIG,
     database: str | None = DATABASE,
     as_json: bool = JSON,
 ) -> None:
-    """Shows a record beside the customers whose it may be.
+    """Shows all that is known of a customer, each value with where it is from, when it was read, whether it counts.
 
-    Example: consentry profile review show newsletter 4711
+    Example: consentry profile show 42 --attribute email
     """
 
     async def work(connection: asyncpg.Connection, opened: Opened) -> None:
         from proxy.catalog.introspect import take_snapshot
-        from proxy.profile.review import attributes_of, pair, told
+        from proxy.profile.provenance import provenance
+        from proxy.profile.review import told
 
-        found = await pair(connection, opened.compiled(await take_snapshot(connection)), source, key)
+        found = await provenance(connection, opened.compiled(await take_snapshot(connection)), subject)
+        values = [one for one in found.values if attribute in (None, one.attribute)]
         if as_json:
-            print_json(asdict(found))
-            return
-        head = ("", f"{source} {key}", *(f"customer {person.subject}" for person in found.people))
-        rows: list[tuple[Any, ...]] = [
-            (name, told(found.values.get(name, "")), *(" / ".join(p.values.get(name, ())) for p in found.people))
-            for name in attributes_of(found)
-        ]
-        rows.append(("in common", "", *(", ".join(person.why) for person in found.people)))
-        _print_table(head, rows)
-        for name in sorted({name for person in found.people for name in person.unread}):
+            print_json([asdict(one) for one in values])
+        else:
+            print_table(
+                ("attribute", "value", "from", "at", "read", ""),
+                [
+                    (v.attribute, told(v.value), v.source, v.key, shown_time(v.read_at) if v.read_at else "now",
+                     "counts" if v.chosen else "")
+                    for v in values
+                ],
+            )  # fmt: skip
+        for name in found.unread:
             typer.echo(f"{name} may not be read: `consentry consent setup --exports` prints the grant", err=True)
 
     run(work, config, database)
-
-
-@review.command()
-def decide(
-    source: str = _SOURCE,
-    key: str = _KEY,
-    choice: Literal["same", "other", "new"] = typer.Argument(
-        help="same: it is the customer's; other: it is not; new: of a customer whom nobody had."
-    ),
-    subject: str | None = typer.Option(None, "--subject", help="The customer; without it the only candidate."),
-    actor: str = typer.Option(getpass.getuser(), "--by", help="Who decides."),
-    config: Path = CONFIG,
-    database: str | None = DATABASE,
-) -> None:
-    """Says whose a record is. It counts in later syncs too.
-
-    Example: consentry profile review decide newsletter 4711 same --subject 42
-    """
-
-    async def work(connection: asyncpg.Connection, opened: Opened) -> None:
-        from proxy.profile.review import decide as record
-
-        _say(await record(connection, opened.rules, source, key, choice, actor=actor, subject=subject))
-
-    run(work, config, database)
-
-
-@review.command()
-def undo(source: str = _SOURCE, key: str = _KEY, config: Path = CONFIG, database: str | None = DATABASE) -> None:
-    """Takes the last decision about a record back.
-
-    Example: consentry profile review undo newsletter 4711
-    """
-
-    async def work(connection: asyncpg.Connection, opened: Opened) -> None:
-        from proxy.profile.review import undo as take_back
-
-        _say(await take_back(connection, opened.rules, source, key))
-
-    run(work, config, database)
-
-
-def _say(subject: str | None) -> None:
-    typer.echo("it waits for review" if subject is None else f"it is customer {subject}'s")
 
 
 @profile.command()
@@ -311,7 +236,7 @@ def _report(done: list[Synced], as_json: bool) -> None:
         if one.error is not None:
             typer.echo(f"consentry: {one.error}", err=True)
         elif one.cut_over is not None:
-            typer.echo(f"{one.source}: its data lives here since {_time(one.cut_over)}; it is not read any more")
+            typer.echo(f"{one.source}: its data lives here since {shown_time(one.cut_over)}; it is not read any more")
         elif one.unchanged:
             typer.echo(f"{one.source}: unchanged")
         else:
@@ -320,7 +245,7 @@ def _report(done: list[Synced], as_json: bool) -> None:
             typer.echo(f"{one.source}: {counts.read} records read: {what}{erased}")
         if one.compared:
             rows = [(c.attribute, c.read, c.kept, c.read_sum, "same" if c.same else "DIFFERS") for c in one.compared]
-            _print_table(("attribute", "values read", "kept", "checksum", ""), rows)
+            print_table(("attribute", "values read", "kept", "checksum", ""), rows)
 
 
 def _end(done: list[Synced]) -> None:
@@ -353,25 +278,11 @@ def _bars() -> Iterator[Progress | None]:
         yield tell
 
 
-def _print_table(head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(*head, box=None, pad_edge=False)
-    for row in rows:
-        table.add_row(*map(str, row))
-    Console().print(table)
-
-
-def _time(value: Any) -> str:
-    return "never" if value is None else value.isoformat(timespec="seconds")
-
-
 def _state(source: dict[str, Any]) -> str:
     if source["cut_over_at"] is not None:
-        return f"cut over {_time(source['cut_over_at'])}"
+        return f"cut over {shown_time(source['cut_over_at'])}"
     if source["error"] is not None:
-        return f"{_time(source['tried_at'])}: {source['error']}"
+        return f"{shown_time(source['tried_at'])}: {source['error']}"
     lag = source.get("replication")
     if lag is not None:
         return lag["error"] or f"{_size(lag['behind'])} behind; slot {lag['slot']} holds {_size(lag['held'])}"

@@ -69,7 +69,7 @@ class Mapping:
                 kept[field.attribute] = value
         for attribute, listed in self._source.lists.items():
             kept[attribute] = {
-                name: self._read(record, name, values.ordering if name == listed.order_by else values.document)
+                name: self._read(record, name, values.ordering if name == listed.order_by else values.entry)
                 for name in listed.fields
             }
         keys = []

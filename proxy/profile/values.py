@@ -111,9 +111,19 @@ def document(value: Any) -> Any:
     return _plain(value)
 
 
+def entry(value: Any) -> Any:
+    """JSON, of a field of a list's entries, whose type nobody says: text that is no JSON is text."""
+    try:
+        return document(value)
+    except ValueError:
+        if not isinstance(value, str):
+            raise
+        return text(value)
+
+
 def ordering(value: Any) -> Any:
-    """As `document`; a time of a day in UTC, so that such texts order as the times do."""
-    made = document(value)
+    """As `entry`; a time of a day in UTC, so that such texts order as the times do."""
+    made = entry(value)
     if isinstance(made, str) and ":" in made:
         with suppress(ValueError):
             return moment(made)

@@ -98,6 +98,10 @@ class Place:
         self.folder = folder
         self.watches: list[Watching] = []
         with server.connect() as connection:
+            while connection.execute(  # a watch that was killed: its server may not have noticed yet
+                "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE active_pid IS NOT NULL"
+            ).fetchall():
+                time.sleep(0.02)
             connection.execute(
                 "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = 'watched'"
             )

@@ -27,3 +27,17 @@ from proxy.profile import values
 )
 def test_what_lists_are_ordered_by_is_a_time_in_utc_where_it_is_one(given: Any, kept: Any) -> None:
     assert values.ordering(given) == kept
+
+
+@pytest.mark.parametrize(
+    "given", ["[URGENT] where is my parcel?", "[/] hello", "{name}", "[1, 2", "{}x", '["\\u0000"]']
+)
+def test_text_in_a_list_s_entry_may_begin_as_json_does(given: str) -> None:
+    assert values.entry(given) == given
+
+
+def test_what_no_entry_of_a_list_can_be_is_an_error() -> None:
+    assert values.entry('{"a": [1]}') == {"a": [1]}
+    for wrong in (float("inf"), "a\0b"):
+        with pytest.raises(ValueError):  # noqa: PT011
+            values.entry(wrong)

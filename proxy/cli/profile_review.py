@@ -1,0 +1,130 @@
+"""`consentry profile review`: records whose customer somebody has to say."""
+
+from __future__ import annotations
+
+import getpass
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import typer
+
+from proxy.cli.connecting import run
+from proxy.cli.options import CONFIG, DATABASE, JSON
+from proxy.cli.printing import print_json, print_table, shown_time
+
+if TYPE_CHECKING:
+    import asyncpg
+
+    from proxy.cli.opening import Opened
+
+review = typer.Typer(help="Records whose customer somebody has to say.", invoke_without_command=True)
+_SOURCE = typer.Argument(help="The source, as the rules name it.")
+_KEY = typer.Argument(help="The record's key in its source.")
+
+
+@review.callback()
+def waiting(
+    context: typer.Context,
+    source: str | None = typer.Option(None, "--source", help="Only this source's."),
+    limit: int = typer.Option(100, "--limit", min=1, help="How many."),
+    config: Path = CONFIG,
+    database: str | None = DATABASE,
+    as_json: bool = JSON,
+) -> None:
+    """Lists records that fit no customer, or several.
+
+    Example: consentry profile review --source newsletter
+    """
+    if context.invoked_subcommand is not None:
+        return
+
+    async def work(connection: asyncpg.Connection, _opened: Opened) -> None:
+        from proxy.profile.review import waiting as found
+
+        rows = await found(connection, source, limit)
+        if as_json:
+            print_json([asdict(row) for row in rows])
+            return
+        shown = [(row.source, row.key, ", ".join(row.candidates) or "nobody", shown_time(row.read_at)) for row in rows]
+        print_table(("source", "record", "may be", "read"), shown)
+
+    run(work, config, database)
+
+
+@review.command()
+def show(
+    source: str = _SOURCE,
+    key: str = _KEY,
+    config: Path = CONFIG,
+    database: str | None = DATABASE,
+    as_json: bool = JSON,
+) -> None:
+    """Shows a record beside the customers whose it may be.
+
+    Example: consentry profile review show newsletter 4711
+    """
+
+    async def work(connection: asyncpg.Connection, opened: Opened) -> None:
+        from proxy.catalog.introspect import take_snapshot
+        from proxy.profile.review import attributes_of, pair, told
+
+        found = await pair(connection, opened.compiled(await take_snapshot(connection)), source, key)
+        if as_json:
+            print_json(asdict(found))
+            return
+        head = ("", f"{source} {key}", *(f"customer {person.subject}" for person in found.people))
+        rows: list[tuple[Any, ...]] = [
+            (name, told(found.values.get(name, "")), *(" / ".join(p.values.get(name, ())) for p in found.people))
+            for name in attributes_of(found)
+        ]
+        rows.append(("in common", "", *(", ".join(person.why) for person in found.people)))
+        print_table(head, rows)
+        for name in sorted({name for person in found.people for name in person.unread}):
+            typer.echo(f"{name} may not be read: `consentry consent setup --exports` prints the grant", err=True)
+
+    run(work, config, database)
+
+
+@review.command()
+def decide(
+    source: str = _SOURCE,
+    key: str = _KEY,
+    choice: Literal["same", "other", "new"] = typer.Argument(
+        help="same: it is the customer's; other: it is not; new: of a customer whom nobody had."
+    ),
+    subject: str | None = typer.Option(None, "--subject", help="The customer; without it the only candidate."),
+    actor: str = typer.Option(getpass.getuser(), "--by", help="Who decides."),
+    config: Path = CONFIG,
+    database: str | None = DATABASE,
+) -> None:
+    """Says whose a record is. It counts in later syncs too.
+
+    Example: consentry profile review decide newsletter 4711 same --subject 42
+    """
+
+    async def work(connection: asyncpg.Connection, opened: Opened) -> None:
+        from proxy.profile.review import decide as record
+
+        _say(await record(connection, opened.rules, source, key, choice, actor=actor, subject=subject))
+
+    run(work, config, database)
+
+
+@review.command()
+def undo(source: str = _SOURCE, key: str = _KEY, config: Path = CONFIG, database: str | None = DATABASE) -> None:
+    """Takes the last decision about a record back.
+
+    Example: consentry profile review undo newsletter 4711
+    """
+
+    async def work(connection: asyncpg.Connection, opened: Opened) -> None:
+        from proxy.profile.review import undo as take_back
+
+        _say(await take_back(connection, opened.rules, source, key))
+
+    run(work, config, database)
+
+
+def _say(subject: str | None) -> None:
+    typer.echo("it waits for review" if subject is None else f"it is customer {subject}'s")
