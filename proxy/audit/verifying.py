@@ -19,6 +19,11 @@ def workers_of(directory: Path) -> list[int]:
     return sorted({place[0] for place in places if place is not None})
 
 
+def foreign_files(directory: Path) -> list[str]:
+    """Names of files that would be read as the log, and that no worker has written. Raises UnreachableError."""
+    return [file.name for file in log_files(directory) if place_of(file.name) is None]
+
+
 def verify_folder(directory: Path, public: str, copies: Copies | None = None) -> list[Report]:
     """A report on the log of each worker. `public`: the raw public key in hex. Raises UnreachableError: no folder."""
     return [verify_worker(directory, worker, public, copies) for worker in workers_of(directory)]

@@ -42,6 +42,7 @@ def verify(
     where anything is wrong. Example: consentry audit verify --public-key audit.key.pub /mnt/archive/audit
     """
     from proxy.audit.keys import public_file, read_public
+    from proxy.audit.verifying import foreign_files
     from proxy.config import load_settings
 
     configuration = load_settings(config) if folder is None or public_key is None else None
@@ -55,18 +56,22 @@ def verify(
     assert public_key is not None
     public = read_public(public_key)
     reports, missing = _verify(folder, public, dsn)
+    foreign = foreign_files(folder)
     bad = [report for report in reports if report.finding is not None]
     if as_json:
         facts = [{**asdict(report), "unsigned": report.unsigned} for report in reports]
-        print_json({"whole": not bad and not missing and bool(reports), "logs": facts, "missing": missing})
+        whole = bool(reports) and not (bad or missing or foreign)
+        print_json({"whole": whole, "logs": facts, "missing": missing, "foreign": foreign})
     else:
         for report in reports:
             _print_report(report, asked=dsn is not None)
         for name, worker in missing:
             typer.echo(f"log {name} of worker {worker}: the database has checkpoints of it, and no file is here")
+        for name in foreign:
+            typer.echo(f"{name}: no worker's file has such a name, and audit search and report read it")
         if not reports:
             typer.echo(f"{folder} holds no file of the audit log")
-    if bad or missing or not reports:
+    if bad or missing or foreign or not reports:
         raise typer.Exit(1)
 
 

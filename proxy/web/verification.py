@@ -18,7 +18,8 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What the command said: of each worker's log a report, and logs that the database knows of and no file has.
+    """What the command said: of each worker's log a report, logs that the database knows of and no file has, and files
+    that no worker has written.
 
     `problem`: why it could say nothing.
     """
@@ -27,6 +28,7 @@ class Verified:
     whole: bool
     logs: tuple[dict[str, Any], ...] = ()
     missing: tuple[tuple[str, int], ...] = ()
+    foreign: tuple[str, ...] = ()
     problem: str | None = None
 
     @property
@@ -87,6 +89,7 @@ def _verified(out: bytes, said: str) -> Verified:
     try:
         facts = json.loads(out)
         missing = tuple((str(name), int(worker)) for name, worker in facts["missing"])
-        return Verified(now, facts["whole"] is True, tuple(facts["logs"]), missing)
+        foreign = tuple(map(str, facts["foreign"]))
+        return Verified(now, facts["whole"] is True, tuple(facts["logs"]), missing, foreign)
     except (ValueError, KeyError, TypeError):
         return Verified(now, False, problem=said.strip().removeprefix("consentry: ") or "the command said nothing")

@@ -109,6 +109,19 @@ def test_tampering_is_found(written: Path, kind: str) -> None:
         assert finding["sequence"] == json.loads(lines[-3])["seq"]
 
 
+def test_a_file_that_no_worker_wrote_is_found(written: Path) -> None:
+    """Search and report read it."""
+    _, lines = lines_of(written)
+    forged = next(line for line in lines if b'"rows":1,' in line).replace(b'"app":"crm"', b'"app":"forged"')
+    (written / "audit" / "0-extra.jsonl").write_bytes(forged)
+    assert "forged" in consentry(written, "audit", "report", "--format", "json")
+    code, facts = verify(written)
+    assert (code, facts["whole"], facts["foreign"]) == (1, False, ["0-extra"])
+    command = [*COMMAND, "audit", "verify", "--config", str(written / "consentry.yaml")]
+    said = subprocess.run(command, capture_output=True, text=True, check=False, env=environment()).stdout
+    assert "0-extra: no worker's file has such a name" in said
+
+
 def test_a_log_that_is_gone_is_missed(written: Path) -> None:
     for path in (written / "audit").iterdir():
         path.unlink()
