@@ -75,6 +75,7 @@ def compile_rules(rules: Rules, snapshot: Snapshot) -> CompiledRules:
         whole_tables={key: _whole_table(target) for key, target in targets(work)},
         rights=rights,
         profile=profile,
+        digest=rules.digest,
     )
 
 

@@ -402,3 +402,4 @@ class CompiledRules:
     # What the rules govern, as statements have it that pass as they are: every column shown.
     whole_tables: Mapping[tuple[str, str], GovernedTable] = field(default_factory=dict)
     rights: RightsTable | None = None  # how customers are erased
+    digest: str = ""  # of the rules' text alone

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from proxy.errors import ConsentryError
+from proxy.errors import ConsentryError, UnreachableError
 from proxy.server.generation import Generation
 from proxy.server.options import Upstream
 
@@ -37,6 +37,7 @@ class Database:
         self.upstream = upstream
         self.sessions: set[Session] = set()
         self.generation: Generation  # set by `start`
+        self.on_rules: Callable[[], None] = lambda: None  # called when other rules came with a change of the catalog
         self.problem: str | None = None  # why the last reload or look at the catalog failed
         self._load = load
         self._fingerprint = fingerprint
@@ -44,6 +45,7 @@ class Database:
         self._wanted = asyncio.Event()
         self._waiting: list[Callable[[], None]] = []
         self._loading = asyncio.Lock()
+        self._owed = False  # rules were asked for, and could not be taken
         self._unfit: str | None = None  # the catalog's version that the rules do not fit: said once
 
     async def start(self) -> None:
@@ -57,14 +59,12 @@ class Database:
             try:
                 generation = await self._load()
             except ConsentryError as error:
-                self.problem = str(error)
-                log.warning("database %s: the rules in force stay: %s", self.name, error)
+                self._stay(error, again=isinstance(error, UnreachableError))
                 return False
             except Exception as error:
-                self.problem = str(error)
-                log.exception("database %s: the rules in force stay", self.name)
+                self._stay(error, again=True)
                 return False
-            self.problem = None
+            self.problem, self._owed = None, False
             before = self.generation
             if (generation.rules.version, generation.snapshot.version) == (
                 before.rules.version,
@@ -79,6 +79,13 @@ class Database:
             _set_apart()
             log.info("database %s: rules %.12s in force", self.name, generation.rules.version)
             return True
+
+    def _stay(self, error: Exception, *, again: bool) -> None:
+        """What is in force stays; `again`: the rules may be right, and are tried again."""
+        if not (self._owed and str(error) == self.problem):
+            shown = None if isinstance(error, ConsentryError) else error
+            log.warning("database %s: the rules in force stay: %s", self.name, error, exc_info=shown)
+        self.problem, self._owed = str(error), again
 
     def refresh_soon(self, then: Callable[[], None]) -> None:
         """Looks at the catalog now, takes it anew if it has changed, and calls `then` either way."""
@@ -124,9 +131,12 @@ class Database:
             self._wanted.clear()
             try:
                 version = await self._fingerprint()
-                if version not in (self.generation.snapshot.version, self._unfit):
+                if self._owed or version not in (self.generation.snapshot.version, self._unfit):
                     self._hold()
+                    before = self.generation.rules.digest
                     self._unfit = None if await self.reload() else version
+                    if self.generation.rules.digest != before:
+                        self.on_rules()
             except Exception as error:
                 if self.problem is None:
                     log.warning("database %s: the catalog cannot be read: %s", self.name, error)

@@ -54,6 +54,8 @@ class Gateway:
     ) -> None:
         self.options = options
         self.databases = {database.name: database for database in databases}
+        for database in self.databases.values():
+            database.on_rules = self._tell_rules
         self.statement_bytes = options.statement_bytes
         self._copies = copies
         self._consents = consents
@@ -119,12 +121,15 @@ class Gateway:
     async def reload(self) -> bool:
         """Takes the rules of all databases anew; false where any of them stays as it was."""
         results = [await database.reload() for database in self.databases.values()]
+        self._tell_rules()
+        return all(results)
+
+    def _tell_rules(self) -> None:
         self.audit.event(
             "reload",
             rules_version=",".join(database.generation.rules.version for database in self.databases.values()),
             message="; ".join(d.problem for d in self.databases.values() if d.problem) or None,
         )
-        return all(results)
 
     def check_room(self) -> None:
         """Raises PgError (FATAL) where there are as many sessions as may be."""

@@ -763,6 +763,27 @@ def test_reloads_and_the_rules_in_force(serve: Serve) -> None:
     ]
 
 
+def _version_now(gateway: GatewayProcess, connection: psycopg.Connection[Any]) -> str:
+    before = len(gateway.records("statement"))
+    connection.execute("SELECT 1")
+    eventually(lambda: len(gateway.records("statement")) > before)
+    return str(gateway.records("statement")[-1]["rules_version"])
+
+
+def test_rules_that_are_taken_with_a_change_of_the_catalog_are_recorded(serve: Serve, server: PgServer) -> None:
+    gateway = serve()
+    gateway.rules.write_text(f"{RULES}\n# two\n")
+    server.run("audited", "CREATE TABLE came_first ()")
+    eventually(lambda: gateway.records("reload"))
+    with connect(gateway) as connection:
+        connection.execute("SELECT 1")
+        server.run("audited", "DROP TABLE came_first")  # changes no rules
+        eventually(lambda: _version_now(gateway, connection) != gateway.records("reload")[0]["rules_version"])
+    (told,) = gateway.records("reload")
+    assert "message" not in told
+    assert executed(gateway)[0]["rules_version"] == told["rules_version"]
+
+
 def test_why_a_session_ended(serve: Serve, server: PgServer) -> None:
     gateway = serve()
     connect(gateway).close()
