@@ -8,6 +8,7 @@ from typing import Final
 
 import phonenumbers
 
+LONGEST: Final = 500  # characters: what is longer is no address or number, and no key of an index
 _EMAIL: Final = re.compile(r"[^@\s,;<>\"]+@([^@\s,;<>\"]+\.[^@\s,;<>\".]+)")
 
 

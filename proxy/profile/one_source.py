@@ -15,6 +15,7 @@ from typing import Final
 
 import asyncpg
 
+from proxy.catalog.connect import ended
 from proxy.config import Configuration
 from proxy.consent import locks
 from proxy.errors import ConsentryError
@@ -23,6 +24,7 @@ from proxy.policy.sources import Source
 from proxy.policy.table import CompiledRules
 from proxy.profile import matching, merging, staging, values
 from proxy.profile.records import Mapping, Row, bare
+from proxy.profile.refused import refusal
 from proxy.profile.sources.opening import open_followed, open_reader, wanted
 from proxy.profile.sources.pgoutput import Changes
 from proxy.profile.sources.reading import Reader, Record, SourceError
@@ -88,6 +90,15 @@ class OneSource:
 
     async def run(self, synced: Synced) -> None:
         """Raises ConsentryError; what is kept is then as it was, or as a batch before left it."""
+        try:
+            await self._bring(synced)
+        except asyncpg.PostgresError as error:
+            why = None if ended(error) else refusal(error)
+            if why is None:
+                raise
+            raise SourceError(self._name, why) from error
+
+    async def _bring(self, synced: Synced) -> None:
         state = await self._state()
         if state is not None and state["cut_over_at"] is not None:
             synced.cut_over = state["cut_over_at"]

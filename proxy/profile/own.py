@@ -14,7 +14,7 @@ from proxy.policy.mapped_sources import entry_of
 from proxy.policy.names import quote_identifier
 from proxy.policy.rules import Rules
 from proxy.policy.table import CompiledRules
-from proxy.profile.identity import normalised
+from proxy.profile.identity import LONGEST, normalised
 from proxy.rewrite.lex import quote_literal
 
 Known = tuple[str, str, str]  # a customer's key; email or phone; that, normalised
@@ -119,7 +119,7 @@ def _query(rules: Rules, compiled: CompiledRules) -> str:
     ] or ["SELECT NULL::text AS key, NULL::text AS kind, NULL::text AS raw"]
     return f"""
         SELECT DISTINCT key, kind, raw FROM ({" UNION ALL ".join(selects)}) AS own
-        WHERE key IS NOT NULL AND raw <> ''"""
+        WHERE key IS NOT NULL AND raw <> '' AND length(raw) <= {LONGEST}"""
 
 
 def _compared(rules: Rules) -> dict[str, set[str]]:

@@ -6,12 +6,14 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from proxy.policy.mapped_sources import entry_of, key_of
 from proxy.policy.sources import Flag, Source
 from proxy.profile import identity, values
 from proxy.profile.sources.reading import Record, SourceError
+
+_LONGEST_KEY: Final = 2000  # bytes: an index has no room for more
 
 Row = tuple[int, str, str | None, str, str, bytes, bool]
 COLUMNS = ("number", "key", "subject", "values", "keys", "digest", "deleted")
@@ -54,6 +56,7 @@ class Mapping:
         key = self._read(record, self._key, values.text)
         if key is None:
             raise self._error(record, f'field "{self._key}" is empty: it names the record')
+        self._check_length(record, self._key, key)
         if record.gone:
             return bare(key, deleted=True)
         subject = None
@@ -61,6 +64,7 @@ class Mapping:
             subject = self._read(record, self._source.subject, self._subject)
             if subject is None:
                 raise self._error(record, f'field "{self._source.subject}" is empty: it names the customer')
+            self._check_length(record, self._source.subject, subject)
         deleted = self._flag is not None and values.is_set(found.get(self._flag))
         kept: dict[str, Any] = {}
         for field in self._fields:
@@ -75,7 +79,7 @@ class Mapping:
         keys = []
         for kind, name in self._match:
             raw = self._read(record, name, values.text)
-            if raw is not None:
+            if raw is not None and len(raw) <= identity.LONGEST:
                 keys.append({"kind": kind, "raw": raw, "value": identity.normalised(kind, raw, self._region)})
         kept_text, keys_text = json.dumps(kept, ensure_ascii=False), json.dumps(keys, ensure_ascii=False)
         digest = hashlib.blake2b(f"{subject}\0{kept_text}\0{keys_text}".encode(), digest_size=16).digest()
@@ -97,6 +101,10 @@ class Mapping:
             return convert(value)
         except ValueError as error:
             raise self._error(record, f'field "{name}" {error}') from None
+
+    def _check_length(self, record: Record, name: str, key: str) -> None:
+        if len(key.encode()) > _LONGEST_KEY:
+            raise self._error(record, f'field "{name}" is longer than {_LONGEST_KEY} bytes, and is to name something')
 
     def _error(self, record: Record, message: str) -> SourceError:
         return SourceError(self._name, f"{self._unit} {record.number}: {message}")

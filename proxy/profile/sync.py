@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, contextmanager
 
 import asyncpg
 
-from proxy.catalog.connect import connected
+from proxy.catalog.connect import connected, ended
 from proxy.catalog.introspect import take_snapshot
 from proxy.consent import locks
 from proxy.consent.service import subject_type
@@ -19,6 +19,7 @@ from proxy.errors import ConsentryError
 from proxy.policy.compile import compile_rules
 from proxy.profile import matching, merging, newcomers, own, relation, shape, staging
 from proxy.profile.one_source import OneSource, Plan, Progress, Synced, making
+from proxy.profile.refused import refusal
 from proxy.profile.sources.opening import is_followed, open_followed
 
 _LACKING = (
@@ -46,7 +47,7 @@ async def sync(
         if name not in sources:
             raise ConsentryError(f'the rules have no source "{name}"; they have: {", ".join(sources)}')
     names = sorted(chosen or sources, key=lambda name: sources[name].match is not None)
-    with _installed():
+    with _told():
         async with _alone(dsn):
             kind = await subject_type(connection)
             await _prepare(connection, plan, kind)
@@ -68,7 +69,7 @@ async def catch_up(connection: asyncpg.Connection, plan: Plan, dsn: str, names: 
     Customers are matched as they were known last. Errors as `sync`; while another sync runs, nothing is done.
     """
     done = []
-    with _installed():
+    with _told():
         kind = await subject_type(connection)
         for name in names:
             one, synced = OneSource(connection, plan, name, kind), Synced(name)
@@ -92,7 +93,7 @@ def matches(plan: Plan) -> bool:
 
 async def take_in(connection: asyncpg.Connection, plan: Plan) -> int:
     """Finds the records of customers who are new in the database: how many. Raises as `sync`."""
-    with _installed():
+    with _told():
         kind = await subject_type(connection)
         return await newcomers.match(connection, plan.rules, plan.compiled, kind, making(plan.rules))
 
@@ -108,12 +109,17 @@ class BusyError(ConsentryError):
 
 
 @contextmanager
-def _installed() -> Iterator[None]:
-    """Says what to do where Consentry's own tables are not there, or not as they must be."""
+def _told() -> Iterator[None]:
+    """Says what to do where Consentry's own tables are not there or not as they must be, or do not take something."""
     try:
         yield
     except _LACKING as error:
         raise ConsentryError(f"{error}: run `consentry consent setup`") from error
+    except asyncpg.PostgresError as error:
+        why = None if ended(error) else refusal(error)
+        if why is None:
+            raise
+        raise ConsentryError(f"what sources say cannot be brought together: {why}") from error
 
 
 async def _fail(connection: asyncpg.Connection, synced: Synced, error: ConsentryError) -> None:

@@ -20,6 +20,7 @@ _FALSE: Final = frozenset({"false", "f", "no", "n", "0", "off"})
 _INTEGER: Final = re.compile(r"[+-]?\d{1,19}")
 _UNKEPT: Final = re.compile("[\0\ud800-\udfff]")  # what PostgreSQL keeps in no text
 _MOST: Final = 2**63 - 1
+_DEEPEST: Final = 100  # objects and lists in each other
 
 
 def text(value: Any) -> str:
@@ -96,7 +97,10 @@ def moment(value: Any) -> str:
         made = datetime.combine(value, time())
     if not isinstance(made, datetime):
         raise ValueError("is no time such as 2026-01-31T12:00:00Z")  # noqa: TRY004 - it is the value that is wrong
-    return (made if made.tzinfo else made.replace(tzinfo=UTC)).astimezone(UTC).isoformat()
+    try:
+        return (made if made.tzinfo else made.replace(tzinfo=UTC)).astimezone(UTC).isoformat()
+    except OverflowError:
+        raise ValueError("is out of range: years are 1 to 9999") from None
 
 
 def document(value: Any) -> Any:
@@ -105,10 +109,18 @@ def document(value: Any) -> Any:
         if value[:1] not in ("{", "["):
             return text(value)
         try:
-            value = json.loads(value)
+            value = loads(value)
         except ValueError:
             raise ValueError("is no JSON") from None
     return _plain(value)
+
+
+def loads(given: str | bytes) -> Any:
+    """JSON as it is written. Raises ValueError, also for what is nested so deeply that nothing here could read it."""
+    try:
+        return json.loads(given)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 def entry(value: Any) -> Any:
@@ -130,7 +142,9 @@ def ordering(value: Any) -> Any:
     return made
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, depth: int = 0) -> Any:
+    if depth > _DEEPEST:
+        raise ValueError("is nested too deeply")
     if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, float):
@@ -138,9 +152,9 @@ def _plain(value: Any) -> Any:
             raise ValueError("has a number that JSON cannot have")
         return value
     if isinstance(value, Mapping):
-        return {text(key): _plain(one) for key, one in value.items()}
+        return {text(key): _plain(one, depth + 1) for key, one in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
+        return [_plain(one, depth + 1) for one in value]
     return text(value)
 
 

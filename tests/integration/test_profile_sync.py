@@ -265,6 +265,14 @@ BAD: dict[str, tuple[str, Callable[[Stores], None], str]] = {
     "an empty file": ("crm", lambda s: (s.folder / "crm.csv").write_text("") and None, "is empty"),
     "all records gone": ("crm", lambda s: (s.folder / "crm.csv").write_text("account,name,mail,tel,city\n") and None,
         r"records are not there any more: if that is right, say --accept-deletes"),
+    "a key that no index has room for": (
+        "crm", lambda s: change_file(s, "crm.csv", "\n", f"\n{'long' * 600},a,,,d\n"), 'line 2: field "account" is longer than 2000 bytes'),
+    "nested more deeply than anybody reads": (
+        "tickets", lambda s: (s.folder / "tickets.jsonl").write_text('{"body": ' + "[" * 9999 + "]" * 9999 + "}\n") and None,
+        "line 1: not JSON: it is nested too deeply"),
+    "more words than a search can have": (
+        "tickets", lambda s: change_file(s, "tickets.jsonl", '"body": "', '"body": "' + " ".join(map(str, range(10**6, 10**6 + 150_000)))),
+        "the database does not take it: string is too long for tsvector .*leave `search` out"),
     "the file is not there": ("crm", lambda s: (s.folder / "crm.csv").unlink(), "cannot be read: No such file"),
     "half an object": ("tickets", lambda s: (s.folder / "tickets.jsonl").write_bytes((s.folder / "tickets.jsonl").read_bytes()[:-9]) and None,
         r"line \d+: not JSON: .*was it cut"),
@@ -295,6 +303,15 @@ async def test_a_bad_source_is_named_and_leaves_what_is_kept(case: str, request:
     assert str(done[source].error).startswith(f'source "{source}": ')
     assert everything(stores) == before
     assert str(done[source].error) in str(query(stores, "SELECT error FROM consentry.profile_sources"))
+
+
+async def test_what_is_too_long_for_an_address_is_none(stores: Stores) -> None:
+    """Neither a record's nor a customer's keeps others from being matched."""
+    change_newsletter(stores, f"INSERT INTO subscribers VALUES (999999, '{'long' * 2500}@example.org', 'Long')")
+    change(stores, "INSERT INTO customers VALUES (999999, 'Long', repeat(md5(random()::text), 2000))")
+    done = await sync(stores)
+    assert [one.error for one in done.values()] == [None] * 4
+    assert whose(stores)["newsletter"]["999999"] is None
 
 
 async def test_one_bad_source_does_not_keep_others_from_their_sync(stores: Stores) -> None:

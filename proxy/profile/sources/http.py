@@ -10,6 +10,7 @@ import httpx2
 
 from proxy.profile.sources.json_lines import inside
 from proxy.profile.sources.reading import Record, SourceError, SourceUnreachableError, Wanted
+from proxy.profile.values import loads
 
 _SECONDS: Final = 30.0
 
@@ -69,7 +70,7 @@ class HttpReader:
         if answer.status_code != 200:
             raise SourceUnreachableError(self.source, f"{self._named(page)} answered {answer.status_code}")
         try:
-            return answer.json()
+            return loads(answer.content)
         except ValueError as error:
             raise SourceError(self.source, f"{self._named(page)}: not JSON: {error}") from error
 

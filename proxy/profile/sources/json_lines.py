@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 from proxy.profile.sources.reading import Record, SourceError, Wanted, digest_of, unchanged
+from proxy.profile.values import loads
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class JsonLinesReader:
                 if not line.strip():
                     continue
                 try:
-                    document = json.loads(line)
+                    document = loads(line)
                 except ValueError as error:
                     cut = "" if line.endswith(b"\n") else ": the file ends here; was it cut?"
                     raise SourceError(self.source, f"line {number}: not JSON: {error}{cut}") from error

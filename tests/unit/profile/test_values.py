@@ -41,3 +41,17 @@ def test_what_no_entry_of_a_list_can_be_is_an_error() -> None:
     for wrong in (float("inf"), "a\0b"):
         with pytest.raises(ValueError):
             values.entry(wrong)
+
+
+@pytest.mark.parametrize("given", ["9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00"])
+def test_a_time_that_is_in_no_year_of_utc(given: str) -> None:
+    with pytest.raises(ValueError, match="out of range"):
+        values.moment(given)
+    assert values.ordering(given) == given
+
+
+def test_json_that_is_nested_too_deeply() -> None:
+    for depth in (102, 900, 10**6):
+        with pytest.raises(ValueError, match=r"nested too deeply|no JSON"):
+            values.document("[" * depth + "]" * depth)
+    assert values.document("[" * 100 + "]" * 100) is not None
