@@ -110,6 +110,7 @@ class Workers:
                 log.warning("worker %d cannot start: %s", member.number, error)
             else:
                 log.info("worker %d takes connections again", member.number)
+                await self.reload()  # the files may have changed since it, or another one, read them
 
     async def _start(self, member: Member) -> None:
         await member.start(
@@ -131,11 +132,9 @@ class Member:
         self._process: Process | None = None
         self._link: socket.socket | None = None
         self._ready = False
-        self._behind = False  # there may be newer rules than it has read
 
     async def start(self, command: list[str], text: str, shared: int) -> None:
         """Runs the command and waits until it takes connections. Raises ConsentryError where it does not come to it."""
-        self._behind = False
         self._link, theirs = socket.socketpair()
         self._link.setblocking(False)
         with theirs:
@@ -156,8 +155,6 @@ class Member:
                 raise failure(said.decode())
             said += more
         self._ready = True
-        if self._behind:
-            self.reload()
 
     def give(self, sock: socket.socket) -> bool:
         """Whether it has got the connection."""
@@ -171,8 +168,7 @@ class Member:
         return True
 
     def reload(self) -> None:
-        """It takes the rules anew; while it is being started the signal would end it, and waits until it is there."""
-        self._behind = True
+        """It takes the rules anew; while it is being started the signal would end it."""
         if self._ready:
             self.signal(signal.SIGHUP)
 

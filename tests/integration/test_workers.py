@@ -344,5 +344,19 @@ def test_new_rules_reach_a_worker_that_is_being_started(serve: Serve) -> None:
     gateway.wait_for_line("worker 1 ended with status -9")
     eventually(lambda: len(gateway.worker_processes()) == WORKERS)
     assert gateway.reload(RULES.replace("crm_app", "nobody_app"))
-    assert {one["worker"] for one in gateway.records("reload")} == set(range(WORKERS))
+    eventually(lambda: {one["worker"] for one in gateway.records("reload")} == set(range(WORKERS)))
     assert "ended with status -1;" not in gateway.log
+
+
+def test_all_workers_have_the_rules_that_one_was_started_anew_with(serve: Serve) -> None:
+    gateway = serve()
+    with ExitStack() as stack:
+        connections = one_of_each(gateway, stack)
+        gateway.rules.write_text(RULES.replace("crm_app", "nobody_app"))  # nobody was told
+        gateway.worker_processes()[1].kill()
+        eventually(lambda: {one["worker"] for one in gateway.records("reload")} == set(range(WORKERS)))
+        for number in (0, 2):
+            with pytest.raises(psycopg.OperationalError, match="not listed"):
+                connections[number].execute("SELECT 1")
+        with pytest.raises(psycopg.OperationalError, match="not listed"):
+            connect(gateway)
