@@ -18,7 +18,8 @@ from proxy.policy.table import AppPolicy
 from proxy.server.options import Upstream
 
 # A region: a head, then sets of entries. An entry is in the set that its process id says; it is never moved.
-_HEAD: Final = struct.Struct("=QQQ")  # sessions, connections that have left, sessions that found no room
+# Sessions, connections that have left, sessions that found no room, whether the worker is ending.
+_HEAD: Final = struct.Struct("=QQQQ")
 _COUNT: Final = struct.Struct("=Q")
 _ENTRY: Final = struct.Struct("=8sIBBxx8s")  # server, process id, state, whether the app is trusted, app
 _KEY: Final = struct.Struct("=8sI")
@@ -66,6 +67,14 @@ class Roster:
         """A connection has left this worker, whether it had become a session or not."""
         self._count(1, 1)
 
+    def retire(self) -> None:
+        """This worker takes no more connections."""
+        self._count(3, 1)
+
+    def retired(self, worker: int) -> bool:
+        """Whether a worker takes no more connections."""
+        return bool(_HEAD.unpack_from(self._table, self._regions[worker])[3])
+
     def begin(self, upstream: Upstream, cancel_key: bytes, app: AppPolicy) -> bool:
         """A session of the app begins; its process id is the first part of the key to cancel it. False: no room for it.
 
@@ -110,7 +119,7 @@ class Roster:
         region = self._regions[worker]
         states = self._table[region + HEAD_BYTES + _KEY.size : region + self._region_bytes : ENTRY_BYTES]
         states[:] = bytes(states).replace(bytes((LIVE,)), bytes((ENDED,)))
-        _HEAD.pack_into(self._table, region, 0, 0, 0)
+        _HEAD.pack_into(self._table, region, 0, 0, 0, 0)
 
     def from_another_app(self, upstream: Upstream, notification: bytes, app: AppPolicy) -> bool:
         """Whether a notification (its body) comes from a governed app that is not this one, as far as is known."""

@@ -41,6 +41,7 @@ class Worker:
 
     async def stop(self, grace: float | None = None) -> None:
         """As the gateway's."""
+        self._gateway.roster.retire()
         await self._gateway.stop(grace)
 
     def _receive(self) -> None:

@@ -85,7 +85,7 @@ class Workers:
             if sum(loads.values()) >= self._options.connections + STARTING:
                 return
             for member in sorted(loads, key=loads.__getitem__):
-                if member.give(sock):
+                if not self._roster.retired(member.number) and member.give(sock):
                     return
             log.warning("a connection was closed: no worker can take it")
 

@@ -360,3 +360,18 @@ def test_all_workers_have_the_rules_that_one_was_started_anew_with(serve: Serve)
                 connections[number].execute("SELECT 1")
         with pytest.raises(psycopg.OperationalError, match="not listed"):
             connect(gateway)
+
+
+def test_a_worker_that_is_told_to_end_gets_no_more_connections(serve: Serve) -> None:
+    gateway = serve()
+    with ExitStack() as stack:
+        connections = one_of_each(gateway, stack)
+        connections[0].execute("BEGIN")
+        gateway.worker_processes()[0].send_signal(signal.SIGTERM)
+        gateway.wait_for_line("worker 0 .*waiting for 1 transactions")
+        for _ in range(4):
+            assert worker_of(gateway, stack.enter_context(connect(gateway))) != 0
+        connections[0].execute("COMMIT")
+        gateway.wait_for_line("worker 0 ended with status 0")
+        gateway.wait_for_line("worker 0 takes connections again")
+        assert worker_of(gateway, stack.enter_context(connect(gateway))) == 0
