@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from proxy.cli.connecting import run
-from proxy.cli.options import CONFIG, DATABASE, JSON
+from proxy.cli.options import CONFIG, DATABASE, JSON, KEYED
 from proxy.cli.printing import print_json
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def setup(
     run(work, config, database, dsn)
 
 
-@consent.command()
+@consent.command(context_settings=KEYED)
 def grant(
     subject: str = typer.Argument(help="The customer's key."),
     app: str = typer.Argument(help="The app, as the rules name it."),
@@ -140,7 +140,7 @@ def grant(
     run(work, config, database)
 
 
-@consent.command()
+@consent.command(context_settings=KEYED)
 def withdraw(
     subject: str = typer.Argument(help="The customer's key."),
     app: str = typer.Argument(help="The app, as the rules name it."),
@@ -160,7 +160,7 @@ def withdraw(
     run(work, config, database)
 
 
-@consent.command()
+@consent.command(context_settings=KEYED)
 def show(
     subject: str = typer.Argument(help="The customer's key."),
     config: Path = CONFIG,
@@ -186,7 +186,7 @@ def show(
     run(work, config, database)
 
 
-@consent.command()
+@consent.command(context_settings=KEYED)
 def history(
     subject: str = typer.Argument(help="The customer's key."),
     limit: int = typer.Option(50, "--limit", min=1, help="At most so many decisions."),

@@ -13,6 +13,7 @@ from proxy.cli.consent import consent
 from proxy.cli.consent_files import export, import_file
 from proxy.cli.demo import demo
 from proxy.cli.explain import explain
+from proxy.cli.options import KEYED
 from proxy.cli.profile import profile
 from proxy.cli.retention import retention
 from proxy.cli.schema import schema
@@ -37,7 +38,7 @@ app.command()(web)
 app.command()(check)
 app.command()(explain)
 app.command()(schema)
-app.command()(link)
+app.command(context_settings=KEYED)(link)
 consent.command("import")(import_file)
 consent.command()(export)
 app.add_typer(audit, name="audit")

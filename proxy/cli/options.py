@@ -12,3 +12,5 @@ DATABASE: Any = typer.Option(
 )
 JSON: Any = typer.Option(False, "--json", help="Print facts as JSON.")
 CONFIG: Any = typer.Option(Path("consentry.yaml"), "--config", help="The settings file.")
+# For commands that take a customer's key: it may be a number below zero, and is no option then.
+KEYED: Any = {"ignore_unknown_options": True}

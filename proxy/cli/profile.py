@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from proxy.cli.connecting import run
-from proxy.cli.options import CONFIG, DATABASE, JSON
+from proxy.cli.options import CONFIG, DATABASE, JSON, KEYED
 from proxy.cli.printing import print_json, print_table, shown_time
 from proxy.cli.profile_review import review
 from proxy.errors import UnreachableError
@@ -165,7 +165,7 @@ def status(
     run(work, config, database)
 
 
-@profile.command()
+@profile.command(context_settings=KEYED)
 def show(
     subject: str = typer.Argument(help="The customer's key."),
     attribute: str | None = typer.Option(None, "--attribute", help="Only this one."),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from proxy.cli.connecting import run
-from proxy.cli.options import CONFIG, DATABASE, JSON
+from proxy.cli.options import CONFIG, DATABASE, JSON, KEYED
 from proxy.cli.printing import print_json
 from proxy.cli.subject_acts import DSN, SUBJECT, erase, rectify, restrict, verify_receipt
 
@@ -57,7 +57,7 @@ def find(
     run(work, config, database, dsn)
 
 
-@subject.command()
+@subject.command(context_settings=KEYED)
 def export(
     name: str = SUBJECT,
     no_disclosures: bool = typer.Option(False, "--no-disclosures", help="Do not read the audit log for who read what."),
@@ -98,7 +98,7 @@ def export(
     run(work, config, database, dsn)
 
 
-subject.command()(erase)
-subject.command()(rectify)
-subject.command()(restrict)
+subject.command(context_settings=KEYED)(erase)
+subject.command(context_settings=KEYED)(rectify)
+subject.command(context_settings=KEYED)(restrict)
 subject.command("verify-receipt")(verify_receipt)

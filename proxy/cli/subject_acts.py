@@ -175,7 +175,7 @@ async def desk_of(connection: asyncpg.Connection, opened: Opened) -> Desk:
         snapshot,
         Vocabulary(apps, list(opened.rules.attributes), mapping_of(rules)),
         opened.database,
-        opened.rules.digest,
+        opened.rules,
         options_of(opened.configuration),
         f"command, {getpass.getuser()}",
     )

@@ -65,13 +65,26 @@ async def unknown(connection: asyncpg.Connection, rules: Rules, compiled: Compil
         raise ConsentryError(f"customers cannot be matched: {error}; {_HINT}") from error
 
 
+async def of_customer(
+    connection: asyncpg.Connection, rules: Rules, compiled: CompiledRules, subject: str, kind: str
+) -> list[Known]:
+    """The addresses and numbers that the database's own tables have of one customer, as they are now.
+
+    `kind`: the type of the customers' keys. Raises as `read`.
+    """
+    query = _query(rules, compiled, f"$1::text::{kind}")
+    try:
+        rows = await connection.fetch(f"SELECT * FROM ({query}) AS o WHERE key = $1::text::{kind}::text", subject)
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise ConsentryError(f"{error}; {_HINT}") from error
+    return _known(_normalised(rules, [tuple(row) for row in rows]))
+
+
 async def add(connection: asyncpg.Connection, rules: Rules, rows: Iterable[Raw]) -> list[Known]:
     """Takes into consentry.profile_keys what it does not have; in the caller's transaction, and with the lock of those
     who write. What it comes to, but for what is no address or number.
     """
-    regions = {source.match.region for source in rules.sources.values() if source.match and source.match.region}
-    region = next(iter(regions), None) if len(regions) == 1 else None
-    records = [(key, kind, raw, normalised(kind, raw, region)) for key, kind, raw in rows]
+    records = _normalised(rules, rows)
     if not records:
         return []
     await connection.execute(
@@ -79,7 +92,7 @@ async def add(connection: asyncpg.Connection, rules: Rules, rows: Iterable[Raw])
         "SELECT '', * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) ON CONFLICT DO NOTHING",
         *([one[place] for one in records] for place in range(4)),
     )
-    return [(key, kind, value) for key, kind, _, value in records if value is not None]
+    return _known(records)
 
 
 def rights(rules: Rules, compiled: CompiledRules) -> tuple[str, ...]:
@@ -110,11 +123,24 @@ async def values(
     return found
 
 
-def _query(rules: Rules, compiled: CompiledRules) -> str:
+def _normalised(rules: Rules, rows: Iterable[Raw]) -> list[tuple[str, str, str, str | None]]:
+    """(key, kind, raw, normalised). The country of numbers without a + is that of the sources', if these have one."""
+    regions = {source.match.region for source in rules.sources.values() if source.match and source.match.region}
+    region = next(iter(regions), None) if len(regions) == 1 else None
+    return [(key, kind, raw, normalised(kind, raw, region)) for key, kind, raw in rows]
+
+
+def _known(records: Iterable[tuple[str, str, str, str | None]]) -> list[Known]:
+    return [(key, kind, value) for key, kind, _, value in records if value is not None]
+
+
+def _query(rules: Rules, compiled: CompiledRules, subject: str | None = None) -> str:
+    """What the tables say of all customers, or of the one whose key this SQL is."""
     selects = [
         f"SELECT {quote_identifier(one.subject)}::text AS key, {quote_literal(one.kind)}::text AS kind, "
         f"{quote_identifier(one.column)}::text AS raw "
         f"FROM {quote_identifier(one.schema)}.{quote_identifier(one.table)}"
+        + (f" WHERE {quote_identifier(one.subject)} = {subject}" if subject is not None else "")
         for one in _columns(_matched(rules), compiled)
     ] or ["SELECT NULL::text AS key, NULL::text AS kind, NULL::text AS raw"]
     return f"""

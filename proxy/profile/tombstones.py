@@ -8,25 +8,29 @@ removed, and what it writes afterwards sees the tombstones.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import asyncpg
 
 from proxy.consent import locks
+from proxy.profile import own
 
 _KEYS: Final = """
     SELECT DISTINCT k.kind, k.value FROM consentry.profile_keys k
     LEFT JOIN consentry.profile_records r ON (r.source, r.key) = (k.source, k.key)
-    WHERE k.value IS NOT NULL AND (r.subject::text = $1 OR (k.source, k.key) = ('', $1))"""
+    WHERE k.value IS NOT NULL AND (r.subject::text = $1 OR (k.source, k.key) = ('', $1))
+    UNION SELECT * FROM unnest($2::text[], $3::text[])"""
 
 
-async def forget(connection: asyncpg.Connection, subject: str) -> Mapping[str, int]:
+async def forget(connection: asyncpg.Connection, subject: str, known: Sequence[own.Known] = ()) -> Mapping[str, int]:
     """Removes all that sources said of the customer, and leaves tombstones; in the caller's transaction.
 
     `subject`: the customer's key as text. How many rows went, by table: roll back, and it was a dry run. Records that
-    wait for review with the customer's address or number go too.
+    wait for review with the customer's address or number go too. `known`: those that the database's own tables had, of
+    which no sync may know yet.
     """
+    told = [kind for _, kind, _ in known], [value for _, _, value in known]
     await connection.execute(locks.WRITING)
     kind = await connection.fetchval(
         "SELECT format_type(atttypid, NULL) FROM pg_catalog.pg_attribute "
@@ -41,6 +45,7 @@ async def forget(connection: asyncpg.Connection, subject: str) -> Mapping[str, i
         UNION SELECT consentry.profile_tombstone(kind, '', value) FROM ({_KEYS}) AS known
         ON CONFLICT DO NOTHING""",
         subject,
+        *told,
     )
     gone = await connection.fetch(
         f"""
@@ -50,6 +55,7 @@ async def forget(connection: asyncpg.Connection, subject: str) -> Mapping[str, i
               JOIN ({_KEYS}) AS known ON (known.kind, known.value) = (k.kind, k.value) WHERE w.subject IS NULL
         UNION SELECT '', $1""",
         subject,
+        *told,
     )
     pairs = [row["source"] for row in gone], [row["key"] for row in gone]
     counts: dict[str, int] = {}

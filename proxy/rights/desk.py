@@ -16,6 +16,7 @@ from proxy.audit.log import LogOptions
 from proxy.catalog.model import Snapshot
 from proxy.consent import locks
 from proxy.consent.service import Vocabulary, said_of, subject_type
+from proxy.policy.rules import Rules
 from proxy.policy.table import CompiledRules
 from proxy.rights import receipts
 from proxy.rights.erasing import careful
@@ -30,9 +31,14 @@ class Desk:
     snapshot: Snapshot
     words: Vocabulary
     database: str
-    digest: str  # of the rules' files
+    written: Rules  # the rules as they are in their files
     audit: LogOptions
     actor: str
+
+    @property
+    def digest(self) -> str:
+        """Of the rules' files."""
+        return self.written.digest
 
     async def check(self, subject: str) -> str:
         """The type of the customers' keys. Raises ConsentryError: the subject is not of it, or there is no ledger."""

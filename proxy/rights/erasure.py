@@ -14,7 +14,7 @@ from proxy.consent import service
 from proxy.consent.access import asked
 from proxy.consent.service import Origin
 from proxy.policy.table import CompiledRules
-from proxy.profile import tombstones
+from proxy.profile import own, tombstones
 from proxy.rights import erasing, grants, plan
 from proxy.rights.desk import Desk, act
 from proxy.rights.erasing import TableOutcome, careful
@@ -77,8 +77,9 @@ async def erase(desk: Desk, subject: str, opened: Acts | None = None) -> Erasure
         if not found.anything:
             return found
         await _withdraw(desk, subject)
+        known = await own.of_customer(desk.connection, desk.written, desk.rules, subject, kind)
         tables = await erasing.carry_out(desk.connection, made, (subject,), found.tables)
-        await _forget(desk, subject, kind, kept=any(one.kept for one in tables))
+        await _forget(desk, subject, kind, known, kept=any(one.kept for one in tables))
         done = replace(found, tables=tuple(tables), events=await _events(desk, subject, kind))
         return replace(done, receipt=await under_way.finish(told(done)))
 
@@ -144,13 +145,14 @@ async def _withdraw(desk: Desk, subject: str) -> None:
         await service.decide(desk.connection, desk.words, subject, app, attributes, "withdrawn", origin=origin)
 
 
-async def _forget(desk: Desk, subject: str, kind: str, *, kept: bool) -> None:
+async def _forget(desk: Desk, subject: str, kind: str, known: Sequence[own.Known], *, kept: bool) -> None:
     """Takes the customer out of the profile store, for good, and out of the queue.
 
-    `kept`: rows of the customer stay; then they stay restricted too, where they are.
+    `known`: the addresses and numbers that they had; `kept`: rows of the customer stay; then they stay restricted too,
+    where they are.
     """
     connection, match = desk.connection, f"subject = $1::text::{kind}"
-    await tombstones.forget(connection, subject)
+    await tombstones.forget(connection, subject, known)
     if not kept:
         await connection.execute(f"DELETE FROM consentry.restrictions WHERE {match}", subject)
     await connection.execute(

@@ -1,4 +1,6 @@
-"""Finds customers by what is known of them: in every column that the rules give an attribute, exactly or nearly."""
+"""Finds customers by what is known of them: in every column that the rules give an attribute, and in what other sources
+say; exactly or nearly.
+"""
 
 from __future__ import annotations
 
@@ -19,15 +21,28 @@ How = Literal["exact", "same", "begins"]
 
 _PHONE_DIGITS: Final = 7  # so many digits, counted from the end, tell one telephone number from another
 _RANKS: Final[tuple[How, ...]] = ("exact", "same", "begins")
+# Of a list's entry each field. `value` is what `_rank` compares.
+_SAID: Final = """
+    SELECT subject, source, key, attribute, rank FROM (
+        SELECT r.subject::text AS subject, r.source, r.key, a.attribute, {rank} AS rank
+        FROM consentry.profile_records r CROSS JOIN LATERAL jsonb_each(r."values") AS a (attribute, known)
+        CROSS JOIN LATERAL (
+            SELECT a.known #>> '{{}}' WHERE jsonb_typeof(a.known) <> 'object' UNION ALL
+            SELECT e.value FROM jsonb_each_text(CASE jsonb_typeof(a.known) WHEN 'object' THEN a.known END) AS e
+        ) AS written (said)
+        CROSS JOIN LATERAL (SELECT btrim(said)) AS held (value)) AS found
+    WHERE rank IS NOT NULL ORDER BY rank, subject, source, key LIMIT {limit}"""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
     """One column of a customer's that holds the text. `how`: as it is; the same but for case, blanks and the way that
     telephone numbers are written; or it begins with the text.
+
+    Of what another source says `relation` is the source, and `column` the key of its record.
     """
 
-    subject: str | None  # None: a row that is no customer's
+    subject: str | None  # None: a row that is no customer's, or a record of which nobody knows whose it is
     relation: str
     column: str
     attributes: tuple[str, ...]
@@ -58,6 +73,9 @@ async def find(connection: asyncpg.Connection, rules: CompiledRules, text: str, 
         for row in rows:
             column = row["name"]
             yield Found(row["subject"], name, column, attributes.get(column, ()), _RANKS[row["rank"]])
+    if await connection.fetchval("SELECT pg_catalog.to_regclass('consentry.profile_records')") is not None:
+        for row in await connection.fetch(_SAID.format(rank=_rank(wanted), limit=limit), wanted):
+            yield Found(row["subject"], row["source"], row["key"], (row["attribute"],), _RANKS[row["rank"]])
 
 
 def _query(table: SubjectTable, wanted: str, limit: int) -> str | None:

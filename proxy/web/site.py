@@ -151,7 +151,7 @@ class Site:
             current.snapshot,
             current.words,
             self.database,
-            current.rules.digest,
+            current.rules,
             options_of(self._configuration),
             actor,
         )

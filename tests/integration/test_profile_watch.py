@@ -126,10 +126,11 @@ class Place:
         watching.until(lambda: watching.says("letters: ") > 0)
         return watching
 
-    def command(self, *arguments: str) -> None:
+    def command(self, *arguments: str) -> str:
         """`consentry ARGUMENTS`, in this process."""
         ended = run(*arguments, "--config", str(self.folder / "consentry.yaml"))
         assert ended.code == 0, ended.err
+        return ended.out
 
     def change(self, script: str) -> None:
         """In the sources; in their log at once, also if the server crashes."""
@@ -335,3 +336,35 @@ def test_killed_while_customers_come(place: Place, kills: int) -> None:
     assert place.query("SELECT count(*), min(subject) FROM consentry.profile_data WHERE note IS NOT NULL") == [
         (120, 1001)
     ]
+
+
+@pytest.mark.parametrize("rules", [RULES, NEW])
+def test_a_customer_who_came_and_was_erased_between_two_syncs_stays_erased(place: Place, rules: str) -> None:
+    """No sync knew their address, and none takes it in afterwards: neither to wait nor as somebody new."""
+    place.write(rules.replace("email: email}", "email: email}, erase: delete"))
+    place.command("profile", "sync")
+    place.server.run("watched", "INSERT INTO customers VALUES (21, 'Zebra@example.org')")
+    receipt = place.command("subject", "erase", "21", "--yes", "--json")
+    assert "zebra" not in receipt.lower()
+    place.change("INSERT INTO letters VALUES (1, 'zebra@example.org', 'hers'), (2, 'other@example.org', 'nobodys')")
+    assert "1 of erased customers left out" in place.command("profile", "sync")
+    assert [key for key, _, _ in place.whose()] == ["2"]
+
+
+def test_a_made_customer_has_all_rights(place: Place) -> None:
+    """Their key is a number below zero: no command takes it for an option. Once erased, no sync makes them again."""
+    place.write(NEW.replace("email: email}", "email: email}, erase: delete"))
+    place.change("INSERT INTO letters VALUES (1, 'zebra@example.org', 'zebra wrote')")
+    place.command("profile", "sync")
+    made = str(place.whose()[0][1])
+    assert int(made) < 0
+    assert "zebra wrote" in place.command("profile", "show", made)
+    assert "zebra wrote" in place.command("subject", "export", made)
+    place.command("consent", "grant", made, "crm", "note")
+    assert "granted" in place.command("consent", "show", made)
+    for text, attribute in ((" ZEBRA@example.org", "email"), ("zebra w", "note")):
+        assert f"{made}  letters.1  {attribute}  (" in place.command("subject", "find", text)
+    place.command("subject", "erase", made, "--yes")
+    place.command("profile", "sync")
+    assert place.whose() == []
+    assert place.query("SELECT FROM consentry.profile_data WHERE note IS NOT NULL") == []
