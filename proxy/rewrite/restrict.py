@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from proxy.errors import PgError
 from proxy.policy.names import quote_identifier
 from proxy.policy.table import GovernedTable
 from proxy.rewrite.context import Context
@@ -52,10 +53,14 @@ def restrict_merge(context: Context, reference: Reference, table: GovernedTable,
     on = node["joinCondition"]
     calm = context.fences.leakproof_sources(node)
     rows.guard(parts.on, parts.whens[0].when - 1, on, rows.copied(reference, on, joined=calm), leakproof=calm)
+    last = False  # whether a clause takes all rows that match no source: the policies would hide that from the server
     for clause, part in zip(node["mergeWhenClauses"], parts.whens, strict=True):
         when = clause["MergeWhenClause"]
         if when["matchKind"] != "MERGE_WHEN_NOT_MATCHED_BY_SOURCE":
             continue
+        if last:
+            raise PgError("unreachable WHEN clause specified after unconditional WHEN clause", "42601")
+        last = part.condition is None
         if not calm:
             raise context.unsupported(
                 f'WHEN NOT MATCHED BY SOURCE on relation "{table.name}", of which the rules hide rows from app '

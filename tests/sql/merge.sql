@@ -14,6 +14,11 @@ merge into orders using (values (1, 'x'), (2, 'y')) as s (id, n) on s.id = order
 -- becomes
 merge into orders using (values (1, 'x'), (2, 'y')) as s (id, n) on ("orders"."placed" OPERATOR(pg_catalog.>) '2020-01-01'::pg_catalog.date) AND ( s.id = orders.id) when not matched by source and ("orders"."placed" OPERATOR(pg_catalog.>) '2020-01-01'::pg_catalog.date) AND ( orders.note = 'x') then delete when not matched by source and ("orders"."placed" OPERATOR(pg_catalog.>) '2020-01-01'::pg_catalog.date) AND CASE WHEN ("orders"."placed" OPERATOR(pg_catalog.>) '2020-01-01'::pg_catalog.date) THEN ( orders.note::int = 1) ELSE FALSE END then delete when not matched by source AND ("orders"."placed" OPERATOR(pg_catalog.>) '2020-01-01'::pg_catalog.date) then do nothing
 
+-- the server could not see that no row is left for the second: the policy stands in the first
+-- as agent
+merge into orders using products p on p.id = orders.id when not matched by source then do nothing when not matched by source then do nothing
+-- refused 42601 unreachable WHEN clause specified after unconditional WHEN clause
+
 -- a condition that is not leakproof keeps its comparisons beside it, for indexes
 -- as agent
 merge into orders o using (select p.* from products p) s on s.id = o.id and lower(o.note) = s.name and 7 < o.id when matched then delete

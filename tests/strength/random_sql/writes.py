@@ -64,7 +64,8 @@ def choose_target(make: Make, insert: bool = False) -> Relation:
 def writable(make: Make, target: Relation) -> list[Column]:
     found = [c for c in target.columns if c.writable and c.name not in _KEYS]
     if make.chance(make.style.wrong * 5):
-        found = list(target.columns)
+        # A row that gets another key is another customer's then, and is hidden as that one's are: not on the copy.
+        found = [c for c in target.columns if not (make.style.copy and c.name in _KEYS)]
     return comes_back(make, target, found)
 
 
