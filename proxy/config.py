@@ -377,9 +377,10 @@ class Configuration:
                 raise UnreachableError(f"{place}: no *.yaml file of rules is in this folder")
         else:
             files = [place]
-        return [(self._shown(file), read_text(file)) for file in files]
+        return [(self.shown(file), read_text(file)) for file in files]
 
-    def _shown(self, file: Path) -> str:
+    def shown(self, file: Path) -> str:
+        """A file's name, as people who work here call it."""
         try:
             return str(file.relative_to(Path.cwd()))
         except ValueError:

@@ -190,7 +190,7 @@ FUNCTIONS = f"""
 SELECT p.proname::text, n.nspname::text, e.extname::text,
        t.oid IS NOT NULL AND p.pronargs > 0
            AND (p.pronargs - p.pronargdefaults <= 1 OR (p.pronargs = 2 AND p.provariadic <> 0))
-           AND (t.typtype = 'c' OR b.typtype = 'c'
+           AND (t.typtype = 'c' OR COALESCE(b.typtype = 'c', false)
                 OR t.typname IN ('record', 'any', 'anyelement', 'anynonarray', 'anycompatible', 'anycompatiblenonarray')
            ),
        (p.pronargs - p.pronargdefaults)::int4, CASE WHEN p.provariadic <> 0 THEN {MOST_ARGUMENTS} ELSE p.pronargs END,

@@ -16,6 +16,7 @@ from proxy.cli.explain import explain
 from proxy.cli.options import KEYED
 from proxy.cli.profile import profile
 from proxy.cli.retention import retention
+from proxy.cli.rule_tests import run_tests
 from proxy.cli.schema import schema
 from proxy.cli.serve import serve
 from proxy.cli.subject import subject
@@ -36,6 +37,7 @@ app.command()(serve)
 app.command(hidden=True)(worker)
 app.command()(web)
 app.command()(check)
+app.command("test")(run_tests)
 app.command()(explain)
 app.command()(schema)
 app.command(context_settings=KEYED)(link)
