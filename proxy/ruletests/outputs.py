@@ -1,8 +1,14 @@
-"""The names of a statement's result columns, from its tree and the catalog: for tests without a database. Pure."""
+"""What only a database could say of a statement, from its tree and the catalog, as far as that goes. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import SqlglotError
+from sqlglot.optimizer.qualify import qualify
 
 from proxy.catalog.model import SearchPath, Snapshot
 from proxy.rewrite.lex import Node, parse
@@ -22,6 +28,23 @@ def output_names(text: str, snapshot: Snapshot, path: SearchPath) -> Names:
     if len(statements) != 1:
         raise UntoldError
     return _Query(snapshot, path).statement(statements[0]["stmt"], {})
+
+
+def lacks_column(text: str, snapshot: Snapshot, path: SearchPath) -> bool:
+    """Whether the query in `text` names a column that is not there; False also where that cannot be told."""
+    schema: dict[str, Any] = {}
+    try:
+        tree = sqlglot.parse_one(text, dialect="postgres")
+        for table in tree.find_all(exp.Table):
+            found = snapshot.resolve(table.name, table.db or None, path)
+            if found is not None:
+                columns = {column.name: column.base_type for column in found.columns}
+                schema.setdefault(found.schema, {})[found.name] = columns
+                table.set("db", exp.to_identifier(found.schema))
+        qualify(tree, dialect="postgres", schema=schema, quote_identifiers=False)
+    except SqlglotError as error:
+        return "could not be resolved" in str(error) or "Unknown column" in str(error)
+    return False
 
 
 class _Query:

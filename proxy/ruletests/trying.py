@@ -18,9 +18,10 @@ from proxy.rewrite.plan import Planner
 from proxy.rewrite.result import Disclosure, Plan
 from proxy.ruletests.format import RuleTest
 from proxy.ruletests.judge import Found, Outcome, Row, judge
-from proxy.ruletests.outputs import UntoldError, output_names
+from proxy.ruletests.outputs import UntoldError, lacks_column, output_names
 
 PATH = SearchPath()  # public, as every session has it that does not ask for another
+_NEEDS_DATA = "it must run: on a database with data for tests, --dsn"
 _ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 
 
@@ -44,11 +45,13 @@ class Tried:
 def by_catalog(test: RuleTest, tried: Tried) -> Outcome:
     """How the test ends without a database; skipped where only a database can say."""
     if test.needs_rows:
-        return Outcome(test, "skipped", ("its rows need a database with data: --dsn",))
+        return Outcome(test, "skipped", (_NEEDS_DATA,))
     plan = tried.plan(test)
     text = plan.text.decode() if plan is not None else test.expected.sql
     if plan is not None and plan.refusal is not None:
         return judge(test, Found(plan.refusal, _disclosed(plan)))
+    if lacks_column(text, tried.snapshot, PATH):
+        return judge(test, Found(PgError("it names a column that the app does not have", "42703"), _disclosed(plan)))
     if test.expected.error is not None:
         return Outcome(test, "skipped", ("the rules do not refuse it: only a database can say whether it fails",))
     try:
@@ -67,7 +70,7 @@ async def on_database(
     Raises ConsentryError where a decision cannot be made, or the app's login not be taken.
     """
     if test.needs_rows and not run:
-        return Outcome(test, "skipped", ("its rows need a database with data, its own: --dsn",))
+        return Outcome(test, "skipped", (_NEEDS_DATA,))
     plan = tried.plan(test)
     if plan is not None and plan.refusal is not None:
         return judge(test, Found(plan.refusal, _disclosed(plan)))
