@@ -23,22 +23,25 @@ INSERT INTO calls VALUES (1, '2026-01-02 10:00+01', 'call one'), (1, '2026-01-04
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO PUBLIC;
 """
 RULES = """version: 1
-attributes: {email: {}, phone: {}, contacts: {}}
+attributes: {email: {}, phone: {}, contacts: {}, letters: {}}
 tables:
   public.customers: {subject: id, columns: {id: open, email: email, phone: phone}}
   public.calls: {subject: customer, columns: {customer: open, at: contacts, about: contacts}}
 apps:
-  mgall: {logins: [mgall]}
+  mgall: {logins: [mgall], explain: allow}
   mgpart: {logins: [mgpart]}
 policies:
   - {name: calls are not theirs, apps: [mgpart], columns: [public.calls.at, public.calls.about], action: drop}
+  - {name: letters by consent, apps: [mgpart], attributes: [letters], action: show, consent: opt_in}
   - {name: everything, apps: [mgall, mgpart], attributes: all, action: show, basis: contract}
 sources:
   mails:
     key: number
     subject: customer
     fields: {from: email, tel: phone}
-    lists: {contacts: {fields: [sent, title], order_by: sent}}
+    lists:
+      contacts: {fields: [sent, title], order_by: sent}
+      letters: {fields: [body, sent], order_by: sent, search: english}
   chats:
     key: id
     match: {email: address}
@@ -50,8 +53,8 @@ profile:
     contacts: {from: public.calls, columns: [at, about], order_by: at, limit: 4}
 """
 MAILS = [
-    {"number": 7, "customer": 1, "from": "ann@work.example", "tel": "1", "sent": "2026-01-03T12:00:00+01:00", "title": "m1"},
-    {"number": 8, "customer": 2, "from": "bob@example.org", "tel": None, "sent": "2026-01-01", "title": "m2"},
+    {"number": 7, "customer": 1, "from": "ann@work.example", "tel": "1", "sent": "2026-01-03T12:00:00+01:00", "title": "m1", "body": "Two parcels were lost"},
+    {"number": 8, "customer": 2, "from": "bob@example.org", "tel": None, "sent": "2026-01-01", "title": "m2", "body": "My parcel is here"},
 ]  # fmt: skip
 CHATS = [("c1", "Ann@Example.org", "2026-01-05T00:00:00Z", "[/] hello"), ("c2", "ann@example.org", "2025-12-31", "old")]
 
@@ -94,6 +97,23 @@ def test_two_apps_after_a_sync(gateway: Governed) -> None:
     assert contacts(gateway, "mgpart", 2) == [{"sent": "2026-01-01", "title": "m2"}]
 
 
+def test_words_in_a_text_are_found_by_those_who_may_read_it(gateway: Governed) -> None:
+    """By an index where the app has the attribute of everybody; where consent decides, only of those who agreed."""
+    query = (
+        "SELECT subject FROM consentry.profile "
+        "WHERE to_tsvector('english', letters) @@ plainto_tsquery('english', 'parcel {}') ORDER BY 1"
+    )
+    gateway.give("grant", 2, "mgpart", "letters")
+    expected = {("mgall", ""): [(1,), (2,)], ("mgall", "lost"): [(1,)], ("mgpart", ""): [(2,)], ("mgpart", "lost"): []}
+    for (app, word), found in expected.items():
+        with gateway.connect(app) as connection:
+            assert connection.execute(query.format(word)).fetchall() == found
+    with gateway.connect("mgall") as connection:
+        connection.execute("SET enable_seqscan = off")
+        plan = "\n".join(row[0] for row in connection.execute("EXPLAIN " + query.format("lost")).fetchall())
+    assert "Index Scan on profile_search_letters" in plan
+
+
 def test_each_value_says_where_it_is_from(gateway: Governed) -> None:
     """All that `consentry.profile` has of a customer is there with its source, and what does not count is told apart."""
     values = json.loads(command(gateway.directory, "profile", "show", "1", "--json"))
@@ -109,6 +129,7 @@ def test_each_value_says_where_it_is_from(gateway: Governed) -> None:
             ("contacts", HELLO, "chats", "c1", True),
             ("contacts", OLD, "chats", "c2", True),
             ("contacts", MAIL, "mails", "7", True),
+            ("letters", {"body": "Two parcels were lost", "sent": MAIL["sent"]}, "mails", "7", True),
             ("email", "ann@example.org", "public.customers", "email", True),
             ("email", "Ann@Example.org", "chats", "c1", False),
             ("email", "ann@example.org", "chats", "c2", False),
