@@ -345,5 +345,11 @@ def _retained(
             tuple(one for one in made if isinstance(one, Replacement)),
             tuple(one for one in made if isinstance(one, str)),
         )
-    if not found:
-        problems.append(rules.problem(("retention", name), f"no table has attribute {name}", key=True))
+    told = [source.lists[name].order_by for source in rules.sources.values() if name in source.lists]
+    times = [by for by in told if by is not None]  # of what sources say; each list's own is asked
+    if not found and not times:
+        message = f"no table has attribute {name}, nor has a source a list of it with `order_by`"
+        problems.append(rules.problem(("retention", name), message, key=True))
+    elif not found and kept.by not in times:
+        hint = nearest(kept.by, times) or f": {', '.join(times)}"
+        problems.append(rules.problem(path, f'by: no list of {name} is ordered by "{kept.by}"{hint}'))

@@ -22,7 +22,7 @@ from proxy.errors import ConsentryError
 from proxy.policy.rules import Rules
 from proxy.policy.sources import Source
 from proxy.policy.table import CompiledRules
-from proxy.profile import matching, merging, staging, values
+from proxy.profile import expiry, matching, merging, staging, values
 from proxy.profile.records import Mapping, Row, bare
 from proxy.profile.refused import refusal
 from proxy.profile.sources.opening import open_followed, open_reader, wanted
@@ -160,6 +160,9 @@ class OneSource:
             if self._source.deletes == "missing":
                 await staging.delete_missing(self._connection, self._name, synced.counts, accept=self._plan.accept)
             if self._plan.once:
+                for one in expiry.kept(self._plan.rules):
+                    if one.source == self._name:
+                        await expiry.remove(self._connection, one)
                 synced.compared = await staging.compare(self._connection, self._name)
             await self._merge()
             await self._finish(last, content)
@@ -271,6 +274,7 @@ class OneSource:
     async def _write(self, reader: Reader, counts: Counts) -> None:
         await staging.check_keys(self._connection, self._name, reader.unit)
         await self._lock()
+        await expiry.leave_out(self._connection, self._plan.rules, self._name)
         await staging.write(self._connection, self._name, self._kind, counts)
         await matching.match(self._connection, self._kind, making(self._plan.rules))
 

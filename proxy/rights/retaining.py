@@ -7,8 +7,11 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from proxy.audit.acts import Acts, acting
+from proxy.consent import locks
+from proxy.consent.service import subject_type
 from proxy.policy.names import join_dotted
 from proxy.policy.rights_table import ErasedTable, RetainedTable
+from proxy.profile import expiry, merging, staging
 from proxy.rights import conditions, erasing, erasure, plan
 from proxy.rights.desk import Desk, act
 from proxy.rights.erasing import TableOutcome, careful
@@ -16,6 +19,7 @@ from proxy.rights.keys import ForeignKey, foreign_keys
 from proxy.rights.plan import CannotEraseError, Plan, Step
 
 BATCH: Final = 1000
+_RECORDS: Final = "consentry.profile_records"
 _EQ: Final = "OPERATOR(pg_catalog.=)"
 # Rows of a batch: $1 their tables' oids, $2 their places as texts.
 _PLACES: Final = "$2::pg_catalog.text[]::pg_catalog.tid[]"
@@ -54,6 +58,24 @@ async def run(desk: Desk, *, dry_run: bool, batch: int = BATCH) -> AsyncIterator
         else:
             rows, left = await _batches(desk, table, entry, keys, batch)
         yield Passed(name, rows, left)
+    for one in expiry.kept(desk.written):
+        yield Passed(f"{one.source}: {one.attribute}", {_RECORDS: await _entries(desk, one, dry_run=dry_run)}, {})
+
+
+async def _entries(desk: Desk, one: expiry.Kept, *, dry_run: bool) -> int:
+    """Entries of what a source says that are past; all of them in one transaction."""
+    if dry_run:
+        async with careful(desk.connection, writes=False):
+            return await expiry.count(desk.connection, one)
+    async with act(desk, "retention") as under_way:
+        await desk.connection.execute(locks.WRITING)
+        await staging.begin(desk.connection)
+        count = await expiry.remove(desk.connection, one)
+        if count:
+            await merging.merge(desk.connection, desk.written, await subject_type(desk.connection))
+            facts = {"relation": _RECORDS, "action": "anonymise", "rows": count}
+            await under_way.finish({"period": one.period, "attribute": one.attribute, "tables": [facts]})
+        return count
 
 
 def _with_attribute(table: ErasedTable, entry: RetainedTable) -> ErasedTable:
