@@ -88,12 +88,17 @@ def rectify(
         done = await correct(desk, name, attribute, value, column=column, every_row=every_row, dry_run=dry_run)
         if as_json:
             columns = [{"column": one.name, "rows": one.rows} for one in done.columns]
-            print_json(done.receipt or {"columns": columns, "elsewhere": done.elsewhere})
+            records = [{"source": one.source, "rows": one.rows} for one in done.records]
+            print_json(done.receipt or {"columns": columns, "records": records, "elsewhere": done.elsewhere})
         for one in () if as_json else done.columns:
             typer.echo(f"{one.name}: {one.rows} of {one.held} row(s) {'would change' if dry_run else 'changed'}")
+        for told in () if as_json else done.records:
+            typer.echo(
+                f"{told.source}: {told.rows} of {told.held} record(s) {'would change' if dry_run else 'changed'}"
+            )
         for source in () if as_json else done.elsewhere:
             typer.echo(f"{source} has it too: correct it there, or the profile keeps what it says", err=True)
-        if not any(one.held for one in done.columns):
+        if not done.held:
             typer.echo(f"nothing of {name} is there", err=True)
             raise typer.Exit(1)
 

@@ -11,9 +11,12 @@ import asyncpg
 
 from proxy.catalog.model import Column, Snapshot
 from proxy.errors import ConsentryError
+from proxy.policy import mapped_sources
 from proxy.policy.names import join_dotted, quote_identifier, split_column
 from proxy.policy.rights_table import ErasedTable
+from proxy.policy.rules import Rules
 from proxy.policy.table import CompiledRules
+from proxy.profile import correcting
 from proxy.rights import conditions
 from proxy.rights.desk import Desk, act
 from proxy.rights.erasing import careful
@@ -39,15 +42,23 @@ class Corrected:
 
 @dataclass(frozen=True, slots=True)
 class Rectification:
-    """What was, or would be, done. `elsewhere`: other sources that have the attribute, and keep what they have."""
+    """What was, or would be, done. `records`: of sources whose data lives here; `elsewhere`: other sources that have
+    the attribute, and keep what they have.
+    """
 
     columns: tuple[Corrected, ...]
+    records: tuple[correcting.Corrected, ...]
     elsewhere: tuple[str, ...]
     receipt: Mapping[str, Any] | None = None
 
     @property
     def rows(self) -> int:
-        return sum(one.rows for one in self.columns)
+        return sum(one.rows for one in self.columns) + sum(one.rows for one in self.records)
+
+    @property
+    def held(self) -> bool:
+        """Whether the customer has anything of the attribute here."""
+        return any(one.held for one in self.columns) or bool(self.records)
 
 
 async def rectify(
@@ -56,27 +67,37 @@ async def rectify(
     """Writes the value, as text, into all columns of the attribute, or into `column` (schema.table.column) only.
 
     Where a table has several columns of the attribute, or several rows of the customer's, it must be said that they all
-    become the same: by `column`, by `every_row`. Raises ConsentryError: nothing was changed then.
+    become the same: by `column`, by `every_row`. Raises ConsentryError: nothing was changed then; also where only
+    sources have it that are read again and again.
     """
-    chosen = columns_of(desk.rules, desk.snapshot, attribute, column)
+    chosen = columns_of(desk.written, desk.rules, desk.snapshot, attribute, column)
+    everywhere = column is None
     kind = await desk.check(subject)
     if dry_run:
         async with careful(desk.connection, writes=False):
-            return await _survey(desk, subject, kind, attribute, value, chosen, every_row)
+            return await _survey(desk, subject, kind, attribute, value, chosen, every_row, everywhere)
     async with act(desk, "rectify") as under_way:
         await desk.lock(subject)
-        found = await _survey(desk, subject, kind, attribute, value, chosen, every_row)
+        found = await _survey(desk, subject, kind, attribute, value, chosen, every_row, everywhere)
         if not found.rows:
             return found
         for one in found.columns:
             if one.rows:
                 await desk.connection.execute(_update(one), subject, value)
-        told = {"attribute": attribute, "tables": [{"column": one.name, "rows": one.rows} for one in found.columns]}
+        changed = [{"column": one.name, "rows": one.rows} for one in found.columns]
+        if found.records:
+            await correcting.correct(desk.connection, desk.written, kind, subject, attribute, value)
+            changed += [{"source": one.source, "rows": one.rows} for one in found.records]
+        told = {"attribute": attribute, "tables": changed}
         return replace(found, receipt=await under_way.finish(told))
 
 
-def columns_of(rules: CompiledRules, snapshot: Snapshot, attribute: str, column: str | None = None) -> list[Corrected]:
-    """Where the attribute is. Raises ConsentryError: it is nowhere, or not in that column, or it is not plain where."""
+def columns_of(
+    written: Rules, rules: CompiledRules, snapshot: Snapshot, attribute: str, column: str | None = None
+) -> list[Corrected]:
+    """Where the attribute is; nowhere, if only sources have it. Raises ConsentryError: nobody has it, or it is not in
+    that column, or it is not plain where.
+    """
     tables = [table for table in rights_of(rules).tables.values() if _has_rows(table, snapshot)]
     found = [one for table in tables for one in _columns(table, attribute)]
     if column is not None:
@@ -85,7 +106,7 @@ def columns_of(rules: CompiledRules, snapshot: Snapshot, attribute: str, column:
         except ValueError as error:
             raise ConsentryError(str(error)) from error
         found = [one for one in found if (*one.table.key, one.column.name) == wanted]
-    if not found:
+    if not found and (column is not None or attribute not in mapped_sources.kept(written)):
         where = f" in {column}" if column is not None else " in a column of a customer's"
         raise ConsentryError(f"attribute {attribute} is not{where}")
     for table in {one.table.key for one in found}:
@@ -106,7 +127,14 @@ def _columns(table: ErasedTable, attribute: str) -> Iterator[Corrected]:
 
 
 async def _survey(
-    desk: Desk, subject: str, kind: str, attribute: str, value: str, chosen: list[Corrected], every_row: bool
+    desk: Desk,
+    subject: str,
+    kind: str,
+    attribute: str,
+    value: str,
+    chosen: list[Corrected],
+    every_row: bool,
+    everywhere: bool,
 ) -> Rectification:
     found = []
     for one in chosen:
@@ -121,8 +149,15 @@ async def _survey(
         if row["held"] > 1 and not every_row:
             raise ConsentryError(f"{one.name} has {row['held']} rows of this customer: --every-row changes them all")
         found.append(replace(one, rows=row["rows"], held=row["held"]))
-    elsewhere = await desk.connection.fetch(_ELSEWHERE.format(kind=kind), subject, attribute)
-    return Rectification(tuple(found), tuple(row["source"] for row in elsewhere))
+    records: list[correcting.Corrected] = []
+    if everywhere:
+        records = await correcting.survey(desk.connection, desk.written, kind, subject, attribute, value)
+    told = await desk.connection.fetch(_ELSEWHERE.format(kind=kind), subject, attribute)
+    elsewhere = [row["source"] for row in told if row["source"] not in {one.source for one in records}]
+    made = Rectification(tuple(found), tuple(records), tuple(elsewhere))
+    if elsewhere and not made.held:
+        raise ConsentryError(f"{attribute} of {subject} is in {', '.join(elsewhere)} only: correct it there")
+    return made
 
 
 def _other(one: Corrected) -> str:

@@ -80,7 +80,7 @@ def rows(pg_server: PgServer, query: str) -> list[Any]:
 def test_every_column_of_the_attribute_is_corrected(folder: Path, pg_server: PgServer) -> None:
     dry = ended(folder, "rectify", "a", "email", "anna@example.org", "--dry-run", "--json")
     expected = [{"column": "public.customers.email", "rows": 1}, {"column": "public.letters.email", "rows": 1}]
-    assert dry.json == {"columns": expected, "elsewhere": []}
+    assert dry.json == {"columns": expected, "records": [], "elsewhere": []}
     assert rows(pg_server, "SELECT email FROM customers WHERE id = 'a'") == [("ann@example.org",)]
     done = ended(folder, "rectify", "a", "email", "anna@example.org", "--json").json
     assert (done["act"], done["attribute"], done["tables"]) == ("rectify", "email", expected)

@@ -1,4 +1,4 @@
-"""How long entries of sources' lists are kept: what is past goes, and no sync takes it in again."""
+"""Customers' rights over what sources say: what is past goes and no sync takes it in again; what is wrong is corrected."""
 
 from __future__ import annotations
 
@@ -121,3 +121,24 @@ def test_a_migration_compares_what_may_be_kept(place: Place) -> None:
 def test_rules_that_are_wrong(place: Place, old: str, new: str, message: str) -> None:
     (place.folder / "rules.yaml").write_text(RULES.replace(old, new))
     assert message in place.json("retention", "run", parse=False, code=1)
+
+
+def test_what_a_source_said_is_corrected_where_its_data_lives_here(place: Place) -> None:
+    """A source that is still read is to be corrected itself: nothing is done, and it is named."""
+    place.write((1, "new", 10), (2, "newer", 9))
+    place.json("profile", "sync")
+    said = place.json("subject", "rectify", "1", "topic", "right", parse=False, code=1)
+    assert "topic of 1 is in tickets only: correct it there" in said
+    place.json("profile", "sync", "--once", "--cutover")
+    dry = place.json("subject", "rectify", "1", "topic", "right", "--dry-run")
+    assert dry == {"columns": [], "records": [{"source": "tickets", "rows": 2}], "elsewhere": []}
+    receipt = place.json("subject", "rectify", "1", "topic", "right")
+    assert receipt["tables"] == [{"source": "tickets", "rows": 2}]
+    assert "right" not in json.dumps(receipt["tables"])
+    with place.server.connect("talks") as connection:
+        assert connection.execute("SELECT topic FROM consentry.profile_data").fetchall() == [("right",)]
+        query = "SELECT DISTINCT value, chosen FROM consentry.profile_values WHERE attribute = 'topic' ORDER BY 2"
+        assert connection.execute(query).fetchall() == [("right", False), ("right", True)]
+    assert place.json("subject", "rectify", "1", "topic", "right")["records"] == [{"source": "tickets", "rows": 0}]
+    assert "nothing of 2 is there" in place.json("subject", "rectify", "2", "topic", "x", parse=False, code=1)
+    assert "attribute nothing is not" in place.json("subject", "rectify", "1", "nothing", "x", parse=False, code=1)
