@@ -49,6 +49,13 @@ _GIVE_WAY: Final = """
         FROM pg_temp.profile_yielding y WHERE r.subject = y.subject AND r.how NOT IN ('key', 'agent')
         RETURNING r.source, r.key)
     INSERT INTO pg_temp.profile_touched SELECT * FROM freed"""
+# Whoever else may be them is asked anew, and nobody is likely to be them any more.
+_ASKED_ANEW: Final = """
+    INSERT INTO pg_temp.profile_touched SELECT r.source, r.key FROM consentry.profile_records r
+    JOIN pg_temp.profile_yielding y ON r.candidates @> ARRAY[y.subject] WHERE r.subject IS NULL"""
+_UNLIKELY: Final = """
+    DELETE FROM consentry.profile_likely l USING pg_temp.profile_yielding y
+    WHERE l.subject = y.subject AND NOT y.used"""
 
 
 async def match(
@@ -97,7 +104,9 @@ async def touch(
         await connection.execute(_MADE.format(theirs=theirs), *given)
     await connection.execute(_USED + _consented(compiled))
     await connection.execute("INSERT INTO pg_temp.profile_affected SELECT subject::text FROM pg_temp.profile_yielding")
+    await connection.execute(_ASKED_ANEW)
     await connection.execute(_GIVE_WAY)
+    await connection.execute(_UNLIKELY)
     await connection.execute("DROP TABLE pg_temp.profile_yielding")
 
 

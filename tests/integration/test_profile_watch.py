@@ -262,15 +262,19 @@ def test_a_customer_who_comes_gets_the_record_that_waited(place: Place) -> None:
 
 
 def test_a_customer_who_comes_is_the_one_whom_a_sync_made(place: Place) -> None:
-    """As if they had been there first; also if somebody who had no part in it shared a number only with them."""
+    """As if they had been there first. Who was only likely to be them is compared anew by `profile match`."""
     place.write(NEW)
     place.change("INSERT INTO letters VALUES (1, 'new@example.org', 'hers'), (2, 'NEW@example.org', 'also hers')")
-    watching = place.watch("10m", LOOKING)
-    ((_, made, _), (_, again, how)) = place.whose()
+    place.change("INSERT INTO letters VALUES (3, NULL, 'somebody like her')")
+    place.command("profile", "sync")
+    ((_, made, _), (_, again, how), _) = place.whose()
     assert made == again < 0
     assert how == "new"
+    place.server.run("watched", f"INSERT INTO consentry.profile_likely VALUES ('letters', '3', {made}, 0.99, true)")
+    watching = place.watch("10m", LOOKING)
+    assert place.whose()[2] == ("3", made, "likely")
     place.server.run("watched", "INSERT INTO customers VALUES (21, 'new@example.org')")
-    watching.until(lambda: place.whose() == [("1", 21, "email"), ("2", 21, "email")])
+    watching.until(lambda: place.whose() == [("1", 21, "email"), ("2", 21, "email"), ("3", None, None)])
     assert place.query(f"SELECT FROM consentry.profile_data WHERE subject = {made}") == []
     assert place.query("SELECT note FROM consentry.profile_data WHERE subject = 21") != []
 
