@@ -82,6 +82,7 @@ async def take_snapshot(connection: asyncpg.Connection) -> Snapshot:
             reads=reads.get(r["oid"], ()),
             definition=definitions.get(r["oid"]),
             barrier=r["barrier"],
+            row_security=r["row_security"],
             rules=r["rules"],
             owner=r["owner"],
             owner_column=r["owner_column"] or 0,

@@ -62,6 +62,7 @@ class Relation:
     reads: tuple[int, ...] = ()  # views: oids of all relations read, transitively through views
     definition: str | None = None  # views, materialised views: pg_get_viewdef under an empty search_path
     barrier: bool = False  # views: security_barrier
+    row_security: bool = False  # the database has row security for it
     rules: bool = False  # writes to it fire rewrite rules (CREATE RULE), which may read anything
     owner: int | None = None  # sequences: oid of the table whose column owns it (serial, identity)
     owner_column: int = 0  # ... and the column's number

@@ -20,6 +20,7 @@ SCHEMAS = f"SELECT n.nspname::text AS name FROM pg_catalog.pg_namespace n WHERE 
 
 RELATIONS = f"""
 SELECT c.oid, n.nspname::text AS schema, c.relname::text AS name, c.relkind::text AS kind,
+       c.relrowsecurity AS row_security,
        EXISTS (SELECT FROM pg_catalog.pg_rewrite r WHERE r.ev_class = c.oid AND r.ev_type <> '1') AS rules,
        COALESCE((SELECT pg_catalog.bool_or(o.option_value::pg_catalog.bool)
                  FROM pg_catalog.pg_options_to_table(c.reloptions) o

@@ -13,6 +13,7 @@ from proxy.consent.own_view import OwnView
 from proxy.errors import ConsentryError
 from proxy.policy.expressions import named_relations
 from proxy.policy.names import quote_identifier
+from proxy.policy.others import KEYS, table_of
 from proxy.policy.preferences import OWN_SCHEMA
 from proxy.policy.spans import PREFIX
 from proxy.policy.table import AppPolicy, CompiledRules, ConsentStore, GovernedTable, Mask, ProfileMap
@@ -29,7 +30,7 @@ _SUBJECT_TYPES = {
 
 _PROFILE_TABLES = tuple(
     f"consentry.profile_{name}"
-    for name in ("sources", "records", "keys", "decisions", "likely", "precedence", "data", "tombstones")
+    for name in ("sources", "records", "keys", "decisions", "likely", "precedence", "data", "others", "tombstones")
 )
 _EVENT_COLUMNS = (
     "subject, app, attribute, decision, at, expires_at, actor, source, policy_version, text_version, evidence, "
@@ -105,12 +106,15 @@ def grants(rules: CompiledRules, also: Sequence[str] = ()) -> tuple[tuple[str, t
     ]
     if rules.store is not None:
         own += [f"GRANT {right} TO {control}" for right in _store_rights(rules.store)]
+    profile = rules.profile
+    if profile is not None and profile.others:  # a sync looks which customers the table does not have
+        own.append(f"GRANT SELECT ({quote_identifier(profile.key)}) ON {_dotted(profile.start)} TO {control}")
     own += [f"GRANT {right} TO {control}" for right in also]
     given: list[tuple[str, tuple[str, ...]]] = [(CONTROL_ROLE, tuple(own))]
     for app in rules.apps.values():
         if app.trusted:
             continue
-        needed = tuple(dict.fromkeys((*_app_rights(app), *_profile_rights(rules.profile))))
+        needed = tuple(dict.fromkeys((*_app_rights(app), *_profile_rights(rules.profile, app))))
         for login in app.logins if needed else ():
             role = quote_identifier(login)
             given.append((login, tuple(f"GRANT {right} TO {role}" for right in needed)))
@@ -183,7 +187,7 @@ def _app_rights(app: AppPolicy) -> Iterator[str]:
         yield "EXECUTE ON FUNCTION consentry.json_keys(jsonb, integer)"
     for key in sorted(app.inner):
         used = {column.name for column in app.tables[key].columns if column.treatment.visible}
-        yield f"SELECT ({_listed({*used, _subject_name(app.tables[key])})}) ON {'.'.join(map(quote_identifier, key))}"
+        yield f"SELECT ({_listed({*used, _subject_name(app.tables[key])})}) ON {_dotted(key)}"
     for (schema, name), used in sorted(key_columns(app).items()):
         yield f"SELECT ({_listed(used)}) ON {quote_identifier(schema)}.{quote_identifier(name)}"
     every = (row for table in tables for row in table.rows)
@@ -192,8 +196,16 @@ def _app_rights(app: AppPolicy) -> Iterator[str]:
         yield f"SELECT ON {quote_identifier(schema)}.{quote_identifier(name)}"
 
 
-def _profile_rights(profile: ProfileMap | None) -> Iterator[str]:
-    """So that tools which look at rights list the profile. No more than the tables is read by it (security_invoker)."""
+def _dotted(key: tuple[str, str]) -> str:
+    return ".".join(map(quote_identifier, key))
+
+
+def _profile_rights(profile: ProfileMap | None, app: AppPolicy) -> Iterator[str]:
+    """The keys of customers whom only other sources know; and, so that tools which look at rights list the profile, the
+    view: no more than the tables is read by it (security_invoker).
+    """
+    if profile is not None and profile.others and (app.monitor or table_of(profile, app) is not None):
+        yield f"SELECT (subject) ON {_dotted(KEYS)}"
     if profile is not None and profile.invoker:
         schema, name = map(quote_identifier, profile.relation)
         yield f"USAGE ON SCHEMA {schema}" if schema != '"consentry"' else "USAGE ON SCHEMA consentry"

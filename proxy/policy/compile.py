@@ -15,6 +15,7 @@ from proxy.policy.mapped_sources import kept
 from proxy.policy.masks import check_mask
 from proxy.policy.model import App, ColumnEntry, Policy
 from proxy.policy.names import join_dotted, split_column, split_relation
+from proxy.policy.others import with_others
 from proxy.policy.paths import governed_document, whole_treatment
 from proxy.policy.preferences import with_preferences
 from proxy.policy.profile import DATA, SUBJECT, map_profile
@@ -61,7 +62,7 @@ def compile_rules(rules: Rules, snapshot: Snapshot) -> CompiledRules:
     apps = {name: _app(work, decisions, name, app, store) for name, app in rules.apps.items()}
     rights = _rights(work)
     listed = {key: target.relation for key, target in work.targets.items()}
-    profile = map_profile(rules, snapshot, listed, work.subjects, work.problems, warnings)
+    profile = with_others(map_profile(rules, snapshot, listed, work.subjects, work.problems, warnings), snapshot)
     if work.problems:
         raise RulesError(work.problems)
     return CompiledRules(

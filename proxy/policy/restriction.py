@@ -36,8 +36,12 @@ def with_restriction(app: AppPolicy, snapshot: Snapshot, place: tuple[str, int])
 def _restricted(table: GovernedTable, ref: PolicyRef) -> GovernedTable:
     if table.subject is None or _by_duty(table):
         return table
-    row = RowPolicy(ref, (), row_predicate(_condition(table.key, table.subject)), restricts=True)
-    return replace(table, rows=(*table.rows, row))
+    return replace(table, rows=(*table.rows, restricting(ref, table.key, table.subject)))
+
+
+def restricting(ref: PolicyRef, key: tuple[str, str], subject: Subject) -> RowPolicy:
+    """The row policy that hides restricted customers' rows of a relation."""
+    return RowPolicy(ref, (), row_predicate(_condition(key, subject)), restricts=True)
 
 
 def _by_duty(table: GovernedTable) -> bool:

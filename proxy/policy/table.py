@@ -198,6 +198,17 @@ class RowPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class Others:
+    """What a governed relation is made of that is in no database: the rows of `table`, whose column `mark` is true, and
+    for each row of `keys` (a column `subject`) one of which nothing but the key is known, whose `mark` is false.
+    """
+
+    table: tuple[str, str]
+    keys: tuple[str, str]
+    mark: str
+
+
+@dataclass(frozen=True, slots=True)
 class GovernedTable:
     """One governed relation as one app has it. `columns` in the relation's order, every live column once."""
 
@@ -206,6 +217,7 @@ class GovernedTable:
     subject: Subject | None
     columns: tuple[GovernedColumn, ...]
     rows: tuple[RowPolicy, ...] = ()
+    others: Others | None = None
 
     @property
     def key(self) -> tuple[str, str]:
@@ -214,7 +226,7 @@ class GovernedTable:
     @property
     def plain(self) -> bool:
         """Reads of it need no rewriting for this app."""
-        return not self.rows and all(c.treatment.plain for c in self.columns)
+        return not self.rows and self.others is None and all(c.treatment.plain for c in self.columns)
 
     @property
     def asks(self) -> tuple[tuple[str, ConsentMode], ...]:
@@ -377,7 +389,7 @@ class ProfileMap:
     """The unified profile: one row for each row of `start`, whose column `key` names the customer.
 
     `hops`: for each other table that leads to a customer, its first step. `invoker`: the server reads the view with the
-    rights of who asks.
+    rights of who asks. `others`: it has a row, too, for each customer whom only other sources know.
     """
 
     relation: tuple[str, str]
@@ -386,6 +398,7 @@ class ProfileMap:
     columns: tuple[ProfileColumn, ...]
     hops: Mapping[tuple[str, str], Hop]
     invoker: bool
+    others: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ import asyncpg
 from proxy.policy.mapped_sources import Kept, entry_of, kept, precedence
 from proxy.policy.names import quote_identifier
 from proxy.policy.rules import Rules
+from proxy.profile import others
 from proxy.rewrite.lex import quote_literal
 
 
@@ -44,8 +45,9 @@ async def merge(connection: asyncpg.Connection, rules: Rules, subject_type: str)
     await connection.execute(f"""
         DELETE FROM consentry.profile_data d USING pg_temp.profile_concerned c WHERE d.subject = c.subject
         AND NOT EXISTS (
-            SELECT FROM consentry.profile_records r WHERE r.subject = d.subject AND r.source IN ({sources}));
-        DROP TABLE pg_temp.profile_concerned""")
+            SELECT FROM consentry.profile_records r WHERE r.subject = d.subject AND r.source IN ({sources}))""")
+    await others.note(connection, rules, "profile_concerned")
+    await connection.execute("DROP TABLE pg_temp.profile_concerned")
 
 
 async def affect_all(connection: asyncpg.Connection) -> None:

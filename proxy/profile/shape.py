@@ -1,4 +1,5 @@
-"""The columns of consentry.profile_data: those that the rules' sources map, of the types that they say."""
+"""The columns of consentry.profile_data: those that the rules' sources map, of the types that they say; and the type of
+the keys in consentry.profile_others."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from proxy.errors import ConsentryError
 from proxy.policy.mapped_sources import Kept, kept
 from proxy.policy.names import quote_identifier
 from proxy.policy.rules import Rules
+from proxy.profile import others
 from proxy.rewrite.lex import quote_literal
 
 _COLUMNS = """
@@ -33,6 +35,11 @@ async def follow(connection: asyncpg.Connection, rules: Rules) -> tuple[str, ...
     there = {row["name"]: row["type"] for row in await connection.fetch(_COLUMNS)}
     indexes = {row["name"] for row in await connection.fetch(_INDEXES)}
     steps = [*_columns(wanted, there), *_indexes(wanted, indexes)]
+    key = await others.fitted(connection, rules) if wanted else None
+    if key is not None:  # the profile's view reads it, and is made anew
+        fit = "DROP COLUMN subject CASCADE, ADD COLUMN subject"
+        done = f"made the keys of consentry.profile_others {key}"
+        steps.append((f"ALTER TABLE consentry.profile_others {fit} {key} PRIMARY KEY", done))
     if steps:
         try:
             async with connection.transaction():

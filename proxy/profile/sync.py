@@ -17,7 +17,7 @@ from proxy.consent import locks
 from proxy.consent.service import subject_type
 from proxy.errors import ConsentryError
 from proxy.policy.compile import compile_rules
-from proxy.profile import matching, merging, newcomers, own, relation, shape, staging
+from proxy.profile import matching, merging, newcomers, others, own, relation, shape, staging
 from proxy.profile.one_source import OneSource, Plan, Progress, Synced, making
 from proxy.profile.refused import refusal
 from proxy.profile.sources.opening import is_followed, open_followed
@@ -155,6 +155,7 @@ async def _prepare(connection: asyncpg.Connection, plan: Plan, kind: str) -> Non
         if await merging.follow_precedence(connection, plan.rules) or made:
             await merging.affect_all(connection)
             await merging.merge(connection, plan.rules, kind)
+        await others.note(connection, plan.rules)  # customers may have come and gone meanwhile
 
 
 async def _rematch(connection: asyncpg.Connection, plan: Plan, kind: str) -> None:

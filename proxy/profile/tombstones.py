@@ -70,8 +70,9 @@ async def forget(connection: asyncpg.Connection, subject: str, known: Sequence[o
     )
     counts["consentry.profile_decisions"] += int(done.split()[-1])
     await connection.execute(f"DELETE FROM consentry.profile_likely WHERE subject = $1::text::{kind}", subject)
-    done = await connection.execute(f"DELETE FROM consentry.profile_data WHERE subject = $1::text::{kind}", subject)
-    counts["consentry.profile_data"] = int(done.split()[-1])
+    for table in ("profile_data", "profile_others"):
+        done = await connection.execute(f"DELETE FROM consentry.{table} WHERE subject = $1::text::{kind}", subject)
+        counts[f"consentry.{table}"] = int(done.split()[-1])
     await connection.execute(
         f"UPDATE consentry.profile_records SET candidates = array_remove(candidates, $1::text::{kind}), "
         f"formerly = nullif(formerly, $1::text::{kind}) "

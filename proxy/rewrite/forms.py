@@ -13,6 +13,7 @@ from proxy.catalog.model import Column, Relation, SearchPath, Snapshot
 from proxy.errors import ConsentryError, PgError
 from proxy.policy.masks import mask_sql
 from proxy.policy.names import quote_identifier
+from proxy.policy.others import nothing
 from proxy.policy.table import AppPolicy, GovernedColumn, GovernedTable, Mask, Subject
 from proxy.rewrite import spans
 from proxy.rewrite.analyse import analyse
@@ -22,6 +23,25 @@ from proxy.rewrite.scope import owners
 
 _NULL = Mask("null")
 _EQ = "OPERATOR(pg_catalog.=)"
+
+
+def _base(table: GovernedTable, relation: Relation) -> str:
+    """What the form reads: the table, or its rows and those of customers whom it does not have."""
+    if table.others is None:
+        return _dotted(table.key)
+    shown = [c.name for c in table.columns if c.treatment.visible and c.name != table.others.mark]
+    key = table.subject.column if table.subject is not None else ""
+    own = ", ".join(map(quote_identifier, shown))
+    models = [column for name in shown if (column := relation.column(name)) is not None]
+    none = ", ".join('"subject"' if column.name == key else str(nothing(column)) for column in models)
+    return (
+        f"(SELECT {own}, true AS {quote_identifier(table.others.mark)} FROM {_dotted(table.others.table)} "
+        f"UNION ALL SELECT {none}, false FROM {_dotted(table.others.keys)})"
+    )
+
+
+def _dotted(key: tuple[str, str]) -> str:
+    return ".".join(map(quote_identifier, key))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +71,7 @@ class Form:
         self.relation = relation
         self._app = app
         self._version = snapshot.server_version
-        self._base = f"{quote_identifier(table.schema)}.{quote_identifier(table.name)}"
+        self._base = _base(table, relation)
         self._state = f'"consentry".{quote_identifier("state_" + app.name)} AS _c'
         self._by_span = spans.serve(app, table)
         self._granted = ""  # of a mapped store: whether a row of it grants

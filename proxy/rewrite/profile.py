@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from proxy.catalog.model import Snapshot
 from proxy.policy.names import quote_identifier
+from proxy.policy.others import CUSTOMERS, KEYS, mark_of, nothing, own_columns, relation_of, table_of
 from proxy.policy.profile import DATA, SUBJECT
 from proxy.policy.table import AppPolicy, GovernedColumn, GovernedTable, PolicyRef, ProfileColumn, ProfileMap
 from proxy.rewrite.lex import quote_literal
@@ -44,6 +45,10 @@ def column_names(profile: ProfileMap) -> tuple[str, ...]:
 
 def with_profile(app: AppPolicy, profile: ProfileMap | None, snapshot: Snapshot) -> tuple[AppPolicy, Snapshot]:
     """The app with the profile as it has it, and the catalog with that view in the place of the database's."""
+    begin = table_of(profile, app) if profile is not None and not app.trusted else None
+    if profile is not None and begin is not None:
+        app = replace(app, tables={**app.tables, CUSTOMERS: begin}, inner=app.inner | {CUSTOMERS})
+        snapshot = replace(snapshot, relations={**snapshot.relations, CUSTOMERS: relation_of(profile, snapshot)})
     view = app_view(profile, app, snapshot)
     if profile is None or view is None:
         return app, snapshot
@@ -75,7 +80,7 @@ def app_view(profile: ProfileMap | None, app: AppPolicy, snapshot: Snapshot) -> 
     if not writer.reads_any():
         return None
     text = writer.query(names)
-    oids = tuple(snapshot.relations[key].oid for key in writer.read)
+    oids = tuple(oid for key in writer.read if (oid := snapshot.relations[key].oid))
     kept = ((SUBJECT,) if writer.sees(profile.start, profile.key) else ()) + tuple(names)
     return OwnView(kept, text, oids)
 
@@ -108,6 +113,7 @@ class _Writer:
         self._profile = profile
         self._snapshot = snapshot
         self._tables = tables
+        self._others = profile.others and (tables is None or CUSTOMERS in tables)
         self.read: dict[Key, None] = {}
         self._joins: list[str] = []
         self._aliases: dict[Key, str] = {}
@@ -194,7 +200,31 @@ class _Writer:
         if self.sees(profile.start, profile.key):
             items.append(f"p.{quote_identifier(profile.key)} AS {quote_identifier(SUBJECT)}")
         items += [f"{self._value(c)} AS {quote_identifier(c.name)}" for c in profile.columns if c.name in names]
-        return "\n".join([f"SELECT {', '.join(items)}", f"FROM {_dotted(profile.start)} p", *self._joins])
+        source, conditions = _dotted(profile.start), []
+        if self._others:
+            source, conditions = self._all_customers(), [f"WHERE {self._once()}"]
+        return "\n".join([f"SELECT {', '.join(items)}", f"FROM {source} p", *self._joins, *conditions])
+
+    def _all_customers(self) -> str:
+        """The table that the profile begins with, and those whom only other sources know."""
+        self.read[KEYS] = None
+        if self._tables is not None:
+            return _dotted(CUSTOMERS)
+        start, columns = self._snapshot.relations[self._profile.start], own_columns(self._profile)
+        models = [column for name in columns[1:] if (column := start.column(name)) is not None]
+        none = ", ".join([quote_identifier(SUBJECT), *(str(nothing(column)) for column in models)])
+        own = f"{', '.join(map(quote_identifier, columns))}, true AS {quote_identifier(mark_of(self._profile))}"
+        others = f"SELECT {none}, false FROM {_dotted(KEYS)}"
+        return f"(SELECT {own} FROM {_dotted(self._profile.start)} UNION ALL {others})"
+
+    def _once(self) -> str:
+        """No customer twice who came into the table since the last sync."""
+        key = quote_identifier(self._profile.key)
+        found = f"SELECT 1 FROM {_dotted(self._profile.start)} c WHERE c.{key} = p.{key}"
+        return f"{self._own()} OR NOT EXISTS ({found})"
+
+    def _own(self) -> str:
+        return f"p.{quote_identifier(mark_of(self._profile))}"
 
     def _value(self, column: ProfileColumn) -> str:
         kept = self._kept(column)
@@ -204,7 +234,7 @@ class _Writer:
             key = kept[0][0]
             made = _object(self._join(key), [name for _, name in kept])
             if key == self._profile.start:
-                return made
+                return f"CASE WHEN {self._own()} THEN {made} END" if self._others else made
             known = f"{self._join(key)}.{quote_identifier(self._profile.hops[key].column)}"
             return f"CASE WHEN {known} IS NOT NULL THEN {made} END"
         values = [f"{self._join(key)}.{quote_identifier(name)}" for key, name in kept]

@@ -44,7 +44,7 @@ class ReadColumn:
         treatment = column.treatment
         parts = column.parts if treatment.visible else ()
         decided = [part.treatment.policy for part in parts] or [treatment.policy]
-        name = f"{table.schema}.{table.name}"
+        name = ".".join(table.key if table.others is None else table.others.table)
         return cls(
             column.name,
             treatment.action,

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from proxy.catalog.model import Column, Relation, Snapshot
 from proxy.errors import PgError, feature_not_supported, insufficient_privilege
 from proxy.policy.masks import mask_sql
+from proxy.policy.others import nothing
 from proxy.policy.table import AppPolicy, GovernedColumn, GovernedTable, Mask
 from proxy.rewrite.verify.consent import GRANTED, Asking, literal, quoted
 from proxy.rewrite.verify.documents import expected_document
@@ -112,7 +113,7 @@ class Forms:
         ]
         columns += [f"_t.{name}" for name in system]
         joins = subject.joins() if joined else ""
-        text = f"SELECT {', '.join(columns)} FROM {'ONLY ' if only else ''}{_base(table)} AS _t{joins}"
+        text = f"SELECT {', '.join(columns)} FROM {'ONLY ' if only else ''}{_base(table, relation)} AS _t{joins}"
         select = self._filled(_select(text))
         conjuncts = self._rows(subject, table, relation, exists)
         self._refuse_capture([*select.get("targetList", []), *conjuncts], "_t", table)
@@ -352,8 +353,22 @@ def _aliases(node: object) -> set[str]:
     return found
 
 
-def _base(table: GovernedTable) -> str:
-    return f"{quoted(table.schema)}.{quoted(table.name)}"
+def _base(table: GovernedTable, relation: Relation) -> str:
+    """What the form reads of: a relation, or one with the keys of customers whom it does not have."""
+    others = table.others
+    if others is None:
+        return f"{quoted(table.schema)}.{quoted(table.name)}"
+    theirs, keys = [], []
+    for governed in table.columns:
+        column = relation.column(governed.name)
+        if not governed.treatment.visible or column is None or governed.name == others.mark:
+            continue
+        theirs.append(quoted(governed.name))
+        is_key = table.subject is not None and not table.subject.steps and table.subject.column == governed.name
+        keys.append('"subject"' if is_key else nothing(column) or "")
+    known = f"SELECT {', '.join(theirs)}, true AS {quoted(others.mark)} FROM {'.'.join(map(quoted, others.table))}"
+    other = f"SELECT {', '.join(keys)}, false FROM {'.'.join(map(quoted, others.keys))}"
+    return f"({known} UNION ALL {other})"
 
 
 def _select(text: str) -> Node:
