@@ -21,6 +21,7 @@ from proxy.policy.table import (
     GovernedColumn,
     GovernedTable,
     Others,
+    PolicyRef,
     ProfileColumn,
     ProfileMap,
     RowPolicy,
@@ -98,9 +99,23 @@ def table_of(profile: ProfileMap, app: AppPolicy) -> GovernedTable | None:
         *CUSTOMERS,
         subject,
         tuple(_read_only(column) for column in (*columns, GovernedColumn(mark, None, Treatment("show")))),
-        tuple(_over(row, subject) for row in table.rows),
+        tuple(_over(row, CUSTOMERS, subject) for row in table.rows),
         Others(profile.start, KEYS, mark),
     )
+
+
+def keys_of(profile: ProfileMap, app: AppPolicy) -> GovernedTable | None:
+    """`KEYS` as one app has it, for a view of other rules that reads it by itself: no row, where `CUSTOMERS` is not
+    the app's.
+    """
+    table, made = app.tables.get(profile.start), table_of(profile, app)
+    key = table.column(profile.key) if table is not None else None
+    if not profile.others or key is None:
+        return None
+    subject = Subject(SUBJECT)
+    nobody = RowPolicy(PolicyRef("profile", "", 0), where="false")
+    rows = (nobody,) if made is None else tuple(_over(row, KEYS, subject) for row in made.rows)
+    return GovernedTable(*KEYS, subject, (_read_only(replace(key, name=SUBJECT)),), rows)
 
 
 def nothing(column: Column) -> str | None:
@@ -122,8 +137,8 @@ def _restricted(table: GovernedTable) -> bool:
     return any(row.restricts for row in table.rows)
 
 
-def _over(row: RowPolicy, subject: Subject) -> RowPolicy:
-    return restricting(row.policy, CUSTOMERS, subject) if row.restricts else row
+def _over(row: RowPolicy, key: tuple[str, str], subject: Subject) -> RowPolicy:
+    return restricting(row.policy, key, subject) if row.restricts else row
 
 
 def _read_only(column: GovernedColumn) -> GovernedColumn:

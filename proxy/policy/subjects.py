@@ -8,6 +8,7 @@ from proxy.catalog.model import Column
 from proxy.policy.mapped_sources import kept
 from proxy.policy.model import SubjectReference, Table
 from proxy.policy.names import join_dotted, split_column
+from proxy.policy.others import KEYS
 from proxy.policy.profile import DATA, SUBJECT
 from proxy.policy.references import attributes_of, governed_tables
 from proxy.policy.rules import Path
@@ -58,6 +59,10 @@ def find_data(work: Work) -> None:
         columns = {SUBJECT: "open", **{name: name for name in names}}
         work.data = Target(relation, join_dotted(*DATA), Table.model_validate({"columns": columns, "subject": SUBJECT}))
         work.subjects[DATA] = Subject(SUBJECT)
+        others = work.snapshot.relations.get(KEYS)
+        if others is not None:
+            table = Table.model_validate({"columns": {SUBJECT: "open"}, "subject": SUBJECT})
+            work.others = Target(others, join_dotted(*KEYS), table)
 
 
 def _subject(work: Work, target: Target) -> Subject | None:

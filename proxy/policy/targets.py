@@ -9,7 +9,6 @@ from proxy.catalog.model import Column, Relation, Snapshot
 from proxy.policy.json_masks import JSON
 from proxy.policy.model import ColumnEntry, Table
 from proxy.policy.names import join_dotted
-from proxy.policy.profile import DATA
 from proxy.policy.references import governed_tables, open_tables
 from proxy.policy.rules import Path, Rules
 from proxy.policy.table import Subject
@@ -44,6 +43,7 @@ class Work:
     opened: set[Key] = field(default_factory=set)
     subjects: dict[Key, Subject] = field(default_factory=dict)
     data: Target | None = None  # what other sources say of customers: the profile alone reads it
+    others: Target | None = None  # and the keys of those whom nothing else knows
     keys: dict[str, Column] = field(default_factory=dict)  # the columns that name customers, by schema.table.column
     problems: list[Problem] = field(default_factory=list)
 
@@ -54,8 +54,9 @@ class Work:
 def targets(work: Work) -> Iterator[tuple[Key, Target]]:
     """All that is governed, what other sources say included."""
     yield from work.targets.items()
-    if work.data is not None:
-        yield DATA, work.data
+    for target in (work.data, work.others):
+        if target is not None:
+            yield target.relation.key, target
 
 
 def find_relations(work: Work) -> None:

@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 
 from proxy.catalog.model import Snapshot
 from proxy.policy.names import quote_identifier
-from proxy.policy.others import CUSTOMERS, KEYS, mark_of, nothing, own_columns, relation_of, table_of
+from proxy.policy.others import CUSTOMERS, KEYS, keys_of, relation_of, table_of
 from proxy.policy.profile import DATA, SUBJECT
-from proxy.policy.table import AppPolicy, GovernedColumn, GovernedTable, PolicyRef, ProfileColumn, ProfileMap
+from proxy.policy.table import AppPolicy, GovernedColumn, GovernedTable, Hop, PolicyRef, ProfileColumn, ProfileMap
 from proxy.rewrite.lex import quote_literal
+from proxy.rewrite.profile_start import of_app, of_everybody, of_table
 
 Key = tuple[str, str]
 
@@ -45,10 +46,8 @@ def column_names(profile: ProfileMap) -> tuple[str, ...]:
 
 def with_profile(app: AppPolicy, profile: ProfileMap | None, snapshot: Snapshot) -> tuple[AppPolicy, Snapshot]:
     """The app with the profile as it has it, and the catalog with that view in the place of the database's."""
-    begin = table_of(profile, app) if profile is not None and not app.trusted else None
-    if profile is not None and begin is not None:
-        app = replace(app, tables={**app.tables, CUSTOMERS: begin}, inner=app.inner | {CUSTOMERS})
-        snapshot = replace(snapshot, relations={**snapshot.relations, CUSTOMERS: relation_of(profile, snapshot)})
+    if profile is not None and not app.trusted:
+        app, snapshot = _with_others(app, profile, snapshot)
     view = app_view(profile, app, snapshot)
     if profile is None or view is None:
         return app, snapshot
@@ -62,6 +61,15 @@ def with_profile(app: AppPolicy, profile: ProfileMap | None, snapshot: Snapshot)
         by_oid={**snapshot.by_oid, relation.oid: relation},
     )
     return replace(app, views={relation.key: gone}), own
+
+
+def _with_others(app: AppPolicy, profile: ProfileMap, snapshot: Snapshot) -> tuple[AppPolicy, Snapshot]:
+    """The app with what it has of customers whom only other sources know, and a catalog with the relation of these."""
+    found = [table for table in (keys_of(profile, app), table_of(profile, app)) if table is not None]
+    tables = {table.key: table for table in found}
+    if CUSTOMERS in tables:
+        snapshot = replace(snapshot, relations={**snapshot.relations, CUSTOMERS: relation_of(profile, snapshot)})
+    return replace(app, tables={**app.tables, **tables}, inner=app.inner | tables.keys()), snapshot
 
 
 def app_view(profile: ProfileMap | None, app: AppPolicy, snapshot: Snapshot) -> OwnView | None:
@@ -113,7 +121,9 @@ class _Writer:
         self._profile = profile
         self._snapshot = snapshot
         self._tables = tables
-        self._others = profile.others and (tables is None or CUSTOMERS in tables)
+        self._start = of_table(profile)
+        if profile.others and (tables is None or CUSTOMERS in tables):
+            self._start = of_everybody(profile) if tables is None else of_app(profile)
         self.read: dict[Key, None] = {}
         self._joins: list[str] = []
         self._aliases: dict[Key, str] = {}
@@ -198,33 +208,12 @@ class _Writer:
         self.read[profile.start] = None
         items = []
         if self.sees(profile.start, profile.key):
-            items.append(f"p.{quote_identifier(profile.key)} AS {quote_identifier(SUBJECT)}")
+            items.append(f"{self._start.key} AS {quote_identifier(SUBJECT)}")
         items += [f"{self._value(c)} AS {quote_identifier(c.name)}" for c in profile.columns if c.name in names]
-        source, conditions = _dotted(profile.start), []
-        if self._others:
-            source, conditions = self._all_customers(), [f"WHERE {self._once()}"]
-        return "\n".join([f"SELECT {', '.join(items)}", f"FROM {source} p", *self._joins, *conditions])
-
-    def _all_customers(self) -> str:
-        """The table that the profile begins with, and those whom only other sources know."""
-        self.read[KEYS] = None
-        if self._tables is not None:
-            return _dotted(CUSTOMERS)
-        start, columns = self._snapshot.relations[self._profile.start], own_columns(self._profile)
-        models = [column for name in columns[1:] if (column := start.column(name)) is not None]
-        none = ", ".join([quote_identifier(SUBJECT), *(str(nothing(column)) for column in models)])
-        own = f"{', '.join(map(quote_identifier, columns))}, true AS {quote_identifier(mark_of(self._profile))}"
-        others = f"SELECT {none}, false FROM {_dotted(KEYS)}"
-        return f"(SELECT {own} FROM {_dotted(self._profile.start)} UNION ALL {others})"
-
-    def _once(self) -> str:
-        """No customer twice who came into the table since the last sync."""
-        key = quote_identifier(self._profile.key)
-        found = f"SELECT 1 FROM {_dotted(self._profile.start)} c WHERE c.{key} = p.{key}"
-        return f"{self._own()} OR NOT EXISTS ({found})"
-
-    def _own(self) -> str:
-        return f"p.{quote_identifier(mark_of(self._profile))}"
+        if self._start.condition is not None:
+            self.read[KEYS] = None
+            self._joins.append(f"WHERE {self._start.condition}")
+        return "\n".join([f"SELECT {', '.join(items)}", f"FROM {self._start.text}", *self._joins])
 
     def _value(self, column: ProfileColumn) -> str:
         kept = self._kept(column)
@@ -234,7 +223,7 @@ class _Writer:
             key = kept[0][0]
             made = _object(self._join(key), [name for _, name in kept])
             if key == self._profile.start:
-                return f"CASE WHEN {self._own()} THEN {made} END" if self._others else made
+                return f"CASE WHEN {self._start.mark} THEN {made} END" if self._start.mark is not None else made
             known = f"{self._join(key)}.{quote_identifier(self._profile.hops[key].column)}"
             return f"CASE WHEN {known} IS NOT NULL THEN {made} END"
         values = [f"{self._join(key)}.{quote_identifier(name)}" for key, name in kept]
@@ -253,7 +242,7 @@ class _Writer:
             before = self._join(hop.table)
             alias = self._aliases[key] = f"p{len(self._aliases)}"
             self.read[key] = None
-            on = f"{alias}.{quote_identifier(hop.column)} = {before}.{quote_identifier(hop.to)}"
+            on = f"{alias}.{quote_identifier(hop.column)} = {self._to(before, hop)}"
             self._joins.append(f"LEFT JOIN {_dotted(key)} {alias} ON {on}")
         return self._aliases[key]
 
@@ -316,8 +305,13 @@ class _Writer:
         if before:
             source += f" CROSS JOIN LATERAL ({self._rows(before, alias, names)} OFFSET 0) t"
         columns = ", ".join(f"t.{quote_identifier(name)}" for name in dict.fromkeys(names))
-        on = f"{alias}.{quote_identifier(hop.column)} = {around}.{quote_identifier(hop.to)}"
+        on = f"{alias}.{quote_identifier(hop.column)} = {self._to(around, hop)}"
         return f"SELECT {outputs or columns} FROM {source} WHERE {on}"
+
+    def _to(self, around: str, hop: Hop) -> str:
+        """What a step to the table `around` compares with."""
+        is_key = (hop.table, hop.to) == (self._profile.start, self._profile.key)
+        return self._start.key if is_key else f"{around}.{quote_identifier(hop.to)}"
 
     def _nulls(self, key: Key, column: str) -> str:
         """Nothing where there are none: an index in the usual order is in use then."""

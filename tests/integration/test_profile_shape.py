@@ -85,15 +85,16 @@ async def test_what_is_forgotten(owner: asyncpg.Connection) -> None:
         INSERT INTO consentry.profile_decisions (source, key, decision, subject, actor) VALUES
             ('news', 'd', 'other', 1, 'me'), ('crm', 'b', 'same', 2, 'me');
         INSERT INTO consentry.profile_likely VALUES ('news', 'c', 1, 0.9, false), ('news', 'd', 2, 0.9, false);
-        INSERT INTO consentry.profile_data (subject, full_name) VALUES (1, 'Ann'), (2, 'Bob')""")
+        INSERT INTO consentry.profile_data (subject, full_name) VALUES (1, 'Ann'), (2, 'Bob');
+        INSERT INTO consentry.profile_others VALUES (1), (2)""")
     async with owner.transaction():
         counts = await forget(owner, "1")
     assert counts == {
         "consentry.profile_keys": 3, "consentry.profile_decisions": 1, "consentry.profile_records": 2,
-        "consentry.profile_data": 1, "consentry.profile_likely": 1,
+        "consentry.profile_data": 1, "consentry.profile_others": 1, "consentry.profile_likely": 1,
     }  # fmt: skip
-    for table in ("records", "keys", "decisions", "likely", "data"):
-        rows = str(await owner.fetch(f"SELECT * FROM consentry.profile_{table}"))
+    for table in ("records", "keys", "decisions", "likely", "data", "others"):
+        rows = str(await owner.fetch(f"SELECT *, 0 FROM consentry.profile_{table}"))
         assert "Ann" not in rows
         assert "+49301" not in rows
         assert "subject=1 " not in rows
