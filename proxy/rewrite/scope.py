@@ -42,7 +42,8 @@ class ReadColumn:
     def of(cls, table: GovernedTable, column: GovernedColumn) -> ReadColumn:
         """A governed column."""
         treatment = column.treatment
-        parts = column.parts if treatment.visible else ()
+        ours = table.others is not None and column.name == table.others.mark  # of no table: it tells nothing
+        parts = column.parts if treatment.visible and not ours else ()
         decided = [part.treatment.policy for part in parts] or [treatment.policy]
         name = ".".join(table.key if table.others is None else table.others.table)
         return cls(

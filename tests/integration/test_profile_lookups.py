@@ -17,6 +17,7 @@ import pytest
 from proxy.catalog.introspect import take_snapshot
 from proxy.catalog.model import SearchPath
 from proxy.consent import ledger
+from proxy.errors import PgError
 from proxy.policy.compile import compile_rules
 from proxy.policy.load import load_rules
 from proxy.profile import relation, shape
@@ -194,6 +195,9 @@ FENCED = [
 SLOWER = [
     (0, f"SELECT {ALL} FROM consentry.profile WHERE subject BETWEEN 42 AND 44 AND 50 > subject AND name ILIKE '%2'"),
     (0, "SELECT email, card FROM consentry.profile WHERE email = 'mail-42' AND name ILIKE '%2'"),
+    (0, "SELECT count(*), count(topic), count(name), min(subject) FROM consentry.profile"),
+    (0, "SELECT subject, topic FROM consentry.profile WHERE topic = 'other-1' OR topic ILIKE '%-13'"),
+    (0, "SELECT subject, name FROM consentry.profile ORDER BY subject LIMIT 3"),
     (
         0,
         "SELECT x.* FROM (SELECT subject, card, goods FROM consentry.profile) x JOIN consentry.profile p"
@@ -258,11 +262,39 @@ def test_the_answers_are_the_same(planned: Planned, app: str, values: int, state
     assert found > 0
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"consentry"."profile_others"', '"consentry"."profile_data"'),
+        ('"consentry"."profile_others"', '"public"."details"'),
+        ('true AS "own"', 'false AS "own"'),
+        (" UNION ALL SELECT ", " UNION SELECT "),
+        ("NULL::text", "'x'::text"),
+        (', "name", ', ', "name" || email, '),
+        ('p."own" OR NOT EXISTS', 'NOT p."own" OR NOT EXISTS'),
+        ("AS _t WHERE (NOT EXISTS", "AS _t WHERE (EXISTS"),
+        ('UNION ALL SELECT "subject", ', 'UNION ALL SELECT "subject" + 1, '),
+    ],
+)
+def test_what_the_verifier_demands(planned: Planned, old: str, new: str) -> None:
+    """With whom the profile begins is a part of the proof."""
+    sent, path = "SELECT name FROM consentry.profile WHERE name ILIKE '%2'", SearchPath(("pg_catalog", "public"))
+    made = planned.text("held", sent)
+    verifier = planned.planners["held"]._verifier
+    verifier.verify(sent, made, path, ())
+    assert old in made
+    with pytest.raises(PgError):
+        verifier.verify(sent, made.replace(old, new, 1), path, ())
+
+
 @pytest.mark.parametrize("app", ["held", "chosen"])
 @pytest.mark.parametrize(
     "condition",
     [
         "1 / (subject - 13) > -2",
+        "1 / (subject + 13) > -2",
+        "subject IN (-13, -12) AND 1 / (subject + 13) > -2",
+        "topic = 'other-13' AND 1 / (subject + 13) > -2",
         "subject = 13 AND 1 / (subject - 13) > 0",
         "subject IN (13, 42) AND 1 / (subject - 13) > -2",
         "subject BETWEEN 12 AND 14 AND 1 / (subject - 13) > -2",
