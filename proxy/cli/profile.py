@@ -160,7 +160,8 @@ def status(
             ("attribute", "customers", "values", "conflicts"),
             [(a["attribute"], a["customers"], a["values"], a["conflicts"]) for a in facts["attributes"]],
         )
-        typer.echo(f"{facts['customers']} customers are known from sources")
+        others = f", {facts['others']} of them from nowhere else" if facts["others"] else ""
+        typer.echo(f"{facts['customers']} customers are known from sources{others}")
 
     run(work, config, database)
 

@@ -37,11 +37,16 @@ async def syncing(stage: Stage) -> None:
         first, first_seconds = await _sync(stage, owner, plan)
         stage.console.print(screens.synced([(one.source, one.counts.read, one.counts.added) for one in first]))
         again, again_seconds = await _sync(stage, owner, plan)
-        rows = await owner.fetch("SELECT source, key, subject FROM consentry.profile_records")
-        (customers,) = await owner.fetchrow("SELECT count(*) FROM customers") or (0,)
+        rows = await owner.fetch("SELECT source, key, subject, how FROM consentry.profile_records")
+        customers = await owner.fetchval("SELECT count(*) FROM customers")
+        everybody = await owner.fetchval("SELECT count(*) FROM consentry.profile")
+    new = {(row["source"], row["key"]) for row in rows if row["how"] == "new"}
     found = {(row["source"], row["key"]): row["subject"] for row in rows}
     right = sum(found.get(record) == whose for record, whose in stage.truth.items() if whose is not None)
-    wrong = sum(found[record] not in (None, whose) for record, whose in stage.truth.items())
+    wrong = sum(
+        found[record] not in (None, whose) and (whose is not None or record not in new)
+        for record, whose in stage.truth.items()
+    )
     known = sum(whose is not None for whose in stage.truth.values())
     waiting = sum(subject is None for subject in found.values())
     changed = sum(one.counts.added + one.counts.changed + one.counts.deleted for one in again)
@@ -49,7 +54,8 @@ async def syncing(stage: Stage) -> None:
         f"\n{customers:,} customers of the shop, {len(found):,} records of other stores, in {first_seconds:.1f} s. "
         f"Again: {changed} changes, in {again_seconds:.1f} s.\n"
         f"Whose each record is, is known here: {right:,} of {known:,} are with their customer, {wrong} with another; "
-        f"{waiting:,} fit nobody or several, and wait."
+        f"{waiting:,} fit nobody or several, and wait.\n"
+        f"{len(new):,} are of people whom only the newsletter tool knows: the profile has {everybody:,} customers."
     )
 
 

@@ -39,9 +39,9 @@ _CONFLICTS = """
 async def status(
     connection: asyncpg.Connection, configuration: Configuration, database: str, rules: Rules
 ) -> Mapping[str, Any]:
-    """How many customers there are; sources: records, waiting, last sync, error, `mapped` (whether the rules have it),
-    `replication` (how far it is behind); attributes: customers that have one, values of all records, customers for whom
-    sources disagree.
+    """How many customers there are, and `others`, whom nothing but sources knew at the last sync; sources: records,
+    waiting, last sync, error, `mapped` (whether the rules have it), `replication` (how far it is behind); attributes:
+    customers that have one, values of all records, customers for whom sources disagree.
     """
     sources = [dict(row) for row in await connection.fetch(_SOURCES, list(rules.sources))]
     places = configuration.settings.databases[database].sources
@@ -54,6 +54,7 @@ async def status(
                 source["replication"] = await _lag(followed)
     return {
         "customers": await connection.fetchval("SELECT count(*) FROM consentry.profile_data"),
+        "others": await connection.fetchval("SELECT count(*) FROM consentry.profile_others"),
         "sources": sources,
         "attributes": [dict(row) for row in await connection.fetch(_ATTRIBUTES)],
     }

@@ -150,7 +150,11 @@ def test_the_tour_shows_what_consentry_does(demo: Callable[..., Demo]) -> None:
     assert "Again: 0 changes" in told
     right, of, waiting = map(int, re.findall(
         r"(\d+) of (\d+) are with their customer, 0 with another; (\d+) fit nobody or several", told)[0])  # fmt: skip
-    assert right == of == sum(said.values()) - waiting
+    new, everybody = map(
+        int, re.findall(r"(\d+) are of people whom only the newsletter tool knows: the profile has (\d+)", told)[0]
+    )
+    assert right == of == sum(said.values()) - waiting - new
+    assert everybody == CUSTOMERS + 5 + new > CUSTOMERS + 5
     assert 2 < waiting < CUSTOMERS / 10
 
     profile = part(text, 4)
