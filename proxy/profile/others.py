@@ -48,9 +48,9 @@ async def note(connection: asyncpg.Connection, rules: Rules, concerned: str | No
         subject = f"CASE WHEN d.subject BETWEEN {low} AND {high} THEN {subject} END"
     try:
         await connection.execute(f"""
-            DELETE FROM consentry.profile_others o WHERE {mine.format("o")} AND (
-                EXISTS (SELECT FROM {start} = o.subject)
-                OR NOT EXISTS (SELECT FROM consentry.profile_data d WHERE d.subject = o.subject));
+            DELETE FROM consentry.profile_others o WHERE {mine.format("o")} AND EXISTS (SELECT FROM {start} = o.subject);
+            DELETE FROM consentry.profile_others o WHERE {mine.format("o")}
+                AND NOT EXISTS (SELECT FROM consentry.profile_data d WHERE d.subject = o.subject);
             INSERT INTO consentry.profile_others (subject)
             SELECT key FROM (
                 SELECT {subject} AS key FROM consentry.profile_data d
