@@ -48,7 +48,8 @@ async def note(connection: asyncpg.Connection, rules: Rules, concerned: str | No
         subject = f"CASE WHEN d.subject BETWEEN {low} AND {high} THEN {subject} END"
     try:
         await connection.execute(f"""
-            DELETE FROM consentry.profile_others o WHERE {mine.format("o")} AND EXISTS (SELECT FROM {start} = o.subject);
+            DELETE FROM consentry.profile_others o WHERE {mine.format("o")} AND EXISTS (
+                SELECT FROM {start} = o.subject);
             DELETE FROM consentry.profile_others o WHERE {mine.format("o")}
                 AND NOT EXISTS (SELECT FROM consentry.profile_data d WHERE d.subject = o.subject);
             INSERT INTO consentry.profile_others (subject)
