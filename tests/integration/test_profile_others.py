@@ -321,9 +321,8 @@ def test_records_say_which_table_it_is(shop: Shop) -> None:
 
 def test_who_is_erased_is_gone(shop: Shop) -> None:
     olga = shop.keys["Olga"]
-    for text in ("OLGA@example.org", str(olga)):
-        found = json.loads(shop.command("subject", "find", "--json", "--", text))
-        assert {one["subject"] for one in found} == {str(olga)}
+    found = json.loads(shop.command("subject", "find", "OLGA@example.org", "--json"))
+    assert {one["subject"] for one in found} == {str(olga)}
     exported = shop.command("subject", "export", "--", str(olga))
     assert "olga@example.org" in exported
     shop.run("GRANT ALL ON ALL TABLES IN SCHEMA public TO consentry")
