@@ -136,15 +136,32 @@ def without_constants(text: str) -> str:
     raw = text.encode()
     out, at = [], 0
     found = _scan(text)
-    first = next((t for t in found if t.token not in _COMMENTS), None)
-    values = _STRINGS if first is not None and raw[first.start : first.end].lower() in _QUERIES else _CONSTANTS
+    code = [token for token in found if token.token not in _COMMENTS]
+    words = [raw[token.start : token.end].lower() for token in code]
+    values = _STRINGS if words and words[0] in _QUERIES else _CONSTANTS
+    of_settings = {token.start for number, token in enumerate(code) if _is_setting(words, number)}
     for token in found:
-        if token.token in values or token.token in _COMMENTS:
+        if token.token in values or token.token in _COMMENTS or token.start in of_settings:
             out += [raw[at : token.start], b" " if token.token in _COMMENTS else b"?"]
             at = token.end
     if not out:
         return text
     return b"".join([*out, raw[at:]]).decode().strip()
+
+
+def _is_setting(words: Sequence[bytes], number: int) -> bool:
+    """Whether the token is what a setting gets, which may be written as a name: ALTER ROLE r SET token = abc."""
+    if words[0] not in (b"alter", b"create"):
+        return False
+    while number > 1 and words[number - 1] == b",":
+        number -= 2
+    at = number - 1
+    if at < 2 or words[at] not in (b"=", b"to"):
+        return False
+    at -= 1
+    while at > 1 and words[at - 1] == b".":
+        at -= 2
+    return at > 0 and words[at - 1] == b"set"
 
 
 def _harmless(kind: int, stretch: bytearray) -> bytes | bytearray:

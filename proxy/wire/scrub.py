@@ -26,6 +26,8 @@ _FILLED = frozenset("Hstcdn")
 # servers quote in other ways. Bytes that cannot be converted are named in hexadecimal.
 _QUOTES = '"\u00ab\u00bb\u201e\u201c\u201d\u2039\u203a\u300c\u300d\u300e\u300f'
 _QUOTED = re.compile(f"[{_QUOTES}](.*)[{_QUOTES}]", re.DOTALL)
+_ONE_QUOTED = re.compile(f"[{_QUOTES}]([^{_QUOTES}]*)[{_QUOTES}]")
+_LAST_NUMBER = re.compile(r"(?<=: )[+-]?\d[\d.:-]*$")
 _BYTES = re.compile("0x[0-9a-f]{2}(?: 0x[0-9a-f]{2})*")
 # `COPY people, line 2, column id: "x"`: the value is a field of the app's own line (in every language "COPY" is first).
 _COPIED = re.compile(f"COPY [^{_QUOTES}]*,[^{_QUOTES}]*,[^{_QUOTES}]*[{_QUOTES}](.*)[{_QUOTES}]", re.DOTALL)
@@ -54,6 +56,19 @@ def without_values(message: str) -> str:
     `character with byte sequence 0xe2 0x82 0xac in encoding "UTF8" has no equivalent in encoding "LATIN1"`.
     """
     return _BYTES.sub("0x?", _QUOTED.sub('"?"', message))
+
+
+def of_known_names(message: str, known: str) -> str:
+    """The message without what it quotes that `known` does not have as a word, and without a number at its end.
+
+    What PostgreSQL takes for a name may be a constant of the statement: `nextval('ann')` has relation "ann" not exist.
+    """
+
+    def shown(found: re.Match[str]) -> str:
+        names = (rf"(?<!\w){re.escape(name)}(?!\w)" for name in found[1].split("."))
+        return found[0] if all(re.search(name, known, re.IGNORECASE) for name in names) else '"?"'
+
+    return _LAST_NUMBER.sub("?", _ONE_QUOTED.sub(shown, message))
 
 
 class Scrubber:

@@ -500,6 +500,20 @@ FAILING = (
     f"SET DateStyle = '{SECRET}'",
     f"SELECT * FROM customers WHERE card_number = '{SECRET}'",
     f"GRANT ALL ON customers TO PUBLIC; SELECT '{SECRET}'",
+    # Values that are written as names.
+    f"ALTER ROLE audit_role SET app.token = {SECRET}",
+    f"ALTER DATABASE audited SET app.token TO {SECRET}, {SECRET}",
+    f"ALTER ROLE audit_role IN DATABASE audited SET app.token TO '{SECRET}'",
+    f"ALTER SYSTEM SET log_line_prefix = {SECRET}",
+    f"CREATE FUNCTION audit_f() RETURNS int SET app.token = {SECRET} LANGUAGE sql RETURN 1",
+    # The server takes a constant for a name, and quotes it as one.
+    f"SELECT nextval('{SECRET}')",
+    f"SELECT '{SECRET}.y'::regproc",
+    f"SELECT has_table_privilege('{SECRET}', 'select')",
+    f"SELECT current_setting('{SECRET}')",
+    f"COMMIT PREPARED '{SECRET}'",
+    f"SELECT make_date({NUMBER}, 1, 1)",
+    f"SELECT chr({NUMBER})",
 )
 
 
@@ -531,6 +545,25 @@ def test_constants_are_in_no_record(serve: Serve) -> None:
     assert contains_secret(everything_written(gateway)) == []
 
 
+def test_names_stay_in_messages(serve: Serve) -> None:
+    gateway = serve()
+    with connect(gateway, "deploy") as connection:
+        for text in (
+            "SELECT * FROM public.NoSuchTable",
+            "SELECT no_such_column FROM customers",
+            "INSERT INTO products VALUES ('TEA-01', 'x', 1)",
+            "SELECT * FROM orders JOIN customers ON customers.id = other.id",
+        ):
+            with suppress(psycopg.Error):
+                connection.execute(text.encode())
+    assert [one["message"] for one in executed(gateway)] == [
+        'relation "public.nosuchtable" does not exist',
+        'column "no_such_column" does not exist',
+        'duplicate key value violates unique constraint "products_pkey"',
+        'missing FROM-clause entry for table "other"',
+    ]
+
+
 def test_parameters_are_in_no_record(serve: Serve) -> None:
     gateway = serve()
     with connect(gateway, prepare_threshold=0) as connection:
@@ -541,7 +574,9 @@ def test_parameters_are_in_no_record(serve: Serve) -> None:
                 connection.execute(text, [SECRET])
         with pytest.raises(errors.UniqueViolation):
             connection.execute("INSERT INTO products VALUES ('TEA-01', %s, 1)", [SECRET])
-    assert len(executed(gateway)) == 5
+        with pytest.raises(errors.UndefinedTable):
+            connection.execute("SELECT has_table_privilege(%s, 'select')", [SECRET])
+    assert len(executed(gateway)) == 6
     assert contains_secret(everything_written(gateway)) == []
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from proxy.catalog.raised import raised_texts
-from proxy.wire.scrub import NOT_SHOWN, Fields, Scrubber, without_values
+from proxy.wire.scrub import NOT_SHOWN, Fields, Scrubber, of_known_names, without_values
 
 
 def scrubbed(scrubber: Scrubber, own: bool = False, **values: str) -> dict[str, str]:
@@ -127,3 +127,19 @@ def test_columns_that_do_not_exist_are_not_named() -> None:
     hint = 'Perhaps you meant to reference the column "customers.card_no".'
     assert "H" not in scrubbed(scrubber, own=True, C="42703", M="x", H=hint, P="8")
     assert "H" in scrubbed(scrubber, own=True, C="42703", M="x", H=hint.replace("card_no", "card_noise"), P="8")
+
+
+@pytest.mark.parametrize(
+    ("message", "left"),
+    [
+        ('relation "ann" does not exist', 'relation "?" does not exist'),
+        ('relation "Orders" does not exist', 'relation "Orders" does not exist'),
+        ('relation "shop.orders" does not exist', 'relation "shop.orders" does not exist'),
+        ('relation "ann.orders" does not exist', 'relation "?" does not exist'),
+        ('column "order" of relation "orders" does not exist', 'column "?" of relation "orders" does not exist'),
+        ("date out of range: 4111-01-01", "date out of range: ?"),
+        ("value too long for type character varying(80)", "value too long for type character varying(80)"),
+    ],
+)
+def test_what_a_message_quotes_is_kept_where_the_statement_has_it(message: str, left: str) -> None:
+    assert of_known_names(message, "SELECT nextval($1), id FROM shop.ORDERS") == left
