@@ -62,10 +62,13 @@ def log_files(directory: Path) -> list[LogFile]:
 
 
 def chunks(file: LogFile) -> Iterator[bytes]:
-    """The file's text in pieces, compressed or not. Raises UnreachableError, also where it is damaged or cut off."""
+    """The file's text in pieces, compressed or not. Raises UnreachableError, also where it is damaged or cut off.
+
+    A file that was compressed since the folder was looked at is read as it is now.
+    """
     try:
-        with file.path.open("rb") as opened:
-            if file.path.name.endswith(_ZSTD):
+        with _opened(file) as opened:
+            if opened.name.endswith(_ZSTD):
                 yield from _decompressed(opened)
                 return
             source = cast(IO[bytes], gzip.GzipFile(fileobj=opened)) if file.compressed else opened
@@ -82,6 +85,15 @@ def lines(file: LogFile) -> Iterator[bytes]:
         found = (rest + piece).split(b"\n")
         rest = found.pop()
         yield from found
+
+
+def _opened(file: LogFile) -> IO[bytes]:
+    try:
+        return file.path.open("rb")
+    except FileNotFoundError:
+        if file.compressed:
+            raise
+        return file.path.with_name(file.name + _ZSTD).open("rb")
 
 
 def _decompressed(opened: IO[bytes]) -> Iterator[bytes]:

@@ -32,9 +32,13 @@ def verify_folder(directory: Path, public: str, copies: Copies | None = None) ->
 def verify_worker(directory: Path, worker: int, public: str, copies: Copies | None = None) -> Report:
     """A report on one worker's log. Raises UnreachableError: no folder."""
     verifier = Verifier(worker, public, copies)
+    files = own_files(directory, worker)
     try:
-        return verifier.run(entries(own_files(directory, worker)))
+        return verifier.run(entries(files))
     except UnreachableError as error:
+        left = own_files(directory, worker)
+        if left and left[0].name != files[0].name:  # the oldest were deleted by age meanwhile
+            return verify_worker(directory, worker, public, copies)
         verifier.report.finding = Finding("unreadable", None, None, verifier.report.sequence + 1, str(error))
         return verifier.report
 
@@ -49,20 +53,10 @@ def entries(files: Iterable[LogFile]) -> Iterator[Entry]:
         if half is not None:
             yield half
         rest, number = b"", 0
-        for piece in _pieces(file):
+        for piece in chunks(file):
             found = (rest + piece).split(b"\n")
             rest = found.pop()
             for line in found:
                 number += 1
                 yield Entry(file.name, number, line, read_link(line))
         half = Entry(file.name, number + 1, rest, None) if rest else None
-
-
-def _pieces(file: LogFile) -> Iterator[bytes]:
-    try:
-        yield from chunks(file)
-    except UnreachableError:
-        compressed = file.path.with_name(file.path.name + ".zst")
-        if file.compressed or not compressed.exists():
-            raise
-        yield from chunks(LogFile(file.name, compressed))  # compressed since the folder was read

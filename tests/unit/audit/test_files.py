@@ -53,6 +53,16 @@ def test_every_place_of_every_kind_of_file(log: Path, make: object) -> None:
             assert reader.read(start, size) == TEXT[start : start + size], (start, size)
 
 
+def test_a_file_that_is_compressed_after_the_look_at_the_folder_is_read(log: Path) -> None:
+    (file,) = log_files(log.parent)
+    reading = lines(file)
+    compress(log)
+    assert b"".join(line + b"\n" for line in reading) == TEXT
+    log.with_name(log.name + ".zst").unlink()
+    with pytest.raises(UnreachableError, match="cannot be read"):
+        next(lines(file))
+
+
 def test_ordinary_tools_read_what_is_compressed(log: Path) -> None:
     made = compress(log)
     assert not log.exists()
