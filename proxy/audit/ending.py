@@ -124,7 +124,7 @@ def _last_of_plain(file: LogFile) -> tuple[Link | None, Torn | None]:
             return link, None
         rest = os.pread(opened.fileno(), size - end, end)
         aside = file.path.with_name(file.path.name + ".torn")
-        with aside.open("ab") as kept:
+        with open(aside, "ab", opener=lambda path, flags: os.open(path, flags, 0o640)) as kept:
             kept.write(rest if rest.endswith(b"\n") else rest + b"\n")
             kept.flush()
             os.fsync(kept.fileno())

@@ -222,7 +222,7 @@ def compress(path: Path) -> Path:
     unfinished = path.with_name(path.name + ".zst.tmp")
     compressor = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True)
     entries = []
-    with path.open("rb") as source, unfinished.open("wb") as out:
+    with path.open("rb") as source, open(unfinished, "wb", opener=_for_few) as out:
         while block := source.read(FRAME):
             frame = compressor.compress(block)
             out.write(frame)
@@ -236,6 +236,10 @@ def compress(path: Path) -> Path:
     sync_folder(path.parent)
     path.unlink()
     return target
+
+
+def _for_few(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def sync_folder(path: Path) -> None:

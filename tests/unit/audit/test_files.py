@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import random
 import subprocess
 from pathlib import Path
@@ -61,6 +62,15 @@ def test_a_file_that_is_compressed_after_the_look_at_the_folder_is_read(log: Pat
     log.with_name(log.name + ".zst").unlink()
     with pytest.raises(UnreachableError, match="cannot be read"):
         next(lines(file))
+
+
+def test_nobody_else_reads_a_file_while_it_is_compressed(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log.chmod(0o640)
+    modes = []
+    monkeypatch.setattr(os, "fsync", lambda file: modes.append(os.fstat(file).st_mode & 0o777))
+    monkeypatch.setattr(os, "fchmod", lambda file, mode: modes.append(os.fstat(file).st_mode & 0o777))
+    compress(log)
+    assert modes[0] & 0o007 == 0
 
 
 def test_ordinary_tools_read_what_is_compressed(log: Path) -> None:

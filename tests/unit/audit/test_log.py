@@ -93,6 +93,7 @@ def test_what_a_crash_left_half_written_is_set_aside_and_recorded(opened: Open, 
     file.write_bytes(before + torn)
     write(opened(), "three")
     assert file.read_bytes() == before
+    assert file.with_name(file.name + ".torn").stat().st_mode & 0o007 == 0  # as of the log's own files
     assert file.with_name(file.name + ".torn").read_bytes().rstrip(b"\n") == torn.rstrip(b"\n")
     assert_linked(tmp_path)
     (record,) = (record for record in records(tmp_path) if record["event"] == "torn")
