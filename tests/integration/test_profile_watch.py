@@ -14,6 +14,10 @@ from typing import Any
 import pytest
 
 from proxy.demo.postgres import embedded_binaries, local_binaries
+from proxy.errors import UnreachableError
+from proxy.ops import watch
+from proxy.ops.backoff import Backoff
+from proxy.profile.one_source import Synced
 from tests.gateways import COMMAND, environment
 from tests.integration.test_cli import run
 from tests.servers import PgServer, start_server
@@ -91,13 +95,14 @@ class Watching:
 
 
 class Place:
-    """The governed database and one with its sources, on a server that may be stopped."""
+    """The governed database and one with its sources, on a server that may be stopped, or on two."""
 
-    def __init__(self, server: PgServer, folder: Path) -> None:
+    def __init__(self, server: PgServer, folder: Path, source: PgServer | None = None) -> None:
         self.server = server
+        self.source = source or server
         self.folder = folder
         self.watches: list[Watching] = []
-        with server.connect() as connection:
+        with self.source.connect() as connection:
             while connection.execute(  # a watch that was killed: its server may not have noticed yet
                 "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE active_pid IS NOT NULL"
             ).fetchall():
@@ -106,13 +111,13 @@ class Place:
                 "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = 'watched'"
             )
         server.create_database("watched", CUSTOMERS)
-        server.create_database("watched_sources", SOURCES)
+        self.source.create_database("watched_sources", SOURCES)
         server.create_login("watcher", "first", group="auth_password", options="SUPERUSER")
         self.write()
         self.command("consent", "setup")
 
     def write(self, rules: str = RULES) -> None:
-        dsn = self.server.dsn("watched_sources")
+        dsn = self.source.dsn("watched_sources")
         sources: dict[str, Any] = {
             name: {"kind": "postgresql", "dsn": dsn} for name in ("members", "visits", "letters")
         }
@@ -134,7 +139,7 @@ class Place:
 
     def change(self, script: str) -> None:
         """In the sources; in their log at once, also if the server crashes."""
-        with self.server.connect("watched_sources") as connection:
+        with self.source.connect("watched_sources") as connection:
             connection.execute("SET synchronous_commit = on")
             connection.execute(script.encode())
 
@@ -147,7 +152,7 @@ class Place:
         return self.query("SELECT subject, size, city FROM consentry.profile_data ORDER BY 1")
 
     def truth(self) -> list[tuple[Any, ...]]:
-        with self.server.connect("watched_sources") as connection:
+        with self.source.connect("watched_sources") as connection:
             return connection.execute(
                 "SELECT customer, size, city FROM members FULL JOIN visits USING (customer) ORDER BY 1"
             ).fetchall()
@@ -215,6 +220,31 @@ def test_only_changes_come_in_after_a_break(place: Place) -> None:
     watching.until(lambda: place.kept() == place.truth())
     place.change("UPDATE members SET size = 'XL' WHERE number = 4")
     watching.until(lambda: place.kept() == place.truth())
+
+
+def test_a_source_restarts(pg_server: PgServer, restarted: PgServer, tmp_path: Path) -> None:
+    """It is followed again when it is back, long before the next sync of all."""
+    postgres = restarted.process
+    assert postgres is not None
+    place = Place(pg_server, tmp_path, restarted)
+    watching = place.watch("10m")
+    try:
+        postgres.stop()
+        watching.until(lambda: watching.says('source "members": ') > 0)
+        postgres.start()
+        place.change("UPDATE members SET size = 'XL' WHERE number = 4")
+        watching.until(lambda: place.kept() == place.truth())
+    finally:
+        watching.close()
+
+
+def test_a_source_that_cannot_be_reached_is_spoken_of_once() -> None:
+    source, away = watch._Followed(Backoff()), UnreachableError("away")
+    heard = [
+        source.is_news(Synced("members", error=error)) for error in (away, away, UnreachableError("gone"), None, away)
+    ]
+    assert heard == [True, False, True, True, True]
+    assert source.due > time.monotonic()
 
 
 def test_what_cannot_go_on_ends_clearly(place: Place) -> None:
