@@ -188,7 +188,7 @@ def show(
         values = [one for one in found.values if attribute in (None, one.attribute)]
         if as_json:
             print_json([asdict(one) for one in values])
-        else:
+        elif values:
             print_table(
                 ("attribute", "value", "from", "at", "read", ""),
                 [
@@ -199,6 +199,9 @@ def show(
             )  # fmt: skip
         for name in found.unread:
             typer.echo(f"{name} may not be read: `consentry consent setup --exports` prints the grant", err=True)
+        if not values:
+            typer.echo(f"nothing of {subject} is known", err=True)
+            raise typer.Exit(1)
 
     run(work, config, database)
 

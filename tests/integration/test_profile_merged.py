@@ -145,6 +145,8 @@ def test_each_value_says_where_it_is_from(gateway: Governed) -> None:
     assert "[/] hello" in said
     assert "public.calls" in said
     assert "example" not in said
+    nobody = run("profile", "show", "3", "--config", str(gateway.directory / "consentry.yaml"))
+    assert (nobody.code, nobody.out, nobody.err) == (1, "", "nothing of 3 is known\n")
 
 
 def test_an_export_says_where_each_entry_is_from(gateway: Governed) -> None:
