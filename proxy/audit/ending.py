@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -17,6 +18,7 @@ from proxy.audit.files import LogFile, lines, log_files
 log = logging.getLogger(__name__)
 
 BLOCK: Final = 64 * 1024
+_TELLING: Final = re.compile(b'"event":"(?:consent|open|reload)"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ class Ending:
     head: str
     torn: tuple[Torn, ...] = ()
     consents: Mapping[str, int] = field(default_factory=dict)  # database -> the last event of its ledger in a record
+    rules: str | None = None  # that were in force last
 
 
 def own_files(directory: Path, worker: int) -> list[LogFile]:
@@ -65,7 +68,7 @@ def find_ending(directory: Path, worker: int) -> Ending | None:
             place = place_of(file.name)
             assert place is not None
             ended = last.sequence, last.hash
-            return Ending(log_id(file), place[1], file.name, *ended, tuple(torn), _consents_of(file))
+            return Ending(log_id(file), place[1], file.name, *ended, tuple(torn), *_state_of(file))
         file.path.unlink()
     return None
 
@@ -88,11 +91,14 @@ def log_id(file: LogFile) -> str | None:
     return str(found[1].get("log")) if found else None
 
 
-def _consents_of(file: LogFile) -> dict[str, int]:
-    """How far the ledgers are recorded at the end of a file: as its `open` record says, or a record after it."""
+def _state_of(file: LogFile) -> tuple[dict[str, int], str | None]:
+    """How far the ledgers are recorded at the end of a file, and the rules that were in force: as its `open` record
+    says, or a record after it.
+    """
     found: dict[str, int] = {}
+    rules: str | None = None
     for line in lines(file):
-        link = read_link(line) if b'"event":"consent"' in line[:200] or b'"event":"open"' in line[:200] else None
+        link = read_link(line) if _TELLING.search(line, 0, 200) else None
         if link is None:
             continue
         record = json.loads(line)
@@ -100,7 +106,9 @@ def _consents_of(file: LogFile) -> dict[str, int]:
             found |= record.get("consents") or {}
         elif link.event == "consent":
             found[record["database"]] = record["ledger_id"]
-    return found
+        if link.event != "consent":
+            rules = record.get("rules") or rules
+    return found, rules
 
 
 def _last_of_compressed(file: LogFile) -> tuple[Link | None, Torn | None]:

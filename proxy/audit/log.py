@@ -63,6 +63,8 @@ class Log:
         self.finished: list[Path] = []
         self.unsigned = False
         self.consents: dict[str, int] = {}  # database -> the last event of its ledger that a written record tells
+        self.rules: str | None = None  # in force
+        self.rules_before: str | None = None  # when the log ended the last time
         self.file = -1
         self._clock = Clock()
         self._id = ""
@@ -79,10 +81,11 @@ class Log:
         self._key_version: tuple[int, int] | None = None
         self._lock = -1
 
-    def open(self, consents: Mapping[str, int] | None = None) -> None:
+    def open(self, consents: Mapping[str, int] | None = None, rules: str | None = None) -> None:
         """Goes on where the last process ended, in a new file. Raises OSError and ConsentryError.
 
-        `consents`: where `self.consents` begins of databases that the log does not know yet.
+        `consents`: where `self.consents` begins of databases that the log does not know yet. `rules`: those in
+        force, by their hash.
         """
         self._signer = load_or_make(self.options.key)
         self._key_version = version_of(self.options.key)
@@ -96,6 +99,8 @@ class Log:
         else:
             self._id = token_hex(8)
         self.consents = {**(consents or {}), **(ending.consents if ending is not None else {})}
+        self.rules_before = ending.rules if ending is not None else None
+        self.rules = rules or self.rules_before
         self.finished += [file.path for file in own_files(directory, self.worker) if not file.compressed]
         self._begin_file(time())
         for torn in ending.torn if ending is not None else ():
@@ -202,6 +207,7 @@ class Log:
                 after=self._name or None,
                 public=self._signer.public,
                 consents=self.consents or None,
+                rules=self.rules,
                 handovers=[asdict(given) for given in self._signer.handovers] or None,
             )
         except OSError:

@@ -70,16 +70,25 @@ class AuditWriter:
         self._told = 0  # lost records of which a record tells
         self._closed = False
 
-    def open(self, consents: Mapping[str, int] | None = None) -> None:
-        """Opens the log and signs where it begins. Raises UnreachableError. `consents`: see `Log.open`."""
+    def open(self, consents: Mapping[str, int] | None = None, rules: str | None = None) -> bool:
+        """Opens the log and signs where it begins; whether it ended under other rules. Raises UnreachableError.
+
+        `consents` and `rules`: see `Log.open`.
+        """
         try:
-            self._log.open(consents)
+            self._log.open(consents, rules)
             self._log.expire()
         except OSError as error:
             raise UnreachableError(f"audit: {self.options.directory} cannot be written: {error.strerror}") from error
         self._loop = asyncio.get_running_loop()
         self._sign()
         self._put_away(_compress_all)
+        return self._log.rules_before not in (None, self._log.rules)
+
+    def rules(self, rules: str, version: str, problem: str | None) -> None:
+        """A record of the rules that are in force from now on, by their hash. `problem`: why they are not others."""
+        self._log.rules = rules
+        self.event("reload", rules=rules, rules_version=version, message=problem)
 
     def begin(self, event: str, session: str = "") -> str:
         """What all records of a session share that tell of the same event."""

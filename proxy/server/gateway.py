@@ -79,7 +79,9 @@ class Gateway:
         """Loads rules and catalogs, then listens. Raises ConsentryError and OSError."""
         for database in self.databases.values():
             await database.start()
-        self.audit.open(await self._consents.newest() if self._consents is not None else None)
+        consents = await self._consents.newest() if self._consents is not None else None
+        if self.audit.open(consents, self._rules()):
+            self._tell_rules()
         if self.options.audit_syslog:
             self._syslog = SyslogSender(self.options.audit_syslog, self.options.audit_directory, self.options.worker)
             self._syslog.start()
@@ -125,11 +127,14 @@ class Gateway:
         return all(results)
 
     def _tell_rules(self) -> None:
-        self.audit.event(
-            "reload",
-            rules_version=",".join(database.generation.rules.version for database in self.databases.values()),
-            message="; ".join(d.problem for d in self.databases.values() if d.problem) or None,
-        )
+        databases = self.databases.values()
+        version = ",".join(database.generation.rules.version for database in databases)
+        problem = "; ".join(database.problem for database in databases if database.problem) or None
+        self.audit.rules(self._rules(), version, problem)
+
+    def _rules(self) -> str:
+        """The hashes of all databases' rules, without what the catalog adds."""
+        return ",".join(database.generation.rules.digest for database in self.databases.values())
 
     def check_room(self) -> None:
         """Raises PgError (FATAL) where there are as many sessions as may be."""

@@ -805,6 +805,18 @@ def _version_now(gateway: GatewayProcess, connection: psycopg.Connection[Any]) -
     return str(gateway.records("statement")[-1]["rules_version"])
 
 
+def test_a_start_with_other_rules_is_recorded(server: PgServer, tmp_path: Path) -> None:
+    for rules, told in ((RULES, 0), (RULES, 0), (f"{RULES}\n# two\n", 1), (f"{RULES}\n# two\n", 1), (RULES, 2)):
+        with running_gateway(server, tmp_path, rules, {"shop": "audited"}, {"workers": 1}) as gateway:
+            with connect(gateway) as connection:
+                connection.execute("SELECT 1")
+            eventually(lambda gateway=gateway: gateway.records("disconnect"))
+            found = gateway.records("reload")
+            assert len(found) == told
+            if told == 1:
+                assert found[0]["rules_version"] == gateway.records("statement")[-1]["rules_version"]
+
+
 def test_rules_that_are_taken_with_a_change_of_the_catalog_are_recorded(serve: Serve, server: PgServer) -> None:
     gateway = serve()
     gateway.rules.write_text(f"{RULES}\n# two\n")
