@@ -1,8 +1,9 @@
 """What a look-up in the profile costs where rows are hidden from the app, against an app from which none are.
 
-`python -m benchmarks.profile_lookups [--customers 100000] [--rounds 5]`. One customer is looked for by key or
-attribute, in two tables and two lists; the texts are what the gateway sends on, on one connection, prepared,
-interleaved: what is compared is the server's work.
+`python -m benchmarks.profile_lookups [--customers 100000] [--rounds 5] [--others 1000]`. One customer is looked for by
+key or attribute, in two tables and two lists; the texts are what the gateway sends on, on one connection, prepared,
+interleaved: what is compared is the server's work. With `--others` another source tells of every customer, and of so
+many whom the table does not have.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from proxy.catalog.model import SearchPath
 from proxy.consent import ledger
 from proxy.policy.compile import compile_rules
 from proxy.policy.load import load_rules
-from proxy.profile import relation
+from proxy.profile import relation, shape
 from proxy.rewrite.plan import Planner
 from tests.servers import find_server
 
@@ -44,6 +45,19 @@ profile:
   lists:
     orders: {from: public.orders, columns: [placed], order_by: placed, limit: 20}
     goods: {from: public.items, columns: [sku], order_by: sku, limit: 20}
+"""
+SOURCE = (
+    RULES.replace("goods: {}}", "goods: {}, topic: {}}", 1)
+    + """
+sources: {letters: {subject: number, fields: {topic: topic}}}
+"""
+)
+OTHERS = """
+INSERT INTO consentry.profile_data (subject, topic) SELECT n, 'topic ' || n FROM generate_series(1, {customers}) n;
+INSERT INTO consentry.profile_data (subject, topic) SELECT -n, 'topic ' || n FROM generate_series(1, {others}) n;
+INSERT INTO consentry.profile_others SELECT -n FROM generate_series(1, {others}) n;
+INSERT INTO consentry.state (subject, app, granted)
+    SELECT -n, 'mailco', ARRAY['email'] FROM generate_series(1, {others}) n WHERE n % 3 <> 0;
 """
 FILL = """
 CREATE TABLE customers (id bigint PRIMARY KEY, name text, email text UNIQUE);
@@ -73,11 +87,19 @@ LOOKUPS = {
 }
 
 
-async def prepare(dsn: str, customers: int) -> dict[str, Planner]:
+SCAN = {
+    "all but one, counted": ("SELECT count(*), count(topic) FROM consentry.profile WHERE subject <> $1", lambda n: n),
+}
+
+
+async def prepare(dsn: str, customers: int, others: int | None) -> dict[str, Planner]:
     connection = await asyncpg.connect(dsn)
     await ledger.setup(connection, "bigint", ["court", "shop", "mailco"])
     await connection.execute(FILL.format(customers=customers))
-    source = load_rules([("rules.yaml", RULES)])
+    source = load_rules([("rules.yaml", RULES if others is None else SOURCE)])
+    await shape.follow(connection, source)
+    if others is not None:
+        await connection.execute(OTHERS.format(customers=customers, others=others))
     snapshot = await take_snapshot(connection)
     await relation.follow(connection, compile_rules(source, snapshot), snapshot)
     await connection.execute("VACUUM ANALYZE")
@@ -91,16 +113,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.profile_lookups")
     parser.add_argument("--customers", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--others", type=int)
     options = parser.parse_args()
     server = find_server()
     lines = ["| look-up, ms | nothing hidden | restricted customers hidden | and by consent |", "|---|---|---|---|"]
     try:
         dsn = server.create_database("profile_lookups")
-        planners = asyncio.run(prepare(dsn, options.customers))
+        planners = asyncio.run(prepare(dsn, options.customers, options.others))
         with psycopg.connect(dsn, autocommit=True) as connection:
             cursor = psycopg.RawCursor(connection)
             cursor.execute("SET search_path = public; SET jit = off")
-            for name, (lookup, value) in LOOKUPS.items():
+            for name, (lookup, value) in {**LOOKUPS, **(SCAN if options.others is not None else {})}.items():
                 types = (20,) if isinstance(value(1), int) else (25,)
                 texts = {
                     app: planner.plan(lookup.encode(), SearchPath(("pg_catalog", "public")), types).text
@@ -120,12 +143,17 @@ def main() -> None:
                 )
     finally:
         server.close()
+    more, told, title = "", "", "Look-ups in the profile"
+    if options.others is not None:
+        more, title = f" --others {options.others}", f"{title}, with customers whom only other sources know"
+        told = f"another source tells of each customer, and of {options.others} whom the table does not have; "
     head = (
-        f"`python -m benchmarks.profile_lookups --customers {options.customers}`: two tables and two lists behind the "
-        f"profile; one of a thousand customers is restricted, two of three agree; {options.rounds} rounds of 10, "
+        f"`python -m benchmarks.profile_lookups --customers {options.customers}{more}`: {told}two tables and "
+        "two lists behind the profile; one of a thousand customers is restricted, two of three agree; "
+        f"{options.rounds} rounds of 10, "
         f"interleaved, medians; PostgreSQL {server.version // 10_000}."
     )
-    _report.write("Look-ups in the profile", "\n".join([head, "", *lines]))
+    _report.write(title, "\n".join([head, "", *lines]))
 
 
 if __name__ == "__main__":

@@ -32,9 +32,11 @@ def of_table(profile: ProfileMap) -> Start:
 
 
 def of_app(profile: ProfileMap) -> Start:
-    """All whom an app may know of: the relation that its forms make of both."""
+    """All whom an app may know of: the relation that its forms make of both. Whether the table has one of the others
+    is looked up (OFFSET 0), where PostgreSQL could read all of it into a hash table first.
+    """
     key, mark = f"p.{quote_identifier(profile.key)}", f"p.{quote_identifier(mark_of(profile))}"
-    there = f"SELECT 1 FROM {_dotted(profile.start)} c WHERE c.{quote_identifier(profile.key)} = {key}"
+    there = f"SELECT 1 FROM {_dotted(profile.start)} c WHERE c.{quote_identifier(profile.key)} = {key} OFFSET 0"
     return Start(f"{_dotted(CUSTOMERS)} p", key, f"{mark} OR NOT EXISTS ({there})", mark)
 
 
