@@ -206,6 +206,13 @@ def test_the_catalogs_say_what_they_said(shop: Shop) -> None:
     assert "address" not in dict(shop.sql("omail", query))
 
 
+def test_check_has_nothing_to_say(shop: Shop) -> None:
+    ended = run("check", "--config", str(shop.folder / "consentry.yaml"))
+    assert ended.code == 0, ended.err
+    assert "profile" not in ended.out + ended.err
+    assert "customers are known from sources, 4 of them from nowhere else" in shop.command("profile", "status")
+
+
 def test_consent_in_rows_counts_for_them_too(shop: Shop) -> None:
     olga = shop.keys["Olga"]
     assert shop.seen("oagree") == set()
