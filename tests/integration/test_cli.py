@@ -806,7 +806,7 @@ COMMANDS = [
     *(["audit", name] for name in ("search", "tail", "report", "verify")),
     *(["audit", "keys", name] for name in ("show", "rotate")),
     *(["consent", name] for name in ("setup", "grant", "withdraw", "show", "history", "import", "export")),
-    *(["profile", name] for name in ("sync", "status", "match", "drop-slot")),
+    *(["profile", name] for name in ("sync", "status", "show", "match", "drop-slot")),
     *(["profile", "review", name] for name in ("show", "decide", "undo")),
     ["retention", "run"],
     *(["subject", name] for name in ("find", "export", "erase", "rectify", "restrict", "verify-receipt")),
