@@ -9,9 +9,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationError
 
+from proxy.errors import PgError
 from proxy.policy.rules import Rules
 from proxy.policy.strict import Strict
 from proxy.policy.wording import Reading, report
+from proxy.rewrite.lex import parse
 from proxy.yaml_lines import Place, Problem, ProblemsError, nearest, read_yaml
 
 Value = bool | int | float | str | None | list[Any] | dict[str, Any]
@@ -126,11 +128,21 @@ def _doubts(test: TestRule, place: Place, rules: Rules) -> list[Problem]:
         problems.append(place.problem("nothing is expected: give columns, treatments, rows or error"))
     elif test.error is not None and (test.columns is not None or test.rows is not None):
         problems.append(place.problem("a statement that fails has no columns and no rows: leave them out, or `error`"))
+    if _ends_transaction(test.sql):
+        message = "a test's statement runs in a transaction that is rolled back: it cannot begin or end one"
+        problems.append(place.children["sql"].problem(message))
     for number, one in enumerate(test.given.consent if test.given else ()):
         here = place.find(("given", "consent", number))
         problems += _unknown("app", one.app or test.app, rules.apps, here)
         problems += _unknown("attribute", one.attribute, rules.attributes, here)
     return list(dict.fromkeys(problems))
+
+
+def _ends_transaction(sql: str) -> bool:
+    try:
+        return any("TransactionStmt" in one["stmt"] for one in parse(sql))
+    except PgError:
+        return False  # whether it must fail is what the test says
 
 
 def _unknown(what: str, word: str, known: Mapping[str, object], place: Place) -> list[Problem]:

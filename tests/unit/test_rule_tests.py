@@ -41,6 +41,7 @@ def problems(text: str, rules: Rules) -> list[str]:
         ("{name: x, app: shop, sql: select 1, error: 42703}", "error: 42703 written bare is a number"),
         ("{name: x, app: shop, sql: select 1, error: oops}", "is no SQLSTATE"),
         ("{name: x, app: shop, sql: select 1, error: '42703', rows: []}", "a statement that fails has no columns"),
+        ("{name: x, app: shop, sql: commit, rows: []}", "it cannot begin or end one"),
         ("{name: x, app: shop, sql: select 1, given: {}, rows: []}", "`consent` is missing in given"),
         (
             "{name: x, app: shop, sql: select 1, rows: [],"
