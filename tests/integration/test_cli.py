@@ -800,6 +800,7 @@ COMMANDS = [
     ["serve"],
     ["check"],
     ["explain"],
+    ["test"],
     ["schema"],
     ["web"],
     ["link"],
