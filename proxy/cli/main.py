@@ -11,6 +11,7 @@ from proxy.cli.audit import audit
 from proxy.cli.check import check
 from proxy.cli.consent import consent
 from proxy.cli.consent_files import export, import_file
+from proxy.cli.consent_verify import verify
 from proxy.cli.demo import demo
 from proxy.cli.explain import explain
 from proxy.cli.options import KEYED
@@ -43,6 +44,7 @@ app.command()(schema)
 app.command(context_settings=KEYED)(link)
 consent.command("import")(import_file)
 consent.command()(export)
+consent.command()(verify)
 app.add_typer(audit, name="audit")
 app.add_typer(consent, name="consent")
 app.add_typer(profile, name="profile")

@@ -7,7 +7,7 @@ state in the transaction that adds the event. The columns that there are decide 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 import asyncpg
 
@@ -64,6 +64,19 @@ async def missing(connection: asyncpg.Connection, rules: CompiledRules) -> tuple
         return ()
     found = [(name, await _missing(connection, name, kept_attributes(app))) for name, app in rules.apps.items()]
     return tuple(_words(name, attributes) for name, attributes in found if attributes)
+
+
+async def rebuild(connection: asyncpg.Connection, spans: Mapping[str, Sequence[str]]) -> None:
+    """Makes all spans anew from the state: of each app the attributes that it has there. Decisions wait.
+
+    Raises ConsentryError where this login is not the ledger's owner.
+    """
+    try:
+        async with connection.transaction():
+            for app, attributes in spans.items():
+                await refresh(connection, app, attributes)
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise ConsentryError(f"this login cannot make spans anew: {error}; use --dsn with an owner's") from error
 
 
 async def refresh(connection: asyncpg.Connection, app: str, attributes: Sequence[str]) -> None:

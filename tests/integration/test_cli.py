@@ -806,7 +806,7 @@ COMMANDS = [
     ["link"],
     *(["audit", name] for name in ("search", "tail", "report", "verify")),
     *(["audit", "keys", name] for name in ("show", "rotate")),
-    *(["consent", name] for name in ("setup", "grant", "withdraw", "show", "history", "import", "export")),
+    *(["consent", name] for name in ("setup", "grant", "withdraw", "show", "history", "import", "export", "verify")),
     *(["profile", name] for name in ("sync", "status", "show", "match", "drop-slot")),
     *(["profile", "review", name] for name in ("show", "decide", "undo")),
     ["retention", "run"],
