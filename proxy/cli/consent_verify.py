@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import asyncpg
 
     from proxy.cli.opening import Opened
+    from proxy.consent.verify import Verified
 
 
 def verify(
@@ -42,19 +43,22 @@ def verify(
         found = await ledger.verify(connection, kept)
         if as_json:
             print_json(asdict(found))
-        for finding in () if as_json else found.findings:
-            typer.echo(
-                f"{finding.part}: customer {finding.subject}, {finding.app}, {finding.attribute}: {finding.what}"
-            )
-        for part, count in {} if as_json else found.counts.items():
-            more = count - sum(one.part == part for one in found.findings)
-            if more:
-                typer.echo(f"{part}: and {more} more")
-        if found.counts.get("spans") and not as_json:
-            typer.echo("the spans can be made anew from the state: --rebuild, with an owner's --dsn", err=True)
+        else:
+            _tell(found)
         if found.findings:
             raise typer.Exit(1)
-        if not as_json:
-            typer.echo(f"the ledger is whole: {found.events:,} events")
 
     run(work, config, database, dsn)
+
+
+def _tell(found: Verified) -> None:
+    for one in found.findings:
+        typer.echo(f"{one.part}: customer {one.subject}, {one.app}, {one.attribute}: {one.what}")
+    for part, count in found.counts.items():
+        more = count - sum(one.part == part for one in found.findings)
+        if more:
+            typer.echo(f"{part}: and {more} more")
+    if found.counts.get("spans"):
+        typer.echo("the spans can be made anew from the state: --rebuild, with an owner's --dsn", err=True)
+    if not found.findings:
+        typer.echo(f"the ledger is whole: {found.events:,} events")

@@ -15,7 +15,7 @@ from proxy.policy.profile import check_profile
 from proxy.policy.references import check_references
 from proxy.policy.rights import check_rights
 from proxy.policy.rules import Rules, RulesError
-from proxy.policy.wording import Reading, report
+from proxy.policy.wording import validated
 from proxy.yaml_lines import Place, Problem, read_yaml
 
 __all__ = ["Rules", "RulesError", "load_rules", "read_rules"]
@@ -91,18 +91,11 @@ def _validate(data: Any, place: Place, problems: list[Problem]) -> RulesFile | N
     for key in [key for key, value in data.items() if value is None and place.children[key].raw == ""]:
         del data[key]  # `masks:` with everything below it commented out
     for _ in range(1 + sum(len(v) for v in data.values() if isinstance(v, dict | list)) + len(data)):
-        reading = Reading(data, place)
-        try:
-            model = RulesFile.model_validate(data, context=reading)
-        except ValidationError as error:
-            for detail in error.errors(include_url=False):
-                report(detail, data, place, problems)
-            problems += reading.problems
-            if not _leave_out(error, data):
-                return None
-        else:
-            problems += reading.problems
+        model = validated(RulesFile, data, place, problems)
+        if isinstance(model, RulesFile):
             return model
+        if not _leave_out(model, data):
+            return None
     return None
 
 

@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from proxy.policy.rules import Path
 from proxy.yaml_lines import Place, Problem, nearest, quote_it
 
+_Model = TypeVar("_Model", bound=BaseModel)
 
-class Reading:
+
+def validated(model: type[_Model], data: Any, place: Place, problems: list[Problem]) -> _Model | ValidationError:
+    """The model of what a file says, or why there is none; what is wrong is added to `problems`, in words."""
+    reading = _Reading(data, place)
+    try:
+        return model.model_validate(data, context=reading)
+    except ValidationError as error:
+        for detail in error.errors(include_url=False):
+            _report(detail, data, place, problems)
+        return error
+    finally:
+        problems += reading.problems
+
+
+class _Reading:
     """Words the errors of unknown keys (see model.Reading)."""
 
     def __init__(self, data: Any, place: Place) -> None:
@@ -37,7 +52,7 @@ class Reading:
             self.problems.append(Problem(file, line, f'unknown key "{key}"{hint}'))
 
 
-def report(detail: Any, data: Any, root: Place, problems: list[Problem]) -> None:
+def _report(detail: Any, data: Any, root: Place, problems: list[Problem]) -> None:
     """Words one of pydantic's errors, and places it."""
     steps, place = _walk(detail["loc"], root)
     if place.reported:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field
 
 from proxy.errors import PgError
 from proxy.policy.rules import Rules
 from proxy.policy.strict import Strict
-from proxy.policy.wording import Reading, report
+from proxy.policy.wording import validated
 from proxy.rewrite.lex import parse
 from proxy.yaml_lines import Place, Problem, ProblemsError, nearest, read_yaml
 
@@ -96,16 +96,8 @@ def load_tests(files: Sequence[tuple[str, str]], rules: Rules) -> tuple[RuleTest
         if not isinstance(data, dict):
             problems.append(place.problem("a file of rule tests is a mapping with `tests`, a list"))
             continue
-        reading = Reading(data, place)
-        try:
-            model = TestsFile.model_validate(data, context=reading)
-        except ValidationError as error:
-            for detail in error.errors(include_url=False):
-                report(detail, data, place, problems)
-            problems += reading.problems
-            continue
-        problems += reading.problems
-        for number, one in enumerate(model.tests):
+        model = validated(TestsFile, data, place, problems)
+        for number, one in enumerate(model.tests if isinstance(model, TestsFile) else ()):
             here = place.find(("tests", number))
             problems += _doubts(one, here, rules)
             if one.name in names:

@@ -88,13 +88,9 @@ def _rows(wanted: TestRule, found: Found) -> list[str]:
     for number, (row, real) in enumerate(zip(wanted.rows, found.rows, strict=False), 1):
         if len(row) != len(real) or not all(map(_same, row, real)):
             said.append(f"row {number}: expected {_listed(row)}, found {_listed(real)}")
-    if len(found.rows) > len(wanted.rows):
-        said += [f"row {n}: not expected: {_listed(real)}" for n, real in _beyond(found.rows, len(wanted.rows))]
+    for number, real in list(enumerate(found.rows, 1))[len(wanted.rows) :][:3]:
+        said.append(f"row {number}: not expected: {_listed(real)}")
     return said
-
-
-def _beyond(rows: Sequence[Row], count: int) -> list[tuple[int, Row]]:
-    return list(enumerate(rows, 1))[count : count + 3]
 
 
 def _same(wanted: Any, real: str | None) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from io import BytesIO
 
@@ -27,12 +27,13 @@ _OF_RULES = ("42501", "42703", "0A000")
 _ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Tried:
     """The rules that are tested, against one catalog."""
 
     rules: CompiledRules
     snapshot: Snapshot
+    _planners: dict[str, Planner] = field(default_factory=dict)  # by app: one costs more than a plan
 
     def plan(self, test: RuleTest) -> Plan | None:
         """What the gateway makes of the statement; None of a trusted app's, which pass. An app in mode monitor is taken
@@ -41,7 +42,9 @@ class Tried:
         app = self.rules.apps[test.expected.app]
         if app.trusted:
             return None
-        return Planner(replace(app, monitor=False), self.rules, self.snapshot).plan(test.expected.sql.encode(), PATH)
+        if app.name not in self._planners:
+            self._planners[app.name] = Planner(replace(app, monitor=False), self.rules, self.snapshot)
+        return self._planners[app.name].plan(test.expected.sql.encode(), PATH)
 
 
 def by_catalog(test: RuleTest, tried: Tried) -> Outcome:
