@@ -146,7 +146,7 @@ def _check_set_config(context: Context, call: Node, start: int) -> None:
         raise context.refuse(f"set_config() cannot set {name}", "Use SET.", start)
     if value is None and name.lower() in CHECKED:
         raise context.refuse(f"set_config() can set {name} to a constant only", "Use SET.", start)
-    error = check_setting(name, value)
+    error = check_setting(name, value, written=False)
     if error is not None:
         error.position = context.position(start)
         raise error

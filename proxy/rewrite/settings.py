@@ -15,23 +15,28 @@ _PINNED = {
 CHECKED = frozenset(_PINNED) | {"search_path", "client_encoding"}  # settings that may not have any value
 
 
-def check_setting(name: str, value: str | None) -> PgError | None:
-    """Why setting `name` to `value` (None: to its default) is refused, or None where it may be set."""
+def check_setting(name: str, value: str | None, *, written: bool = True) -> PgError | None:
+    """Why setting `name` to `value` (None: to its default) is refused, or None where it may be set.
+
+    `written`: the name stands in the statement as a name. Messages are recorded, and must have no constant.
+    """
     key = name.lower()
+    refused = insufficient_privilege(
+        f'permission denied to set parameter "{name}"' if written else "permission denied to set this parameter",
+        "The gateway lets apps set only parameters that cannot change what they may see.",
+    )
     if "." in key:  # an extension's or the app's own
-        return (
-            None if key.split(".")[0] not in ("consentry", "plpgsql", "session_preload_libraries") else _refused(name)
-        )
+        return refused if key.split(".")[0] in ("consentry", "plpgsql", "session_preload_libraries") else None
     if key not in SETTABLE:
-        return _refused(name)
+        return refused
     if key in _PINNED and (value or "on").lower() not in _PINNED[key]:
         return feature_not_supported(
-            f'parameter "{name}" cannot be changed to "{value}"',
+            f'parameter "{key}" cannot be changed to this value',
             "It decides how the gateway must read later statements.",
         )
     if key == "client_encoding" and value is not None and _encoding(value) not in ENCODINGS:
         return feature_not_supported(
-            f'client encoding "{value}" is not supported',
+            "this client encoding is not supported",
             f"Use UTF8, or one of {', '.join(sorted(set(ENCODINGS) - {'UTF8', 'UNICODE'}))}.",
         )
     if key == "search_path" and value is not None:
@@ -48,7 +53,10 @@ def check_search_path(schemas: list[str]) -> PgError | None:
         )
     for schema in schemas:
         if schema.startswith(("pg_temp", "pg_toast")) or schema in ("information_schema", "consentry"):
-            return feature_not_supported(f'search_path cannot name schema "{schema}"', "Leave it out.")
+            return feature_not_supported(
+                "search_path cannot name this schema",
+                "Leave out schemas of temporary tables and of TOAST, information_schema and consentry.",
+            )
     return None
 
 
@@ -103,11 +111,4 @@ def encoding_of(value: str) -> str | None:
 def _encoding(value: str) -> str:
     return (
         "".join(c for c in value.upper() if c.isalnum() or c == "_").replace("UTF_8", "UTF8").replace("LATIN_", "LATIN")
-    )
-
-
-def _refused(name: str) -> PgError:
-    return insufficient_privilege(
-        f'permission denied to set parameter "{name}"',
-        "The gateway lets apps set only parameters that cannot change what they may see.",
     )

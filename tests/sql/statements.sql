@@ -52,7 +52,7 @@ set search_path = public, pg_catalog
 -- refused 0A000 search_path cannot have pg_catalog behind another schema
 
 set client_encoding = 'SJIS'
--- refused 0A000 client encoding "SJIS" is not supported
+-- refused 0A000 this client encoding is not supported
 
 -- what search_path was before is not in the text
 reset search_path; select 1

@@ -52,7 +52,7 @@ def check_set_config(arguments: list[Node]) -> str:
     name = _string(arguments[0])
     if name is None:
         raise insufficient_privilege("the first argument of set_config must be a constant")
-    name = checked_name(name)
+    name = checked_name(name, written=False)
     if name in ("search_path", "client_encoding"):  # what follows in the text would mean something else
         raise refused(name)
     if name in _NEEDS_VALUE:
@@ -63,12 +63,15 @@ def check_set_config(arguments: list[Node]) -> str:
     return name
 
 
-def checked_name(name: str) -> str:
+def checked_name(name: str, *, written: bool = True) -> str:
+    """The name in lower case. `written`: as a name; a constant must not be in a message, which is recorded."""
     lowered = name.lower()
     if lowered in SETTABLE:
         return lowered
     if _CUSTOM.match(name) and not lowered.startswith(_OWN_SCHEMA):
         return lowered
+    if not written:
+        raise insufficient_privilege("permission denied to set this parameter")
     raise refused(name)
 
 
@@ -90,7 +93,7 @@ def _check_value(name: str, values: list[str | None]) -> None:
     elif name == "client_encoding":
         given = values[0] if len(values) == 1 else None
         if given is None or re.sub(r"[^a-z0-9]", "", given.lower()) not in _ENCODINGS:
-            raise insufficient_privilege(f"client_encoding {given or ''} is not supported")
+            raise insufficient_privilege("this client_encoding is not supported")
 
 
 def _constant(value: Node) -> str | None:
