@@ -549,7 +549,9 @@ def test_constants_are_in_no_record(serve: Serve) -> None:
                     run(one, text)
             one.execute(f"SELECT 1; {STATEMENTS[0]}; {STATEMENTS[1]}")
     found = all_records(gateway, 2)
-    assert len([record for record in found if "sqlstate" in record]) >= 2 * len(FAILING) - 4  # the trusted app may set a path
+    assert (
+        len([record for record in found if "sqlstate" in record]) >= 2 * len(FAILING) - 4
+    )  # the trusted app may set a path
     assert contains_secret(everything_written(gateway)) == []
 
 

@@ -42,6 +42,7 @@ def main() -> None:
     parser.add_argument("--apps", default=",".join(world.APPS))
     parser.add_argument("--kinds", default="", help="reads, writes, or mutated")
     parser.add_argument("--workers", type=int, default=0)
+    parser.add_argument("--again", type=int, default=0, help="each this often more, with other constants")
     parser.add_argument("--sqlsmith", action="store_true", help="statements of sqlsmith's")
     options = parser.parse_args()
     server = find_server()
@@ -51,7 +52,7 @@ def main() -> None:
         if options.sqlsmith:
             print(report(fight_sqlsmith(place, options.count, options.seed, options.workers)))
             return
-        print(report(fight(place, options.count, checks, options.kinds, options.seed, options.workers)))
+        print(report(fight(place, options.count, checks, options.kinds, options.seed, options.workers, options.again)))
     finally:
         server.close()
 

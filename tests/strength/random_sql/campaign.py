@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +18,7 @@ from tests.servers import PgServer
 from tests.strength import leaks, world
 from tests.strength.random_sql import comparing, copies
 from tests.strength.random_sql.catalog import Catalog
+from tests.strength.random_sql.guesses import guesses
 from tests.strength.random_sql.making import Statement, Style
 from tests.strength.random_sql.nodes import Literal, walk
 from tests.strength.random_sql.sending import Connection, Reply
@@ -117,7 +118,9 @@ class Detector:
 
 @dataclass
 class Job:
-    """One app's statements. `checks`: of `canaries`, `twins`, `copy`."""
+    """One app's statements. `checks`: of `canaries`, `twins`, `copy`. `again`: how often more each is sent, with other
+    constants.
+    """
 
     app: str
     seeds: range
@@ -125,6 +128,7 @@ class Job:
     kinds: str = ""
     most_findings: int = 20
     statements: Sequence[Statement] = ()  # instead of seeds
+    again: int = 0
 
 
 @dataclass
@@ -265,8 +269,7 @@ def run(server: PgServer, port: int, last_oid: int, catalog: Catalog, job: Job) 
     tally = Tally()
     judge = Judge(server, port, last_oid, catalog, job.checks)
     start = monotonic()
-    made = (make_statement(catalog, seed, style_of(seed, job.checks), job.kinds) for seed in job.seeds)
-    for statement in job.statements or made:
+    for statement in job.statements or _made(catalog, job):
         tally.findings += judge.judge(statement, tally)
         if tally.sent % TIDY == 0:
             judge.tidy()
@@ -275,6 +278,14 @@ def run(server: PgServer, port: int, last_oid: int, catalog: Catalog, job: Job) 
     tally.seconds = monotonic() - start
     judge.close()
     return tally
+
+
+def _made(catalog: Catalog, job: Job) -> Iterator[Statement]:
+    for seed in job.seeds:
+        statement = make_statement(catalog, seed, style_of(seed, job.checks), job.kinds)
+        yield statement
+        if job.again:
+            yield from guesses(statement, catalog, job.again)
 
 
 def style_of(seed: int, checks: tuple[str, ...]) -> Style:

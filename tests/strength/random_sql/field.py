@@ -57,11 +57,20 @@ def prepare(server: PgServer, apps: Sequence[str] = world.APPS, with_copies: boo
 
 
 def fight(
-    place: Field, count: int, checks: tuple[str, ...], kinds: str = "", first_seed: int = 1, workers: int = 0
+    place: Field,
+    count: int,
+    checks: tuple[str, ...],
+    kinds: str = "",
+    first_seed: int = 1,
+    workers: int = 0,
+    again: int = 0,
 ) -> Tally:
-    """`count` statements in all, spread over the apps, by as many processes as there are cores, each with a gateway."""
-    share = -(-count // len(place.apps))
-    return work(place, [Job(app, range(first_seed, first_seed + share), checks, kinds) for app in place.apps], workers)
+    """`count` statements in all, spread over the apps, by as many processes as there are cores, each with a gateway.
+    `again`: of those, how many for each made one are the same with other constants.
+    """
+    share = -(-count // len(place.apps) // (1 + again))
+    seeds = range(first_seed, first_seed + share)
+    return work(place, [Job(app, seeds, checks, kinds, again=again) for app in place.apps], workers)
 
 
 def fight_sqlsmith(place: Field, count: int, seed: int = 1, workers: int = 0) -> Tally:
