@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 review = typer.Typer(help="Records whose customer somebody has to say.", invoke_without_command=True)
 _SOURCE = typer.Argument(help="The source, as the rules name it.")
 _KEY = typer.Argument(help="The record's key in its source.")
+_SEEN: str | None = typer.Option(None, "--seen", help="As `show` printed it: refused where the record changed since.")
 
 
 @review.callback()
@@ -80,6 +81,9 @@ def show(
         ]
         rows.append(("in common", "", *(", ".join(person.why) for person in found.people)))
         print_table(head, rows)
+        if found.formerly is not None:
+            typer.echo(f"it was customer {found.formerly}'s, and says now that it is somebody else's")
+        typer.echo(f"decide on just this with --seen {found.seen}")
         for name in sorted({name for person in found.people for name in person.unread}):
             typer.echo(f"{name} may not be read: `consentry consent setup --exports` prints the grant", err=True)
 
@@ -94,6 +98,7 @@ def decide(
         help="same: it is the customer's; other: it is not; new: of a customer whom nobody had."
     ),
     subject: str | None = typer.Option(None, "--subject", help="The customer; without it the only candidate."),
+    seen: str | None = _SEEN,
     actor: str = typer.Option(getpass.getuser(), "--by", help="Who decides."),
     config: Path = CONFIG,
     database: str | None = DATABASE,
@@ -104,15 +109,23 @@ def decide(
     """
 
     async def work(connection: asyncpg.Connection, opened: Opened) -> None:
+        from proxy.catalog.introspect import take_snapshot
         from proxy.profile.review import decide as record
 
-        _say(await record(connection, opened.rules, source, key, choice, actor=actor, subject=subject))
+        rules, compiled = opened.rules, opened.compiled(await take_snapshot(connection))
+        _say(await record(connection, rules, compiled, source, key, choice, actor=actor, subject=subject, seen=seen))
 
     run(work, config, database)
 
 
 @review.command()
-def undo(source: str = _SOURCE, key: str = _KEY, config: Path = CONFIG, database: str | None = DATABASE) -> None:
+def undo(
+    source: str = _SOURCE,
+    key: str = _KEY,
+    seen: str | None = _SEEN,
+    config: Path = CONFIG,
+    database: str | None = DATABASE,
+) -> None:
     """Takes the last decision about a record back.
 
     Example: consentry profile review undo newsletter 4711
@@ -121,7 +134,7 @@ def undo(source: str = _SOURCE, key: str = _KEY, config: Path = CONFIG, database
     async def work(connection: asyncpg.Connection, opened: Opened) -> None:
         from proxy.profile.review import undo as take_back
 
-        _say(await take_back(connection, opened.rules, source, key))
+        _say(await take_back(connection, opened.rules, source, key, seen))
 
     run(work, config, database)
 

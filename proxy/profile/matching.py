@@ -14,7 +14,8 @@ import asyncpg
 
 _CANDIDATES = """
     SELECT t.source, t.key, array_agg(DISTINCT c.subject ORDER BY c.subject) AS subjects,
-           string_agg(DISTINCT c.kind, '+' ORDER BY c.kind) AS how
+           string_agg(DISTINCT c.kind, '+' ORDER BY c.kind) AS how,
+           array_agg(c.subject) FILTER (WHERE c.kind <> 'before') AS said
     FROM pg_temp.profile_touched t
     JOIN LATERAL (
         SELECT own.kind, own.key::{type} AS subject FROM consentry.profile_keys k
@@ -44,27 +45,39 @@ _LIKELY = """
     GROUP BY l.source, l.key"""
 
 
+# A decision ends where the record says something new, and is somebody else's by what it says and not the decided one's.
+_ENDED = """
+    d.subject <> ALL (c.said) AND EXISTS (
+        SELECT FROM consentry.profile_keys k WHERE k.source = t.source AND k.key = t.key AND k.value IS NOT NULL
+        AND consentry.profile_tombstone(k.kind, '', k.value) <> ALL (d.keys))"""
+
+
 async def match(connection: asyncpg.Connection, subject_type: str, making: Sequence[str]) -> None:
     """Finds the customer of each record in profile_touched; whom it concerns is added to profile_affected.
 
     A record that was somebody's stays theirs while what it says now fits them, or nobody. Where it fits several, or
-    another one than before, it waits for review. `making`: the sources that make a customer of whom nobody knows.
+    another one than before, it waits for review, also where somebody decided whose it was: that is taken back then.
+    `making`: the sources that make a customer of whom nobody knows.
     """
     if not await connection.fetchval("SELECT EXISTS (SELECT FROM pg_temp.profile_touched)"):
         return
     await connection.execute("ANALYZE pg_temp.profile_touched")
     await connection.execute(f"""
         CREATE TEMP TABLE profile_found ON COMMIT DROP AS
-        SELECT r.source, r.key, r.subject AS old, r.how AS old_how, d.subject AS decided,
+        SELECT r.source, r.key, CASE WHEN e.ended THEN d.subject ELSE r.subject END AS old, r.how AS old_how,
+               CASE WHEN NOT e.ended THEN d.subject END AS decided, e.ended,
                coalesce(c.subjects, l.subjects, '{{}}') AS subjects, c.subjects AS exact, c.how,
                CASE WHEN c.subjects IS NULL THEN l.sure END AS sure
         FROM pg_temp.profile_touched t JOIN consentry.profile_records r ON r.source = t.source AND r.key = t.key
         LEFT JOIN ({_CANDIDATES.format(type=subject_type)}) AS c ON c.source = t.source AND c.key = t.key
         LEFT JOIN ({_LIKELY}) AS l ON l.source = t.source AND l.key = t.key
         LEFT JOIN LATERAL (
-            SELECT subject FROM consentry.profile_decisions d
+            SELECT subject, keys FROM consentry.profile_decisions d
             WHERE d.source = t.source AND d.key = t.key AND d.decision IN ('same', 'new') AND d.undone_at IS NULL
-            ORDER BY id DESC LIMIT 1) AS d ON true;
+            ORDER BY id DESC LIMIT 1) AS d ON true
+        CROSS JOIN LATERAL (SELECT coalesce({_ENDED}, false) AS ended) AS e;
+        UPDATE consentry.profile_decisions d SET undone_at = clock_timestamp() FROM pg_temp.profile_found f
+        WHERE f.ended AND d.source = f.source AND d.key = f.key AND d.decision <> 'other' AND d.undone_at IS NULL;
         UPDATE consentry.profile_records r SET
             subject = f.subject, candidates = f.candidates,
             formerly = CASE WHEN f.subject IS NULL THEN coalesce(f.old, r.formerly) END,

@@ -11,7 +11,7 @@ import asyncpg
 
 from proxy.errors import ConsentryError
 from proxy.policy.mapped_sources import entry_of
-from proxy.policy.names import quote_identifier
+from proxy.policy.names import quote_identifier, split_column
 from proxy.policy.rules import Rules
 from proxy.policy.table import CompiledRules
 from proxy.profile.identity import LONGEST, normalised
@@ -78,6 +78,29 @@ async def of_customer(
     except asyncpg.InsufficientPrivilegeError as error:
         raise ConsentryError(f"{error}; {_HINT}") from error
     return _known(_normalised(rules, [tuple(row) for row in rows]))
+
+
+async def is_there(
+    connection: asyncpg.Connection, rules: Rules, compiled: CompiledRules, subject: str, kind: str
+) -> bool:
+    """Whether the database has this customer: in the table whose key the profile has, or in one that is matched.
+
+    `kind`: the type of the customers' keys. Raises as `read`.
+    """
+    tables = {
+        (one.schema, one.table, one.subject) for one in _columns({**_matched(rules), **_compared(rules)}, compiled)
+    }
+    if rules.profile is not None:
+        tables.add(split_column(rules.profile.subject))
+    found = " OR ".join(
+        f"EXISTS (SELECT FROM {quote_identifier(schema)}.{quote_identifier(table)} "
+        f"WHERE {quote_identifier(column)} = $1::text::{kind})"
+        for schema, table, column in sorted(tables)
+    )
+    try:
+        return bool(found) and bool(await connection.fetchval(f"SELECT {found}", subject))
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise ConsentryError(f"{error}; {_HINT}") from error
 
 
 async def add(connection: asyncpg.Connection, rules: Rules, rows: Iterable[Raw]) -> list[Known]:

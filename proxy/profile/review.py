@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -16,7 +17,7 @@ from proxy.consent.service import said_of, subject_type
 from proxy.errors import ConsentryError
 from proxy.policy.rules import Rules
 from proxy.policy.table import CompiledRules
-from proxy.profile import held, matching, merging, staging
+from proxy.profile import held, matching, merging, own, staging
 
 Choice = Literal["same", "other", "new"]
 
@@ -46,13 +47,23 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A record, and those whose it may be, side by side. `subject`: whose it is, where that is known."""
+    """A record, and those whose it may be, side by side. `subject`: whose it is, where that is known.
+
+    `formerly`: whose it was, before it said that it is somebody else's. `seen`: a hash of the record, of whose it may
+    be and of what was decided; a decision that comes with it is refused where it is another one by then.
+    """
 
     source: str
     key: str
     subject: str | None
     values: dict[str, Any]
     people: tuple[Person, ...]
+    formerly: str | None
+    seen: str
+
+
+class ChangedError(ConsentryError):
+    """A record is not any more what somebody saw who decided on it."""
 
 
 async def waiting(connection: asyncpg.Connection, source: str | None = None, limit: int = 100) -> list[Waiting]:
@@ -73,7 +84,7 @@ async def pair(connection: asyncpg.Connection, compiled: CompiledRules, source: 
     record = json.loads(row["values"])
     people = [row["subject"]] if row["subject"] is not None else row["candidates"]
     shown = [await _person(connection, compiled, source, key, subject, set(record)) for subject in people]
-    return Pair(source, key, row["subject"], record, tuple(shown))
+    return Pair(source, key, row["subject"], record, tuple(shown), row["formerly"], _seen(row))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,17 +111,20 @@ async def decided(connection: asyncpg.Connection, source: str, key: str) -> Deci
 async def decide(
     connection: asyncpg.Connection,
     rules: Rules,
+    compiled: CompiledRules,
     source: str,
     key: str,
     choice: Choice,
     *,
     actor: str,
     subject: str | None = None,
+    seen: str | None = None,
 ) -> str | None:
     """Records what was decided, and does it: whose the record is now, or None where it still waits.
 
     `same`: it is `subject`'s; `other`: it is not; `new`: it is of a customer whom nobody had. Without `subject` the
-    only candidate is meant. Raises ConsentryError: also where somebody said already whose it is.
+    only candidate is meant. `seen`: of the pair that was looked at. Raises ChangedError; ConsentryError: also where
+    somebody said already whose it is, and where there is no such customer.
     """
     kind = await subject_type(connection)
     async with _changing(connection, rules, kind, source, key) as row:
@@ -118,6 +132,7 @@ async def decide(
         if before is not None and before.decision != "other":
             said = f"{before.actor} said already that record {key} of {source} is of customer {before.subject}"
             raise ConsentryError(f"{said}: take that back first")
+        _check_seen(row, seen)
         if choice == "new":
             if subject is not None:
                 raise ConsentryError("a new customer gets a key of their own; say `same` where there is one")
@@ -126,10 +141,14 @@ async def decide(
             if len(row["candidates"]) != 1:
                 raise ConsentryError(f"say whose with --subject: it may be {', '.join(row['candidates']) or 'anybody'}")
             subject = row["candidates"][0]
+        elif subject not in row["candidates"]:
+            await _check_there(connection, rules, compiled, subject, kind)
         with said_of(subject, kind):
             await connection.execute(
-                "INSERT INTO consentry.profile_decisions (source, key, decision, subject, actor) "
-                f"VALUES ($1, $2, $3, $4::text::{kind}, $5)",
+                "INSERT INTO consentry.profile_decisions (source, key, decision, subject, actor, keys) "
+                f"VALUES ($1, $2, $3, $4::text::{kind}, $5, ARRAY("
+                "SELECT consentry.profile_tombstone(kind, '', value) FROM consentry.profile_keys "
+                "WHERE source = $1 AND key = $2 AND value IS NOT NULL))",
                 source,
                 key,
                 choice,
@@ -139,10 +158,16 @@ async def decide(
     return await _subject(connection, source, key)
 
 
-async def undo(connection: asyncpg.Connection, rules: Rules, source: str, key: str) -> str | None:
-    """Takes the last decision about a record back: whose the record is now. Raises ConsentryError: there is none."""
+async def undo(
+    connection: asyncpg.Connection, rules: Rules, source: str, key: str, seen: str | None = None
+) -> str | None:
+    """Takes the last decision about a record back: whose the record is now.
+
+    Raises ChangedError; ConsentryError: there is none.
+    """
     kind = await subject_type(connection)
-    async with _changing(connection, rules, kind, source, key):
+    async with _changing(connection, rules, kind, source, key) as row:
+        _check_seen(row, seen)
         undone = await connection.fetchval(
             "UPDATE consentry.profile_decisions SET undone_at = clock_timestamp() WHERE id = ("
             "SELECT max(id) FROM consentry.profile_decisions WHERE source = $1 AND key = $2 AND undone_at IS NULL"
@@ -180,14 +205,51 @@ async def _changing(
 
 async def _record(connection: asyncpg.Connection, source: str, key: str) -> asyncpg.Record:
     row = await connection.fetchrow(
-        'SELECT subject::text AS subject, how, candidates::text[] AS candidates, "values" '
-        "FROM consentry.profile_records WHERE source = $1 AND key = $2",
+        """
+        SELECT r.subject::text AS subject, r.how, r.candidates::text[] AS candidates, r.formerly::text AS formerly,
+               r."values", r.digest, (SELECT max(d.id) FROM consentry.profile_decisions d
+                                      WHERE d.source = r.source AND d.key = r.key AND d.undone_at IS NULL) AS decision
+        FROM consentry.profile_records r WHERE r.source = $1 AND r.key = $2""",
         source,
         key,
     )
     if row is None:
         raise ConsentryError(f'source {source} has no record "{key}"')
     return row
+
+
+def _seen(row: asyncpg.Record) -> str:
+    shown = [
+        row["subject"],
+        sorted(row["candidates"]),
+        row["formerly"],
+        row["values"],
+        row["digest"].hex(),
+        row["decision"],
+    ]
+    return hashlib.blake2b(json.dumps(shown).encode(), digest_size=12).hexdigest()
+
+
+def _check_seen(row: asyncpg.Record, seen: str | None) -> None:
+    if seen is not None and seen != _seen(row):
+        raise ChangedError("the record was changed meanwhile: look at it again, then decide")
+
+
+async def _check_there(
+    connection: asyncpg.Connection, rules: Rules, compiled: CompiledRules, subject: str, kind: str
+) -> None:
+    """Raises ConsentryError where nobody has this key."""
+    with said_of(subject, kind):
+        known = await connection.fetchval(
+            f"""
+            SELECT EXISTS (SELECT FROM consentry.profile_data WHERE subject = $1::text::{kind})
+                OR EXISTS (SELECT FROM consentry.profile_records WHERE subject = $1::text::{kind})
+                OR EXISTS (SELECT FROM consentry.profile_others WHERE subject::text = $1::text::{kind}::text)
+                OR EXISTS (SELECT FROM consentry.profile_keys WHERE source = '' AND key = $1::text::{kind}::text)""",
+            subject,
+        )
+        if not known and not await own.is_there(connection, rules, compiled, subject, kind):
+            raise ConsentryError(f'there is no customer "{subject}": say `new` where nobody had the record\'s')
 
 
 async def _subject(connection: asyncpg.Connection, source: str, key: str) -> str | None:

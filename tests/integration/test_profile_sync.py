@@ -452,6 +452,70 @@ async def test_a_record_that_says_it_is_somebody_else_now_waits_for_review(store
     assert whose(stores)["newsletter"][key] == old
 
 
+def found(stores: Stores, source: str, key: str) -> dict[str, Any]:
+    """A record as reviewers see it."""
+    return dict(json.loads(command(stores, "profile", "review", "show", source, key, "--json")))
+
+
+def test_a_decided_record_that_says_it_is_somebody_elses_waits_again(stores: Stores) -> None:
+    key = next(key for key, one in stores.truth["newsletter"].items() if one is None)
+    (one, _), (two, address) = query(
+        stores, "SELECT id, email FROM customers WHERE email IS NOT NULL ORDER BY id LIMIT 2"
+    )
+    command(stores, "profile", "review", "decide", "newsletter", key, "same", "--subject", str(one))
+    change_newsletter(
+        stores, f"UPDATE subscribers SET name = 'Marked', address = 'unheard@example.net' WHERE id = {key}"
+    )
+    asyncio.run(sync(stores))
+    assert whose(stores)["newsletter"][key] == one  # it is nobody else's
+    change_newsletter(stores, f"UPDATE subscribers SET address = '{address}' WHERE id = {key}")
+    asyncio.run(sync(stores))
+    for _ in range(2):
+        waiting = found(stores, "newsletter", key)
+        assert (waiting["subject"], waiting["formerly"]) == (None, str(one))
+        assert {person["subject"] for person in waiting["people"]} == {str(one), str(two)}
+        values = "SELECT count(*) FROM consentry.profile_values WHERE (source, key) = ('newsletter', %s)"
+        assert query(stores, values, key) == [(0,)]
+        assert "Marked" not in str(data(stores, one))
+        asyncio.run(sync(stores, full=True))
+    shown = command(stores, "profile", "review", "show", "newsletter", key)
+    assert f"it was customer {one}'s" in shown
+    change_newsletter(stores, f"UPDATE subscribers SET name = 'Marked again' WHERE id = {key}")
+    asyncio.run(sync(stores))
+    decide = ("profile", "review", "decide", "newsletter", key, "same", "--subject", str(one), "--seen")
+    assert "changed meanwhile" in command(stores, *decide, waiting["seen"], code=1)
+    command(stores, *decide, found(stores, "newsletter", key)["seen"])
+    change_newsletter(stores, f"UPDATE subscribers SET name = 'Marked once more' WHERE id = {key}")
+    asyncio.run(sync(stores))  # who decided knew its address
+    assert whose(stores)["newsletter"][key] == one
+
+
+def test_a_decision_for_none_of_the_candidates_holds(stores: Stores) -> None:
+    listed = json.loads(command(stores, "profile", "review", "--source", "crm", "--json"))
+    key, candidates = listed[0]["key"], listed[0]["candidates"]
+    third = next(one for one in (1, 2, 3) if str(one) not in candidates)
+    command(stores, "profile", "review", "decide", "crm", key, "same", "--subject", str(third))
+    file = stores.folder / "crm.csv"
+    file.write_text(file.read_text().replace(f"\n{key},", f"\n{key},More "))
+    done = asyncio.run(sync(stores))
+    assert done["crm"].counts.changed == 1
+    assert whose(stores)["crm"][key] == third
+
+
+def test_nothing_is_decided_for_somebody_who_is_not_there(stores: Stores) -> None:
+    key = next(key for key, one in stores.truth["newsletter"].items() if one is None)
+    decide = ("profile", "review", "decide", "newsletter", key)
+    for choice in ("same", "other"):
+        said = command(stores, *decide, choice, "--subject", "424242", code=1)
+        assert 'there is no customer "424242"' in said
+    assert "not a subject key" in command(stores, *decide, "same", "--subject", "none", code=1)
+    change(stores, "INSERT INTO consentry.profile_data (subject) VALUES (777777)")  # whom only sources know
+    change(stores, "INSERT INTO customers (id) VALUES (888888)")  # without an address, and no sync saw them
+    for subject in ("777777", "888888"):
+        command(stores, *decide, "same", "--subject", subject)
+        command(stores, "profile", "review", "undo", "newsletter", key)
+
+
 def test_once_and_for_all(stores: Stores) -> None:
     """A migration: all is compared with its source, and then the source is left alone."""
     done = json.loads(command(stores, "profile", "sync", "--once", "--cutover", "--json"))

@@ -103,3 +103,36 @@ async def test_what_is_refused(web: Website) -> None:
         assert (await client.get("/requests/record", params={"source": "leads", "key": "none"})).status_code == 409
         page = await client.post("/requests/record", data=given)
         assert "It is customer -1’s." in page.text
+
+
+async def test_a_record_that_changed_since_it_was_shown_is_not_decided(web: Website, pg_server: PgServer) -> None:
+    async with web.client(follow_redirects=True) as client:
+        await enter(client, web)
+        shown = await client.get("/requests/record", params={"source": "leads", "key": "nobody"})
+        (given,) = forms(shown)
+        pg_server.run(
+            "review",
+            "UPDATE consentry.profile_records SET values = '{\"email\": \"x@example.net\"}' WHERE key = 'nobody'",
+        )
+        for stale in (given, {**given, "seen": ""}, {name: one for name, one in given.items() if name != "seen"}):
+            page = await client.post("/requests/record", data=stale)
+            assert page.status_code == 409
+            assert "changed meanwhile" in page.text
+        page = await client.get("/requests/record", params={"source": "leads", "key": "nobody"})
+        page = await client.post("/requests/record", data=forms(page)[0])
+        assert "It is customer -1’s." in page.text
+        (undo,) = forms(page)
+        pg_server.run("review", "UPDATE consentry.profile_records SET digest = 'other' WHERE key = 'nobody'")
+        assert (await client.post("/requests/record", data=undo)).status_code == 409
+
+
+async def test_a_customer_who_is_not_there(web: Website) -> None:
+    async with web.client(follow_redirects=True) as client:
+        await enter(client, web)
+        page = await client.get("/requests/record", params={"source": "leads", "key": "nobody"})
+        given = {**forms(page)[0], "choice": "same"}
+        page = await client.post("/requests/record", data={**given, "subject": "424242"})
+        assert page.status_code == 409
+        assert "there is no customer" in page.text
+        page = await client.post("/requests/record", data={**given, "subject": "1"})
+        assert "It is customer 1’s." in page.text

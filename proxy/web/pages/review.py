@@ -41,14 +41,17 @@ async def decide_record(visit: Visit) -> Response:
     form = await visit.form()
     source, key = _named(form.get("source"), form.get("key"))
     choice = form.get("choice", "")
-    rules = visit.site.in_force.rules
+    rules, compiled = visit.site.in_force.rules, visit.site.in_force.compiled
+    seen = form.get("seen", "")
     async with visit.site.connection() as connection:
         if choice == "undo":
-            await review.undo(connection, rules, source, key)
+            await review.undo(connection, rules, source, key, seen)
         elif choice in get_args(Choice):
             chosen: Choice = choice  # type: ignore[assignment]
             subject = form.get("subject") or None
-            await review.decide(connection, rules, source, key, chosen, actor=actor_of(visit), subject=subject)
+            await review.decide(
+                connection, rules, compiled, source, key, chosen, actor=actor_of(visit), subject=subject, seen=seen
+            )
         else:
             raise Problem(422, "a decision is same, other, new or undo")
     log.info("record %s of %s: %s by %s", key, source, choice, visit.name)
