@@ -307,6 +307,7 @@ OPERATIONS: Final = (
         get_profiles,
         shapes.Profiles,
         query=ProfilePage,
+        repeated=frozenset({"fields", "filter"}),
     ),
     Operation(
         "GET",
@@ -317,6 +318,7 @@ OPERATIONS: Final = (
         get_profile,
         shapes.Profile,
         query=Fields,
+        repeated=frozenset({"fields"}),
     ),
     Operation(
         "POST",

@@ -59,7 +59,8 @@ def make_app(site: Site, rates: Rates | None = None) -> ASGIApp:
             return PlainTextResponse(f"{error}\n", 503)
         return PlainTextResponse("ok\n")
 
-    api = Router([route(operation, site, counted) for operation in OPERATIONS])
+    # A slash more or less is another address, whose subject key is another one: nobody is sent elsewhere.
+    api = Router([route(operation, site, counted) for operation in OPERATIONS], redirect_slashes=False)
     app = Starlette(
         routes=[
             Route("/openapi.json", openapi),
@@ -73,6 +74,7 @@ def make_app(site: Site, rates: Rates | None = None) -> ASGIApp:
         exception_handlers={Problem: problems.answer, HTTPException: _http_problem, Exception: _fault},
         lifespan=lifespan,
     )
+    app.router.redirect_slashes = False
     return _Undecoded(_WithHeaders(app))
 
 

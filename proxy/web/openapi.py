@@ -26,6 +26,7 @@ _WHAT = {
     422: "The request is not of the right shape, or what it asks is impossible.",
     429: "Too many requests.",
     503: "The database cannot be reached now.",
+    504: "It took the database longer than 10 seconds.",
 }
 
 

@@ -23,7 +23,7 @@ from proxy.profile.held import NotReadableError
 from proxy.web.callers import Caller, address_of, caller_of
 from proxy.web.problems import Problem
 from proxy.web.rates import Rates
-from proxy.web.site import Site
+from proxy.web.site import Site, TooSlowError
 from proxy.web.tokens import Scope
 
 BODY_BYTES: Final = 64 * 1024
@@ -60,7 +60,8 @@ class Operation:
     """`path` as starlette writes it. `answers`: the shape of what status 200 gives.
 
     `files`: it takes a file of one of these media types, as `Upload`, and heeds Idempotency-Key.
-    `conditional`: it heeds If-Match and Idempotency-Key; `tagged`: it gives an ETag.
+    `conditional`: it heeds If-Match and Idempotency-Key; `tagged`: it gives an ETag. `repeated`: parameters of the
+    query that may come several times, and are lists therefore.
     """
 
     method: str
@@ -75,11 +76,12 @@ class Operation:
     files: Mapping[str, Format] = field(default_factory=dict)
     conditional: bool = False
     tagged: bool = False
+    repeated: frozenset[str] = frozenset()
 
     @property
     def problems(self) -> tuple[int, ...]:
         """The statuses with a problem document that callers must expect."""
-        found = {400, 401, 403, 404, 422, 429, 503} | ({409} if self.scope == "profile" else set())
+        found = {400, 401, 403, 404, 422, 429, 503, 504} | ({409} if self.scope == "profile" else set())
         if self.takes is not None or self.files:
             found |= {413, 415}
         if self.conditional or self.files:
@@ -106,7 +108,7 @@ def route(operation: Operation, site: Site, rates: Rates) -> Route:
         path = {name: _unquoted(value) for name, value in request.path_params.items()}
         caller.may(operation.scope, path.get("subject"))
         rates.take(caller)
-        query = None if operation.query is None else _shaped(operation.query, _query(request))
+        query = None if operation.query is None else _shaped(operation.query, _query(request, operation.repeated))
         with SpooledTemporaryFile(max_size=_IN_MEMORY) as file:
             body: Any = None
             if operation.takes is not None:
@@ -123,20 +125,27 @@ def route(operation: Operation, site: Site, rates: Rates) -> Route:
 
 def of_error(error: ConsentryError) -> Problem:
     """What a caller is told of an error of ours."""
+    if isinstance(error, TooSlowError):
+        return Problem(504, f"{error}; ask for less at a time")
     if isinstance(error, UnreachableError):
         return Problem(503, "the database cannot be reached now; try again", headers={"Retry-After": "5"})
     return Problem(409 if isinstance(error, ReadOnlyError | NotReadableError) else 422, str(error))
 
 
-def _query(request: Request) -> dict[str, Any]:
-    """The query's parameters; those of the form `name[key]` as a mapping (OpenAPI's style deepObject)."""
+def _query(request: Request, repeated: frozenset[str]) -> dict[str, Any]:
+    """The query's parameters; those of the form `name[key]` as a mapping (OpenAPI's style deepObject).
+
+    Raises Problem where one that is not of `repeated` comes again: none of the two would be the right one.
+    """
     found: dict[str, Any] = {}
-    for name, value in request.query_params.items():
+    for name, value in request.query_params.multi_items():
         inside = _DEEP.fullmatch(name)
-        if inside is None:
-            found[name] = value
-        elif isinstance(found.setdefault(inside[1], {}), dict):
-            found[inside[1]][inside[2]] = value
+        of, key = (name, name) if inside is None else (inside[1], inside[2])
+        into = found if inside is None else found.setdefault(of, {})
+        if not isinstance(into, dict) or (key in into and not (of in repeated and isinstance(into[key], list))):
+            said = [{"at": name, "message": "it is given more than once"}]
+            raise Problem(422, "the request is not of the right shape", more={"errors": said})
+        into[key] = [*into.get(key, ()), value] if of in repeated else value
     return found
 
 

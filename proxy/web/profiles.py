@@ -30,9 +30,19 @@ from proxy.rewrite.result import Plan
 from proxy.web.callers import address_of
 from proxy.web.operations import Call
 from proxy.web.problems import Problem
+from proxy.web.site import TooSlowError
+from proxy.wire.scrub import Scrubber, of_known_names
 
 _PATH = SearchPath(("pg_catalog",))
 _BAD_VALUE = "22"  # the class of SQLSTATEs for values that do not fit
+# The fields of an error by which `Scrubber.message` judges, and asyncpg's names of them.
+_KEPT = (
+    ("C", "sqlstate"),
+    ("M", "message"),
+    ("W", "context"),
+    ("q", "internal_query"),
+    ("R", "server_source_function"),
+)
 
 
 class Fields(BaseModel):
@@ -40,13 +50,17 @@ class Fields(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    fields: str | None = Field(default=None, description="Attributes, by commas; else all that the app sees.")
+    fields: Annotated[
+        list[str] | None, Field(description="Attributes, by commas or one a parameter; else all that the app sees.")
+    ] = None
 
 
 class ProfilePage(Fields):
     """Which customers."""
 
-    filter: dict[str, str] = Field(default={}, description="`filter[email]=ann@example.org`: who has these values.")
+    filter: Annotated[
+        dict[str, list[str]], Field(description="`filter[email]=ann@example.org`: who has all of these values.")
+    ] = {}
     after: str | None = Field(default=None, description="The `next` of the page before.")
     limit: Annotated[int, Field(ge=1, le=500)] = 50
 
@@ -54,9 +68,7 @@ class ProfilePage(Fields):
 async def get_profile(call: Call) -> Response:
     """One customer's profile."""
     asked = _Asked.of(call)
-    names = asked.fields(call.query.fields)
-    asked.allow([SUBJECT])
-    rows = await asked.rows(names, [(SUBJECT, "=", call.subject)], 1)
+    rows = await asked.rows(call.query.fields, [(SUBJECT, "=", call.subject)], 1)
     if not rows:
         raise Problem(404, f"there is no such customer for app {asked.planner.app.name}")
     return _json(rows[0]["profile"])
@@ -64,14 +76,11 @@ async def get_profile(call: Call) -> Response:
 
 async def get_profiles(call: Call) -> Response:
     """Profiles of many customers, by their keys."""
-    asked, page = _Asked.of(call), call.query
-    names = asked.fields(page.fields)
-    asked.allow(list(page.filter))
-    conditions = [(name, "=", value) for name, value in page.filter.items()]
+    page = call.query
+    conditions = [(name, "=", value) for name, values in page.filter.items() for value in values]
     if page.after is not None:
-        asked.allow([SUBJECT])
         conditions.append((SUBJECT, ">", page.after))
-    rows = await asked.rows(names, conditions, page.limit + 1)
+    rows = await _Asked.of(call).rows(page.fields, conditions, page.limit + 1)
     shown = rows[: page.limit]
     following = shown[-1]["key"] if len(rows) > len(shown) else None
     return _json(f'{{"profiles": [{", ".join(row["profile"] for row in shown)}], "next": {json.dumps(following)}}}')
@@ -86,6 +95,7 @@ class _Asked:
     planner: Planner
     profile: ProfileMap
     shown: tuple[str, ...]  # what the app may read, in the profile's order
+    nothing: str | None = None  # why the app has nothing of it, empty where nobody can say
 
     @classmethod
     def of(cls, call: Call) -> _Asked:
@@ -102,57 +112,68 @@ class _Asked:
         planner = current.planner(name)
         view = planner.profile()
         if view is None or view.refusal is not None:
-            because = f": {view.refusal}" if view is not None and current.compiled.show_hints else ""
-            raise Problem(403, f"app {name} has nothing of the profile{because}")
+            return cls(call, login, planner, profile, (), (view and view.refusal) or "")
         return cls(call, login, planner, profile, tuple(c.name for c in view.columns if c.action == "show"))
 
-    def fields(self, text: str | None) -> list[str]:
-        """The attributes that are asked for. Raises Problem."""
-        if text is None:
-            return list(self.shown)
-        names = list(dict.fromkeys(text.split(",")))
-        self.allow(names)
-        return names
-
-    def allow(self, names: list[str]) -> None:
-        """Raises Problem where one of the names is no attribute of the profile, or the app may not see it."""
-        app, every = self.planner.app, column_names(self.profile)
+    def _withheld(self, names: list[str]) -> Problem | None:
+        """Why not all of these names may be asked for."""
+        app, every, hints = self.planner.app, column_names(self.profile), self.planner.rules.show_hints
+        if self.nothing is not None:
+            because = f": {self.nothing}" if self.nothing and hints else ""
+            return Problem(403, f"app {app.name} has nothing of the profile{because}")
         for name in names:
             if name in self.shown:
                 continue
             if name not in every:
-                raise Problem(400, f'the profile has no attribute "{name[:100]}"; it has {", ".join(self.shown)}')
+                return Problem(400, f'the profile has no attribute "{name[:100]}"; it has {", ".join(self.shown)}')
             found = withheld_by(self.profile, app, name, self.planner.snapshot)
             because = f": {', '.join(map(str, found))}" if found else ": no policy gives it"
-            policies = [one.name for one in found] if self.planner.rules.show_hints else []
-            detail = f"app {app.name} may not see {name}{because if self.planner.rules.show_hints else ''}"
-            raise Problem(403, detail, more={"policies": policies})
+            policies = [one.name for one in found] if hints else []
+            detail = f"app {app.name} may not see {name}{because if hints else ''}"
+            return Problem(403, detail, more={"policies": policies})
+        return None
 
-    async def rows(self, names: list[str], conditions: list[tuple[str, str, str]], limit: int) -> list[asyncpg.Record]:
-        """The profiles as JSON, by their keys. Raises Problem, ConsentryError."""
-        if any("\0" in value for _, _, value in conditions):
-            raise Problem(422, "a value has a zero byte")
+    async def rows(
+        self, fields: list[str] | None, conditions: list[tuple[str, str, str]], limit: int
+    ) -> list[asyncpg.Record]:
+        """The profiles as JSON, by their keys; `fields` None: of all that the app sees. Raises Problem, ConsentryError.
+
+        Whatever is asked has a record, as the same statement in SQL has it.
+        """
+        names = list(self.shown)
+        if fields is not None:
+            names = list(dict.fromkeys(name for text in fields for name in text.split(",")))
+        asked = [*names, *(name for name, _, _ in conditions)]
+        withheld = self._withheld(asked)
+        if any("\0" in text for text in (*asked, *(value for _, _, value in conditions))):
+            raise withheld or Problem(422, "a value has a zero byte")  # no statement can have it
         sql = self._sql(names, conditions, limit)
         plan = self.planner.plan(sql.encode(), _PATH)
+        if withheld is not None:
+            missing = next((name for name in asked if name not in self.shown), "")
+            said = PgError(f"column p.{missing} does not exist", "42703")  # as the database says it
+            await self._record(plan, sql, plan.refusal or said, 0, 0)
+            raise withheld
         started = time.perf_counter()
-        refused: PgError | None = plan.refusal
+        failed: PgError | None = plan.refusal
         rows: list[asyncpg.Record] = []
-        if refused is None:
+        if failed is None:
             try:
                 rows = await self._run(plan)
             except asyncpg.PostgresError as error:
-                refused = PgError("the database refused it", error.sqlstate or "XX000")
+                failed = self._said(error)
             except ConsentryError as error:  # it may have run; nothing of it is answered
-                await self._record(plan, sql, PgError(str(error), "08006"), 0, 0)
+                state = "57014" if isinstance(error, TooSlowError) else "08006"
+                await self._record(plan, sql, PgError(str(error), state), 0, _since(started))
                 raise
-        await self._record(plan, sql, refused, len(rows), int((time.perf_counter() - started) * 1_000_000))
-        if refused is not None:
-            raise self._problem(refused)
+        await self._record(plan, sql, failed, len(rows), _since(started))
+        if failed is not None:
+            raise self._problem(failed)
         return rows
 
     def _sql(self, names: list[str], conditions: list[tuple[str, str, str]], limit: int) -> str:
         """The statement as the app would send it."""
-        outputs = ", ".join(f"p.{quote_identifier(name)}" for name in names)
+        outputs = ", ".join(f"p.{quote_identifier(name)}" for name in names) or "p.*"
         profile = f"(SELECT pg_catalog.row_to_json(o)::pg_catalog.text FROM (SELECT {outputs}) AS o) AS profile"
         key = f"p.{quote_identifier(SUBJECT)}" if SUBJECT in self.shown else ""
         asked = " AND ".join(f"p.{quote_identifier(n)} {sign} {quote_literal(value)}" for n, sign, value in conditions)
@@ -178,7 +199,7 @@ class _Asked:
             found: list[asyncpg.Record] = await connection.fetch(as_login(plan.text.decode(), self.login))
             return found
 
-    async def _record(self, plan: Plan, sql: str, refused: PgError | None, rows: int, duration: int) -> None:
+    async def _record(self, plan: Plan, sql: str, failed: PgError | None, rows: int, duration: int) -> None:
         call, records = self.call, self.call.site.records
         session = session_fragment(
             token_hex(8),
@@ -192,19 +213,35 @@ class _Asked:
         text = sql if records.full_text else None
         version = self.planner.rules.version
         (statement,) = statement_fragments(plan.statements, plan.rewritten, version, text, plan.refused_as)
-        if refused is None:
+        if failed is None:
             await records.write("statement", session, statement, statement_tail(rows, duration))
-        else:
-            event = "refused" if plan.refusal is not None else "statement"
-            await records.write(event, session, statement, error_tail(refused.sqlstate, refused.message, duration))
+            return
+        named = failed.sqlstate[:2] != "23" if plan.refusal is None else failed.sqlstate == "42P01"
+        message = failed.message if records.full_text or not named else of_known_names(failed.message, statement)
+        event = "refused" if plan.refusal is not None else "statement"
+        await records.write(event, session, statement, error_tail(failed.sqlstate, message, duration))
 
-    def _problem(self, refused: PgError) -> Problem:
-        if refused.sqlstate.startswith(_BAD_VALUE):
+    def _said(self, error: asyncpg.PostgresError) -> PgError:
+        """What may be kept of the database's error."""
+        snapshot = self.planner.snapshot
+        fields = [(code, str(getattr(error, name) or "").encode()) for code, name in _KEPT]
+        scrubber = Scrubber(snapshot.raised, snapshot.raised_constants, self.planner.app.dropped_columns)
+        return PgError(scrubber.message(fields), error.sqlstate or "XX000")
+
+    def _problem(self, failed: PgError) -> Problem:
+        if failed.sqlstate.startswith(_BAD_VALUE):
             return Problem(422, "a value does not fit its attribute")
-        if refused.sqlstate == "42501":
+        if failed.sqlstate == "42501":
             what = f"login {self.login} may not read all that the profile of app {self.planner.app.name} is made of"
             return Problem(409, f"{what}: it needs SELECT on the tables (`consentry check` names them)")
-        return Problem(422, f"the database refused it ({refused.sqlstate})")
+        if failed.sqlstate == "57014":
+            return Problem(504, "the database canceled the statement, which took longer than its statement_timeout")
+        return Problem(422, f"the database refused it ({failed.sqlstate})")
+
+
+def _since(started: float) -> int:
+    """Microseconds."""
+    return int((time.perf_counter() - started) * 1_000_000)
 
 
 def as_login(sql: str, login: str) -> str:

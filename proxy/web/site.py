@@ -82,6 +82,10 @@ class InForce:
         return {name: frozenset(asked(app)) for name, app in self.compiled.apps.items()}
 
 
+class TooSlowError(UnreachableError):
+    """The database works on it still, longer than an answer may take."""
+
+
 class Site:
     """`start` before use, `stop` after. Rules that changed and are right are taken by themselves."""
 
@@ -170,7 +174,7 @@ class Site:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[asyncpg.Connection]:
-        """A connection to the database. Raises UnreachableError."""
+        """A connection to the database. Raises UnreachableError; TooSlowError for a statement of ANSWER_SECONDS."""
         assert self._pool is not None
         try:
             acquired: Any = await self._pool.acquire(timeout=ANSWER_SECONDS)
@@ -216,7 +220,9 @@ class Site:
 def _answering() -> Iterator[None]:
     try:
         yield
-    except (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError) as error:
+    except (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError) as error:
+        if isinstance(error, TimeoutError) and error.errno is None:  # asyncpg's, not the network's
+            raise TooSlowError(f"it took the database longer than {ANSWER_SECONDS:g} s, and was canceled") from error
         raise UnreachableError(f"the database did not answer: {error}") from error
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,10 @@ class Example:
         self.base = f"http://127.0.0.1:{self.gateway.web_port()}"
 
     def get(self, login: str, path: str = "", **query: Any) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {self.tokens[login]}"}
+        return httpx.get(f"{self.base}/api/profiles{path}", params=query, headers=headers, timeout=30)
+
+    def ask(self, login: str, path: str, query: list[tuple[str, str]]) -> httpx.Response:
         headers = {"Authorization": f"Bearer {self.tokens[login]}"}
         return httpx.get(f"{self.base}/api/profiles{path}", params=query, headers=headers, timeout=30)
 
@@ -208,11 +212,95 @@ def test_what_an_app_may_not_see_is_403_and_names_the_policy(shop: Example) -> N
         ("/x", {}, 422),
         ("/1'--", {}, 422),
         ("/1", {"limit": "1"}, 422),
+        ("", {"limit": ["1", "2"]}, 422),
+        ("", {"after": ["1", "2"]}, 422),
+        ("", {"after": "1", "after[x]": "2"}, 422),
+        ("", {"filter": "x", "filter[email]": "x"}, 422),
+        ("", {"filter[email]": "x", "filter": "x"}, 422),
+        ("/%2E%2E", {}, 422),
+        ("/%2e", {}, 422),
+        ("/1%2F2", {}, 422),
+        ("/1%2F", {}, 422),
+        ("/", {}, 404),
+        ("/1/", {}, 404),
+        ("/../", {}, 404),
     ],
 )
-def test_what_cannot_be_asked(shop: Example, path: str, query: dict[str, str], status: int) -> None:
+def test_what_cannot_be_asked(shop: Example, path: str, query: dict[str, Any], status: int) -> None:
     answer = shop.get("crm_app", path, **query)
     assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json"), answer.text
+
+
+def test_parameters_that_come_again_must_all_hold(shop: Example) -> None:
+    asked = [("fields", "subject"), ("fields", "email,full_name"), ("filter[email]", "ben@example.net")]
+    assert list(shop.ask("crm_app", "", asked).json()["profiles"][0]) == ["subject", "email", "full_name"]
+    assert shop.ask("crm_app", "/2", asked[:2]).json()["subject"] == 2
+    both = [*asked, ("filter[email]", "ann@example.org")]
+    assert (
+        shop.ask("crm_app", "", both).json()
+        == shop.ask("crm_app", "", both[::-1]).json()
+        == {"profiles": [], "next": None}
+    )
+    again = shop.get("crm_app", limit=["1", "2"]).json()
+    assert again["errors"] == [{"at": "limit", "message": "it is given more than once"}]
+
+
+FAILED = [
+    ("mailco_app", "", {"fields": "email,card_number"}, 'SELECT p."email", p."card_number" FROM consentry.profile p'),
+    (
+        "mailco_app",
+        "",
+        {"fields": "email", "filter[card_number]": "4"},
+        """SELECT p."email" FROM consentry.profile p WHERE p."card_number" = '4'""",
+    ),
+    ("mailco_app", "/1", {"fields": "notes"}, 'SELECT p."notes" FROM consentry.profile p'),
+    ("crm_app", "/1", {"fields": "emial"}, 'SELECT p."emial" FROM consentry.profile p'),
+    (
+        "crm_app",
+        "",
+        {"fields": "email", "filter[subject]": "x"},
+        """SELECT p."email" FROM consentry.profile p WHERE p."subject" = 'x'""",
+    ),
+    (
+        "crm_app",
+        "/99999999999999999999",
+        {"fields": "email"},
+        """SELECT p."email" FROM consentry.profile p WHERE p."subject" = '99999999999999999999'""",
+    ),
+]
+
+
+@pytest.mark.parametrize(("login", "path", "query", "sql"), FAILED)
+def test_what_fails_has_the_record_of_the_same_statement_in_sql(
+    shop: Example, login: str, path: str, query: dict[str, str], sql: str
+) -> None:
+    (over_http,) = _recorded(shop, lambda: shop.get(login, path, **query).raise_for_status())
+    (in_sql,) = _recorded(shop, lambda: shop.sql(login, sql))
+    for name in ("event", "app", "login", "database", "sqlstate", "message", "policies", "consent", "rules_version"):
+        assert over_http[name] == in_sql[name], name
+    assert "rows" not in over_http
+    assert over_http["application_name"] == f"http, token {login} over http"
+    assert over_http["statement"].startswith(
+        "SELECT (SELECT pg_catalog.row_to_json(o)::pg_catalog.text FROM (SELECT p."
+    )
+    assert over_http["fingerprint"]
+
+
+def _recorded(example: Example, fails: Callable[[], object]) -> list[dict[str, Any]]:
+    before = len(_statements(example))
+    with pytest.raises((httpx.HTTPStatusError, psycopg.Error)):
+        fails()
+    return _statements(example)[before:]
+
+
+def test_what_takes_too_long_is_not_called_unreachable(shop: Example) -> None:
+    with shop.server.connect("shop") as locking:
+        locking.execute("BEGIN; LOCK TABLE public.customers")
+        answer = shop.get("crm_app", "/1", fields="email")
+        locking.execute("ROLLBACK")
+    assert (answer.status_code, "longer than 10 s" in answer.json()["detail"]) == (504, True), answer.text
+    record = _statements(shop)[-1]
+    assert (record["sqlstate"], record["app"], "rows" in record) == ("57014", "crm", False)
 
 
 def test_it_is_read_only_and_for_tokens_of_apps(shop: Example) -> None:
@@ -246,7 +334,8 @@ def test_the_record_is_that_of_the_same_statement_in_sql(shop: Example) -> None:
 
 
 def _statements(example: Example) -> list[dict[str, Any]]:
-    return [r for r in example.gateway.records("statement") if "profile" in r["statement"]]
+    records = [*example.gateway.records("statement"), *example.gateway.records("refused")]
+    return sorted((r for r in records if "profile" in r["statement"]), key=lambda r: str(r["time"]))
 
 
 def test_the_log_is_whole(shop: Example) -> None:
