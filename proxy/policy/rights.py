@@ -17,6 +17,7 @@ from proxy.policy.model import Table
 from proxy.policy.model_rights import Erase, Retention, period
 from proxy.policy.names import join_dotted, split_column, split_relation
 from proxy.policy.references import attributes_of, check_mask_name, governed_tables, mask_of
+from proxy.policy.retained import in_order
 from proxy.policy.rights_table import ErasedTable, Kept, Key, Replacement, RetainedTable, RightsTable
 from proxy.policy.rules import Path, Rules
 from proxy.policy.table import Mask, Subject
@@ -122,7 +123,7 @@ def compile_rights(
         for name, kept in rules.retention.items()
         for one in _retained(rules, snapshot, name, kept, tables, keys, problems)
     ]
-    return RightsTable(tables, tuple(retained), rules.rights.restriction == "enforced")
+    return RightsTable(tables, in_order(rules, retained, tables, problems), rules.rights.restriction == "enforced")
 
 
 def _listed(relation: Relation, entry: Table) -> tuple[tuple[Column, tuple[str, ...]], ...]:
@@ -323,7 +324,7 @@ def _retained(
             wrong = (
                 () if table.action in ("delete", "anonymise") else ("its `erase` says neither delete nor anonymise",)
             )
-            yield RetainedTable(table.key, by, span, wrong=(*table.wrong, *wrong))
+            yield RetainedTable(table.key, name, by, span, wrong=(*table.wrong, *wrong))
         return
     found = False
     for table in tables.values():
@@ -339,6 +340,7 @@ def _retained(
         made = [given.get(c.name) or _replacement(table, relation, c, keys) for c in columns]
         yield RetainedTable(
             table.key,
+            name,
             by,
             span,
             name,

@@ -68,6 +68,7 @@ class RetainedTable:
     """
 
     table: Key
+    text: str  # as `retention` spells it
     by: tuple[str, str, str]
     period: str
     attribute: str | None = None

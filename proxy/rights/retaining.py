@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -10,7 +10,7 @@ from proxy.audit.acts import Acts, acting
 from proxy.consent import locks
 from proxy.consent.service import subject_type
 from proxy.policy.names import join_dotted
-from proxy.policy.rights_table import ErasedTable, RetainedTable
+from proxy.policy.rights_table import ErasedTable, Replacement, RetainedTable
 from proxy.profile import expiry, merging, staging
 from proxy.rights import conditions, erasing, erasure, plan
 from proxy.rights.desk import Desk, act
@@ -26,6 +26,7 @@ _PLACES: Final = "$2::pg_catalog.text[]::pg_catalog.tid[]"
 _BATCH: Final = f"SELECT * FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.oid[]), pg_catalog.unnest({_PLACES}))"
 
 Place = tuple[int, str]
+Select = Callable[[ErasedTable], str | None]  # SQL that is true of the rows in question; None where there are none
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +39,9 @@ class Passed:
 
 
 async def run(desk: Desk, *, dry_run: bool, batch: int = BATCH) -> AsyncIterator[Passed]:
-    """Entry by entry, in the order of the rules. What cannot go stays, and is told; the rest goes.
+    """Entry by entry: whole rows, then attributes. What cannot go stays, and is told; the rest goes.
 
+    `dry_run`: each as it would come out after those before it, but for rows that something keeps from going.
     A table whose primary key names the customer: the customer is erased, as `erasure.erase` does.
     Raises CannotEraseError where the rules do not say it all.
     """
@@ -48,13 +50,19 @@ async def run(desk: Desk, *, dry_run: bool, batch: int = BATCH) -> AsyncIterator
     if wrong:
         raise CannotEraseError(wrong)
     keys = await foreign_keys(desk.connection)
+    before: list[Step] = []
     for entry in rights.retained:
         name = join_dotted(*entry.table) + (f": {entry.attribute}" if entry.attribute else "")
         table = _with_attribute(rights.tables[entry.table], entry)
-        if _names_customers(desk, table, entry):
-            rows, left = await _customers(desk, table, entry, dry_run=dry_run)
-        elif dry_run:
-            rows, left = await _would(desk, table, entry, keys), {}
+        customers = _names_customers(desk, table, entry)
+        left: Mapping[str, int] = {}
+        if dry_run:
+            select = _of_customers(table, entry) if customers else None
+            made = _plan(desk, table, entry, keys, _step(table, _past(table, entry)).goes, select)
+            rows = await _would(desk, made, before)
+            before += made.steps
+        elif customers:
+            rows, left = await _customers(desk, table, entry)
         else:
             rows, left = await _batches(desk, table, entry, keys, batch)
         yield Passed(name, rows, left)
@@ -90,11 +98,19 @@ def _names_customers(desk: Desk, table: ErasedTable, entry: RetainedTable) -> bo
     return entry.attribute is None and table.subject is not None and key == (table.subject.column,)
 
 
-def _plan(desk: Desk, table: ErasedTable, entry: RetainedTable, keys: Sequence[ForeignKey], chosen: str) -> Plan:
-    """`chosen`: SQL that is true of the rows of the table; those of others go with it that are reached through it."""
+def _plan(
+    desk: Desk,
+    table: ErasedTable,
+    entry: RetainedTable,
+    keys: Sequence[ForeignKey],
+    chosen: str,
+    of: Select | None = None,
+) -> Plan:
+    """`chosen`: SQL that is true of the rows of the table; those of others go with it that are reached through it, or
+    that `of` says.
+    """
     if entry.attribute is not None:
-        kept = tuple((one.reason, conditions.kept(table.key, table.subject, one)) for one in table.kept)
-        return Plan((Step(table, chosen, kept),))
+        return Plan((_step(table, chosen),))
 
     def select(one: ErasedTable) -> str | None:
         way = [(step.schema, step.table) for step in one.subject.steps] if one.subject else []
@@ -102,14 +118,51 @@ def _plan(desk: Desk, table: ErasedTable, entry: RetainedTable, keys: Sequence[F
             return None
         return conditions.reach(one.key, one.subject, table.key, chosen)
 
-    return plan.make_plan(desk.rules, desk.snapshot, keys, select)
+    return plan.make_plan(desk.rules, desk.snapshot, keys, of or select)
 
 
-async def _would(desk: Desk, table: ErasedTable, entry: RetainedTable, keys: Sequence[ForeignKey]) -> dict[str, int]:
-    made = _plan(desk, table, entry, keys, _past(table, entry))
+def _step(table: ErasedTable, rows: str) -> Step:
+    return Step(table, rows, tuple((one.reason, conditions.kept(table.key, table.subject, one)) for one in table.kept))
+
+
+def _of_customers(table: ErasedTable, entry: RetainedTable) -> Select:
+    """Every row of the customers who are past."""
+    assert table.subject is not None
+    step = _step(table, _past(table, entry))
+    key = conditions.column(table.key, table.subject.column)
+    subjects = f"SELECT {key}::pg_catalog.text FROM {step.relation} WHERE {step.goes}"
+
+    def select(one: ErasedTable) -> str | None:
+        return None if one.subject is None else f"{conditions.subject_of(one.key, one.subject)} {_EQ} ANY ({subjects})"
+
+    return select
+
+
+async def _would(desk: Desk, made: Plan, before: Sequence[Step]) -> dict[str, int]:
+    """How many rows; not those with which nothing is to be done any more after `before`."""
     async with careful(desk.connection, writes=False):
-        counts = [await erasing.count(desk.connection, step, (), lock=False) for step in made.steps]
+        counts = [await erasing.count(desk.connection, _after(before, step), (), lock=False) for step in made.steps]
     return {one.relation: one.rows for one in counts}
+
+
+def _after(before: Sequence[Step], step: Step) -> Step:
+    """The step with the rows that those leave it."""
+    rows, earlier = [f"({step.rows})"], [one for one in before if one.table.key == step.table.key]
+    rows += [f"(({one.goes}) IS NOT TRUE)" for one in earlier if one.table.action == "delete"]
+    if step.table.action == "anonymise":
+        rows.append(f"({' OR '.join(_left(earlier, one, step) for one in step.table.replacements) or 'false'})")
+    return replace(step, rows=" AND ".join(rows))
+
+
+def _left(earlier: Sequence[Step], column: Replacement, step: Step) -> str:
+    """Rows of which those leave the column to be changed."""
+    changed = [f"({conditions.changed(step.table.key, (column,))})"]
+    changed += [
+        f"(({one.goes}) IS NOT TRUE)"
+        for one in earlier
+        if one.table.action == "anonymise" and column.column in [other.column for other in one.table.replacements]
+    ]
+    return f"({' AND '.join(changed)})"
 
 
 async def _batches(
@@ -124,7 +177,7 @@ async def _batches(
         f"AND ({name}.tableoid, {name}.ctid) NOT IN ({_BATCH}) "
         f"LIMIT {batch} FOR UPDATE SKIP LOCKED"
     )
-    total: dict[str, int] = {}
+    total = {step.name: 0 for step in made.steps}
     left: dict[str, int] = {}
     stuck: list[Place] = []
     with acting(desk.audit) as acts:
@@ -177,20 +230,15 @@ async def _batch(
     return len(rows)
 
 
-async def _customers(
-    desk: Desk, table: ErasedTable, entry: RetainedTable, *, dry_run: bool
-) -> tuple[dict[str, int], dict[str, int]]:
+async def _customers(desk: Desk, table: ErasedTable, entry: RetainedTable) -> tuple[dict[str, int], dict[str, int]]:
     """Customers who are past, one after another."""
     assert table.subject is not None
-    kept = tuple((one.reason, conditions.kept(table.key, table.subject, one)) for one in table.kept)
-    step = Step(table, _past(table, entry), kept)
+    step = _step(table, _past(table, entry))
     key = conditions.column(table.key, table.subject.column)
     async with careful(desk.connection, writes=False):
         query = f"SELECT {key}::pg_catalog.text FROM {step.relation} WHERE {step.goes} ORDER BY {key}"
         subjects = [row[0] for row in await desk.connection.fetch(query)]
-    if dry_run:
-        return {step.name: len(subjects)}, {}
-    total: dict[str, int] = {}
+    total = {step.name: 0}
     left: dict[str, int] = {}
     with acting(desk.audit) as acts:
         for subject in subjects:
