@@ -6,10 +6,14 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from proxy.demo.postgres import local_binaries
 from tests.servers import PgServer, find_server, start_tls_server
+
+hypothesis.settings.register_profile("any speed", deadline=None)  # a busy machine is no defect
+hypothesis.settings.load_profile("any speed")
 
 STRENGTH = Path(__file__).parent / "strength"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -31,7 +32,8 @@ def find(
     dsn: str | None = DSN,
     as_json: bool = JSON,
 ) -> None:
-    """Finds customers by what is known of them: in every column that the rules give an attribute.
+    """Finds customers by what is known of them: in every column that the rules give an attribute, inside of
+    documents too.
 
     Example: consentry subject find ann@example.org
     """
@@ -49,7 +51,8 @@ def find(
         for one in () if as_json else found:
             whose = "no customer's" if one.subject is None else one.subject
             how = {"exact": "", "same": "  (written otherwise)", "begins": "  (begins so)"}[one.how]
-            typer.echo(f"{whose}  {one.relation}.{one.column}  {', '.join(one.attributes) or 'key'}{how}")
+            place = f"{one.relation}.{one.column}{f' {one.path}' if one.path else ''}"
+            typer.echo(f"{whose}  {place}  {', '.join(one.attributes) or 'key'}{how}")
         if not found:
             typer.echo("nothing was found", err=True)
             raise typer.Exit(1)
@@ -60,17 +63,21 @@ def find(
 @subject.command(context_settings=KEYED)
 def export(
     name: str = SUBJECT,
-    no_disclosures: bool = typer.Option(False, "--no-disclosures", help="Do not read the audit log for who read what."),
+    no_disclosures: bool = typer.Option(
+        False, "--no-disclosures", help="Without who read what, for which the whole audit log is read."
+    ),
     config: Path = CONFIG,
     database: str | None = DATABASE,
     dsn: str | None = DSN,
 ) -> None:
-    """Prints everything that is held on one customer as JSON: rows, other sources' values, consents, who read what.
+    """Prints everything that is held on one customer as JSON: rows, other sources' values, requests, consents, who read
+    what.
 
     Example: consentry subject export 42 > 42.json
     """
 
     async def work(connection: asyncpg.Connection, opened: Opened) -> None:
+        from proxy.audit.last_read import last_reads_of
         from proxy.catalog.introspect import take_snapshot
         from proxy.consent import access, service
         from proxy.consent.mapped import mapping_of
@@ -84,14 +91,17 @@ def export(
         standings = await service.show(connection, name, mapping_of(rules))
         since = await restricted_since(connection, name, await service.subject_type(connection))
         restricted = since is not None and rights_of(rules).restriction
-        apps = [told(app) for app in access.access(rules, attributes, standings, restricted=restricted)]
-        organisation = opened.configuration.organisation(opened.database)
         directory = opened.configuration.path(opened.configuration.settings.audit.directory)
-        read = None
-        if not no_disclosures and not directory.is_dir():
+        logged = directory.is_dir()
+        if not logged:
             typer.echo(f"there is no audit log in {directory}: who read what is not in the export", err=True)
-        elif not no_disclosures:
+        last_read = await asyncio.to_thread(last_reads_of, directory) if logged else {}
+        seen = access.access(rules, attributes, standings, last_read, restricted=restricted)
+        organisation = opened.configuration.organisation(opened.database)
+        read = None
+        if logged and not no_disclosures:
             read = [asdict(one) for one in await disclosures(connection, directory, name)]
+        apps = [told(app) for app in seen]
         async for part in document(connection, rules, attributes, name, organisation, apps, read):
             sys.stdout.write(part)
 

@@ -1,4 +1,4 @@
-"""Everything held on one customer, as one JSON document: who sees what, the rows, the decisions (GDPR 15 and 20)."""
+"""Everything held on one customer, as one JSON document (GDPR 15 and 20): who sees what, rows, requests, decisions."""
 
 from __future__ import annotations
 
@@ -56,18 +56,30 @@ async def document(
                 yield f"{comma}\n {row}"
                 comma = ","
             yield "]}"
-        yield '\n],\n"sources": ['
-        comma = ""
-        async for value in _values(connection, subject):
-            yield f"{comma}\n {value}"
-            comma = ","
-        yield '\n],\n"decisions": ['
-        comma = ""
-        async for event in service.whole_history(connection, subject):
-            made = receipt(event, rules.apps.get(event.app), attributes.get(event.attribute), organisation)
-            yield f"{comma}\n {json.dumps(made, ensure_ascii=False)}"
-            comma = ","
+        more = {
+            "sources": _values(connection, subject),
+            "requests": _requests(connection, subject),
+            "decisions": _decisions(connection, rules, attributes, subject, organisation),
+        }
+        for name, texts in more.items():
+            yield f'\n],\n"{name}": ['
+            comma = ""
+            async for text in texts:
+                yield f"{comma}\n {text}"
+                comma = ","
         yield "\n]}\n"
+
+
+async def _decisions(
+    connection: asyncpg.Connection,
+    rules: CompiledRules,
+    attributes: Mapping[str, Attribute],
+    subject: str,
+    organisation: str,
+) -> AsyncIterator[str]:
+    async for event in service.whole_history(connection, subject):
+        made = receipt(event, rules.apps.get(event.app), attributes.get(event.attribute), organisation)
+        yield json.dumps(made, ensure_ascii=False)
 
 
 def _told(rules: CompiledRules) -> list[SubjectTable]:
@@ -99,6 +111,19 @@ async def _values(connection: asyncpg.Connection, subject: str) -> AsyncIterator
     query = (
         "SELECT row_to_json(v)::text FROM (SELECT attribute, value, source, key, read_at, chosen "
         f"FROM consentry.profile_values WHERE subject = $1::text::{kind} ORDER BY attribute, source, key) AS v"
+    )
+    async for row in connection.cursor(query, subject, prefetch=held.BATCH):
+        yield row[0]
+
+
+async def _requests(connection: asyncpg.Connection, subject: str) -> AsyncIterator[str]:
+    """What the customer asked for, and what became of it, as JSON objects; not which agent decided."""
+    if await connection.fetchval("SELECT pg_catalog.to_regclass('consentry.requests')") is None:
+        return
+    kind = await service.subject_type(connection)
+    query = (
+        "SELECT row_to_json(r)::text FROM (SELECT id, kind, attribute, value, status, source, asked_at, due_at, "
+        f"decided_at, reason, receipt FROM consentry.requests WHERE subject = $1::text::{kind} ORDER BY id) AS r"
     )
     async for row in connection.cursor(query, subject, prefetch=held.BATCH):
         yield row[0]

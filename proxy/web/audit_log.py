@@ -48,7 +48,7 @@ class AuditLog:
     async def refresh(self) -> None:
         """Takes in what the log has by now."""
         try:
-            self.last_read = await self.ask(_refreshed)
+            self.last_read = await self.ask(last_reads)
         except ConsentryError as error:
             if str(error) != self.problem:
                 log.warning("%s", error)
@@ -78,8 +78,3 @@ class AuditLog:
         while True:
             await self.refresh()
             await asyncio.sleep(REFRESH_SECONDS)
-
-
-def _refreshed(index: Index) -> Mapping[tuple[str, str], datetime]:
-    index.refresh()
-    return last_reads(index)

@@ -153,6 +153,22 @@ class Disclosure(_Given):
     last: datetime
 
 
+class OwnRequest(_Given):
+    """What a customer asked for, and what became of it."""
+
+    id: int
+    kind: Literal["erase", "rectify", "restrict", "lift"]
+    attribute: str | None
+    value: str | None = Field(description="To rectify, until it is decided.")
+    status: Literal["open", "done", "refused"]
+    source: str
+    asked_at: datetime
+    due_at: datetime
+    decided_at: datetime | None
+    reason: str | None
+    receipt: str | None = Field(description="The number of the receipt of what was done.")
+
+
 class Export(_Given):
     """Everything that is held on a customer."""
 
@@ -163,6 +179,7 @@ class Export(_Given):
     restricted_since: datetime | None = Field(description="No app without a duty by law has anything of it since then.")
     tables: list[HeldTable]
     sources: list[SourceValue]
+    requests: list[OwnRequest]
     disclosures: list[Disclosure] | None = Field(default=None, description="Where it was asked for: who read what.")
     decisions: list[dict[str, Any]] = Field(description="Receipts as ISO/IEC TS 27560 has them, newest first.")
 
@@ -197,22 +214,11 @@ class Decided(_Taken):
     reason: Text | None = Field(default=None, description="Of a refusal, for the customer to read.")
 
 
-class Request(_Given):
+class Request(OwnRequest):
     """A request in the queue."""
 
-    id: int
     subject: str | None = Field(description="Null: the customer was erased.")
-    kind: Literal["erase", "rectify", "restrict", "lift"]
-    attribute: str | None
-    value: str | None
-    status: Literal["open", "done", "refused"]
-    source: str
-    asked_at: datetime
-    due_at: datetime
-    decided_at: datetime | None
     decided_by: str | None
-    reason: str | None
-    receipt: str | None = Field(description="The number of the receipt of what was done.")
 
 
 class Requests(_Given):

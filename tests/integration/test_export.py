@@ -125,6 +125,19 @@ async def test_who_read_what_and_what_other_sources_say(web: Website, folder: Pa
         await admin.close()
 
 
+async def test_what_the_customer_asked_for(web: Website, folder: Path) -> None:
+    token = await web.token("asker", "read", "write")
+    async with web.client(token) as client:
+        asked = {"kind": "rectify", "attribute": "email", "value": "right@example.org"}
+        assert (await client.post("/api/subjects/1/requests", json=asked)).status_code == 200
+        assert (await client.post("/api/subjects/2/requests", json={"kind": "erase"})).status_code == 200
+        document = (await client.get("/api/subjects/1/export")).json()
+    (one,) = document["requests"]
+    assert {**one, **asked, "status": "open", "source": "api, token asker"} == one
+    assert "decided_by" not in one
+    assert json.loads(consentry(folder, "subject", "export", "1"))["requests"] == [one]
+
+
 async def test_the_command_and_the_page_give_the_same(web: Website, folder: Path) -> None:
     printed = json.loads(consentry(folder, "subject", "export", "1"))
     assert held(printed) == ADA

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -57,6 +58,11 @@ async def test_last_time_that_the_app_read_it(web: Website, folder: Path, pg_ser
         connection.execute("SELECT email FROM customers")
     records = [record for record in gateway.records() if record.get("disclosed")]
     assert (await last_read(web, token))[("mailco", "email")] == records[-1]["time"]
+    async with web.client(token) as client:
+        answered = (await client.get("/api/subjects/7/export")).json()["access"]
+    assert [one["last_read"] for app in answered for one in app["attributes"] if one["last_read"]]
+    for options in ((), ("--no-disclosures",)):
+        assert json.loads(consentry(folder, "subject", "export", "7", *options))["access"] == answered
     async with enter(web, "7") as client:
         page = (await client.get("/me")).text
     assert page.count("The app last read it") == 2
