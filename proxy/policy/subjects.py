@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from proxy.catalog.model import Column
+from proxy.policy.json_masks import JSON
 from proxy.policy.mapped_sources import kept
-from proxy.policy.model import SubjectReference, Table
+from proxy.policy.model import ColumnEntry, SubjectReference, Table
 from proxy.policy.names import join_dotted, split_column
 from proxy.policy.others import KEYS
 from proxy.policy.profile import DATA, SUBJECT
-from proxy.policy.references import attributes_of, governed_tables
+from proxy.policy.references import attribute_of, attributes_of, governed_tables
 from proxy.policy.rules import Path
-from proxy.policy.table import Subject, SubjectStep, SubjectTable
+from proxy.policy.table import HeldDocument, Subject, SubjectStep, SubjectTable
 from proxy.policy.targets import Key, Target, Work
 from proxy.yaml_lines import nearest
 
@@ -99,7 +100,16 @@ def subject_tables(work: Work) -> Iterator[SubjectTable]:
             continue
         entries = target.table.columns
         columns = tuple((c.name, tuple(attributes_of(entries[c.name]))) for c in relation.columns if c.name in entries)
-        yield SubjectTable(*key, work.subjects[key], family_of(work, key), columns)
+        documents = tuple(
+            _document(c.name, entries[c.name]) for c in relation.columns if c.name in entries and c.base_type in JSON
+        )
+        yield SubjectTable(*key, work.subjects[key], family_of(work, key), columns, documents)
+
+
+def _document(column: str, entry: str | ColumnEntry) -> HeldDocument:
+    paths = (entry.paths or {}) if isinstance(entry, ColumnEntry) else {}
+    parts = tuple((path, None if name == "open" else name) for path, name in paths.items())
+    return HeldDocument(column, attribute_of(entry), parts)
 
 
 def family_of(work: Work, key: Key) -> str:

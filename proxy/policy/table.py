@@ -344,11 +344,20 @@ class AppPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldDocument:
+    """A json or jsonb column: the attribute of what is in it, and those of places in it, by path (None: open)."""
+
+    column: str
+    attribute: str | None
+    paths: tuple[tuple[str, str | None], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class SubjectTable:
     """A table whose rows are of subjects: where what is held on a customer stands.
 
     `kind`: the family of the key's type: integer, text or uuid. `columns`: those that the rules give an attribute or
-    call open, with the attributes (none: open).
+    call open, with the attributes (none: open). `documents`: those of them that have an inside.
     """
 
     schema: str
@@ -356,6 +365,7 @@ class SubjectTable:
     subject: Subject
     kind: str
     columns: tuple[tuple[str, tuple[str, ...]], ...]
+    documents: tuple[HeldDocument, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

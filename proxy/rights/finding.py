@@ -1,11 +1,12 @@
-"""Finds customers by what is known of them: in every column that the rules give an attribute, and in what other sources
-say; exactly or nearly.
+"""Finds customers by what is known of them: in every column that the rules give an attribute, inside of documents too,
+and in what other sources say; exactly or nearly.
 """
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -13,12 +14,14 @@ import asyncpg
 
 from proxy.errors import ConsentryError
 from proxy.policy.names import join_dotted
-from proxy.policy.table import CompiledRules, SubjectTable
+from proxy.policy.paths import Steps, keys_of, split_path
+from proxy.policy.table import CompiledRules, HeldDocument, SubjectTable
 from proxy.rewrite.lex import quote_literal
 from proxy.rights import conditions
 
 How = Literal["exact", "same", "begins"]
 
+_ZERO: Final = "\\u0000"
 _PHONE_DIGITS: Final = 7  # so many digits, counted from the end, tell one telephone number from another
 _RANKS: Final[tuple[How, ...]] = ("exact", "same", "begins")
 # Of a list's entry each field. `value` is what `_rank` compares.
@@ -39,7 +42,8 @@ class Found:
     """One column of a customer's that holds the text. `how`: as it is; the same but for case, blanks and the way that
     telephone numbers are written; or it begins with the text.
 
-    Of what another source says `relation` is the source, and `column` the key of its record.
+    Of what another source says `relation` is the source, and `column` the key of its record. `path`: the rules' path to
+    where it stands in the column's document, if one leads there.
     """
 
     subject: str | None  # None: a row that is no customer's, or a record of which nobody knows whose it is
@@ -47,6 +51,7 @@ class Found:
     column: str
     attributes: tuple[str, ...]
     how: How
+    path: str | None = None
 
 
 async def find(connection: asyncpg.Connection, rules: CompiledRules, text: str, limit: int) -> AsyncIterator[Found]:
@@ -61,7 +66,7 @@ async def find(connection: asyncpg.Connection, rules: CompiledRules, text: str, 
         query = _query(table, wanted, limit)
         if query is None:
             continue
-        attributes = dict(table.columns)
+        attributes = _attributes(table)
         try:
             rows = await connection.fetch(query, wanted)
         except asyncpg.InsufficientPrivilegeError as error:
@@ -71,31 +76,80 @@ async def find(connection: asyncpg.Connection, rules: CompiledRules, text: str, 
             raise ConsentryError("the text holds a zero byte") from error
         name = join_dotted(table.schema, table.name)
         for row in rows:
-            column = row["name"]
-            yield Found(row["subject"], name, column, attributes.get(column, ()), _RANKS[row["rank"]])
+            place = (row["name"], row["path"])
+            yield Found(row["subject"], name, place[0], attributes.get(place, ()), _RANKS[row["rank"]], place[1])
     if await connection.fetchval("SELECT pg_catalog.to_regclass('consentry.profile_records')") is not None:
         for row in await connection.fetch(_SAID.format(rank=_rank(wanted), limit=limit), wanted):
             yield Found(row["subject"], row["source"], row["key"], (row["attribute"],), _RANKS[row["rank"]])
 
 
 def _query(table: SubjectTable, wanted: str, limit: int) -> str | None:
-    """(subject, column, rank) of the rows that hold $1."""
+    """(subject, column, path, rank) of the rows that hold $1."""
     key = (table.schema, table.name)
-    named = [name for name, attributes in table.columns if attributes]
+    inside = {document.column for document in table.documents}
+    named = [name for name, attributes in table.columns if attributes and name not in inside]
     if not table.subject.steps:
         named = list(dict.fromkeys([table.subject.column, *named]))
-    if not named:
+    places = [f"SELECT {quote_literal(name)}, NULL, {conditions.column(key, name)}::pg_catalog.text" for name in named]
+    places += [
+        text for document in table.documents for text in _inside(conditions.column(key, document.column), document)
+    ]
+    if not places:
         return None
-    subject = conditions.subject_of(key, table.subject)
-    values = ", ".join(
-        f"({quote_literal(name)}, pg_catalog.btrim({conditions.column(key, name)}::pg_catalog.text))" for name in named
-    )
-    rank = _rank(wanted)
+    subject, rank = conditions.subject_of(key, table.subject), _rank(wanted)
     return (
-        f"SELECT {subject} AS subject, held.name, held.rank FROM {conditions.relation(key)}, LATERAL ("
-        f"SELECT name, {rank} AS rank FROM (VALUES {values}) AS columns (name, value)) AS held "
-        f"WHERE held.rank IS NOT NULL ORDER BY held.rank, 1, 2 LIMIT {limit}"
+        f"SELECT {subject} AS subject, held.name, held.path, held.rank FROM {conditions.relation(key)}, LATERAL ("
+        f"SELECT DISTINCT name, path, {rank} AS rank FROM (SELECT name, path, pg_catalog.btrim(said) AS value "
+        f"FROM ({' UNION ALL '.join(places)}) AS places (name, path, said)) AS columns) AS held "
+        f"WHERE held.rank IS NOT NULL ORDER BY held.rank, 1, 2, 3 LIMIT {limit}"
     )
+
+
+def _attributes(table: SubjectTable) -> dict[tuple[str, str | None], tuple[str, ...]]:
+    """By column and path."""
+    found: dict[tuple[str, str | None], tuple[str, ...]] = {(name, None): given for name, given in table.columns}
+    for document in table.documents:
+        found[document.column, None] = (document.attribute,) if document.attribute else ()
+        found |= {(document.column, path): (attribute,) for path, attribute in document.paths if attribute}
+    return found
+
+
+def _inside(column: str, document: HeldDocument) -> Iterator[str]:
+    """SELECTs of (column, path, text): one for each path that has an attribute, and one for the rest, if that has one.
+    What a longer path leads to is not the shorter one's.
+
+    A document that jsonb cannot hold, for a character 0 in it, has no inside.
+    """
+    name, text = quote_literal(document.column), f"{column}::pg_catalog.text"
+    whole = f"(CASE WHEN pg_catalog.strpos({text}, {quote_literal(_ZERO)}) OPERATOR(pg_catalog.=) 0 THEN {text} END)"
+    steps: dict[str, Steps] = {path: split_path(path) for path, _ in document.paths}
+    for path, attribute in ((None, document.attribute), *document.paths):
+        if attribute is None:
+            continue
+        here = () if path is None else steps[path]
+        deeper = [other for other in steps.values() if other != here and _begins(keys_of(other), keys_of(here))]
+        leaves = " EXCEPT ".join(_leaves(whole, one) for one in (here, *deeper))
+        label = "NULL" if path is None else quote_literal(path)
+        yield f"SELECT {name}, {label}, leaf FROM ({leaves}) AS leaves (leaf)"
+
+
+def _begins(steps: Steps, start: Steps) -> bool:
+    return steps[: len(start)] == start
+
+
+def _leaves(document: str, steps: Steps) -> str:
+    """A SELECT of the texts of the scalars in the document below the path."""
+    query = "pg_catalog.jsonb_path_query"
+    found = f"{query}({document}::pg_catalog.jsonb, {quote_literal(_jsonpath(steps))}::pg_catalog.jsonpath)"
+    return (
+        f"SELECT leaf OPERATOR(pg_catalog.#>>) '{{}}'::pg_catalog.text[] FROM {found} AS part, "
+        f"LATERAL {query}(part, 'strict $.**') AS leaf WHERE pg_catalog.jsonb_typeof(leaf) NOT IN ('object', 'array')"
+    )
+
+
+def _jsonpath(steps: Steps) -> str:
+    """The rules' path as PostgreSQL takes it, in lax mode."""
+    return "$" + "".join("[*]" if step is None else f".{json.dumps(step, ensure_ascii=False)}" for step in steps)
 
 
 def _rank(wanted: str) -> str:
