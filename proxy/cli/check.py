@@ -84,6 +84,7 @@ async def _against_database(opened: Opened, errors: list[str]) -> list[str]:
     from proxy.policy.lint_generated import lint_generated
     from proxy.policy.names import join_dotted
     from proxy.policy.probe import probes
+    from proxy.profile import monitored
     from proxy.rewrite import column_rights, view_rights
     from proxy.rewrite.plan import Planner
     from proxy.rights.plan import gaps
@@ -119,6 +120,7 @@ async def _against_database(opened: Opened, errors: list[str]) -> list[str]:
                 rows = await connection.fetch(view_rights.MISSING_RIGHTS, app.logins, *pairs)
                 warnings += view_rights.missing(planner.app, map(tuple, rows), planner.snapshot)
         warnings += view_rights.refused(views)
+        warnings += await monitored.lacking(connection, compiled, snapshot)
         warnings += lint_generated(compiled, snapshot)
         warnings += lint_functions(compiled, snapshot, await unnamed_calls(connection))
         if len(needs.grants(compiled)) > 1:
