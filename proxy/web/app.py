@@ -74,7 +74,6 @@ def make_app(site: Site, rates: Rates | None = None) -> ASGIApp:
         exception_handlers={Problem: problems.answer, HTTPException: _http_problem, Exception: _fault},
         lifespan=lifespan,
     )
-    app.router.redirect_slashes = False
     return _Undecoded(_WithHeaders(app))
 
 

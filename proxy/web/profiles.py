@@ -18,7 +18,7 @@ from starlette.responses import Response
 
 from proxy.audit.record import error_tail, session_fragment, statement_fragments, statement_tail
 from proxy.catalog.model import SearchPath
-from proxy.errors import ConsentryError, PgError
+from proxy.errors import ConsentryError, PgError, UnreachableError
 from proxy.policy.names import join_dotted, quote_identifier
 from proxy.policy.profile import SUBJECT
 from proxy.policy.table import ProfileMap
@@ -163,8 +163,7 @@ class _Asked:
             except asyncpg.PostgresError as error:
                 failed = self._said(error)
             except ConsentryError as error:  # it may have run; nothing of it is answered
-                state = "57014" if isinstance(error, TooSlowError) else "08006"
-                await self._record(plan, sql, PgError(str(error), state), 0, _since(started))
+                await self._record(plan, sql, PgError(str(error), _state(error)), 0, _since(started))
                 raise
         await self._record(plan, sql, failed, len(rows), _since(started))
         if failed is not None:
@@ -237,6 +236,13 @@ class _Asked:
         if failed.sqlstate == "57014":
             return Problem(504, "the database canceled the statement, which took longer than its statement_timeout")
         return Problem(422, f"the database refused it ({failed.sqlstate})")
+
+
+def _state(error: ConsentryError) -> str:
+    """The SQLSTATE that says of an error of ours what it says."""
+    if isinstance(error, TooSlowError):
+        return "57014"
+    return "08006" if isinstance(error, UnreachableError) else "42501"
 
 
 def _since(started: float) -> int:

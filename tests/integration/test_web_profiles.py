@@ -349,6 +349,7 @@ def test_a_login_that_consentry_may_not_act_as_is_said(shop: Example) -> None:
         answer = shop.get("crm_app", "/1")
         assert answer.status_code == 409
         assert 'GRANT "crm_app"' in answer.json()["detail"]
+        assert _statements(shop)[-1]["sqlstate"] == "42501"
     finally:
         shop.server.run("shop", "GRANT crm_app TO consentry")
 
