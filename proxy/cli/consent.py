@@ -59,8 +59,9 @@ def setup(
         attributes = list(opened.rules.attributes)
         views = needs.own_views(rules, snapshot)
         report = await ledger.setup(connection, kind, _asked_apps(opened), keys, attributes, views)
-        filled = await spans.follow(connection, rules)
         columns = await shape.follow(connection, opened.rules)
+        # Consent for what only sources know is asked by the columns that were just made.
+        filled = await spans.follow(connection, opened.compiled(await take_snapshot(connection)))
         snapshot = await take_snapshot(connection)
         rules = opened.compiled(snapshot)  # again: some of it depends on what was just made
         if columns:

@@ -183,6 +183,7 @@ def show(
         from proxy.catalog.introspect import take_snapshot
         from proxy.profile.provenance import provenance
         from proxy.profile.review import told
+        from proxy.profile.tombstones import in_the_way
 
         found = await provenance(connection, opened.compiled(await take_snapshot(connection)), subject)
         values = [one for one in found.values if attribute in (None, one.attribute)]
@@ -197,6 +198,10 @@ def show(
                     for v in values
                 ],
             )  # fmt: skip
+        stones = await in_the_way(connection, subject)
+        if stones:
+            why = "an erased customer had their key, address or number, so records are left out or wait for review"
+            typer.echo(f"{why}: `consentry subject readmit {subject}` ends that", err=True)
         for name in found.unread:
             typer.echo(f"{name} may not be read: `consentry consent setup --exports` prints the grant", err=True)
         if not values:

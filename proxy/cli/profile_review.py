@@ -83,6 +83,8 @@ def show(
         print_table(head, rows)
         if found.formerly is not None:
             typer.echo(f"it was customer {found.formerly}'s, and says now that it is somebody else's")
+        if found.erased:
+            typer.echo("an erased customer had its key, its address or its number")
         typer.echo(f"decide on just this with --seen {found.seen}")
         for name in sorted({name for person in found.people for name in person.unread}):
             typer.echo(f"{name} may not be read: `consentry consent setup --exports` prints the grant", err=True)

@@ -13,7 +13,7 @@ import typer
 from proxy.cli.connecting import run
 from proxy.cli.options import CONFIG, DATABASE, JSON, KEYED
 from proxy.cli.printing import print_json
-from proxy.cli.subject_acts import DSN, SUBJECT, erase, rectify, restrict, verify_receipt
+from proxy.cli.subject_acts import DSN, SUBJECT, erase, readmit, rectify, restrict, verify_receipt
 
 if TYPE_CHECKING:
     import asyncpg
@@ -111,4 +111,5 @@ def export(
 subject.command(context_settings=KEYED)(erase)
 subject.command(context_settings=KEYED)(rectify)
 subject.command(context_settings=KEYED)(restrict)
+subject.command(context_settings=KEYED)(readmit)
 subject.command("verify-receipt")(verify_receipt)

@@ -1,4 +1,4 @@
-"""`consentry subject erase`, `rectify`, `restrict`, `verify-receipt`: what changes something, and what tells of it."""
+"""`consentry subject erase`, `rectify`, `restrict`, `readmit`, `verify-receipt`: acts, and what tells of them."""
 
 from __future__ import annotations
 
@@ -129,6 +129,43 @@ def restrict(
             typer.echo(f"{name} is {'not restricted' if lift else 'restricted already'}")
         else:
             typer.echo(f"{name} is restricted{' no longer' if lift else ''}")
+
+    run(work, config, database, dsn)
+
+
+def readmit(
+    name: str = SUBJECT,
+    dry_run: bool = DRY_RUN,
+    config: Path = CONFIG,
+    database: str | None = DATABASE,
+    dsn: str | None = DSN,
+    as_json: bool = JSON,
+) -> None:
+    """Lets other sources' records of a customer in again who has the key, an address or a number of an erased one.
+
+    The next `profile sync --full` brings them.
+
+    Example: consentry subject readmit 42 --dry-run
+    """
+
+    async def work(connection: asyncpg.Connection, opened: Opened) -> None:
+        from proxy.rights import readmitting
+
+        desk = await desk_of(connection, opened)
+        if dry_run:
+            found = await readmitting.survey(desk, name)
+            if as_json:
+                print_json({"tombstones": found})
+            else:
+                typer.echo(f"{found} tombstone(s) would be lifted")
+            return
+        done = await readmitting.readmit(desk, name)
+        if as_json:
+            print_json(done or {"tombstones": 0})
+        elif done is None:
+            typer.echo(f"no tombstone is in the way of {name}")
+        else:
+            typer.echo(f"{done['tombstones']} tombstone(s) lifted: `consentry profile sync --full` brings the records")
 
     run(work, config, database, dsn)
 

@@ -7,7 +7,9 @@ from collections.abc import Collection, Iterator
 
 from proxy.catalog.model import Relation, Snapshot
 from proxy.policy.decide import Decisions
+from proxy.policy.mapped_sources import kept
 from proxy.policy.names import join_dotted
+from proxy.policy.profile import DATA
 from proxy.policy.references import attributes_of, governed_tables
 from proxy.policy.rules import Rules
 from proxy.yaml_lines import Problem
@@ -24,7 +26,7 @@ def lint_rules(rules: Rules, decisions: Decisions) -> Iterator[Problem]:
         for _, table in governed_tables(rules).values()
         for r in table.columns.values()
         for name in attributes_of(r)
-    }
+    } | kept(rules).keys()
     for name in rules.attributes:
         if name not in used:
             yield rules.problem(("attributes", name), f'no column has attribute "{name}"', key=True)
@@ -37,16 +39,21 @@ def lint_rules(rules: Rules, decisions: Decisions) -> Iterator[Problem]:
 def _policies_without_effect(rules: Rules, decisions: Decisions) -> Iterator[Problem]:
     reached: dict[int, set[int]] = defaultdict(set)  # policy -> the policies that decide where it matches
     asked = set()
-    for key, (_, table) in governed_tables(rules).items():
-        uses = [(c, attribute) for c, rule in table.columns.items() for attribute in attributes_of(rule)]
-        for column, attribute in uses:
-            for app in rules.apps if attribute in rules.attributes else ():
-                matching = decisions.matching(app, attribute, (*key, column))
-                if matching in asked:
-                    continue
-                asked.add(matching)
-                for number in matching:
-                    reached[number].add(matching[0])
+    uses = [
+        ((*key, column), attribute)
+        for key, (_, table) in governed_tables(rules).items()
+        for column, rule in table.columns.items()
+        for attribute in attributes_of(rule)
+    ]
+    uses += [((*DATA, attribute), attribute) for attribute in kept(rules)]
+    for column, attribute in uses:
+        for app in rules.apps if attribute in rules.attributes else ():
+            matching = decisions.matching(app, attribute, column)
+            if matching in asked:
+                continue
+            asked.add(matching)
+            for number in matching:
+                reached[number].add(matching[0])
     for number, policy in enumerate(rules.policies):
         if policy.rows is not None:
             if not any(number in decisions.policies_of(app) for app in rules.apps):

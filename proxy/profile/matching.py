@@ -57,6 +57,7 @@ async def match(connection: asyncpg.Connection, subject_type: str, making: Seque
 
     A record that was somebody's stays theirs while what it says now fits them, or nobody. Where it fits several, or
     another one than before, it waits for review, also where somebody decided whose it was: that is taken back then.
+    Records that wait for the sake of an erased customer (`erased`) get candidates, and wait on.
     `making`: the sources that make a customer of whom nobody knows.
     """
     if not await connection.fetchval("SELECT EXISTS (SELECT FROM pg_temp.profile_touched)"):
@@ -66,6 +67,7 @@ async def match(connection: asyncpg.Connection, subject_type: str, making: Seque
         CREATE TEMP TABLE profile_found ON COMMIT DROP AS
         SELECT r.source, r.key, CASE WHEN e.ended THEN d.subject ELSE r.subject END AS old, r.how AS old_how,
                CASE WHEN NOT e.ended THEN d.subject END AS decided, e.ended,
+               r.erased,
                coalesce(c.subjects, l.subjects, '{{}}') AS subjects, c.subjects AS exact, c.how,
                CASE WHEN c.subjects IS NULL THEN l.sure END AS sure
         FROM pg_temp.profile_touched t JOIN consentry.profile_records r ON r.source = t.source AND r.key = t.key
@@ -88,6 +90,7 @@ async def match(connection: asyncpg.Connection, subject_type: str, making: Seque
               FROM (SELECT *, CASE
                         WHEN decided IS NOT NULL THEN decided
                         WHEN old IS NOT NULL AND (exact IS NULL OR old = ANY (exact)) THEN old
+                        WHEN erased THEN NULL
                         WHEN old IS NULL AND cardinality(exact) = 1 THEN exact[1]
                         WHEN old IS NULL THEN sure
                     END AS subject FROM pg_temp.profile_found) AS found) AS f
@@ -114,7 +117,7 @@ async def _make_customers(connection: asyncpg.Connection, subject_type: str, mak
         SELECT r.source, r.key, array_agg(k.kind || ':' || k.value ORDER BY k.kind) AS names
         FROM pg_temp.profile_touched t JOIN consentry.profile_records r ON r.source = t.source AND r.key = t.key
         JOIN consentry.profile_keys k ON k.source = r.source AND k.key = r.key AND k.value IS NOT NULL
-        WHERE r.subject IS NULL AND r.candidates = '{}' AND r.source = ANY ($1)
+        WHERE r.subject IS NULL AND NOT r.erased AND r.candidates = '{}' AND r.source = ANY ($1)
         GROUP BY r.source, r.key ORDER BY r.source, r.key""",
         list(making),
     )

@@ -19,7 +19,7 @@ from proxy.consent.mapped import mapping_of
 from proxy.policy.names import quote_identifier
 from proxy.policy.rules import Rules
 from proxy.policy.table import CompiledRules
-from proxy.profile import matching, merging, own, staging
+from proxy.profile import matching, merging, own, staging, tombstones
 
 _AT_A_TIME: Final = 20_000  # addresses and numbers
 
@@ -95,6 +95,7 @@ async def touch(
     """
     await connection.execute(_YIELDING.format(type=kind))
     if known is None:
+        await tombstones.sweep(connection)
         await matching.touch_waiting(connection)
         await connection.execute(_MADE.format(theirs=_THEIRS.format(known=_OWN)))
     else:

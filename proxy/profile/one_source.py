@@ -22,7 +22,7 @@ from proxy.errors import ConsentryError
 from proxy.policy.rules import Rules
 from proxy.policy.sources import Source
 from proxy.policy.table import CompiledRules
-from proxy.profile import expiry, matching, merging, staging, values
+from proxy.profile import expiry, matching, merging, own, staging, values
 from proxy.profile.records import Mapping, Row, bare
 from proxy.profile.refused import refusal
 from proxy.profile.sources.opening import open_followed, open_reader, wanted
@@ -275,7 +275,8 @@ class OneSource:
         await staging.check_keys(self._connection, self._name, reader.unit)
         await self._lock()
         await expiry.leave_out(self._connection, self._plan.rules, self._name)
-        await staging.write(self._connection, self._name, self._kind, counts)
+        there = own.there(self._plan.rules, self._plan.compiled, f"c.subject::{self._kind}")
+        await staging.write(self._connection, self._name, self._kind, counts, there)
         await matching.match(self._connection, self._kind, making(self._plan.rules))
 
     async def _merge(self) -> None:

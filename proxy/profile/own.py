@@ -80,12 +80,9 @@ async def of_customer(
     return _known(_normalised(rules, [tuple(row) for row in rows]))
 
 
-async def is_there(
-    connection: asyncpg.Connection, rules: Rules, compiled: CompiledRules, subject: str, kind: str
-) -> bool:
-    """Whether the database has this customer: in the table whose key the profile has, or in one that is matched.
-
-    `kind`: the type of the customers' keys. Raises as `read`.
+def there(rules: Rules, compiled: CompiledRules, subject: str) -> str:
+    """SQL: whether the database has the customer whose key `subject`, SQL too, is: in the table whose key the profile
+    has, or in one that is matched.
     """
     tables = {
         (one.schema, one.table, one.subject) for one in _columns({**_matched(rules), **_compared(rules)}, compiled)
@@ -93,12 +90,20 @@ async def is_there(
     if rules.profile is not None:
         tables.add(split_column(rules.profile.subject))
     found = " OR ".join(
-        f"EXISTS (SELECT FROM {quote_identifier(schema)}.{quote_identifier(table)} "
-        f"WHERE {quote_identifier(column)} = $1::text::{kind})"
+        f"EXISTS (SELECT FROM {quote_identifier(schema)}.{quote_identifier(table)} AS own "
+        f"WHERE own.{quote_identifier(column)} = {subject})"
         for schema, table, column in sorted(tables)
     )
+    return f"({found or 'false'})"
+
+
+async def is_there(
+    connection: asyncpg.Connection, rules: Rules, compiled: CompiledRules, subject: str, kind: str
+) -> bool:
+    """The same of one customer, asked. `kind`: the type of the customers' keys. Raises as `read`."""
     try:
-        return bool(found) and bool(await connection.fetchval(f"SELECT {found}", subject))
+        query = f"SELECT {there(rules, compiled, f'$1::text::{kind}')}, $1::text"
+        return bool(await connection.fetchval(query, subject))
     except asyncpg.InsufficientPrivilegeError as error:
         raise ConsentryError(f"{error}; {_HINT}") from error
 

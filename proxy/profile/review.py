@@ -17,7 +17,7 @@ from proxy.consent.service import said_of, subject_type
 from proxy.errors import ConsentryError
 from proxy.policy.rules import Rules
 from proxy.policy.table import CompiledRules
-from proxy.profile import held, matching, merging, own, staging
+from proxy.profile import held, matching, merging, own, staging, tombstones
 
 Choice = Literal["same", "other", "new"]
 
@@ -49,8 +49,9 @@ class Person:
 class Pair:
     """A record, and those whose it may be, side by side. `subject`: whose it is, where that is known.
 
-    `formerly`: whose it was, before it said that it is somebody else's. `seen`: a hash of the record, of whose it may
-    be and of what was decided; a decision that comes with it is refused where it is another one by then.
+    `formerly`: whose it was, before it said that it is somebody else's. `erased`: an erased customer had its key, or an
+    address or number of it. `seen`: a hash of the record, of whose it may be and of what was decided; a decision that
+    comes with it is refused where it is another one by then.
     """
 
     source: str
@@ -59,6 +60,7 @@ class Pair:
     values: dict[str, Any]
     people: tuple[Person, ...]
     formerly: str | None
+    erased: bool
     seen: str
 
 
@@ -84,7 +86,7 @@ async def pair(connection: asyncpg.Connection, compiled: CompiledRules, source: 
     record = json.loads(row["values"])
     people = [row["subject"]] if row["subject"] is not None else row["candidates"]
     shown = [await _person(connection, compiled, source, key, subject, set(record)) for subject in people]
-    return Pair(source, key, row["subject"], record, tuple(shown), row["formerly"], _seen(row))
+    return Pair(source, key, row["subject"], record, tuple(shown), row["formerly"], row["erased"], _seen(row))
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,14 +209,18 @@ async def _record(connection: asyncpg.Connection, source: str, key: str) -> asyn
     row = await connection.fetchrow(
         """
         SELECT r.subject::text AS subject, r.how, r.candidates::text[] AS candidates, r.formerly::text AS formerly,
-               r."values", r.digest, (SELECT max(d.id) FROM consentry.profile_decisions d
+               r.erased, r."values", r.digest, (SELECT max(d.id) FROM consentry.profile_decisions d
                                       WHERE d.source = r.source AND d.key = r.key AND d.undone_at IS NULL) AS decision
         FROM consentry.profile_records r WHERE r.source = $1 AND r.key = $2""",
         source,
         key,
     )
     if row is None:
-        raise ConsentryError(f'source {source} has no record "{key}"')
+        erased = await tombstones.of_record(connection, source, key)
+        raise ConsentryError(
+            f'source {source} has no record "{key}"'
+            + (": an erased customer had it, and it is left out" if erased else "")
+        )
     return row
 
 
@@ -238,8 +244,11 @@ def _check_seen(row: asyncpg.Record, seen: str | None) -> None:
 async def _check_there(
     connection: asyncpg.Connection, rules: Rules, compiled: CompiledRules, subject: str, kind: str
 ) -> None:
-    """Raises ConsentryError where nobody has this key."""
+    """Raises ConsentryError where nobody has this key, or somebody who was erased."""
     with said_of(subject, kind):
+        if await tombstones.of_subject(connection, subject, kind):
+            back = f"`consentry subject readmit {subject}` lets a new customer with that key in"
+            raise ConsentryError(f'customer "{subject}" was erased: {back}')
         known = await connection.fetchval(
             f"""
             SELECT EXISTS (SELECT FROM consentry.profile_data WHERE subject = $1::text::{kind})

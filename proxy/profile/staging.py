@@ -12,6 +12,7 @@ from typing import Final
 import asyncpg
 
 from proxy.errors import ConsentryError
+from proxy.profile import tombstones
 from proxy.profile.records import COLUMNS, Row
 from proxy.profile.sources.reading import SourceError
 from proxy.rewrite.lex import quote_literal
@@ -66,39 +67,30 @@ async def index(connection: asyncpg.Connection) -> None:
     )
 
 
-async def write(connection: asyncpg.Connection, source: str, subject_type: str, counts: Counts) -> None:
+async def write(connection: asyncpg.Connection, source: str, subject_type: str, counts: Counts, there: str) -> None:
     """Writes what is new or other than before, and removes what its source flags as deleted.
 
-    Whom it concerns is added to profile_affected; records whose customer is to be found, to profile_touched.
+    Whom it concerns is added to profile_affected; records whose customer is to be found, to profile_touched. `there`:
+    SQL, whether the database has the customer `c.subject`.
     """
     name = quote_literal(source)
     await connection.execute(f"""
         CREATE TEMP TABLE profile_changed ON COMMIT DROP AS
-        SELECT DISTINCT ON (i.key) i.*, r.key IS NOT NULL AS known FROM pg_temp.profile_incoming i
+        SELECT DISTINCT ON (i.key) i.*, r.key IS NOT NULL AS known, false AS erased FROM pg_temp.profile_incoming i
         LEFT JOIN consentry.profile_records r ON r.source = {name} AND r.key = i.key
         WHERE r.digest IS DISTINCT FROM i.digest AND NOT i.deleted""")
-    if await connection.fetchval("SELECT EXISTS (SELECT FROM consentry.profile_tombstones)"):
-        done = await connection.execute(f"""
-            WITH erased AS (DELETE FROM pg_temp.profile_changed c WHERE NOT known AND (
-                consentry.profile_tombstone('record', {name}, c.key) IN (SELECT hash FROM consentry.profile_tombstones)
-                OR consentry.profile_tombstone('subject', '', c.subject) IN (
-                    SELECT hash FROM consentry.profile_tombstones)
-                OR EXISTS (SELECT FROM jsonb_to_recordset(c.keys) AS k (kind text, value text)
-                           JOIN consentry.profile_tombstones t
-                           ON t.hash = consentry.profile_tombstone(k.kind, '', k.value))) RETURNING key)
-            DELETE FROM pg_temp.profile_incoming WHERE key IN (SELECT key FROM erased)""")
-        counts.erased += _number(done)
+    counts.erased += await tombstones.leave_out(connection, source, there)
     await connection.execute(f"""
         INSERT INTO pg_temp.profile_affected
         SELECT r.subject::text FROM pg_temp.profile_changed c
         JOIN consentry.profile_records r ON r.source = {name} AND r.key = c.key WHERE r.subject IS NOT NULL""")
     await connection.execute(f"""
-        INSERT INTO consentry.profile_records AS r (source, key, subject, how, "values", digest, read_at)
+        INSERT INTO consentry.profile_records AS r (source, key, subject, how, "values", digest, read_at, erased)
         SELECT {name}, key, subject::{subject_type}, CASE WHEN subject IS NOT NULL THEN 'key' END, "values", digest,
-               now()
+               now(), erased
         FROM pg_temp.profile_changed
         ON CONFLICT (source, key) DO UPDATE SET "values" = excluded."values", digest = excluded.digest,
-            read_at = excluded.read_at, subject = coalesce(excluded.subject, r.subject),
+            read_at = excluded.read_at, erased = excluded.erased, subject = coalesce(excluded.subject, r.subject),
             how = coalesce(excluded.how, r.how)""")
     await connection.execute(f"""
         DELETE FROM consentry.profile_keys k USING pg_temp.profile_changed c

@@ -810,7 +810,7 @@ COMMANDS = [
     *(["profile", name] for name in ("sync", "status", "show", "match", "drop-slot")),
     *(["profile", "review", name] for name in ("show", "decide", "undo")),
     ["retention", "run"],
-    *(["subject", name] for name in ("find", "export", "erase", "rectify", "restrict", "verify-receipt")),
+    *(["subject", name] for name in ("find", "export", "erase", "rectify", "restrict", "readmit", "verify-receipt")),
     *(["token", name] for name in ("add", "list", "revoke")),
 ]
 

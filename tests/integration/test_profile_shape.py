@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -13,6 +15,8 @@ from proxy.policy.load import load_rules
 from proxy.policy.rules import Rules
 from proxy.profile import shape
 from proxy.profile.tombstones import forget
+from tests.gateways import consentry, write_settings
+from tests.integration.test_cli import run
 from tests.servers import PgServer
 
 HEAD = """version: 1
@@ -102,3 +106,41 @@ async def test_what_is_forgotten(owner: asyncpg.Connection) -> None:
     hashes = {row["hash"] for row in await owner.fetch("SELECT hash FROM consentry.profile_tombstones")}
     expected = [("subject", "", "1"), ("record", "crm", "a"), ("email", "", "ann@x.org"), ("phone", "", "+49301")]
     assert hashes == {await owner.fetchval("SELECT consentry.profile_tombstone($1, $2, $3)", *one) for one in expected}
+
+
+def test_one_setup_is_enough_and_check_knows_what_sources_have(pg_server: PgServer, tmp_path: Path) -> None:
+    pg_server.create_login("shape_mailco", group="auth_trust")
+    pg_server.create_database(
+        "profile_once",
+        "CREATE TABLE customers (id int PRIMARY KEY, full_name text); GRANT SELECT ON customers TO PUBLIC",
+    )
+    upstream = f"postgresql://{pg_server.host}:{pg_server.port}/profile_once"
+    sources = {name: {"kind": "csv", "path": f"{name}.csv"} for name in ("crm", "desk")}
+    settings = {
+        "databases": {"shop": {"upstream": upstream, "rules": "rules/", "sources": sources}},
+        "control": {"dsn": pg_server.dsn("profile_once")},
+    }
+    write_settings(pg_server, tmp_path, ONCE, {}, settings)
+    consentry(tmp_path, "consent", "setup", "--apply")
+    found = json.loads(consentry(tmp_path, "check", "--json"))
+    said = [
+        one for one in found["warnings"]
+        if "no column has attribute" in one or "can never match" in one or "run `consentry consent setup`" in one
+    ]  # fmt: skip
+    assert len(said) == 1
+    assert 'no column has attribute "unheard"' in said[0]
+    assert "the ledger is up to date" in run("consent", "setup", "--config", str(tmp_path / "consentry.yaml")).err
+
+
+ONCE = """version: 1
+attributes: {full_name: {}, born: {}, tickets: {}, unheard: {}}
+tables: {public.customers: {subject: id, columns: {id: open, full_name: full_name}}}
+profile: {subject: public.customers.id}
+apps: {mailco: {logins: [shape_mailco], kind: partner}}
+policies:
+  - {name: names, attributes: [full_name], action: show, basis: contract}
+  - {name: agreed, attributes: [born, tickets], action: show, consent: opt_in}
+sources:
+  crm: {key: key, subject: id, fields: {born: born}}
+  desk: {key: number, subject: id, lists: {tickets: {fields: [body]}}}
+"""

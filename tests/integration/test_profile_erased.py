@@ -1,0 +1,185 @@
+"""Who was erased does not come back with other sources' records, and nobody else loses theirs: a family's telephone, a key
+that a source gives anew, a customer who registers again.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.gateways import audit_records, write_settings
+from tests.integration.test_cli import run
+from tests.servers import PgServer
+
+SCHEMA = """
+CREATE TABLE customers (id int PRIMARY KEY, full_name text, email text, phone text);
+INSERT INTO customers VALUES (60, 'Hus Band', 'hus@home.example', '+49407770001'),
+    (61, 'Wi Fe', 'wife@home.example', '+49407770001'), (70, 'Other', 'other@example.org', NULL);
+"""
+RULES = """version: 1
+attributes: {full_name: {}, email: {}, phone: {}, size: {}}
+tables:
+  public.customers:
+    subject: id
+    columns: {id: open, full_name: full_name, email: email, phone: phone}
+    erase: delete
+apps: {crm: {logins: [erased_crm]}}
+policies: [{name: all of it, attributes: all, action: show, basis: contract}]
+sources:
+  crm: {key: account, match: {email: mail, phone: tel}, fields: {mail: email, tel: phone, name: full_name}}
+  members: {key: number, subject: customer, fields: {size: size}}
+"""
+Row = tuple[Any, ...]
+
+
+class Home:
+    """The database of a family of customers, and two sources."""
+
+    def __init__(self, server: PgServer, folder: Path) -> None:
+        self.server, self.folder = server, folder
+        server.create_database("home", SCHEMA)
+        kinds = {"crm": "jsonl", "members": "jsonl"}
+        upstream = f"postgresql://{server.host}:{server.port}/home"
+        sources = {name: {"kind": kind, "path": f"{name}.jsonl"} for name, kind in kinds.items()}
+        settings = {
+            "databases": {"home": {"upstream": upstream, "rules": "rules/", "sources": sources}},
+            "control": {"dsn": server.dsn("home")},
+        }
+        write_settings(server, folder, RULES, {}, settings)
+        self.command("consent", "setup")
+
+    def command(self, *arguments: str, code: int = 0) -> str:
+        """`consentry ARGUMENTS`, in this process: standard output, and the error output behind it."""
+        ended = run(*arguments, "--config", str(self.folder / "consentry.yaml"))
+        assert ended.code == code, ended.err
+        return ended.out + ended.err
+
+    def sync(self, crm: list[Row], members: list[Row] = [], *options: str) -> dict[str, dict[str, int]]:  # noqa: B006
+        """With these records: (account, mail, tel, name) and (number, customer, size); what it counted."""
+        people = [dict(zip(("account", "mail", "tel", "name"), one, strict=True)) for one in crm]
+        sizes = [dict(zip(("number", "customer", "size"), one, strict=True)) for one in members]
+        for name, found in (("crm", people), ("members", sizes)):
+            (self.folder / f"{name}.jsonl").write_text("".join(json.dumps(one) + "\n" for one in found))
+        done = json.loads(run("profile", "sync", "--accept-deletes", "--json", *options,
+                              "--config", str(self.folder / "consentry.yaml")).out)  # fmt: skip
+        assert not [one["error"] for one in done if one["error"]]
+        return {one["source"]: one["counts"] for one in done}
+
+    def rows(self, query: str) -> list[Any]:
+        with self.server.connect("home") as connection:
+            return connection.execute(query.encode()).fetchall()
+
+    def records(self) -> dict[str, tuple[int | None, list[int], bool]]:
+        """By key: whose it is, whose it may be, whether it waits for the sake of an erased customer."""
+        found = self.rows("SELECT key, subject, candidates, erased FROM consentry.profile_records")
+        return {key: tuple(more) for key, *more in found}
+
+    def erase(self, subject: int) -> None:
+        self.command("subject", "erase", str(subject), "--yes")
+
+
+HUSBAND, WIFE = ("H-1", "hus@home.example", None, "Hus Band"), ("W-1", "wife@home.example", None, "Wi Fe")
+
+
+@pytest.fixture
+def home(pg_server: PgServer, tmp_path: Path) -> Home:
+    home = Home(pg_server, tmp_path)
+    home.sync([HUSBAND, WIFE], [(1, 60, "XL"), (2, 61, "S")])
+    assert {key: whose for key, (whose, _, _) in home.records().items()} == {"H-1": 60, "W-1": 61, "1": 60, "2": 61}
+    return home
+
+
+SHARED = [
+    WIFE,
+    ("W-2", None, "+49407770001", "Wi Fe"),
+    ("W-3", "wife@work.example", "+49 40 7770001", "Wi Fe"),
+    HUSBAND,
+    ("H-2", "hus@home.example", "+49407770001", "Hus Band"),
+]
+
+
+def test_what_a_family_shares_waits(home: Home) -> None:
+    home.erase(60)
+    counted = home.sync(SHARED, [(2, 61, "S")])
+    assert counted["crm"]["erased"] == 2
+    for _ in range(2):
+        assert home.records() == {
+            "W-1": (61, [], False), "2": (61, [], False), "W-2": (None, [61], True), "W-3": (None, [61], True),
+        }  # fmt: skip
+        home.sync(SHARED, [(2, 61, "S")], "--full")
+    assert "hus@" not in str(home.rows("SELECT r::text FROM consentry.profile_records r"))
+    assert "hus@" not in str(home.rows("SELECT k::text FROM consentry.profile_keys k"))
+    assert "an erased customer had" in home.command("profile", "review", "show", "crm", "W-2")
+    assert "an erased customer had it, and it is left out" in home.command(
+        "profile", "review", "show", "crm", "H-1", code=1
+    )
+    assert "subject readmit 61" in home.command("profile", "show", "61")
+    home.command("profile", "review", "decide", "crm", "W-2", "same", "--subject", "61")
+    home.rows("UPDATE customers SET phone = '+49407770002' WHERE id = 61 RETURNING 1")
+    home.sync(SHARED, [(2, 61, "S")])
+    assert home.records() == {"W-1": (61, [], False), "2": (61, [], False), "W-2": (61, [], True)}
+
+
+def test_what_waits_already_is_asked_the_same(home: Home) -> None:
+    """Records that wait when somebody is erased go, but for those of which others have all; and those that change."""
+    both = ("B-1", "hus@home.example", "+49407770001", "Both")
+    family = ("F-1", None, "+49407770001", "Family")
+    stranger = ("S-1", "who@example.net", None, "Stranger")
+    home.sync([WIFE, HUSBAND, ("B-1", "other@example.org", "+49407770001", "Both"), family, stranger])
+    assert set(home.records()) == {"W-1", "H-1", "B-1", "F-1", "S-1"}
+    home.sync([WIFE, HUSBAND, both, family, stranger])
+    home.erase(60)
+    assert home.records()["F-1"] == (None, [61], True)
+    assert set(home.records()) == {"W-1", "F-1", "S-1"}
+    counted = home.sync([WIFE, family, ("S-1", "hus@home.example", None, "Hus Band")])
+    assert (counted["crm"]["erased"], counted["crm"]["deleted"]) == (1, 1)
+    assert set(home.records()) == {"W-1", "F-1"}
+
+
+def test_a_key_that_a_source_gives_anew(home: Home) -> None:
+    home.erase(60)
+    counted = home.sync([("H-1", "other@example.org", None, "Other"), WIFE], [(1, 70, "L"), (2, 61, "S")])
+    assert (counted["crm"]["erased"], counted["members"]["erased"]) == (0, 0)
+    assert home.records()["1"] == (70, [], False)  # its source says whose it is
+    assert home.records()["H-1"] == (None, [70], True)
+    counted = home.sync([WIFE], [(1, 99, "L"), (2, 60, "S"), (3, 60, "M")])  # nobody's, and the erased one's
+    assert counted["members"]["erased"] == 3
+    assert set(home.records()) == {"W-1"}
+
+
+def test_who_registers_again(home: Home) -> None:
+    home.erase(60)
+    assert "there is nobody to be readmitted" in home.command("subject", "readmit", "60", code=1)
+    home.rows("INSERT INTO customers VALUES (62, 'Hus Band', 'hus@home.example', NULL) RETURNING 1")
+    again = [WIFE, HUSBAND, ("H-9", "HUS@home.example", None, "Hus Band")]
+    home.sync(again)
+    assert home.records() == {"W-1": (61, [], False), "H-1": (None, [62], True), "H-9": (None, [62], True)}
+    assert "1 tombstone(s) would be lifted" in home.command("subject", "readmit", "62", "--dry-run")
+    home.sync(again, [], "--full")
+    assert home.records()["H-9"] == (None, [62], True)
+    done = json.loads(run("subject", "readmit", "62", "--json", "--config", str(home.folder / "consentry.yaml")).out)
+    assert (done["act"], done["tombstones"], done["records"]) == ("readmit", 1, 1)
+    assert "no tombstone is in the way" in home.command("subject", "readmit", "62")
+    (record,) = [one for one in audit_records(home.folder / "audit") if one.get("act") == "readmit"]
+    assert record["receipt"] == done["receipt"]
+    home.sync(again, [], "--full")
+    assert home.records() == {"W-1": (61, [], False), "H-9": (62, [], False), "H-1": (None, [62], True)}
+    home.command("profile", "review", "decide", "crm", "H-1", "same")
+    assert home.records()["H-1"][0] == 62
+
+
+def test_who_registers_again_with_the_same_key(home: Home) -> None:
+    home.erase(60)
+    home.rows("INSERT INTO customers VALUES (60, 'Hus Band', 'new@home.example', NULL) RETURNING 1")
+    home.sync([WIFE, ("H-9", "new@home.example", None, "Hus Band")], [(5, 60, "XL")])
+    assert set(home.records()) == {"W-1", "H-9"}
+    stranger = ("profile", "review", "decide", "crm", "S-1", "same", "--subject")
+    home.sync([WIFE, ("S-1", "who@example.net", None, "Who")])
+    assert 'customer "60" was erased' in home.command(*stranger, "60", code=1)
+    home.command("subject", "readmit", "60")
+    home.sync([WIFE, ("S-1", "who@example.net", None, "Who")], [(5, 60, "XL")], "--full")
+    assert home.records()["5"] == (60, [], False)
+    home.command(*stranger, "60")
