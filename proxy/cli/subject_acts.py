@@ -25,6 +25,9 @@ DSN = typer.Option(None, "--dsn", help="Connect by this URI instead of Consentry
 DRY_RUN = typer.Option(False, "--dry-run", help="Only say what would be done.")
 RECEIPT: Any = typer.Argument(help="A receipt, as `subject erase` printed it.")
 KEY: Any = typer.Option(None, "--key", help="The public key; without it audit.key.pub of the settings.")
+COLUMN: Any = typer.Option(
+    None, "--column", help="Only this one: schema.table.column, or a source whose data lives here; may be repeated."
+)
 YES = typer.Option(False, "--yes", help="Do not ask.")
 
 
@@ -68,7 +71,7 @@ def rectify(
     name: str = SUBJECT,
     attribute: str = typer.Argument(help="The attribute, as the rules name it."),
     value: str = typer.Argument(help="What is right, as PostgreSQL reads it: 1985-03-14 for a date."),
-    column: str | None = typer.Option(None, "--column", help="Only this one: schema.table.column."),
+    column: list[str] | None = COLUMN,
     every_row: bool = typer.Option(False, "--every-row", help="Where the customer has several rows: all of them."),
     dry_run: bool = DRY_RUN,
     config: Path = CONFIG,
@@ -82,10 +85,11 @@ def rectify(
     """
 
     async def work(connection: asyncpg.Connection, opened: Opened) -> None:
-        from proxy.rights.rectifying import rectify as correct
+        from proxy.rights import rectifying
 
         desk = await desk_of(connection, opened)
-        done = await correct(desk, name, attribute, value, column=column, every_row=every_row, dry_run=dry_run)
+        asked = rectifying.Correction(attribute, value, column or (), every_row)
+        done = await (rectifying.survey if dry_run else rectifying.rectify)(desk, name, asked)
         if as_json:
             columns = [{"column": one.name, "rows": one.rows} for one in done.columns]
             records = [{"source": one.source, "rows": one.rows} for one in done.records]
@@ -119,7 +123,8 @@ def restrict(
     """
 
     async def work(connection: asyncpg.Connection, opened: Opened) -> None:
-        from proxy.rights import restricting
+        from proxy.errors import ConsentryError
+        from proxy.rights import holding, restricting
 
         desk = await desk_of(connection, opened)
         done: Mapping[str, Any] | None = await (restricting.lift if lift else restricting.restrict)(desk, name)
@@ -129,6 +134,12 @@ def restrict(
             typer.echo(f"{name} is {'not restricted' if lift else 'restricted already'}")
         else:
             typer.echo(f"{name} is restricted{' no longer' if lift else ''}")
+        if not lift:
+            try:
+                if not await holding.holds(desk, name):
+                    typer.echo(f"nothing of customer {name} is in the database: is the key right?", err=True)
+            except ConsentryError as error:
+                typer.echo(str(error), err=True)
 
     run(work, config, database, dsn)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import asyncpg
@@ -33,7 +34,9 @@ class Corrected:
 async def survey(
     connection: asyncpg.Connection, rules: Rules, kind: str, subject: str, attribute: str, value: str
 ) -> list[Corrected]:
-    """What `correct` would do. Raises ConsentryError: a source's type of the attribute does not take the value."""
+    """What `correct` would do in all sources. Raises ConsentryError: a source's type of the attribute does not take
+    the value.
+    """
     found = []
     for source in await _cut_over(connection, rules, attribute):
         query = f"SELECT count(*) AS held, count(*) FILTER (WHERE {_OTHER}) AS rows {_THEIRS.format(kind=kind)}"
@@ -45,12 +48,20 @@ async def survey(
 
 
 async def correct(
-    connection: asyncpg.Connection, rules: Rules, kind: str, subject: str, attribute: str, value: str
+    connection: asyncpg.Connection,
+    rules: Rules,
+    kind: str,
+    subject: str,
+    attribute: str,
+    value: str,
+    sources: Sequence[str],
 ) -> None:
-    """Writes the value into the customer's records of all sources that were cut over; in the caller's transaction."""
+    """Writes the value into the customer's records of these sources, as `survey` gave them; in the caller's
+    transaction.
+    """
     await connection.execute(locks.WRITING)
     await staging.begin(connection)
-    for source in await _cut_over(connection, rules, attribute):
+    for source in sources:
         made = _json(rules, source, attribute, value)
         rows = await connection.fetch(_CHANGE.format(kind=kind), source, subject, attribute, made)
         match = rules.sources[source].match

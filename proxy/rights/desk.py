@@ -47,6 +47,12 @@ class Desk:
             await self.connection.fetchval(f"SELECT $1::text::{kind}", subject)
         return kind
 
+    async def key(self, subject: str) -> str:
+        """The customer's key as the database writes it: of "042", 42. Raises as `check`."""
+        kind = await self.check(subject)
+        written: str = await self.connection.fetchval(f"SELECT ($1::text::{kind})::text", subject)
+        return written
+
     async def lock(self, subject: str) -> None:
         """Waits for decisions and acts about this customer that are under way; until the transaction's end."""
         kind = await subject_type(self.connection)
@@ -57,7 +63,7 @@ class Act:
     """One act under way."""
 
     def __init__(self, desk: Desk, name: str, acts: Acts) -> None:
-        self._desk = desk
+        self.desk = desk
         self._name = name
         self._acts = acts
         self.receipt: dict[str, Any] | None = None
@@ -67,7 +73,7 @@ class Act:
 
         `facts` name no customer and hold no value. Gives the receipt.
         """
-        desk = self._desk
+        desk = self.desk
         said = {"database": desk.database, "rules": desk.digest, **facts}
         self.receipt = receipts.make(load_or_make(desk.audit.key), self._name, said)
         await receipts.keep(desk.connection, self.receipt)
@@ -82,19 +88,22 @@ class Act:
     def undone(self) -> None:
         """The record was written, and the database did not commit."""
         if self.receipt is not None:
-            self._acts.record(self._name, actor=self._desk.actor, receipt=self.receipt["receipt"], undone=True)
+            self._acts.record(self._name, actor=self.desk.actor, receipt=self.receipt["receipt"], undone=True)
 
 
 @asynccontextmanager
-async def act(desk: Desk, name: str, opened: Acts | None = None) -> AsyncIterator[Act]:
+async def act(desk: Desk, name: str, *, subject: str | None = None, opened: Acts | None = None) -> AsyncIterator[Act]:
     """A transaction for one act; nothing is done that no record tells of. Errors as `careful`; UnreachableError.
 
+    `subject`: whom it is about, as `Desk.key` gave it; acts and decisions about one customer come one after another.
     `opened`: the log, where one is open for many acts.
     """
     with nullcontext(opened) if opened is not None else acting(desk.audit) as acts:
         made = Act(desk, name, acts)
         try:
             async with careful(desk.connection, writes=True):
+                if subject is not None:
+                    await desk.lock(subject)
                 yield made
         except BaseException:
             made.undone()

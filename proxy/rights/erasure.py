@@ -16,13 +16,17 @@ from proxy.consent.service import Origin
 from proxy.policy.table import CompiledRules
 from proxy.profile import own, tombstones
 from proxy.rights import erasing, grants, plan
-from proxy.rights.desk import Desk, act
+from proxy.rights.desk import Act, Desk, act
 from proxy.rights.erasing import TableOutcome, careful
 from proxy.rights.keys import foreign_keys
+from proxy.rights.restricting import restricted_since
 
 LEDGER: Final = "decisions prove that processing was lawful (GDPR 7(1), 17(3)(e)); the key stands in them, nothing else"
 CONSENTS: Final = "consents are kept in it, and the rules do not say how to erase them: list it with `erase`"
 FULL_TEXT: Final = "audit.text is full: statements are in the log with their constants, until audit.keep deletes them"
+RESTRICTION: Final = (
+    "apps would see rows that are kept or anonymised under the key again; `subject restrict --lift` ends it"
+)
 # Records of other sources, and what the database's own are matched by.
 _PROFILE: Final = """
 SELECT (SELECT count(*) FROM consentry.profile_records WHERE subject = $1::text::{kind})
@@ -58,7 +62,7 @@ async def needed(connection: asyncpg.Connection, rules: CompiledRules, snapshot:
 async def survey(desk: Desk, subject: str) -> Erasure:
     """What `erase` would do, all of one moment, nothing locked. Errors as `erase`."""
     made = plan.erasure(desk.rules, desk.snapshot, await foreign_keys(desk.connection))
-    kind = await desk.check(subject)
+    subject, kind = await desk.key(subject), await desk.check(subject)
     async with careful(desk.connection, writes=False):
         return await _survey(desk, subject, kind, made, lock=False)
 
@@ -69,19 +73,25 @@ async def erase(desk: Desk, subject: str, opened: Acts | None = None) -> Erasure
     Raises CannotEraseError where anything would be left that the rules do not keep, or would break; ConsentryError;
     UnreachableError where no record can be written. Nothing is changed then.
     """
+    subject = await desk.key(subject)
+    async with act(desk, "erase", subject=subject, opened=opened) as under_way:
+        return await erase_in(under_way, subject)
+
+
+async def erase_in(under_way: Act, subject: str) -> Erasure:
+    """The same, in an act about this customer."""
+    desk = under_way.desk
     made = plan.erasure(desk.rules, desk.snapshot, await foreign_keys(desk.connection))
     kind = await desk.check(subject)
-    async with act(desk, "erase", opened) as under_way:
-        await desk.lock(subject)
-        found = await _survey(desk, subject, kind, made, lock=True)
-        if not found.anything:
-            return found
-        await _withdraw(desk, subject)
-        known = await own.of_customer(desk.connection, desk.written, desk.rules, subject, kind)
-        tables = await erasing.carry_out(desk.connection, made, (subject,), found.tables)
-        await _forget(desk, subject, kind, known, kept=any(one.kept for one in tables))
-        done = replace(found, tables=tuple(tables), events=await _events(desk, subject, kind))
-        return replace(done, receipt=await under_way.finish(told(done)))
+    found = await _survey(desk, subject, kind, made, lock=True)
+    if not found.anything:
+        return found
+    await _withdraw(desk, subject)
+    known = await own.of_customer(desk.connection, desk.written, desk.rules, subject, kind)
+    tables = await erasing.carry_out(desk.connection, made, (subject,), found.tables)
+    await _forget(desk, subject, kind, known)
+    done = replace(found, tables=tuple(tables), events=await _events(desk, subject, kind))
+    return replace(done, receipt=await under_way.finish(told(done)))
 
 
 def told(found: Erasure) -> dict[str, Any]:
@@ -115,6 +125,8 @@ async def _survey(desk: Desk, subject: str, kind: str, made: plan.Plan, *, lock:
     mapping = desk.words.mapping
     if mapping is not None and mapping.name not in {one.relation for one in tables}:
         kept.append((mapping.name, CONSENTS))
+    if await restricted_since(desk.connection, subject, kind) is not None:
+        kept.append(("restriction", RESTRICTION))
     if desk.audit.full_text:
         kept.append(("audit log", FULL_TEXT))
     return Erasure(tuple(tables), sum(map(len, to_withdraw.values())), events, profile, tuple(kept))
@@ -145,16 +157,13 @@ async def _withdraw(desk: Desk, subject: str) -> None:
         await service.decide(desk.connection, desk.words, subject, app, attributes, "withdrawn", origin=origin)
 
 
-async def _forget(desk: Desk, subject: str, kind: str, known: Sequence[own.Known], *, kept: bool) -> None:
-    """Takes the customer out of the profile store, for good, and out of the queue.
+async def _forget(desk: Desk, subject: str, kind: str, known: Sequence[own.Known]) -> None:
+    """Takes the customer out of the profile store, for good, and out of the queue; a restriction stays.
 
-    `known`: the addresses and numbers that they had; `kept`: rows of the customer stay; then they stay restricted too,
-    where they are.
+    `known`: the addresses and numbers that they had.
     """
     connection, match = desk.connection, f"subject = $1::text::{kind}"
     await tombstones.forget(connection, subject, known)
-    if not kept:
-        await connection.execute(f"DELETE FROM consentry.restrictions WHERE {match}", subject)
     await connection.execute(
         "UPDATE consentry.requests SET subject = NULL, value = NULL, decided_at = coalesce(decided_at, now()), "
         f"status = CASE status WHEN 'open' THEN 'done' ELSE status END WHERE {match}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal, get_args
@@ -13,7 +13,8 @@ from proxy.consent import locks
 from proxy.consent.service import said_of, subject_type
 from proxy.errors import ConsentryError
 from proxy.rights import erasure, rectifying, restricting
-from proxy.rights.desk import Desk
+from proxy.rights.desk import Act, Desk, act
+from proxy.rights.erasing import careful
 
 Kind = Literal["erase", "rectify", "restrict", "lift"]
 Status = Literal["open", "done", "refused"]
@@ -26,8 +27,8 @@ _COLUMNS: Final = (
 )
 
 
-class GoneError(ConsentryError):
-    """There is no such request, or it was decided already."""
+class NoRequestError(ConsentryError):
+    """There is no such request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,16 @@ class Request:
     receipt: str | None
 
 
+class DecidedError(ConsentryError):
+    """Somebody decided about the request meanwhile, or the customer was erased; `request`: as it is now."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        by = f" by {request.decided_by}" if request.decided_by else ""
+        at = f", {request.decided_at:%Y-%m-%d %H:%M} UTC" if request.decided_at else ""
+        super().__init__(f"the request was decided already: {request.status}{by}{at}")
+
+
 async def ask(
     connection: asyncpg.Connection,
     subject: str,
@@ -62,7 +73,8 @@ async def ask(
 
     `attribute` and `value`: to rectify; that the rules have the attribute is the caller's to know.
     """
-    if (kind == "rectify") != (attribute is not None and value is not None):
+    given = (attribute is not None, value is not None)
+    if given != (kind == "rectify", kind == "rectify"):
         raise ConsentryError("to rectify takes an attribute and the value that is right; nothing else does")
     key = await subject_type(connection)
     with said_of(subject, key):
@@ -101,61 +113,83 @@ async def waiting(connection: asyncpg.Connection, limit: int = 200) -> list[Requ
     return [Request(**dict(row)) for row in await connection.fetch(query, limit)]
 
 
-async def one(connection: asyncpg.Connection, number: int) -> Request | None:
-    """By its number."""
-    row = await connection.fetchrow(f"SELECT {_COLUMNS} FROM consentry.requests WHERE id = $1", number)
+async def one(connection: asyncpg.Connection, number: int, *, lock: bool = False) -> Request | None:
+    """By its number. `lock`: until the transaction's end nobody else decides about it."""
+    locking = " FOR UPDATE" if lock else ""
+    row = await connection.fetchrow(f"SELECT {_COLUMNS} FROM consentry.requests WHERE id = $1{locking}", number)
     return None if row is None else Request(**dict(row))
 
 
-async def confirm(desk: Desk, number: int) -> Request:
-    """Does what was asked, and notes that it was. Raises GoneError; ConsentryError: the request stays open."""
+async def confirm(desk: Desk, number: int, *, columns: Sequence[str] = (), every_row: bool = False) -> Request:
+    """Does what was asked, and notes that it was, both or nothing. `columns`, `every_row`: as of a `Correction`.
+
+    Raises NoRequestError; DecidedError; ConsentryError: the request stays open.
+    """
     asked = await _open(desk.connection, number)
-    assert asked.subject is not None  # it is open
-    receipt: Mapping[str, Any] | None
-    if asked.kind == "erase":
-        receipt = (await erasure.erase(desk, asked.subject)).receipt
-    elif asked.kind == "rectify":
-        assert asked.attribute is not None
-        assert asked.value is not None
-        done = await rectifying.rectify(
-            desk, asked.subject, asked.attribute, asked.value, column=None, every_row=False, dry_run=False
+    if asked.kind != "rectify" and (columns or every_row):
+        raise ConsentryError("columns and rows are chosen of what is to be rectified; this request is another one")
+    subject = await desk.key(_subject(asked))
+    async with act(desk, asked.kind, subject=subject) as under_way:
+        # What was decided meanwhile is seen now: whoever decides about the customer has waited for their lock first.
+        asked = await _open(desk.connection, number, lock=True)
+        receipt = await _do(under_way, asked, columns, every_row)
+        await desk.connection.execute(
+            "UPDATE consentry.requests SET status = 'done', value = NULL, decided_at = now(), decided_by = $2, "
+            "receipt = $3::text::uuid WHERE id = $1",
+            number,
+            desk.actor,
+            receipt["receipt"] if receipt is not None else None,
         )
-        receipt = done.receipt
-    else:
-        act = restricting.restrict if asked.kind == "restrict" else restricting.lift
-        receipt = await act(desk, asked.subject)
-    # After the act: where the process ends between the two, the request is open still, and doing it again does nothing.
-    await desk.connection.execute(
-        "UPDATE consentry.requests SET status = 'done', value = NULL, decided_at = now(), decided_by = $2, "
-        "receipt = $3::text::uuid WHERE id = $1",
-        number,
-        desk.actor,
-        receipt["receipt"] if receipt is not None else None,
-    )
-    found = await one(desk.connection, number)
+        found = await one(desk.connection, number)
     assert found is not None
     return found
 
 
 async def refuse(connection: asyncpg.Connection, number: int, reason: str, actor: str) -> Request:
-    """`reason`: for the customer to read. Raises GoneError."""
-    await _open(connection, number)
-    row = await connection.fetchrow(
-        "UPDATE consentry.requests SET status = 'refused', value = NULL, decided_at = now(), decided_by = $3, "
-        f"reason = $2 WHERE id = $1 AND status = 'open' RETURNING {_COLUMNS}",
-        number,
-        reason,
-        actor,
-    )
-    if row is None:
-        raise GoneError("the request was decided meanwhile")
+    """`reason`: for the customer to read. Raises NoRequestError; DecidedError."""
+    asked = await _open(connection, number)
+    key = await subject_type(connection)
+    async with careful(connection, writes=True):
+        await connection.execute(locks.of_subject(key), _subject(asked))
+        await _open(connection, number, lock=True)
+        row = await connection.fetchrow(
+            "UPDATE consentry.requests SET status = 'refused', value = NULL, decided_at = now(), decided_by = $3, "
+            f"reason = $2 WHERE id = $1 RETURNING {_COLUMNS}",
+            number,
+            reason,
+            actor,
+        )
+    assert row is not None
     return Request(**dict(row))
 
 
-async def _open(connection: asyncpg.Connection, number: int) -> Request:
-    found = await one(connection, number)
+async def _do(under_way: Act, asked: Request, columns: Sequence[str], every_row: bool) -> Mapping[str, Any] | None:
+    """What was asked; its receipt, None where nothing was to do."""
+    subject = _subject(asked)
+    if asked.kind == "erase":
+        return (await erasure.erase_in(under_way, subject)).receipt
+    if asked.kind == "restrict":
+        return await restricting.restrict_in(under_way, subject)
+    if asked.kind == "lift":
+        return await restricting.lift_in(under_way, subject)
+    assert asked.attribute is not None
+    assert asked.value is not None
+    correction = rectifying.Correction(asked.attribute, asked.value, columns, every_row)
+    done = await rectifying.rectify_in(under_way, subject, correction)
+    if not done.held:
+        raise ConsentryError(f"nothing was changed: nothing of {asked.attribute} of customer {subject} is there")
+    return done.receipt
+
+
+async def _open(connection: asyncpg.Connection, number: int, *, lock: bool = False) -> Request:
+    found = await one(connection, number, lock=lock)
     if found is None:
-        raise GoneError("there is no such request")
+        raise NoRequestError("there is no such request")
     if found.status != "open":
-        raise GoneError("the request was decided already")
+        raise DecidedError(found)
     return found
+
+
+def _subject(asked: Request) -> str:
+    assert asked.subject is not None  # it is open
+    return asked.subject

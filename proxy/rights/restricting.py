@@ -9,32 +9,44 @@ from typing import Any
 import asyncpg
 
 from proxy.errors import ConsentryError
-from proxy.rights.desk import Desk, act
+from proxy.rights.desk import Act, Desk, act
 from proxy.rights.plan import rights_of
 
 
 async def restrict(desk: Desk, subject: str) -> Mapping[str, Any] | None:
     """The receipt; None where it was restricted already. Raises ConsentryError: the rules do not enforce it."""
+    subject = await desk.key(subject)
+    async with act(desk, "restrict", subject=subject) as under_way:
+        return await restrict_in(under_way, subject)
+
+
+async def restrict_in(under_way: Act, subject: str) -> Mapping[str, Any] | None:
+    """The same, in an act about this customer."""
+    desk = under_way.desk
+    kind = await desk.check(subject)
     if not rights_of(desk.rules).restriction:
         raise ConsentryError("the rules do not enforce restrictions: write `rights: {restriction: enforced}`")
-    kind = await desk.check(subject)
-    async with act(desk, "restrict") as under_way:
-        await desk.lock(subject)
-        query = f"INSERT INTO consentry.restrictions (subject) VALUES ($1::text::{kind}) ON CONFLICT DO NOTHING"
-        if await desk.connection.execute(query, subject) == "INSERT 0 0":
-            return None
-        return await under_way.finish({})
+    query = f"INSERT INTO consentry.restrictions (subject) VALUES ($1::text::{kind}) ON CONFLICT DO NOTHING"
+    if await desk.connection.execute(query, subject) == "INSERT 0 0":
+        return None
+    return await under_way.finish({})
 
 
 async def lift(desk: Desk, subject: str) -> Mapping[str, Any] | None:
     """The receipt; None where nothing was restricted."""
+    subject = await desk.key(subject)
+    async with act(desk, "lift", subject=subject) as under_way:
+        return await lift_in(under_way, subject)
+
+
+async def lift_in(under_way: Act, subject: str) -> Mapping[str, Any] | None:
+    """The same, in an act about this customer."""
+    desk = under_way.desk
     kind = await desk.check(subject)
-    async with act(desk, "lift") as under_way:
-        await desk.lock(subject)
-        query = f"DELETE FROM consentry.restrictions WHERE subject = $1::text::{kind}"
-        if await desk.connection.execute(query, subject) == "DELETE 0":
-            return None
-        return await under_way.finish({})
+    query = f"DELETE FROM consentry.restrictions WHERE subject = $1::text::{kind}"
+    if await desk.connection.execute(query, subject) == "DELETE 0":
+        return None
+    return await under_way.finish({})
 
 
 async def restricted_since(connection: asyncpg.Connection, subject: str, kind: str) -> datetime | None:

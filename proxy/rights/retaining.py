@@ -198,7 +198,7 @@ async def _batch(
     acts: Acts,
 ) -> int:
     """One transaction; how many rows it looked at. Rows that cannot go are added to `stuck` and told in `left`."""
-    async with act(desk, "retention", acts) as under_way:
+    async with act(desk, "retention", opened=acts) as under_way:
         rows = await desk.connection.fetch(query, *_places(stuck))
         done: list[TableOutcome] = []
         waiting = [[(row[0], row[1]) for row in rows]] if rows else []

@@ -14,7 +14,7 @@ from proxy.consent.import_export import WrongLinesError, import_records
 from proxy.consent.service import Event, Origin
 from proxy.consent.standing import Standing
 from proxy.errors import ConsentryError
-from proxy.rights import requests
+from proxy.rights import places, requests
 from proxy.web import shapes
 from proxy.web.exports import export
 from proxy.web.operations import Call, Operation, Upload
@@ -138,8 +138,11 @@ async def get_export(call: Call) -> Response:
 async def post_request(call: Call) -> Response:
     """Puts a request of the customer's into the queue."""
     body: shapes.Asked = call.body
-    if body.attribute is not None and body.attribute not in call.site.in_force.rules.attributes:
-        raise Problem(422, f"there is no attribute {body.attribute}")
+    current = call.site.in_force
+    if body.attribute is not None:
+        if body.attribute not in current.rules.attributes:
+            raise Problem(422, f"there is no attribute {body.attribute}")
+        places.places_of(current.rules, current.compiled, current.snapshot, body.attribute)
     async with call.site.connection() as connection:
         asked = await requests.ask(
             connection,
@@ -172,18 +175,24 @@ async def post_decision(call: Call) -> Response:
     number = call.path["request"]
     if not re.fullmatch(r"\d{1,18}", number):
         raise Problem(404, "there is no such request")
+    if body.decision == "refused" and (body.columns or body.every_row):
+        raise Problem(422, "columns and rows are chosen where a request is confirmed")
     actor = f"api, {call.caller.name}"
     try:
         async with call.site.patient_connection() as connection:
             if body.decision == "confirmed":
                 await call.site.take()  # what is erased follows from rules and catalog as they are now
-                done = await requests.confirm(call.site.desk(connection, actor), int(number))
+                desk = call.site.desk(connection, actor)
+                done = await requests.confirm(desk, int(number), columns=body.columns, every_row=body.every_row)
             elif body.reason:
                 done = await requests.refuse(connection, int(number), body.reason, actor)
             else:
                 raise Problem(422, "a refusal needs a reason, for the customer to read")
-    except requests.GoneError as error:
+    except requests.NoRequestError as error:
         raise Problem(404, str(error)) from error
+    except requests.DecidedError as error:
+        now = shapes.Request.model_validate(error.request).model_dump(mode="json")
+        raise Problem(409, str(error), more={"request": now}) from error
     return _answer(shapes.Request.model_validate(done))
 
 
@@ -297,6 +306,7 @@ OPERATIONS: Final = (
         post_decision,
         shapes.Request,
         takes=shapes.Decided,
+        contested=True,
     ),
     Operation(
         "GET",

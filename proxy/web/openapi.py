@@ -19,7 +19,8 @@ _WHAT = {
     401: "No token, or one that is not in force.",
     403: "The caller may not do this.",
     404: "There is no such app, attribute or record.",
-    409: "The idempotency key was used for another request, or the database does not let Consentry read or write it.",
+    409: "The idempotency key was used for another request, somebody decided already (`request` says what), or the "
+    "database does not let Consentry read or write it.",
     412: "The consent was changed meanwhile: look at it again.",
     413: "The body is too large.",
     415: "The body is not of a type that is taken.",

@@ -61,7 +61,8 @@ class Operation:
 
     `files`: it takes a file of one of these media types, as `Upload`, and heeds Idempotency-Key.
     `conditional`: it heeds If-Match and Idempotency-Key; `tagged`: it gives an ETag. `repeated`: parameters of the
-    query that may come several times, and are lists therefore.
+    query that may come several times, and are lists therefore. `contested`: what it is about may be decided by somebody
+    else meanwhile, which is 409.
     """
 
     method: str
@@ -75,6 +76,7 @@ class Operation:
     takes: type[BaseModel] | None = None
     files: Mapping[str, Format] = field(default_factory=dict)
     conditional: bool = False
+    contested: bool = False
     tagged: bool = False
     repeated: frozenset[str] = frozenset()
 
@@ -84,7 +86,7 @@ class Operation:
         found = {400, 401, 403, 404, 422, 429, 503, 504} | ({409} if self.scope == "profile" else set())
         if self.takes is not None or self.files:
             found |= {413, 415}
-        if self.conditional or self.files:
+        if self.conditional or self.files or self.contested:
             found |= {409}
         if self.conditional:
             found |= {412}

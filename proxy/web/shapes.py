@@ -212,6 +212,12 @@ class Decided(_Taken):
 
     decision: Literal["confirmed", "refused"]
     reason: Text | None = Field(default=None, description="Of a refusal, for the customer to read.")
+    columns: Annotated[tuple[Text, ...], Field(max_length=100)] = Field(
+        default=(),
+        description="To rectify: only these, schema.table.column, or the name of a source whose data lives here. "
+        "They must be chosen where a table has several columns of the attribute.",
+    )
+    every_row: bool = Field(default=False, description="To rectify: all rows, where the customer has several.")
 
 
 class Request(OwnRequest):

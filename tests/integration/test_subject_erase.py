@@ -254,13 +254,31 @@ def test_what_other_sources_say_goes_too_and_does_not_come_back(shop: Shop) -> N
            ('crm', 'k-1', 1, 'key', '{"email": "zebra@work.example"}', '', now()), ('crm', 'k-2', 2, 'key', '{}', '', now());
            INSERT INTO consentry.profile_keys VALUES ('crm', 'k-1', 'email', 'zebra@work.example', 'zebra@work.example')"""
     )
-    receipt = json.loads(shop.consentry("subject", "erase", "1", "--yes", "--json"))
+    # Customer 1, as somebody may write it.
+    receipt = json.loads(shop.consentry("subject", "erase", "01", "--yes", "--json"))
     assert receipt["profile_rows"] == 1
     assert shop.rows("SELECT key FROM consentry.profile_records") == [("k-2",)]
     assert MARK not in "".join(line for line in shop.dump().splitlines() if "work.example" in line)
     known = "SELECT count(*) FROM consentry.profile_tombstones WHERE hash = consentry.profile_tombstone(%s, %s, %s)"
     for one in (("subject", "", "1"), ("record", "crm", "k-1"), ("email", "", "zebra@work.example")):
         assert shop.rows(known, *one) == [(1,)]
+
+
+def test_an_erased_customer_is_not_corrected_and_stays_restricted(shop: Shop) -> None:
+    """Rows are anonymised or kept under the key: apps must not see them again, nor a name come back into them."""
+    shop.change_rules("apps:\n", "rights: {restriction: enforced}\napps:\n")
+    shop.consentry("subject", "restrict", "1")
+    dry = shop.ended("subject", "erase", "1", "--dry-run")
+    assert "restriction stays: apps would see rows" in dry.err
+    receipt = json.loads(shop.consentry("subject", "erase", "1", "--yes", "--json"))
+    assert [one["what"] for one in receipt["also_kept"]] == ["restriction"]
+    assert shop.rows("SELECT subject FROM consentry.restrictions") == [(1,)]
+    for arguments in (("--dry-run",), ()):
+        refused = shop.ended("subject", "rectify", "01", "full_name", "Back again", *arguments)
+        assert (refused.code, "customer 1 was erased" in refused.err) == (1, True), refused.err
+    assert shop.rows("SELECT full_name FROM customers WHERE id = 1") == [("",)]
+    shop.consentry("subject", "restrict", "1", "--lift")
+    assert not shop.rows("SELECT FROM consentry.restrictions")
 
 
 def test_it_asks(shop: Shop) -> None:

@@ -21,21 +21,27 @@ CREATE TABLE orders (id int PRIMARY KEY, customer_id text REFERENCES customers, 
 CREATE TABLE items (order_id int REFERENCES orders, what text);
 CREATE TABLE letters (customer_id text, street text, city text, email text);
 CREATE TABLE reports (customer_id text, finding text);
+CREATE TABLE cards (code text PRIMARY KEY, owner text REFERENCES customers, colour text);
+CREATE TABLE punches (card text REFERENCES cards, place text);
 INSERT INTO customers VALUES ('a', 'Ann', 'ann@example.org', '1985-03-14'), ('b', 'Ben', 'ben@example.org', NULL);
 INSERT INTO orders VALUES (1, 'a', 'first'), (2, 'b', 'bens'), (3, NULL, 'nobodys');
 INSERT INTO items VALUES (1, 'book'), (2, 'pen'), (3, 'cup');
 INSERT INTO letters VALUES ('a', 'Old street', 'Rome', 'ann@example.org'), ('b', 'B street', 'Bonn', 'ben@example.org');
+INSERT INTO cards VALUES ('C1', 'a', 'red');
+INSERT INTO punches VALUES ('C1', 'door');
 INSERT INTO reports VALUES ('a', 'found'), ('b', 'nothing');
 GRANT SELECT, UPDATE, DELETE, INSERT ON ALL TABLES IN SCHEMA public TO PUBLIC;
 """
 RULES = """
 version: 1
-attributes: {full_name: {}, email: {}, born: {}, address: {}, orders: {}, finding: {}}
+attributes: {full_name: {}, email: {}, born: {}, address: {}, orders: {}, finding: {}, customer: {}, card: {}}
 tables:
   public.customers: {subject: id, columns: {id: open, full_name: full_name, email: email, born: born}}
   public.orders: {subject: customer_id, columns: {id: open, customer_id: open, note: orders}}
   public.items: {subject: {column: order_id, references: public.orders.id}, columns: {order_id: open, what: orders}}
   public.letters: {subject: customer_id, columns: {customer_id: open, street: address, city: address, email: email}}
+  public.cards: {subject: owner, columns: {code: card, owner: customer, colour: open}}
+  public.punches: {subject: {column: card, references: public.cards.code}, columns: {card: card, place: open}}
   public.reports: {subject: customer_id, columns: {customer_id: open, finding: finding}}
 apps:
   crm: {logins: [rights_crm]}
@@ -98,8 +104,13 @@ def test_every_column_of_the_attribute_is_corrected(folder: Path, pg_server: PgS
     [
         (("a", "born", "14.3.85x"), "public.customers.born (date) does not take this value"),
         (("a", "full_nam", "x"), "attribute full_nam is not in a column of a customer's"),
-        (("a", "address", "x"), "attribute address has several columns: choose with --column: public.letters.street, public.letters.city"),
+        (("a", "address", "x"), "attribute address has several columns: choose with --column, over HTTP with `columns`: public.letters.street, public.letters.city"),
         (("a", "email", "x", "--column", "public.letters.street"), "attribute email is not in public.letters.street"),
+        (("a", "customer", "b"), "attribute customer is not rectified: public.cards.owner says which customer it is"),
+        (("a", "customer", "b", "--column", "public.cards.owner"), "public.cards.owner says which customer it is"),
+        (("a", "card", "C2", "--column", "public.punches.card"), "public.punches.card says which customer it is"),
+        (("a", "card", "C2"), "public.cards.code, public.punches.card says which customer it is"),
+        (("a", "card", "C2", "--dry-run"), "together with the ledger; or erase the customer"),
         (("a", "email", "x@" + "y" * 50), "the database refuses it: value too long for type character varying(40)"),
     ],
 )  # fmt: skip
@@ -119,6 +130,10 @@ def test_one_column_and_every_row(folder: Path, pg_server: PgServer) -> None:
     pg_server.run("rights", "INSERT INTO orders VALUES (7, 'b', 'second')")
     refused = ended(folder, "rectify", "b", "orders", "x", "--column", "public.orders.note")
     assert "public.orders.note has 2 rows of this customer: --every-row" in refused.err
+    both = ("--column", "public.letters.street", "--column", "public.letters.city")
+    assert ended(folder, "rectify", "b", "address", "Moved", *both).code == 0
+    assert rows(pg_server, "SELECT street, city FROM letters WHERE customer_id = 'b'") == [("Moved", "Moved")]
+    pg_server.run("rights", "UPDATE letters SET street = 'B street', city = 'Bonn' WHERE customer_id = 'b'")
     assert ended(folder, "rectify", "b", "orders", "x", "--column", "public.orders.note", "--every-row").code == 0
     assert rows(pg_server, "SELECT note FROM orders WHERE customer_id = 'b'") == [("x",), ("x",)]
     pg_server.run("rights", "DELETE FROM orders WHERE id = 7; UPDATE orders SET note = 'bens' WHERE id = 2")
@@ -197,6 +212,15 @@ def test_a_restricted_customer_does_not_exist_until_it_is_lifted(
     assert rows(pg_server, "SELECT full_name FROM customers WHERE id = 'a'") == [("Ann",)]
     acts = [one["act"] for one in audit_records(folder / "audit") if one["event"] == "subject"]
     assert acts[-2:] == ["restrict", "lift"]
+
+
+def test_who_restricts_a_customer_of_whom_nothing_is_there_is_told(folder: Path) -> None:
+    done = ended(folder, "restrict", "nobody")
+    assert (done.code, done.out) == (0, "nobody is restricted\n")
+    assert "nothing of customer nobody is in the database" in done.err
+    assert ended(folder, "restrict", "nobody", "--lift").err == ""
+    assert ended(folder, "restrict", "b").err == ""
+    assert ended(folder, "restrict", "b", "--lift").code == 0
 
 
 def test_an_index_is_still_used(folder: Path, pg_server: PgServer) -> None:

@@ -9,8 +9,9 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from proxy.errors import ConsentryError
-from proxy.rights import erasure, requests
+from proxy.rights import erasure, rectifying, requests
 from proxy.rights.erasure import Erasure
+from proxy.rights.rectifying import Rectification
 from proxy.web.auditors import REQUESTS
 from proxy.web.pages.review import REVIEW, actor_of
 from proxy.web.pages.staff import Pages, Visit, staff_routes
@@ -49,16 +50,28 @@ async def show_queue(visit: Visit) -> Response:
 async def show_request(visit: Visit) -> Response:
     """One of them, and what confirming it would do."""
     found = await _request(visit)
-    would: Erasure | None = None
+    erased: Erasure | None = None
+    corrected: Rectification | None = None
     problem = ""
-    if found.kind == "erase" and found.status == "open" and found.subject is not None:
+    if found.status == "open" and found.subject is not None:
         try:
             async with visit.site.patient_connection() as connection:
-                would = await erasure.survey(visit.site.desk(connection, actor_of(visit)), found.subject)
+                desk = visit.site.desk(connection, actor_of(visit))
+                if found.kind == "erase":
+                    erased = await erasure.survey(desk, found.subject)
+                elif found.attribute is not None and found.value is not None:
+                    corrected = await rectifying.prospect(desk, found.subject, found.attribute, found.value)
         except ConsentryError as error:
             problem = str(error)
-    labels = _labels(visit.site)
-    return visit.page("queue_request", one=found, would=would, problem=problem, labels=labels, ledger=erasure.LEDGER)
+    return visit.page(
+        "queue_request",
+        one=found,
+        would=erased,
+        corrected=corrected,
+        problem=problem,
+        labels=_labels(visit.site),
+        ledger=erasure.LEDGER,
+    )
 
 
 async def decide(visit: Visit) -> Response:
@@ -67,8 +80,12 @@ async def decide(visit: Visit) -> Response:
     number = visit.request.path_params["number"]
     async with visit.site.patient_connection() as connection:
         if form.get("decision") == "confirmed":
+            columns = form.getlist("column")
+            if form.get("choose") and not columns:
+                raise Problem(422, "choose what is to be corrected")
             await visit.site.take()
-            await requests.confirm(visit.site.desk(connection, actor_of(visit)), number)
+            desk = visit.site.desk(connection, actor_of(visit))
+            await requests.confirm(desk, number, columns=columns, every_row=form.get("every_row") == "yes")
         elif form.get("decision") == "refused" and form.get("reason", "").strip():
             await requests.refuse(connection, number, form["reason"].strip()[:200], actor_of(visit))
         else:
