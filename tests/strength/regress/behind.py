@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import asyncpg
 
@@ -51,11 +51,20 @@ LISTED = frozenset(
 )
 
 
+class Said(NamedTuple):
+    """What was decided on a text. No plan is kept: the gateway has every object looked through at each renewal of the
+    catalog, and the trees of thousands of plans took most of a round.
+    """
+
+    refusal: PgError | None
+    rewritten: bool
+
+
 @dataclass
 class Notes:
     """What was decided on each text, and whether the session stands in a transaction that has changed the catalog."""
 
-    plans: dict[str, Plan] = field(default_factory=dict)
+    plans: dict[str, Said] = field(default_factory=dict)
     blind: bool = False
 
 
@@ -70,7 +79,7 @@ class Noting:
         self, query: bytes, path: SearchPath, parameter_types: tuple[int, ...] = (), encoding: str = "utf-8"
     ) -> Plan:
         plan = self._planner.plan(query, path, parameter_types, encoding)
-        self._notes.plans[query.decode("utf-8", "replace")] = plan
+        self._notes.plans[query.decode("utf-8", "replace")] = Said(plan.refusal, plan.rewritten)
         refusal = plan.refusal
         if not self._notes.blind and (refusal is None or refusal.sqlstate == "42601"):
             return plan

@@ -60,15 +60,21 @@ class Straight:
     """The answers of two servers without a gateway."""
 
     def __init__(self, binaries: Path, folder: Path, files: Sequence[str], results: Path) -> None:
-        self.answers: dict[tuple[str, int], Played] = {}
+        # Each pickled: objects would be looked through at each renewal of the catalog (`behind.Said`).
+        self.answers: dict[tuple[str, int], bytes] = {}
         self.unstable: set[tuple[str, int]] = set()
         for played in _play(binaries, folder, files, results):
-            self.answers[played.file, played.number] = played
+            self.answers[played.file, played.number] = pickle.dumps(played)
         for played in _play(binaries, folder, files, results):
-            key = (played.file, played.number)
-            before = self.answers.get(key)
-            if before is None or before.text != played.text or before.answer.messages != played.answer.messages:
-                self.unstable.add(key)
+            before = self.answer_to(played)
+            if before is None or before.answer.messages != played.answer.messages:
+                self.unstable.add((played.file, played.number))
+
+    def answer_to(self, played: Played) -> Played | None:
+        """The answer to the same text at the same place; None where there was another text."""
+        kept = self.answers.get((played.file, played.number))
+        before: Played | None = None if kept is None else pickle.loads(kept)
+        return before if before is not None and before.text == played.text else None
 
 
 def _server(binaries: Path) -> PgServer:
@@ -90,11 +96,12 @@ def results_folder() -> Iterator[Path]:
         yield Path(name)
 
 
-def _play(binaries: Path, folder: Path, files: Sequence[str], results: Path) -> list[Played]:
+def _play(binaries: Path, folder: Path, files: Sequence[str], results: Path) -> Iterator[Played]:
     server = _server(binaries)
     try:
         player = Player(server.port, DATABASE, folder, results)
-        return [played for file in files for played in player.play(file)]
+        for file in files:
+            yield from player.play(file)
     finally:
         server.close()
 
@@ -108,17 +115,24 @@ def play_round(
     straight: Straight,
     renewal: bool = True,
     each: Callable[[Outcome], None] = lambda outcome: None,
+    only: Sequence[str] = (),
 ) -> Outcome:
-    """Plays the files through a gateway; calls `each` after each of them."""
+    """Plays the files through a gateway; calls `each` after each of them. With `only`, the others are played straight
+    before, for the tables that they make.
+    """
     outcome = Outcome()
     begun = time.monotonic()
     server = _server(binaries)
     try:
+        beforehand = [file for file in files if only and file not in only]
+        for file in beforehand:
+            for _ in Player(server.port, DATABASE, folder, results).play(file):
+                pass
         with tempfile.TemporaryDirectory(prefix="consentry-regress-") as directory:
             gateway = Behind(server, Path(directory), DATABASE, what, renewal)
             try:
                 player = Player(gateway.port, "db", folder, results, gateway.before)
-                for file in files:
+                for file in [file for file in files if file not in beforehand]:
                     since = time.monotonic()
                     for played in player.play(file):
                         _judge(played, straight, gateway, outcome)
@@ -139,25 +153,24 @@ def _judge(played: Played, straight: Straight, gateway: Behind, outcome: Outcome
     kinds = kinds_of(played.text)
     listed = bool(kinds) and kinds <= LISTED
     outcome.listed += listed
-    plan = gateway.notes.plans.get(played.text)
-    key = (played.file, played.number)
-    before = straight.answers.get(key)
+    said = gateway.notes.plans.get(played.text)
+    before = straight.answer_to(played)
     if gateway.notes.blind:
         outcome.blind += 1
         return
-    refusal = None if plan is None else plan.refusal
+    refusal = None if said is None else said.refusal
     if refusal is not None and refusal.sqlstate != "42601":
         failed = before is not None and bool(before.answer.errors())
         outcome.refused.append((played, f"{refusal.sqlstate} {refusal.message}", "failed" if failed else "ran"))
         return
-    if plan is not None and plan.rewritten:
+    if said is not None and said.rewritten:
         outcome.rewritten += 1
     else:
         outcome.passed += 1
-    if before is None or before.text != played.text or key in straight.unstable:
+    if before is None or (played.file, played.number) in straight.unstable:
         outcome.unstable += 1
         return
-    rewritten = plan is None or plan.rewritten
+    rewritten = said is None or said.rewritten
     hides = gateway.what in HIDING
     how = difference(played.text, before.answer.messages, played.answer.messages, rewritten, hides)
     if how is None:
