@@ -15,7 +15,7 @@ from proxy.rewrite.verify.scope import Columns, Level, Source, Target
 from proxy.rewrite.verify.tree import Node, column_references, flattened, parse
 from proxy.rewrite.verify.values import Values
 from proxy.rewrite.verify.view_writes import written_view
-from proxy.rewrite.verify.write import check_assigned, check_deletable, implied_columns
+from proxy.rewrite.verify.write import check_assigned, check_deletable, given_columns, implied_columns
 
 _FALSE = parse("SELECT false")[0]["SelectStmt"]["targetList"][0]["ResTarget"]["val"]
 _HANDLED_WRITES = (
@@ -24,9 +24,8 @@ _HANDLED_WRITES = (
 )
 
 
-def _excluded(target: Target, b: Node, a: Node) -> Source:
+def _excluded(target: Target, given: list[str]) -> Source:
     """The row that was to be inserted: what the app gave, and the columns that it is shown anyway."""
-    given = {item["ResTarget"]["name"] for item in a.get("cols") or b.get("cols") or ()}
     columns: Columns = {
         column.name: target.relation.column(column.name)
         for column in target.table.columns
@@ -100,7 +99,8 @@ class WriteWalk(ReadWalk):
             target = self._guard(b["relation"], named)
             level = Level(parent, ctes, target=target)
             if conflict.get("action") == "ONCONFLICT_UPDATE":
-                self._conflict(b, a, Level(parent, ctes, [_excluded(target, b, a)], target=target), target)
+                excluded = _excluded(target, given_columns(target.table, a, b, self._stars))
+                self._conflict(b, a, Level(parent, ctes, [excluded], target=target), target)
             else:
                 self._body_field("OnConflictClause", "onConflictClause", b, a, level)
         else:

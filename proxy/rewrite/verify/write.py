@@ -16,6 +16,23 @@ def implied_columns(table: GovernedTable, insert: Node) -> list[str] | None:
     return columns if count is None else columns[:count]
 
 
+def given_columns(table: GovernedTable, sent: Node, insert: Node, stars: dict[int, list[str]]) -> list[str]:
+    """The columns that an INSERT surely gives values for: those of the list that is sent; else as many of the table's
+    as its source has outputs. `stars`: the outputs of queries with `*`, by id, where they can be told.
+    """
+    if "cols" in sent:
+        return [item["ResTarget"]["name"] for item in sent["cols"]]
+    if "selectStmt" not in insert:
+        return []
+    query = insert["selectStmt"]["SelectStmt"]
+    count = _width(query)
+    while "larg" in query:
+        query = query["larg"]
+    if count is None:
+        count = len(stars.get(id(query), ()))
+    return [column.name for column in table.columns if column.treatment.action != "drop"][:count]
+
+
 def merged_columns(table: GovernedTable, insert: Node) -> list[str] | None:
     """The same for the INSERT of a MERGE."""
     if "targetList" in insert or "values" not in insert or all(c.treatment.action != "drop" for c in table.columns):

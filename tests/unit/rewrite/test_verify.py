@@ -10,7 +10,7 @@ import pytest
 from proxy.catalog.model import SearchPath
 from proxy.errors import PgError
 from proxy.rewrite.verify import Verifier
-from tests.unit.rewrite.world import APP, PEOPLE, SNAPSHOT, VISITS, verifier
+from tests.unit.rewrite.world import APP, MASKED, PEOPLE, SNAPSHOT, VISITS, verifier
 
 PATH = SearchPath(("pg_catalog", "public"))
 WEB = verifier()
@@ -1055,6 +1055,35 @@ def test_writes(sent: str, final: str | None) -> None:
 )  # fmt: skip
 def test_writes_that_show_or_change_too_much(sent: str, final: str | None) -> None:
     refused(sent, final)
+
+
+@pytest.mark.parametrize(
+    ("sent", "given"),
+    [
+        ("insert into whole values (1, 'x')", True),
+        ("insert into whole select id, label from things", True),
+        ("insert into whole select * from things", True),
+        ("insert into whole select * from things union select 1, 'x'", True),
+        ("insert into whole (label, id) values ('x', 1)", True),
+        ("insert into whole values (1)", False),
+        ("insert into whole select id from things", False),
+        ("insert into whole select * from (select id from things) t", False),
+        ("insert into whole select * from generate_series(1, 2)", False),
+        ("insert into whole (id) values (1)", False),
+        ("insert into whole default values", False),
+    ],
+)
+def test_what_an_upsert_proposes_without_a_list_of_columns(sent: str, given: bool) -> None:
+    """`excluded` holds what the app gave: of columns that it is not shown, only those that the INSERT has a value for."""
+    key = ("public", "whole")
+    shown, hidden = APP.tables[key].columns
+    columns = (shown, replace(hidden, treatment=replace(MASKED, write="allow")))
+    masking = verifier(replace(APP, tables={**APP.tables, key: replace(APP.tables[key], columns=columns)}))
+    sent += " on conflict (id) do update set label = excluded.label"
+    if given:
+        masking.verify(sent, sent, PATH)
+    else:
+        assert refused(sent, by=masking) == "0A000"
 
 
 # -- MERGE ----------------------------------------------------------------------------------------------------------

@@ -84,12 +84,12 @@ PLAIN_OPERATORS = Snapshot(
 
 _RULE = PolicyRef("rule", "rules.yaml", 1)
 _SHOW, _DROP, _DENY = Treatment("show"), Treatment("drop", policy=_RULE), Treatment("deny", policy=_RULE)
-_MASK = Treatment("mask", Mask("null"), policy=_RULE)
+MASKED = Treatment("mask", Mask("null"), policy=_RULE)
 
 
 def table(name: str, treatments: str, rows: tuple[RowPolicy, ...] = ()) -> GovernedTable:
     """Of `id:show secret:drop`."""
-    kinds = {"show": _SHOW, "mask": _MASK, "drop": _DROP, "deny": _DENY}
+    kinds = {"show": _SHOW, "mask": MASKED, "drop": _DROP, "deny": _DENY}
     pairs = [part.split(":") for part in treatments.split()]
     found = tuple(GovernedColumn(column, None, kinds[kind]) for column, kind in pairs)
     return GovernedTable("public", name, None, found, rows)

@@ -1,6 +1,8 @@
 BEGIN;
 INSERT INTO people VALUES (4, 'Di', '2001-01-01', 'Lyon', 3), (5, 'Ed') RETURNING *;
 INSERT INTO people (id, name) VALUES (4, 'Dee') ON CONFLICT (id) DO UPDATE SET name = excluded.name RETURNING id, name, paid;
+INSERT INTO people VALUES (4, 'Dee', '1990-04-04', 'Dover', 40) ON CONFLICT (id) DO UPDATE SET paid = excluded.paid RETURNING *;
+INSERT INTO people SELECT * FROM people WHERE id = 4 ON CONFLICT (id) DO UPDATE SET paid = excluded.paid + 1 RETURNING *;
 UPDATE people SET paid = paid + 1, (town, born) = ('Rome', '2000-02-02') WHERE name > 'Bo' RETURNING *;
 UPDATE people p SET name = upper(name) FROM visits v WHERE v.person = p.id RETURNING p.name, v.note;
 DELETE FROM people USING (SELECT 5 AS id) gone WHERE people.id = gone.id RETURNING people.*;
