@@ -12,6 +12,7 @@ from tests.strength.regress.script import Script, Step
 
 # They test psql itself, or need what a server that listens on the loopback alone has not.
 SKIPPED = frozenset(("psql", "psql_crosstab", "psql_pipeline"))
+MAKING = ("test_setup", "create_index")  # the tables, and their indexes, that most of the others ask for
 OPTIONS = {"datestyle": "Postgres, MDY", "timezone": "PST8PDT", "intervalstyle": "postgres_verbose"}
 DATABASE = "regression"
 ANSWER_SECONDS = 600  # of one statement: on a busy machine some take a minute
@@ -115,13 +116,15 @@ def _columns(answer: Answer) -> list[str]:
 
 
 def files_of(folder: Path, only: Sequence[str] = ()) -> list[str]:
-    """The scripts in the order in which pg_regress runs them; `only`: those, after the one that makes the tables."""
+    """The scripts in the order in which pg_regress runs them; `only`: those, after the two that make the tables."""
     names: list[str] = []
     for line in (folder / "parallel_schedule").read_text().splitlines():
         if line.startswith("test:"):
             names += line.removeprefix("test:").split()
     names = [name for name in names if name not in SKIPPED and (folder / "sql" / f"{name}.sql").exists()]
-    return [name for name in names if not only or name in only or name in ("test_setup", "create_index")]
+    if not only:
+        return names
+    return [n for n in names if n in MAKING] + [n for n in names if n in only and n not in MAKING]
 
 
 def errors_of(messages: Sequence[tuple[bytes, bytes]]) -> list[dict[str, str]]:

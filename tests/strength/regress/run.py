@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 
 from tests.servers import PgServer, start_server
@@ -117,14 +118,14 @@ def play_round(
     each: Callable[[Outcome], None] = lambda outcome: None,
     only: Sequence[str] = (),
 ) -> Outcome:
-    """Plays the files through a gateway; calls `each` after each of them. With `only`, the others are played straight
-    before, for the tables that they make.
+    """Plays the files through a gateway; calls `each` after each of them. With `only`, what comes before the first of
+    those is played straight, for the tables that it makes.
     """
     outcome = Outcome()
     begun = time.monotonic()
     server = _server(binaries)
     try:
-        beforehand = [file for file in files if only and file not in only]
+        beforehand = list(takewhile(lambda file: bool(only) and file not in only, files))
         for file in beforehand:
             for _ in Player(server.port, DATABASE, folder, results).play(file):
                 pass
@@ -132,7 +133,7 @@ def play_round(
             gateway = Behind(server, Path(directory), DATABASE, what, renewal)
             try:
                 player = Player(gateway.port, "db", folder, results, gateway.before)
-                for file in [file for file in files if file not in beforehand]:
+                for file in files[len(beforehand) :]:
                     since = time.monotonic()
                     for played in player.play(file):
                         _judge(played, straight, gateway, outcome)
@@ -247,6 +248,7 @@ def main() -> None:
                 straight,
                 not options.own_renewal,
                 lambda outcome, what=what: _write(options.list / f"{what}.txt", outcome) if options.list else None,
+                options.files,
             )
             print(report(what, outcome), flush=True)
 
