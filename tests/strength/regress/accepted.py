@@ -169,7 +169,8 @@ REFUSALS = (
     Accepted(
         "who reads, or the server's administration (proxy/rewrite/allowed.py)",
         how='permission denied to set parameter "(role|session_authorization|session_replication_role|'
-        "allow_in_place_tablespaces|debug_parallel_query|max_stack_depth|check_function_bodies|vacuum_truncate|"
+        "allow_in_place_tablespaces|debug_parallel_query|max_stack_depth|check_function_bodies|vacuum_(truncate|cost_delay)|"
+        r"track_activities|compute_query_id|default_(table_access_method|with_oids)|"
         r'restrict_nonsystem_relation_kind|plpgsql\.\w+)"',
     ),
     Accepted(
