@@ -83,7 +83,7 @@ def system_catalog(app: AppPolicy, snapshot: Snapshot, view_of: ViewOf = no_view
         conditions["pg_locks"] = [
             *conditions["pg_locks"],
             "t.mode <> 'SIReadLock'",
-            *_unless(hidden.gone("t.relation")),
+            *(f"(t.relation IS NULL OR {condition})" for condition in _unless(hidden.gone("t.relation"))),
         ]
     for (schema, name), relation in snapshot.relations.items():
         if schema == "pg_catalog" and name in conditions:

@@ -165,6 +165,15 @@ def test_tools_learn_what_the_twin_tells(world: World, file: str) -> None:
     assert asked > len([q for q in QUESTIONS if q.file == file]) * 0.8
 
 
+def test_a_session_sees_its_locks_that_are_of_no_relation(world: World) -> None:
+    with world.through.transaction():
+        world.through.execute("SELECT pg_advisory_xact_lock(7)")
+        rows = world.through.execute(
+            "SELECT locktype, objid, granted FROM pg_locks WHERE pid = pg_backend_pid() AND locktype <> 'relation'"
+        ).fetchall()
+    assert {("advisory", 7, True), ("virtualxid", None, True)} <= set(rows)
+
+
 def test_nothing_of_what_is_hidden_is_told(world: World) -> None:
     """No name, comment, default or definition of a hidden column or relation is in any answer."""
 
