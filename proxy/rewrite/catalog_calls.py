@@ -8,10 +8,6 @@ from proxy.rewrite.catalog_hidden import Hidden, oids, reg
 
 def _guard(condition: str, kind: str = "oid") -> str:
     """What takes the place of a function's first argument: NULL where `condition` is not true of it, `w.o`."""
-    cast = (
-        "::pg_catalog.regclass::pg_catalog.oid" if kind == "relation" else "::pg_catalog.oid" if kind == "oid" else ""
-    )
-    shown = "w.o::pg_catalog.regclass" if kind == "sized" else "w.o"
     cast = {"oid": "::pg_catalog.oid", "any": ""}.get(kind, "::pg_catalog.regclass::pg_catalog.oid")
     shown = "w.o::pg_catalog.regclass" if kind == "sized" else "w.o"
     return f"(SELECT {shown} FROM (SELECT ({{argument}}){cast} AS o OFFSET 0) AS w WHERE {condition})"
@@ -55,23 +51,42 @@ def guarded_arguments(hidden: Hidden) -> dict[str, str]:
     }
 
 
-def guarded_calls(hidden: Hidden) -> dict[str, tuple[str, ...]]:
+def guarded_calls(hidden: Hidden) -> dict[tuple[str, int], tuple[str, ...]]:
     """Functions that say something of one column, or of any object: their whole call is guarded.
 
-    The texts around and between the arguments.
+    (Name, number of arguments) -> the texts around and between the arguments. Functions that take a column by its name
+    say NULL of hidden columns and of those that do not exist, so that nobody finds out which it is.
     """
     column = f"NOT ({hidden.gone('w.o')}) AND NOT ({hidden.column('w.o', 'w.n')})"
     thing = (
         f"NOT (w.c = {reg('pg_class')} AND ({hidden.gone('w.o')} OR {hidden.column('w.o', 'w.n')})) "
         f"AND (w.c, w.o) NOT IN (SELECT d.classid, d.objid {hidden.described})"
     )
+    named = (
+        f"NOT ({hidden.gone('w.o')}) AND (w.o <> ALL ({oids(hidden.partial_oids)}) OR EXISTS (SELECT 1 "
+        "FROM pg_catalog.pg_attribute AS a WHERE a.attrelid = w.o AND w.c::pg_catalog.text IN (a.attname::pg_catalog.text, "
+        f"a.attnum::pg_catalog.text) AND NOT ({hidden.column('a.attrelid', 'a.attnum')})))"
+    )
     return {
-        "col_description": (
+        ("has_column_privilege", 3): (
+            "(SELECT pg_catalog.has_column_privilege(w.o, w.c, w.p) FROM (SELECT (",
+            ")::pg_catalog.regclass::pg_catalog.oid AS o, (",
+            ") AS c, (",
+            f") AS p OFFSET 0) AS w WHERE {named})",
+        ),
+        ("has_column_privilege", 4): (
+            "(SELECT pg_catalog.has_column_privilege(w.u, w.o, w.c, w.p) FROM (SELECT (",
+            ") AS u, (",
+            ")::pg_catalog.regclass::pg_catalog.oid AS o, (",
+            ") AS c, (",
+            f") AS p OFFSET 0) AS w WHERE {named})",
+        ),
+        ("col_description", 2): (
             "(SELECT pg_catalog.col_description(w.o, w.n) FROM (SELECT (",
             ")::pg_catalog.regclass::pg_catalog.oid AS o, (",
             f")::pg_catalog.int4 AS n OFFSET 0) AS w WHERE {column})",
         ),
-        "pg_describe_object": (
+        ("pg_describe_object", 3): (
             "(SELECT pg_catalog.pg_describe_object(w.c, w.o, w.n) FROM (SELECT (",
             ")::pg_catalog.regclass::pg_catalog.oid AS c, (",
             ")::pg_catalog.oid AS o, (",

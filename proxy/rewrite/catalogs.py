@@ -35,8 +35,8 @@ def rewrite_catalogs(context: Context) -> None:
         start = call.get("location", 0)
         if names[-1] in context.system.arguments:
             _guard_argument(context, start, context.system.arguments[names[-1]])
-        elif len(call["args"]) + 1 == len(context.system.calls.get(names[-1], ())):
-            _guard_call(context, start, context.system.calls[names[-1]])
+        elif (texts := context.system.calls.get((names[-1], len(call["args"])))) is not None:
+            _guard_call(context, start, texts)
 
 
 def _guard_argument(context: Context, start: int, template: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 from proxy.errors import PgError
@@ -117,21 +118,26 @@ class Plan:
 REFUSED_TEXT = b'SELECT "consentry: refused"'
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SystemCatalog:
     """The system catalogs as one app has them. Keys are (schema, name) of pg_catalog and information_schema.
 
     `open`: relations that pass as they are. `forms`: relation -> the text of the sub-query, parentheses included, that
     stands in its place (`AS alias` follows it). Every other system relation is refused. `arguments`: name of a
-    pg_catalog function
-    that prints a definition -> the text that takes the place of its first argument, `{argument}` being what stood
-    there. `calls`: likewise -> the texts around and between its arguments that take the place of the whole call.
+    pg_catalog function that prints a definition -> the text that takes the place of its first argument, `{argument}`
+    being what stood there. `calls`: (name, number of arguments) -> the texts around and between the arguments that take
+    the place of the whole call.
     """
 
     open: frozenset[tuple[str, str]]
     forms: Mapping[tuple[str, str], str]
     arguments: Mapping[str, str]
-    calls: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    calls: Mapping[tuple[str, int], tuple[str, ...]] = field(default_factory=dict)
+
+    @cached_property
+    def guarded(self) -> frozenset[str]:
+        """The names of `calls`."""
+        return frozenset(name for name, _ in self.calls)
 
     def form(self, key: tuple[str, str], system_columns: Sequence[str] = ()) -> str | None:
         """The sub-query for a relation, with the system columns (tableoid ...) that a statement names at its end."""

@@ -185,3 +185,12 @@ def test_nothing_of_what_is_hidden_is_told(world: World) -> None:
         found = told(world.through, question)
         assert not found, f"{question.file}.sql:{question.line} {question.title}: {found[0]}"
     assert sum(bool(told(world.past, question)) for question in QUESTIONS) > 50
+
+
+def test_hidden_columns_are_asked_for_like_columns_that_do_not_exist(world: World) -> None:
+    def may(column: str) -> list[tuple[object, ...]]:
+        text = f"SELECT has_column_privilege('customers', '{column}', 'SELECT'), has_column_privilege('customers', 'id', 'SELECT')"
+        return world.through.execute(text.encode()).fetchall()
+
+    assert may("id") == [(True, True)]
+    assert may("secret") == may("no_such_column") == [(None, True)]

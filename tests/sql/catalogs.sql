@@ -32,6 +32,15 @@ select pg_describe_object(1259, (1), greatest(1, 2)) as x
 -- becomes
 select {pg_describe_object: 1259 | (1) | greatest(1, 2)} as x
 
+-- whether a column that is not shown exists must not be told
+select has_column_privilege('customers', 'email', 'select'), has_column_privilege(attrelid, attnum, 'select') from pg_attribute
+-- becomes
+select {has_column_privilege: 'customers' | 'email' | 'select'}, {has_column_privilege: attrelid | attnum | 'select'} from <pg_attribute>
+
+select pg_catalog.has_column_privilege(current_user, 'customers'::regclass, 'email'::text, 'insert') as may
+-- becomes
+select {has_column_privilege: current_user | 'customers'::regclass | 'email'::text | 'insert'} as may
+
 -- what drivers call of information_schema's own functions
 select (information_schema._pg_expandarray(array[3, 4])).n
 -- passes

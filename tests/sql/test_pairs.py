@@ -144,8 +144,9 @@ def expand(text: str, app: str, rules: CompiledRules, snapshot: Snapshot) -> str
         return f'{made} AS "{name}"' if not match["alias"] else f"{made} {match['alias']}"
 
     def call(match: re.Match[str]) -> str:
-        texts = passes().system.calls[match[1]]
-        return texts[0] + "".join(map("".join, zip(match[2].split(" | "), texts[1:], strict=True)))
+        arguments = match[2].split(" | ")
+        texts = passes().system.calls[match[1], len(arguments)]
+        return texts[0] + "".join(map("".join, zip(arguments, texts[1:], strict=True)))
 
     pattern = (
         r"<(?P<name>customers|orders|items|squares|profiles|pg_\w+)"

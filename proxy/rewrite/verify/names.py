@@ -364,7 +364,7 @@ class Names:
                 )
         if all(function.schema == "pg_catalog" for function in candidates):
             system = self.rights.system
-            guarded = name in system.arguments or name in system.calls
+            guarded = name in system.arguments or name in system.guarded
             if name in DEFINITION_FUNCTIONS and system.arguments and not guarded:
                 raise insufficient_privilege(f"permission denied for function {name}")
             return name

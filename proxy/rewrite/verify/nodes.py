@@ -227,7 +227,7 @@ class NodeWalk(ColumnWalk):
             check_set_config(b.get("args", []))
         elif strings(b["funcname"])[-1] in ("nextval", "setval"):
             self._names.sequence(b.get("args", [])[:1], sets=strings(b["funcname"])[-1] == "setval")
-        if name in self._rights.system.calls:
+        if name in self._rights.system.guarded:
             raise differs(f"the call of {name} is not guarded")
         template = self._rights.system.arguments.get(name) if name is not None else None
         if template is None or "args" not in b:
@@ -244,7 +244,7 @@ class NodeWalk(ColumnWalk):
         know.
         """
         name = self._names.call(b)
-        texts = self._rights.system.calls.get(name or "")
+        texts = self._rights.system.calls.get((name or "", len(b.get("args", ()))))
         if texts is None:
             raise differs("FuncCall became SubLink")
         inner = _in_holes(self._forms.template("{argument}".join(texts)), after)

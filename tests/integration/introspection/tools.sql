@@ -454,3 +454,12 @@ SELECT schemaname, relname, indexrelname FROM pg_stat_user_indexes;
 SELECT schemaname, relname FROM pg_statio_user_tables;
 -- #
 SELECT schemaname, tablename, attname, null_frac, n_distinct, most_common_vals FROM pg_stats WHERE tablename IN ('numbers', 'products');
+
+-- # PostgREST-like: which columns of what is there the login may read, by number and by name
+SELECT c.relname, a.attname, has_column_privilege(c.oid, a.attnum, 'SELECT') AS by_number,
+       has_column_privilege(current_user, c.oid, a.attname::text, 'SELECT, INSERT') AS by_name
+FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+WHERE c.relnamespace = 'public'::regnamespace AND a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'v', 'm')
+
+-- # whether columns by their numbers are there
+SELECT n, has_column_privilege('customers', n::int2, 'SELECT') FROM generate_series(-6, 20) n WHERE n <> 0
