@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from proxy.catalog.model import Column
     from proxy.policy.rights_table import RightsTable
 
 Action = Literal["show", "mask", "drop", "deny"]
@@ -317,7 +318,7 @@ class AppPolicy:
     unlisted_tables: Literal["deny", "open"] = "deny"
     policies: tuple[PolicyRef, ...] = ()  # all that can decide for this app, for hints
     # Views of Consentry's own that the app reads by their definitions -> the columns that it does not have of them.
-    views: Mapping[tuple[str, str], tuple[tuple[str, int], ...]] = field(default_factory=dict)
+    views: Mapping[tuple[str, str], tuple[Column, ...]] = field(default_factory=dict)
     inner: frozenset[tuple[str, str]] = frozenset()  # those of `tables` that only such views may read
 
     @property

@@ -64,7 +64,8 @@ def guarded_calls(hidden: Hidden) -> dict[tuple[str, int], tuple[str, ...]]:
     )
     named = (
         f"NOT ({hidden.gone('w.o')}) AND (w.o <> ALL ({oids(hidden.partial_oids)}) OR EXISTS (SELECT 1 "
-        "FROM pg_catalog.pg_attribute AS a WHERE a.attrelid = w.o AND w.c::pg_catalog.text IN (a.attname::pg_catalog.text, "
+        "FROM pg_catalog.pg_attribute AS a WHERE a.attrelid = w.o "
+        "AND w.c::pg_catalog.text IN (a.attname::pg_catalog.text, "
         f"a.attnum::pg_catalog.text) AND NOT ({hidden.column('a.attrelid', 'a.attnum')})))"
     )
     return {

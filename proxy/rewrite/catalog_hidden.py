@@ -71,7 +71,7 @@ class Hidden:
                 for read, model in zip(view.columns, relation.columns, strict=True):
                     if read.action == "drop":
                         self.columns.append((relation, read.name, model.number))
-                self.columns += [(relation, name, number) for name, number in app.views.get(relation.key, ())]
+                self.columns += [(relation, gone.name, gone.number) for gone in app.views.get(relation.key, ())]
             elif relation.kind in "rvmfp":
                 readable = readable_view(relation, app, snapshot)
                 (self.shown if readable else self.relations).append(relation)

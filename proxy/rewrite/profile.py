@@ -54,7 +54,7 @@ def with_profile(app: AppPolicy, profile: ProfileMap | None, snapshot: Snapshot)
     there = snapshot.relations[profile.relation]
     kept = tuple(column for column in there.columns if column.number < 0 or column.name in view.columns)
     relation = replace(there, columns=kept, definition=view.definition, reads=view.reads)
-    gone = tuple((c.name, c.number) for c in there.columns if c not in kept)
+    gone = tuple(column for column in there.columns if column not in kept)
     own = replace(
         snapshot,
         relations={**snapshot.relations, relation.key: relation},

@@ -8,6 +8,7 @@ the view needs such a column elsewhere (to filter, to join, to sort), the app do
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from proxy.catalog.model import Relation, SearchPath, Snapshot
 from proxy.errors import PgError
@@ -146,7 +147,7 @@ class _Inspection:
         text = self.relation.definition.strip().removesuffix(";")
         statement: Node = parse(text)[0]["stmt"]
         everything = AppPolicy(self.app.name, "", "internal", "", ())
-        analysis = analyse(statement, self.snapshot, VIEW_PATH, everything)
+        analysis = analyse(statement, self._with_every_column(), VIEW_PATH, everything)
         check(text, statement, analysis)
         for reference in analysis.references:
             self._look_up(reference)
@@ -181,6 +182,17 @@ class _Inspection:
             computed=self._computed(statement, analysis) if all(kept) else None,  # else names may mean others
         )
 
+    def _with_every_column(self) -> Snapshot:
+        """The catalog in which the profile has the columns, too, that it does not have for the app."""
+        if self.relation.key in self.app.views:
+            return self.snapshot
+        whole = {
+            key: replace(relation, columns=relation.columns + gone)
+            for key, gone in self.app.views.items()
+            if gone and (relation := self.snapshot.relations.get(key)) is not None
+        }
+        return replace(self.snapshot, relations={**self.snapshot.relations, **whole}) if whole else self.snapshot
+
     def _computed(self, statement: Node, analysis: Analysis) -> frozenset[str] | None:
         fences = Fences.of(statement, analysis, self.snapshot, VIEW_PATH, ())
         numbers = fences.computed_outputs(statement)
@@ -197,6 +209,9 @@ class _Inspection:
         if reference.table is not None or relation.schema in SYSTEM_SCHEMAS:
             return
         reference.view = self.view_of(relation)
+        if reference.view is not None:
+            gone = (ReadColumn(column.name, "drop") for column in self.app.views.get(relation.key, ()))
+            reference.view = replace(reference.view, columns=(*reference.view.columns, *gone))
         if reference.view is None and not readable_view(relation, self.app, self.snapshot):
             raise _CannotExpandError(f"It reads {name}, which the rules do not list.")
         if reference.view is not None and reference.view.refusal is not None:

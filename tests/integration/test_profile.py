@@ -104,6 +104,9 @@ profile:
 DATA = """
 CREATE VIEW own_view AS SELECT subject, topic FROM consentry.profile_data;
 GRANT ALL ON own_view TO PUBLIC;
+CREATE VIEW parts AS SELECT subject, email, card, upper(topic) AS topic, name, phone, talks FROM consentry.profile p;
+CREATE VIEW reached AS SELECT subject, name FROM consentry.profile WHERE phone IS NOT NULL;
+GRANT SELECT ON parts, reached TO PUBLIC;
 INSERT INTO consentry.profile_data (subject, email, topic, letters)
 SELECT n, 'letter-' || n, 'topic-' || n, '[{"title": "first"}]' FROM generate_series(2, 2000, 2) n;
 INSERT INTO consentry.profile_data (subject, talks) VALUES
@@ -436,3 +439,28 @@ profile: {subject: public.people.id}
             assert await connection.fetchval("SELECT pg_typeof(max(age))::text FROM consentry.profile") == expected
     finally:
         await connection.close()
+
+
+_COLUMNS = "SELECT attname FROM pg_attribute WHERE attrelid = '{}'::regclass AND attnum > 0 ORDER BY attnum"
+
+
+@pytest.mark.parametrize("app", ["prall", "prmail", "prcode", "prrows"])
+def test_a_view_over_the_profile_has_what_the_app_has_of_it(gateway: Governed, app: str) -> None:
+    def names(relation: str) -> list[str]:
+        return [name for (name,) in ask(gateway, app, _COLUMNS.format(relation))]
+
+    made = ["subject", "email", "card", "topic", "name", "phone", "talks"]
+    kept = [name for name in made if name in names("consentry.profile")]
+    assert names("parts") == kept
+    assert ("phone" in kept) == (app == "prall")
+    listed = ", ".join("upper(topic) AS topic" if name == "topic" else name for name in kept)
+    order = ("subject" if "subject" in kept else "name") + " LIMIT 50"
+    rows = ask(gateway, app, f"SELECT * FROM parts ORDER BY {order}")
+    assert rows
+    assert rows == ask(gateway, app, f"SELECT {listed} FROM consentry.profile ORDER BY {order}")
+    if app != "prall":
+        with gateway.connect(app) as connection:
+            with pytest.raises(psycopg.errors.UndefinedColumn):
+                connection.execute("SELECT phone FROM parts")
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute("SELECT name FROM reached")

@@ -119,7 +119,8 @@ class Rights:
             return frozenset()
         if relation.oid not in self._lost:
             self._lost[relation.oid] = frozenset()
-            self._lost[relation.oid] = lost_columns(relation, self.snapshot, self.lost)
+            without = frozenset(column.name for column in self.app.views.get(relation.key, ()))
+            self._lost[relation.oid] = without | lost_columns(relation, self.snapshot, self.lost)
         return self._lost[relation.oid]
 
     def check_made(self, relation: Node) -> None:
