@@ -49,16 +49,27 @@ class Sent:
 class Passes:
     """What every statement of one app goes through, under one catalog."""
 
-    def __init__(self, app: AppPolicy, hints: bool, snapshot: Snapshot, *, every_view: bool = False) -> None:
-        """`every_view`: views are looked into though the app may read them as they are."""
+    def __init__(
+        self,
+        app: AppPolicy,
+        hints: bool,
+        snapshot: Snapshot,
+        *,
+        every_view: bool = False,
+        system: SystemCatalog | None = None,
+    ) -> None:
+        """`every_view`: views are looked into though the app may read them as they are. `system`: the system catalogs
+        as the app has them, where they have been made.
+        """
         self._app = app
         self._hints = hints
         self._snapshot = snapshot
         self._views = Views(app, snapshot, self._check_view, every=every_view)
         self._forms: dict[tuple[str, str], Form] = {}
         self._expanded: dict[tuple[tuple[str, str], bool, bool], str] = {}
-        self.system = SystemCatalog(frozenset(), {}, {})  # looking at views needs none
-        self.system = system_catalog(app, snapshot, self._views.of)
+        self.system = system or SystemCatalog(frozenset(), {}, {})  # looking at views needs none
+        if system is None:
+            self.system = system_catalog(app, snapshot, self._views.of)
 
     def form_of(self, table: GovernedTable) -> Form:
         """The governed form of one relation. Raises ConsentryError where it cannot be built."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from typing import Final
 
 from postgast import PgQueryError
 from postgast import fingerprint as pg_fingerprint
 from postgast import normalize as pg_normalize
 
-from proxy.catalog.model import SearchPath, Snapshot
+from proxy.catalog.model import Relation, SearchPath, Snapshot
 from proxy.errors import PgError, feature_not_supported
 from proxy.policy.table import AppPolicy, CompiledRules
 from proxy.rewrite.context import Context
@@ -20,6 +21,7 @@ from proxy.rewrite.locate import check_agreement
 from proxy.rewrite.observe import Observer, Seen
 from proxy.rewrite.passes import Passes, Sent
 from proxy.rewrite.profile import with_profile
+from proxy.rewrite.profile_parts import named_columns
 from proxy.rewrite.result import REFUSED_TEXT, Effect, Plan, StatementInfo
 from proxy.rewrite.scope import View
 from proxy.rewrite.settings import path_after_set
@@ -28,6 +30,8 @@ from proxy.rewrite.statements import effects_of
 from proxy.rewrite.verify import FenceNeeded, Verifier
 
 log = logging.getLogger(__name__)
+
+NARROWER: Final = 32  # sets of the profile's columns for which an app's planner keeps what it plans with
 
 
 class Planner:
@@ -39,6 +43,8 @@ class Planner:
         self._passes = Passes(self.app, rules.show_hints, self.snapshot)
         self._verifier = Verifier(self.app, self.snapshot, self._passes.system)
         self._observer = Observer(app, rules, snapshot) if app.monitor else None
+        self._given = app, snapshot
+        self._narrower: dict[frozenset[str], tuple[Passes, Verifier]] = {}  # by the profile's columns
 
     def forms(self) -> list[Form]:
         """The governed form of every relation of the app's; PgError where one cannot be built."""
@@ -50,8 +56,7 @@ class Planner:
 
     def profile(self) -> View | None:
         """What the app has of the unified profile; None where there is none."""
-        key = None if self.rules.profile is None else self.rules.profile.relation
-        relation = None if key is None or key not in self.app.views else self.snapshot.relations.get(key)
+        relation = self._profile_relation()
         return None if relation is None else self._passes.view(relation)
 
     def plan(
@@ -92,6 +97,7 @@ class Planner:
     ) -> Plan:
         """`fenced`: every form that can have a fence gets one."""
         statements = parse(text)
+        passes, verifier = self._over(statements)
         found = Tokens(text)
         raw = text.encode()
         edits: list[Edit] = []
@@ -103,7 +109,7 @@ class Planner:
                     "PREPARE must not come after a statement of the same query that changes what names mean",
                     "Send it separately.",
                 )
-            context = self._passes.over(Sent(text, raw, found, statement["stmt"], path, parameter_types), fenced)
+            context = passes.over(Sent(text, raw, found, statement["stmt"], path, parameter_types), fenced)
             if path.schemas is not begun.schemas:
                 _check_certain(context)
             if context.edits:
@@ -114,7 +120,7 @@ class Planner:
             contexts.append(context)
             path = self._path_after(context, path, begun, last=number == len(statements) - 1)
         spliced = splice(text, edits)
-        self._verifier.verify(text, spliced.text, contexts[0].path if contexts else path, parameter_types)
+        verifier.verify(text, spliced.text, contexts[0].path if contexts else path, parameter_types)
         rewritten = bool(edits)
         infos = tuple(self._info(c, statement, raw) for c, statement in zip(contexts, statements, strict=True))
         if self._observer is not None:
@@ -133,6 +139,25 @@ class Planner:
             effects=tuple(effect for info in infos for effect in info.effects),
             edits=() if shown else tuple(edits),
         )
+
+    def _over(self, statements: list[Node]) -> tuple[Passes, Verifier]:
+        """What statements are planned and proved with; where they read the profile, under one of the columns named."""
+        relation = self._profile_relation()
+        named = None if relation is None else named_columns(statements, relation, self.snapshot)
+        if named is None:
+            return self._passes, self._verifier
+        if named not in self._narrower:
+            app, snapshot = with_profile(self._given[0], self.rules.profile, self._given[1], named)
+            passes = Passes(app, self.rules.show_hints, snapshot, system=self._passes.system)
+            if len(self._narrower) == NARROWER:
+                del self._narrower[next(iter(self._narrower))]
+            self._narrower[named] = passes, Verifier(app, snapshot, passes.system)
+        return self._narrower[named]
+
+    def _profile_relation(self) -> Relation | None:
+        """The profile as the app has it."""
+        key = None if self.rules.profile is None else self.rules.profile.relation
+        return None if key is None or key not in self.app.views else self.snapshot.relations.get(key)
 
     def _path_after(self, context: Context, path: SearchPath, begun: SearchPath, *, last: bool) -> SearchPath:
         """What names mean for the next statement of the same text. `begun`: what they meant before the text."""

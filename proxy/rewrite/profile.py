@@ -7,14 +7,14 @@ keys, or sees them masked so that they no longer tell rows apart, it could not j
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from proxy.catalog.model import Snapshot
 from proxy.policy.names import quote_identifier
 from proxy.policy.others import CUSTOMERS, KEYS, keys_of, relation_of, table_of
 from proxy.policy.profile import DATA, SUBJECT
-from proxy.policy.table import AppPolicy, GovernedColumn, GovernedTable, Hop, PolicyRef, ProfileColumn, ProfileMap
+from proxy.policy.table import AppPolicy, GovernedColumn, GovernedTable, Hop, Mask, PolicyRef, ProfileColumn, ProfileMap
 from proxy.rewrite.lex import quote_literal
 from proxy.rewrite.profile_start import of_app, of_everybody, of_table
 
@@ -30,7 +30,8 @@ class OwnView:
     reads: tuple[int, ...]
 
 
-_LINKING_MASKS = ("hash", "pseudonym")  # equal values stay equal, others do not become so
+_SMALL_CODES = ("int2", "int4")  # pseudonyms of so few bits that a hundred thousand customers have some in common
+_LINKING_LENGTH = 12  # hexadecimal digits of a hash: 48 bits, as pseudonyms of texts have
 _STRINGS = ("text", "varchar", "bpchar", "name")
 
 
@@ -44,11 +45,16 @@ def column_names(profile: ProfileMap) -> tuple[str, ...]:
     return (SUBJECT, *(column.name for column in profile.columns))
 
 
-def with_profile(app: AppPolicy, profile: ProfileMap | None, snapshot: Snapshot) -> tuple[AppPolicy, Snapshot]:
-    """The app with the profile as it has it, and the catalog with that view in the place of the database's."""
+def with_profile(
+    app: AppPolicy, profile: ProfileMap | None, snapshot: Snapshot, named: Collection[str] | None = None
+) -> tuple[AppPolicy, Snapshot]:
+    """The app with the profile as it has it, and the catalog with that view in the place of the database's.
+
+    `named`: the columns that a statement can mean, where not all; the view has no others then.
+    """
     if profile is not None and not app.trusted:
         app, snapshot = _with_others(app, profile, snapshot)
-    view = app_view(profile, app, snapshot)
+    view = app_view(profile, app, snapshot, named)
     if profile is None or view is None:
         return app, snapshot
     there = snapshot.relations[profile.relation]
@@ -72,7 +78,9 @@ def _with_others(app: AppPolicy, profile: ProfileMap, snapshot: Snapshot) -> tup
     return replace(app, tables={**app.tables, **tables}, inner=app.inner | tables.keys()), snapshot
 
 
-def app_view(profile: ProfileMap | None, app: AppPolicy, snapshot: Snapshot) -> OwnView | None:
+def app_view(
+    profile: ProfileMap | None, app: AppPolicy, snapshot: Snapshot, named: Collection[str] | None = None
+) -> OwnView | None:
     """The profile as the app has it; None where there is no such view, or no column of it for the app.
 
     A view that is not of these rules is read by its own definition, as any view is.
@@ -84,7 +92,7 @@ def app_view(profile: ProfileMap | None, app: AppPolicy, snapshot: Snapshot) -> 
     if there != column_names(profile):
         return OwnView(there, relation.definition or "", relation.reads)
     writer = _Writer(profile, snapshot, app.tables)
-    names = [column.name for column in profile.columns if writer.has(column)]
+    names = [c.name for c in profile.columns if (named is None or c.name in named) and writer.has(c)]
     if not writer.reads_any():
         return None
     text = writer.query(names)
@@ -192,7 +200,7 @@ class _Writer:
         if masks == [None, None]:
             return True
         types = {self._type(key, column), self._type(other, to)}
-        return masks[0] == masks[1] and masks[0] is not None and masks[0].kind in _LINKING_MASKS and len(types) == 1
+        return masks[0] == masks[1] and masks[0] is not None and len(types) == 1 and tells_apart(masks[0], *types)
 
     def _type(self, key: Key, column: str) -> str:
         found = self._snapshot.relations[key].column(column)
@@ -318,6 +326,13 @@ class _Writer:
         model, governed = self._snapshot.relations[key].column(column), self.governed(key, column)
         always = model is not None and model.not_null and (governed is None or governed.treatment.plain)
         return "" if always else " NULLS LAST"
+
+
+def tells_apart(mask: Mask, base_type: str) -> bool:
+    """Whether equal values stay equal, and others do not become so."""
+    if mask.kind == "hash":
+        return int(mask.option("length", 64)) >= _LINKING_LENGTH
+    return mask.kind == "pseudonym" and base_type not in _SMALL_CODES
 
 
 def _told(column: ProfileColumn) -> tuple[tuple[Key, str], ...]:

@@ -59,6 +59,9 @@ def _may_be_called(output: Node, word: str) -> bool:
         value = value["TypeCast"]["arg"]
     if "FuncCall" in value:
         return bool(value["FuncCall"]["funcname"][-1]["String"]["sval"] == word)
+    if "ColumnRef" in value:
+        last = value["ColumnRef"]["fields"][-1]
+        return "String" not in last or bool(last["String"]["sval"] == word)
     return True
 
 

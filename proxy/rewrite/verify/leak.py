@@ -428,7 +428,7 @@ class LeakProof:
 
     def _view(self, view: Relation) -> bool:
         """A view that is read by its definition: any column of it may be used anywhere."""
-        if self._names.rights.lost(view):
+        if self._names.rights.has_lost(view):
             return False
         definition = definition_of(view)
         proof = LeakProof(DefinitionNames(self._names, (), view), Parameters((), every_part(definition)))
@@ -438,7 +438,7 @@ class LeakProof:
         """The columns that a view computes, where all else in its definition is leakproof; None where it is not."""
         query = definition_of(view)["SelectStmt"]
         items = query.get("targetList", [])
-        if self._names.rights.lost(view) or len(items) != len(view.columns):
+        if self._names.rights.has_lost(view) or len(items) != len(view.columns):
             return None
         proof = LeakProof(DefinitionNames(self._names, (), view), Parameters((), every_part(query)))
         level = proof._again(query, None, {})

@@ -123,6 +123,10 @@ class Rights:
             self._lost[relation.oid] = without | lost_columns(relation, self.snapshot, self.lost)
         return self._lost[relation.oid]
 
+    def has_lost(self, view: Relation) -> bool:
+        """Whether the app may not have a column that the definition makes; one of ours is without it already."""
+        return not self.lost(view).isdisjoint(column.name for column in view.columns)
+
     def check_made(self, relation: Node) -> None:
         """Refuses what CREATE TABLE, CREATE TABLE AS or SELECT INTO makes, unless it is a temp table of a free name."""
         if relation.get("relpersistence") != "t" and relation.get("schemaname") != "pg_temp":

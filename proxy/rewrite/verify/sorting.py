@@ -44,7 +44,7 @@ def _outputs(key: Node, targets: list[Node]) -> list[Node]:
 
 
 def _fits(target: Node, word: str) -> bool:
-    """Whether an output may have this name. One without AS may have any, but for calls and operators."""
+    """Whether an output may have this name. One without AS may have any, but for columns, calls and operators."""
     if "name" in target:
         return bool(target["name"] == word)
     value: Node = target["val"]
@@ -52,7 +52,10 @@ def _fits(target: Node, word: str) -> bool:
         return word == "?column?"
     while "TypeCast" in value:
         value = value["TypeCast"]["arg"]
-    return "FuncCall" not in value or bool(value["FuncCall"]["funcname"][-1]["String"]["sval"] == word)
+    for kind, name in (("FuncCall", "funcname"), ("ColumnRef", "fields")):
+        if kind in value and "String" in value[kind][name][-1]:
+            return bool(value[kind][name][-1]["String"]["sval"] == word)
+    return True
 
 
 def _inside(part: object) -> list[Node]:
