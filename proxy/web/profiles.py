@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from secrets import token_hex
 from typing import Annotated, Any
@@ -33,6 +34,7 @@ from proxy.web.problems import Problem
 from proxy.web.site import TooSlowError
 from proxy.wire.scrub import Scrubber, of_known_names
 
+_Condition = tuple[str, str, str]  # attribute, operator, value; of IN the list as SQL has it
 _PATH = SearchPath(("pg_catalog",))
 _BAD_VALUE = "22"  # the class of SQLSTATEs for values that do not fit
 # The fields of an error by which `Scrubber.message` judges, and asyncpg's names of them.
@@ -68,10 +70,10 @@ class ProfilePage(Fields):
 async def get_profile(call: Call) -> Response:
     """One customer's profile."""
     asked = _Asked.of(call)
-    rows = await asked.rows(call.query.fields, [(SUBJECT, "=", call.subject)], 1)
-    if not rows:
+    found = await asked.profiles(call.query.fields, [(SUBJECT, "=", call.subject)], 1)
+    if not found:
         raise Problem(404, f"there is no such customer for app {asked.planner.app.name}")
-    return _json(rows[0]["profile"])
+    return _json(found[0].text)
 
 
 async def get_profiles(call: Call) -> Response:
@@ -80,10 +82,18 @@ async def get_profiles(call: Call) -> Response:
     conditions = [(name, "=", value) for name, values in page.filter.items() for value in values]
     if page.after is not None:
         conditions.append((SUBJECT, ">", page.after))
-    rows = await _Asked.of(call).rows(page.fields, conditions, page.limit + 1)
-    shown = rows[: page.limit]
-    following = shown[-1]["key"] if len(rows) > len(shown) else None
-    return _json(f'{{"profiles": [{", ".join(row["profile"] for row in shown)}], "next": {json.dumps(following)}}}')
+    found = await _Asked.of(call).profiles(page.fields, conditions, page.limit + 1)
+    shown = found[: page.limit]
+    following = shown[-1].key if len(found) > len(shown) else None
+    return _json(f'{{"profiles": [{", ".join(one.text for one in shown)}], "next": {json.dumps(following)}}}')
+
+
+@dataclass(frozen=True, slots=True)
+class _Profile:
+    """`text`: the object as JSON. `key`: as text; None where the app does not see it."""
+
+    key: str | None
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,16 +143,33 @@ class _Asked:
             return Problem(403, detail, more={"policies": policies})
         return None
 
-    async def rows(
-        self, fields: list[str] | None, conditions: list[tuple[str, str, str]], limit: int
-    ) -> list[asyncpg.Record]:
-        """The profiles as JSON, by their keys; `fields` None: of all that the app sees. Raises Problem, ConsentryError.
+    async def profiles(self, fields: list[str] | None, conditions: list[_Condition], limit: int) -> list[_Profile]:
+        """Profiles by their keys; `fields` None: all that the app sees. Raises Problem, ConsentryError.
 
-        Whatever is asked has a record, as the same statement in SQL has it.
+        A page with lists to which sources add is asked for in two statements, the keys first: by keys it is a look-up
+        in each table, where otherwise they would be read whole (docs/howto/profile.md).
         """
         names = list(self.shown)
         if fields is not None:
             names = list(dict.fromkeys(name for text in fields for name in text.split(",")))
+        added = {column.name for column in self.profile.columns if column.told_by}
+        seen = {SUBJECT, *names, *(name for name, _, _ in conditions)} <= set(self.shown)
+        if limit > 1 and seen and self._keys_are_plain() and not added.isdisjoint(names):
+            found = await self._profiles([SUBJECT], conditions, limit)
+            if not found:
+                return []
+            keys = ", ".join(quote_literal(one.key) for one in found if one.key is not None)
+            conditions = [(SUBJECT, "IN", f"({keys})")]
+        return await self._profiles(names, conditions, limit)
+
+    def _keys_are_plain(self) -> bool:
+        """Whether the app has the keys as they are, by which tables have indexes."""
+        table = self.planner.app.tables.get(self.profile.start)
+        column = None if table is None else table.column(self.profile.key)
+        return column is None or column.treatment.plain
+
+    async def _profiles(self, names: list[str], conditions: list[_Condition], limit: int) -> list[_Profile]:
+        """By one statement. Whatever is asked has a record, as the same statement in SQL has it."""
         asked = [*names, *(name for name, _, _ in conditions)]
         withheld = self._withheld(asked)
         if any("\0" in text for text in (*asked, *(value for _, _, value in conditions))):
@@ -168,17 +195,19 @@ class _Asked:
         await self._record(plan, sql, failed, len(rows), _since(started))
         if failed is not None:
             raise self._problem(failed)
-        return rows
+        return [_Profile(key, _object(names, values)) for key, *values in rows]
 
-    def _sql(self, names: list[str], conditions: list[tuple[str, str, str]], limit: int) -> str:
-        """The statement as the app would send it."""
-        outputs = ", ".join(f"p.{quote_identifier(name)}" for name in names) or "p.*"
-        profile = f"(SELECT pg_catalog.row_to_json(o)::pg_catalog.text FROM (SELECT {outputs}) AS o) AS profile"
+    def _sql(self, names: list[str], conditions: list[_Condition], limit: int) -> str:
+        """The statement as the app would send it. Columns are put out one by one: more than that would need a fence."""
+        columns = (f"pg_catalog.to_json(p.{quote_identifier(name)})::pg_catalog.text" for name in names)
         key = f"p.{quote_identifier(SUBJECT)}" if SUBJECT in self.shown else ""
-        asked = " AND ".join(f"p.{quote_identifier(n)} {sign} {quote_literal(value)}" for n, sign, value in conditions)
+        asked = " AND ".join(
+            f"p.{quote_identifier(name)} {sign} {value if sign == 'IN' else quote_literal(value)}"
+            for name, sign, value in conditions
+        )
         return " ".join(
             [
-                f"SELECT {profile}, {f'{key}::pg_catalog.text' if key else 'NULL'} AS key",
+                f"SELECT {', '.join([f'{key}::pg_catalog.text' if key else 'NULL', *columns])}",
                 f"FROM {'.'.join(map(quote_identifier, self.profile.relation))} AS p",
                 *([f"WHERE {asked}"] if asked else []),
                 *([f"ORDER BY {key}"] if key else []),
@@ -189,7 +218,7 @@ class _Asked:
     async def _run(self, plan: Plan) -> list[asyncpg.Record]:
         """Raises asyncpg.PostgresError, ConsentryError."""
         async with self.call.site.connection() as connection, connection.transaction(readonly=True):
-            await connection.execute("SET LOCAL search_path = pg_catalog")
+            await connection.execute("SET LOCAL search_path = pg_catalog; SET LOCAL jit = off")
             try:
                 await connection.execute(f"SET LOCAL ROLE {quote_identifier(self.login)}")
             except (asyncpg.InsufficientPrivilegeError, asyncpg.InvalidParameterValueError) as error:
@@ -243,6 +272,14 @@ def _state(error: ConsentryError) -> str:
     if isinstance(error, TooSlowError):
         return "57014"
     return "08006" if isinstance(error, UnreachableError) else "42501"
+
+
+def _object(names: Sequence[str], values: Sequence[str | None]) -> str:
+    """A JSON object of values that are JSON."""
+    pairs = (
+        f"{json.dumps(name, ensure_ascii=False)}:{value or 'null'}" for name, value in zip(names, values, strict=True)
+    )
+    return "{" + ",".join(pairs) + "}"
 
 
 def _since(started: float) -> int:
