@@ -23,7 +23,7 @@ KEYS = {"bigint": ("1", "2"), "text": ("ann", "o'hara \\"), "uuid": (f"{1:032x}"
 async def old_ledger(connection: asyncpg.Connection, version: int, kind: str) -> None:
     """The ledger as the release with this newest migration made it."""
     await connection.execute("CREATE SCHEMA consentry")
-    for migration in ledger.migrations()[:version]:
+    for migration in [one for one in ledger.migrations() if one.version <= version]:
         await connection.execute(migration.text.replace(":subject_type", kind))
         await connection.execute(
             "INSERT INTO consentry.migrations (version, sha256) VALUES ($1, $2)", migration.version, migration.sha256
@@ -86,7 +86,7 @@ async def test_upward(pg_server: PgServer, version: int, kind: str) -> None:
         before = await connection.fetch(query)
 
         report = await ledger.setup(connection, kind, WORDS.apps)
-        assert len(report.migrations) == len(VERSIONS) - version
+        assert len(report.migrations) == sum(one > version for one in VERSIONS)
         assert report.views == ("consentry.preferences",)
         assert await connection.fetch(query) == before
         shown = {(s.app, s.attribute): (s.granted, s.decision) for s in await service.show(connection, one)}
