@@ -120,13 +120,6 @@ async def readmit(connection: asyncpg.Connection, subject: str, known: Sequence[
     return int(lifted.split()[-1]), int(freed.split()[-1])
 
 
-async def erased(connection: asyncpg.Connection, subject: str) -> bool:
-    """Whether the customer was erased. `subject`: the key as the database writes it."""
-    query = """SELECT EXISTS (SELECT FROM consentry.profile_tombstones
-                              WHERE hash = consentry.profile_tombstone('subject', '', $1))"""
-    return bool(await connection.fetchval(query, subject))
-
-
 async def forget(connection: asyncpg.Connection, subject: str, known: Sequence[own.Known] = ()) -> Mapping[str, int]:
     """Removes all that sources said of the customer, and leaves tombstones; in the caller's transaction.
 

@@ -101,7 +101,7 @@ async def prospect(desk: Desk, subject: str, attribute: str, value: str) -> Rect
     subject, kind = await desk.key(subject), await desk.check(subject)
     found = places_of(desk.written, desk.rules, desk.snapshot, attribute)
     async with careful(desk.connection, writes=False):
-        await _refuse_erased(desk, subject)
+        await _refuse_erased(desk, subject, kind)
         columns = []
         for place in found:
             try:
@@ -147,7 +147,7 @@ async def rectify_in(under_way: Act, subject: str, asked: Correction) -> Rectifi
 
 async def _survey(desk: Desk, subject: str, kind: str, asked: Correction) -> Rectification:
     columns, sources = chosen(desk.written, desk.rules, desk.snapshot, asked.attribute, asked.columns)
-    await _refuse_erased(desk, subject)
+    await _refuse_erased(desk, subject, kind)
     found = []
     for place in columns:
         one = await _look(desk, place, subject, asked.value)
@@ -161,9 +161,9 @@ async def _survey(desk: Desk, subject: str, kind: str, asked: Correction) -> Rec
     return made
 
 
-async def _refuse_erased(desk: Desk, subject: str) -> None:
-    if await tombstones.erased(desk.connection, subject):
-        why = "what is kept of them stays as it is, and what came since goes with `subject erase`"
+async def _refuse_erased(desk: Desk, subject: str, kind: str) -> None:
+    if await tombstones.of_subject(desk.connection, subject, kind):
+        why = "what is kept of them stays as it is; who registered again is let in by `subject readmit`"
         raise ConsentryError(f"nothing was changed: customer {subject} was erased: {why}")
 
 
