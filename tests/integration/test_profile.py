@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Iterator
+from random import Random
 from typing import Any
 
 import asyncpg
@@ -464,3 +465,26 @@ def test_a_view_over_the_profile_has_what_the_app_has_of_it(gateway: Governed, a
                 connection.execute("SELECT phone FROM parts")
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 connection.execute("SELECT name FROM reached")
+
+
+@pytest.mark.parametrize("app", ["prall", "prmail", "prrows"])
+def test_what_is_named_is_what_the_star_has(gateway: Governed, app: str) -> None:
+    """Only what is named is read: by whatever names, the values are those of the whole row."""
+    rng = Random(app)
+    with gateway.connect(app) as connection:
+        there = [name for (name,) in connection.execute(_COLUMNS.format("consentry.profile").encode()).fetchall()]
+        there = [name for name in there if name != "note"]  # which may not be touched
+        whole = dict.fromkeys(there, "")
+        rows = connection.execute(
+            f"SELECT {', '.join(there)} FROM consentry.profile WHERE name ~ '^name-[0-9]{{1,2}}$'".encode()
+        ).fetchall()
+        known = sorted((dict(zip(whole, row, strict=True)) for row in rows), key=str)
+        assert known
+        for _ in range(25):
+            names = rng.sample(there, rng.randint(1, 4))
+            asked = rng.choice(
+                ("name ~ '^name-[0-9]{1,2}$'", "p.name IN (SELECT 'name-' || n FROM generate_series(1, 99) n)")
+            )
+            query = f"SELECT {', '.join(f'p.{name}' for name in names)} FROM consentry.profile AS p WHERE {asked}"
+            found = connection.execute(query.encode()).fetchall()
+            assert sorted(map(str, found)) == sorted(str(tuple(one[name] for name in names)) for one in known)
