@@ -93,7 +93,12 @@ class HttpPlace(_Place):
     url: Annotated[str, _of_scheme("https", "http")]
     token_file: Path | None = Field(default=None, description="Sent as a bearer token.")
     records: str = Field(default="", description="Where a page has its records, such as data.items; empty: it is them.")
-    next: str = Field(default="next", description="Where a page has the address of the next one.")
+    next: str | None = Field(
+        default=None, description="Where a page has the address of the next one; else next, if any."
+    )
+    ends: Literal["null", "absent"] = Field(
+        default="null", description="Of the last page: its `next` is null or empty, or is not there."
+    )
     since: str | None = Field(default=None, description="The parameter that takes the cursor's last value.")
 
 

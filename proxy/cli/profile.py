@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 profile = typer.Typer(help="The customer profile: what other sources know.", no_args_is_help=True)
 profile.add_typer(review, name="review")
 
+_DIFFERS = (
+    "what is kept is not what was read. Records that went without their flag being set stay: `profile sync --once "
+    "--accept-deletes` removes them; with `deletes: keep` all that went stay, unless the rules say `deletes: missing`"
+)
 _SOURCES: Any = typer.Option(None, "--source", help="Only this source; may be given several times.")
 
 
@@ -229,6 +233,9 @@ def match(config: Path = CONFIG, database: str | None = DATABASE, as_json: bool 
             print_json([asdict(one) for one in done])
             return
         for one in done:
+            if one.unlearnt is not None:
+                typer.echo(f"{one.source}: {one.compared} records: {one.unlearnt}; what was found before stands")
+                continue
             left = one.compared - one.matched - one.candidates
             what = f"{one.matched} matched, {one.candidates} with candidates for review, {left} like nobody"
             typer.echo(f"{one.source}: {one.compared} records compared: {what}")
@@ -252,9 +259,13 @@ def _report(done: list[Synced], as_json: bool) -> None:
             erased = f", {counts.erased} of erased customers left out" if counts.erased else ""
             what = f"{counts.added} new, {counts.changed} changed, {counts.deleted} deleted"
             typer.echo(f"{one.source}: {counts.read} records read: {what}{erased}")
+        if one.warning is not None and one.error is None:
+            typer.echo(f'consentry: source "{one.source}": {one.warning}', err=True)
         if one.compared:
             rows = [(c.attribute, c.read, c.kept, c.read_sum, "same" if c.same else "DIFFERS") for c in one.compared]
             print_table(("attribute", "values read", "kept", "checksum", ""), rows)
+            if not all(compared.same for compared in one.compared):
+                typer.echo(f'consentry: source "{one.source}": {_DIFFERS}', err=True)
 
 
 def _end(done: list[Synced]) -> None:
@@ -292,6 +303,8 @@ def _state(source: dict[str, Any]) -> str:
         return f"cut over {shown_time(source['cut_over_at'])}"
     if source["error"] is not None:
         return f"{shown_time(source['tried_at'])}: {source['error']}"
+    if source["warning"] is not None:
+        return f"warning: {source['warning']}"
     lag = source.get("replication")
     if lag is not None:
         return lag["error"] or f"{_size(lag['behind'])} behind; slot {lag['slot']} holds {_size(lag['held'])}"

@@ -40,10 +40,16 @@ def waiting(
     if context.invoked_subcommand is not None:
         return
 
-    async def work(connection: asyncpg.Connection, _opened: Opened) -> None:
+    async def work(connection: asyncpg.Connection, opened: Opened) -> None:
+        from proxy.errors import ConsentryError
         from proxy.profile.review import waiting as found
+        from proxy.yaml_lines import nearest
 
         rows = await found(connection, source, limit)
+        sources = opened.rules.sources
+        if source is not None and not rows and source not in sources:  # what waits of one that left the rules is there
+            known = nearest(source, sources) or f"; they have: {', '.join(sources) or 'none'}"
+            raise ConsentryError(f'the rules have no source "{source}"{known}')
         if as_json:
             print_json([asdict(row) for row in rows])
             return

@@ -88,27 +88,29 @@ async def _between(connection: asyncpg.Connection, plan: Plan, watch: Watch) -> 
             if found := await take_in(connection, plan):
                 watch.say(f"{found} records are with customers who came since the last sync")
             look = monotonic() + max(_LOOK, _SHARE * (monotonic() - begun))
-        due = sorted(name for name, source in sources.items() if source.due <= monotonic())
-        done = await catch_up(connection, plan, watch.dsn, due)
-        if news := [one for one in done if sources[one.source].is_news(one)]:
+        news = []
+        for name in sorted(name for name, source in sources.items() if source.due <= monotonic()):
+            begun = monotonic()
+            done = await catch_up(connection, plan, watch.dsn, [name])
+            news += [one for one in done if sources[name].is_news(one, monotonic() - begun)]
+        if news:
             watch.report(news)
-        for one in done:
-            if one.error is not None and not isinstance(one.error, UnreachableError):
-                del sources[one.source]  # somebody has to mend it: the next sync of all says whether they did
 
 
 @dataclass(slots=True)
 class _Followed:
-    """A source that is followed; one that cannot be reached is tried again, and spoken of once."""
+    """A source that is followed; one that cannot be read is tried again, and spoken of once."""
 
     backoff: Backoff
     due: float = 0.0
     ailment: str | None = None
 
-    def is_news(self, done: Synced) -> bool:
-        """Takes a sync of it in: whether somebody has to hear of it."""
+    def is_news(self, done: Synced, seconds: float = 0.0) -> bool:
+        """Takes a sync of it in, which took so long: whether somebody has to hear of it."""
         before, self.ailment = self.ailment, str(done.error) if done.error is not None else None
-        if self.ailment is not None:
+        if isinstance(done.error, UnreachableError):
             self.due = monotonic() + self.backoff.pause()
             self.backoff.begin()
+        elif done.error is not None:  # somebody mends it, and that is seen soon after
+            self.due = monotonic() + max(_LOOK, _SHARE * seconds)
         return self.ailment is None or self.ailment != before

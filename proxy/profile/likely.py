@@ -14,6 +14,11 @@ from typing import Any, Final
 
 from proxy.errors import ConsentryError
 
+
+class NothingToLearnError(ConsentryError):
+    """Too few pairs agree on anything: how much that says cannot be learnt from them."""
+
+
 LEAST: Final = 0.5  # what is less likely than not is no candidate
 _SAMPLE: Final = 1e6  # pairs from which it is learnt how often strangers agree
 _ENDING: Final = 4  # characters at the end of a value that pairs must share to be compared at all
@@ -34,13 +39,15 @@ def likely(records: Mapping[str, Values], customers: Mapping[str, Values], by: S
     """For each record the customers whose it may be, the likeliest first; none below `LEAST`.
 
     `by`: the attributes that are compared, at least two; texts as they sound alike to the eye (Jaro and Winkler).
-    Raises ConsentryError where splink is not installed.
+    Raises NothingToLearnError; ConsentryError where splink is not installed, or cannot do it.
     """
     try:
+        import duckdb
         import pyarrow
         import splink.comparison_library as compare
         from splink import Linker, SettingsCreator, block_on
         from splink.backends.duckdb import DuckDBAPI
+        from splink.internals.exceptions import EMTrainingException, SplinkException
     except ImportError as error:
         raise ConsentryError('likely matches need a package more: pip install "consentry[matching]"') from error
     if not records or not customers:
@@ -66,16 +73,27 @@ def likely(records: Mapping[str, Values], customers: Mapping[str, Values], by: S
     logging.getLogger("splink").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        database = DuckDBAPI()
-        tables = [
-            database.register(table(customers), dataset_display_name="customers"),
-            database.register(table(records), dataset_display_name="records"),
-        ]
-        linker = Linker(tables, settings, log_level=logging.ERROR)
-        linker.training.estimate_u_using_random_sampling(max_pairs=_SAMPLE, seed=1)
-        for name in names:
-            linker.training.estimate_parameters_using_expectation_maximisation(block_on(name))
-        found = linker.inference.predict(threshold_match_probability=LEAST).as_record_list()
+        try:
+            database = DuckDBAPI()
+            tables = [
+                database.register(table(customers), dataset_display_name="customers"),
+                database.register(table(records), dataset_display_name="records"),
+            ]
+            linker = Linker(tables, settings, log_level=logging.ERROR)
+            linker.training.estimate_u_using_random_sampling(max_pairs=_SAMPLE, seed=1)
+            learnt = 0
+            for name in names:
+                try:
+                    linker.training.estimate_parameters_using_expectation_maximisation(block_on(name))
+                    learnt += 1
+                except EMTrainingException:  # no pair agrees on this one, or nothing else of those that do
+                    continue
+            if not learnt:
+                raise NothingToLearnError("no pair of them has a value in common from which something could be learnt")
+            found = linker.inference.predict(threshold_match_probability=LEAST).as_record_list()
+        except (SplinkException, duckdb.Error, ArithmeticError, LookupError, ValueError) as error:
+            # What splink says may have values in it.
+            raise ConsentryError(f"splink cannot compare them ({type(error).__name__})") from error
     pairs = [_pair(one) for one in found]
     return sorted(pairs, key=lambda pair: (pair.record, -pair.probability, pair.customer))
 

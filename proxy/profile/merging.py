@@ -79,11 +79,11 @@ def _chosen(rules: Rules, column: Kept) -> str:
         }
         limit = max(one.limit for one in listed.values())
         newest = "".join(
-            f' WHEN {quote_literal(source)} THEN r."values" -> {name} -> {quote_literal(one.order_by)}'
+            f' WHEN {quote_literal(source)} THEN r."values" -> {name} ->> {quote_literal(one.order_by)}'
             for source, one in listed.items()
             if one.order_by is not None
         )
-        order = f"nullif(CASE r.source{newest} END, 'null') DESC NULLS LAST, " if newest else ""
+        order = f'(CASE r.source{newest} END) COLLATE "C" DESC NULLS LAST, ' if newest else ""
         return f'to_jsonb((array_agg(r."values" -> {name} ORDER BY {order}r.source, r.key) {has})[1:{limit}])'
     ranked = precedence(rules, column.attribute)
     order = "r.read_at DESC"

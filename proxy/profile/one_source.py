@@ -7,11 +7,11 @@ other whole. Where a source is not as the rules say, nothing of that transaction
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncGenerator, Callable, Collection
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Final
+from datetime import UTC, datetime
+from typing import Any, Final
 
 import asyncpg
 
@@ -20,9 +20,10 @@ from proxy.config import Configuration
 from proxy.consent import locks
 from proxy.errors import ConsentryError
 from proxy.policy.rules import Rules
-from proxy.policy.sources import Source
+from proxy.policy.sources import Flag, Source
 from proxy.policy.table import CompiledRules
-from proxy.profile import expiry, matching, merging, own, staging, values
+from proxy.profile import expiry, matching, merging, own, searched, staging, values
+from proxy.profile.cursors import Place, Reach, usable
 from proxy.profile.records import Mapping, Row, bare
 from proxy.profile.refused import refusal
 from proxy.profile.sources.opening import open_followed, open_reader, wanted
@@ -41,7 +42,8 @@ Progress = Callable[[str, int], None]  # source, records read so far
 class Synced:
     """What became of one source. `unchanged`: its file is the one of the last sync, and was not read.
 
-    `cut_over`: since when its data lives here, and it is not read. `compared`: of a plan with `once`.
+    `cut_over`: since when its data lives here, and it is not read. `compared`: of a plan with `once`. `warning`: what
+    somebody should look at, though all went well.
     """
 
     source: str
@@ -49,6 +51,7 @@ class Synced:
     unchanged: bool = False
     cut_over: datetime | None = None
     compared: tuple[Compared, ...] = ()
+    warning: str | None = None
     error: ConsentryError | None = None
 
 
@@ -87,6 +90,7 @@ class OneSource:
         self._kind = kind
         self._tell = progress or (lambda _name, _count: None)
         self._mapping_hash = ""
+        self._began = datetime.now(UTC)
 
     async def run(self, synced: Synced) -> None:
         """Raises ConsentryError; what is kept is then as it was, or as a batch before left it."""
@@ -109,14 +113,15 @@ class OneSource:
         content = reader.content()
         if not anew and content is not None and state is not None and state["content"] == content:
             synced.unchanged = True
-            await self._finish(None, content)
+            await self._finish(None, content, synced)
             return
         mapping = Mapping(self._name, self._source, reader.unit, self._kind)
         stored = state["cursor"] if state is not None else None
         if followed is not None:
             await self._follow(followed, mapping, state if not anew else None, synced)
         elif self._source.cursor is not None and reader.follows_cursor and not self._plan.once:
-            await self._by_cursor(reader, mapping, None if anew else stored, stored, synced.counts)
+            last = None if anew else usable(stored, self._began)
+            await self._by_cursor(reader, mapping, last, stored, synced)
         else:
             await self._whole(reader, mapping, content, synced)
 
@@ -153,11 +158,16 @@ class OneSource:
         last = position
         async with self._connection.transaction():
             await staging.begin(self._connection)
-            async for rows, cursor in self._read(reader, mapping, None, synced.counts):
+            reach = Reach(None, self._began)
+            async for rows in self._read(reader, mapping, synced.counts, reach=reach):
                 await staging.add(self._connection, rows)
-                last = cursor if reader.follows_cursor else position
+            if reader.follows_cursor:
+                last = reach.text
+                synced.warning = self._ahead(reach)
             await self._write(reader, synced.counts)
-            if self._source.deletes == "missing":
+            # What went without its flag being set is told by nothing else.
+            cleared = self._plan.once and self._plan.accept and isinstance(self._source.deletes, Flag)
+            if self._source.deletes == "missing" or cleared:
                 await staging.delete_missing(self._connection, self._name, synced.counts, accept=self._plan.accept)
             if self._plan.once:
                 for one in expiry.kept(self._plan.rules):
@@ -165,7 +175,7 @@ class OneSource:
                         await expiry.remove(self._connection, one)
                 synced.compared = await staging.compare(self._connection, self._name)
             await self._merge()
-            await self._finish(last, content)
+            await self._finish(last, content, synced)
 
     async def _follow(
         self, reader: ReplicatedReader, mapping: Mapping, state: asyncpg.Record | None, synced: Synced
@@ -184,7 +194,7 @@ class OneSource:
                 if changes.any or not changes.last:
                     await self._changed(reader, following, changes, mapping, stored, synced.counts)
                 stored = str(changes.end)
-            await self._finish(stored, following.published)
+            await self._finish(stored, following.published, synced)
             await following.let_go(int(stored))
 
     async def _changed(
@@ -195,8 +205,8 @@ class OneSource:
         async with self._connection.transaction():
             await staging.begin(self._connection)
             records = following.records(changes, gone=deletes)
-            async with aclosing(self._read(reader, mapping, None, counts, records)) as batches:
-                async for rows, _ in batches:
+            async with aclosing(self._read(reader, mapping, counts, records)) as batches:
+                async for rows in batches:
                     await staging.add(self._connection, rows)
             await self._write(reader, counts)
             if changes.truncated and deletes:
@@ -205,68 +215,106 @@ class OneSource:
             await self._advance(stored, str(changes.end))
 
     async def _by_cursor(
-        self, reader: Reader, mapping: Mapping, after: str | None, stored: str | None, counts: Counts
+        self, reader: Reader, mapping: Mapping, last: Place | None, stored: str | None, synced: Synced
     ) -> None:
+        """From `last` on; `stored` is what is noted of it. Records that came in before it too, where keys tell them."""
+        counts = synced.counts
+        reach = Reach(last, self._began)
+        after = last.text if last is not None else None
         seen: set[str] = set()
-        async with aclosing(self._read(reader, mapping, after, counts)) as batches:
-            async for rows, cursor in batches:
+        async with aclosing(self._read(reader, mapping, counts, after=after, reach=reach)) as batches:
+            async for rows in batches:
                 for row in rows:
                     if row[1] in seen:
                         raise SourceError(self._name, f"{reader.unit} {row[0]}: an earlier one has the same key")
                     seen.add(row[1])
-                async with self._connection.transaction():
-                    await staging.begin(self._connection)
-                    await staging.add(self._connection, rows)
-                    await self._write(reader, counts)
-                    await self._merge()
-                    await self._advance(stored, cursor)
+                cursor = reach.text if reader.in_order else stored
+                await self._add(reader, rows, stored, cursor, counts)
                 stored = cursor
+        if self._source.deletes == "missing":
+            keys = None
+            if last is not None:
+                keys = [key async for key in reader.keys(wanted(self._name, self._source))]
+            lacking = await self._compare_keys(seen, keys, counts)
+            for first in range(0, len(lacking), BATCH):
+                only = tuple(lacking[first : first + BATCH])
+                async with aclosing(self._read(reader, mapping, counts, only=only)) as batches:
+                    async for rows in batches:
+                        await self._add(reader, rows, stored, stored, counts)
+        synced.warning = self._ahead(reach)
+        await self._finish(reach.text, None, synced)
+
+    async def _add(
+        self, reader: Reader, rows: Sequence[Row], stored: str | None, cursor: str | None, counts: Counts
+    ) -> None:
+        """A batch, in one transaction with the cursor after it."""
         async with self._connection.transaction():
-            if self._source.deletes == "missing":
-                await staging.begin(self._connection)
-                await self._stage_keys(reader, seen if after is None else None)
-                await self._lock()
-                await staging.delete_missing(self._connection, self._name, counts, accept=self._plan.accept)
-                await self._merge()
-            await self._finish(stored, None)
+            await staging.begin(self._connection)
+            await staging.add(self._connection, rows)
+            await self._write(reader, counts)
+            await self._merge()
+            await self._advance(stored, cursor)
+
+    async def _compare_keys(self, seen: Collection[str], keys: Sequence[Any] | None, counts: Counts) -> list[Any]:
+        """Removes the records of which the source has no key any more: those of its keys of which there is no record.
+
+        `seen`: the keys that were just read; `keys`: all that the source has, where these are not all.
+        """
+        rows = [bare(values.text(key), number=number) for number, key in enumerate(keys or ())]
+        async with self._connection.transaction():
+            await staging.begin(self._connection)
+            await staging.add(self._connection, rows if keys is not None else [bare(key) for key in seen])
+            await staging.index(self._connection)
+            await self._lock()
+            lacking = await staging.lacking(self._connection, self._name) if keys is not None else []
+            await staging.delete_missing(self._connection, self._name, counts, accept=self._plan.accept)
+            await self._merge()
+        return [keys[number] for number in lacking if rows[number][1] not in seen] if keys is not None else []
 
     async def _read(
         self,
         reader: Reader,
         mapping: Mapping,
-        after: str | None,
         counts: Counts,
         records: AsyncGenerator[Record] | None = None,
-    ) -> AsyncGenerator[tuple[list[Row], str | None]]:
-        """Batches of rows, each with the cursor after it: of `records`, or of all that the source has."""
+        *,
+        after: str | None = None,
+        only: tuple[Any, ...] | None = None,
+        reach: Reach | None = None,
+    ) -> AsyncGenerator[list[Row]]:
+        """Batches of rows: of `records`, or of what the source has from `after` on, or of `only` these keys.
+
+        `reach` takes the cursor in, of a source that follows it.
+        """
         rows: list[Row] = []
-        cursor = after
         found: set[str] = set()
-        asked = wanted(self._name, self._source, after)
+        asked = wanted(self._name, self._source, after, only)
         async with aclosing(records or reader.records(asked)) as reading:
             async for record in reading:
                 found.update(record.values)
                 rows.append(mapping.row(record))
-                cursor = mapping.cursor(record) or cursor
+                if reach is not None and reader.follows_cursor:
+                    mapping.cursor(record, reach)
                 counts.read += 1
                 if len(rows) == BATCH:
                     self._tell(self._name, counts.read)
-                    yield rows, cursor
+                    yield rows
                     rows = []
         absent = [name for name in asked.fields if name not in found]
-        if absent and counts.read and after is None and not reader.complete_fields:
+        if absent and counts.read and after is None and only is None and not reader.complete_fields:
             raise SourceError(self._name, f'no record has the field "{absent[0]}"')
         self._tell(self._name, counts.read)
         if rows:
-            yield rows, cursor
+            yield rows
 
-    async def _stage_keys(self, reader: Reader, read: Collection[str] | None) -> None:
-        """All keys that the source has: those that were just read, where that was all; else they are asked for."""
-        keys = read
-        if keys is None:
-            keys = [values.text(key) async for key in reader.keys(wanted(self._name, self._source))]
-        await staging.add(self._connection, [bare(key) for key in keys])
-        await staging.index(self._connection)
+    def _ahead(self, reach: Reach) -> str | None:
+        """What is to be said of records whose time is still to come."""
+        if not reach.ahead:
+            return None
+        first = f"{reach.ahead} records (the first has key {reach.first_ahead}) are of the future by field"
+        return (
+            f'{first} "{self._source.cursor}": they are here, and the next sync goes on before them; is a clock wrong?'
+        )
 
     async def _lock(self) -> None:
         await self._connection.execute(locks.WRITING)
@@ -280,7 +328,15 @@ class OneSource:
         await matching.match(self._connection, self._kind, making(self._plan.rules))
 
     async def _merge(self) -> None:
-        await merging.merge(self._connection, self._plan.rules, self._kind)
+        try:
+            async with self._connection.transaction():
+                await merging.merge(self._connection, self._plan.rules, self._kind)
+        except asyncpg.ProgramLimitExceededError as error:
+            if "tsvector" not in str(error):
+                raise
+            found = await searched.too_long(self._connection, self._plan.rules)
+            hint = "shorten it there, or leave `search` out in the rules, or set a lower `limit`"
+            raise SourceError(self._name, f"{found}: {hint}") from error
 
     async def _advance(self, stored: str | None, cursor: str | None) -> None:
         """Notes how far the source is read, in the transaction of what was read; `stored` is what was noted before."""
@@ -296,14 +352,15 @@ class OneSource:
         if found is None:
             raise SourceError(self._name, "another sync went on with it meanwhile")
 
-    async def _finish(self, cursor: str | None, content: str | None) -> None:
+    async def _finish(self, cursor: str | None, content: str | None, synced: Synced) -> None:
         await self._connection.execute(
-            "INSERT INTO consentry.profile_sources AS s (name, mapping, cursor, content, tried_at, synced_at) "
-            "VALUES ($1, $2, $3, $4, now(), now()) ON CONFLICT (name) DO UPDATE SET mapping = excluded.mapping, "
+            "INSERT INTO consentry.profile_sources AS s (name, mapping, cursor, content, tried_at, synced_at, warning) "
+            "VALUES ($1, $2, $3, $4, now(), now(), $5) ON CONFLICT (name) DO UPDATE SET mapping = excluded.mapping, "
             "cursor = excluded.cursor, content = excluded.content, tried_at = excluded.tried_at, "
-            "synced_at = excluded.synced_at, error = NULL",
+            "synced_at = excluded.synced_at, error = NULL, warning = excluded.warning",
             self._name,
             self._mapping_hash,
             cursor,
             content,
+            synced.warning,
         )

@@ -11,6 +11,7 @@ from typing import Any, Final
 from proxy.policy.mapped_sources import entry_of, key_of
 from proxy.policy.sources import Flag, Source
 from proxy.profile import identity, values
+from proxy.profile.cursors import Reach, place
 from proxy.profile.sources.reading import Record, SourceError
 
 _LONGEST_KEY: Final = 2000  # bytes: an index has no room for more
@@ -26,9 +27,9 @@ class _Field:
     convert: Callable[[Any], Any]
 
 
-def bare(key: str, *, deleted: bool = False) -> Row:
+def bare(key: str, *, number: int = 0, deleted: bool = False) -> Row:
     """A record of which nothing is known but that it is there, or is not there any more."""
-    return 0, key, None, "{}", "[]", b"", deleted
+    return number, key, None, "{}", "[]", b"", deleted
 
 
 class Mapping:
@@ -73,7 +74,9 @@ class Mapping:
                 kept[field.attribute] = value
         for attribute, listed in self._source.lists.items():
             kept[attribute] = {
-                name: self._read(record, name, values.ordering if name == listed.order_by else values.entry)
+                name: self._read(record, name, values.ordering, key)
+                if name == listed.order_by
+                else self._read(record, name, values.entry)
                 for name in listed.fields
             }
         keys = []
@@ -85,26 +88,33 @@ class Mapping:
         digest = hashlib.blake2b(f"{subject}\0{kept_text}\0{keys_text}".encode(), digest_size=16).digest()
         return record.number, key, subject, kept_text, keys_text, digest, deleted
 
-    def cursor(self, record: Record) -> str | None:
-        """The cursor's value, as text that its source takes again."""
+    def cursor(self, record: Record, reach: Reach) -> None:
+        """Takes the cursor's value in. Raises SourceError that names the record by its key."""
         value = record.values.get(self._source.cursor) if self._source.cursor else None
-        return None if value is None else values.text(value)
+        if value is None or value == "":
+            return
+        key = self._read(record, self._key, values.text)
+        try:
+            reach.take(place(value), key)
+        except ValueError as error:
+            raise self._error(record, f'field "{self._source.cursor}" {error}', key) from None
 
     def _subject(self, value: Any) -> str:
         return values.subject(value, self._subject_type)
 
-    def _read(self, record: Record, name: str, convert: Callable[[Any], Any]) -> Any:
+    def _read(self, record: Record, name: str, convert: Callable[[Any], Any], key: str | None = None) -> Any:
         value = record.values.get(name)
         if value is None or value == "":
             return None
         try:
             return convert(value)
         except ValueError as error:
-            raise self._error(record, f'field "{name}" {error}') from None
+            raise self._error(record, f'field "{name}" {error}', key) from None
 
     def _check_length(self, record: Record, name: str, key: str) -> None:
         if len(key.encode()) > _LONGEST_KEY:
             raise self._error(record, f'field "{name}" is longer than {_LONGEST_KEY} bytes, and is to name something')
 
-    def _error(self, record: Record, message: str) -> SourceError:
-        return SourceError(self._name, f"{self._unit} {record.number}: {message}")
+    def _error(self, record: Record, message: str, key: str | None = None) -> SourceError:
+        named = f" with key {key}" if key is not None else ""
+        return SourceError(self._name, f"{self._unit} {record.number}{named}: {message}")

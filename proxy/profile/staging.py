@@ -17,7 +17,7 @@ from proxy.profile.records import COLUMNS, Row
 from proxy.profile.sources.reading import SourceError
 from proxy.rewrite.lex import quote_literal
 
-_MANY: Final = 100  # records of which half may go before somebody is asked
+_SEVERAL: Final = 5  # records that are gone before it matters how many of all they are
 
 
 @dataclass(slots=True)
@@ -112,10 +112,22 @@ async def write(connection: asyncpg.Connection, source: str, subject_type: str, 
     )  # fmt: skip
 
 
+async def lacking(connection: asyncpg.Connection, source: str) -> list[int]:
+    """The numbers of the incoming keys of which there is no record; but for records of customers who were erased."""
+    name = quote_literal(source)
+    rows = await connection.fetch(f"""
+        SELECT number FROM pg_temp.profile_incoming i
+        WHERE NOT EXISTS (SELECT FROM consentry.profile_records r WHERE r.source = {name} AND r.key = i.key)
+          AND NOT EXISTS (SELECT FROM consentry.profile_tombstones
+                          WHERE hash = consentry.profile_tombstone('record', {name}, i.key)) ORDER BY number""")
+    return [row["number"] for row in rows]
+
+
 async def delete_missing(connection: asyncpg.Connection, source: str, counts: Counts, *, accept: bool) -> None:
     """Removes the records that were not among the incoming ones, which are all of the source's.
 
-    Raises SourceError where that is all of them, or more than half of many, and nobody said to `accept` it.
+    Raises SourceError where none is left, or several are gone that are more than half of those that there were before
+    this sync, and nobody said to `accept` it.
     """
     await connection.execute(f"""
         CREATE TEMP TABLE profile_missing ON COMMIT DROP AS
@@ -123,9 +135,10 @@ async def delete_missing(connection: asyncpg.Connection, source: str, counts: Co
         AND NOT EXISTS (SELECT FROM pg_temp.profile_incoming i WHERE i.key = r.key)""")
     kept = await connection.fetchval("SELECT count(*) FROM consentry.profile_records WHERE source = $1", source)
     gone = await connection.fetchval("SELECT count(*) FROM pg_temp.profile_missing")
-    if gone and not accept and (gone == kept or (kept >= _MANY and gone > kept / 2)):
+    before = kept - counts.added
+    if gone and not accept and (gone == kept or (gone >= _SEVERAL and gone > before / 2)):
         raise SourceError(
-            source, f"{gone} of {kept} records are not there any more: if that is right, say --accept-deletes"
+            source, f"{gone} of {before} records are not there any more: if that is right, say --accept-deletes"
         )
     counts.deleted += await _delete(connection, source, "SELECT key FROM pg_temp.profile_missing")
 

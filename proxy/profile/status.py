@@ -16,7 +16,7 @@ from proxy.profile.sources.replication import ReplicatedReader
 
 _SOURCES = """
     SELECT n.name, coalesce(r.records, 0) AS records, coalesce(r.waiting, 0) AS waiting,
-           s.synced_at, s.tried_at, s.error, s.cut_over_at
+           s.synced_at, s.tried_at, s.error, s.warning, s.cut_over_at
     FROM (SELECT unnest($1::text[]) AS name UNION SELECT name FROM consentry.profile_sources) AS n
     LEFT JOIN consentry.profile_sources s USING (name)
     LEFT JOIN (SELECT source, count(*) AS records, count(*) FILTER (WHERE subject IS NULL) AS waiting
@@ -40,8 +40,8 @@ async def status(
     connection: asyncpg.Connection, configuration: Configuration, database: str, rules: Rules
 ) -> Mapping[str, Any]:
     """How many customers there are, and `others`, whom nothing but sources knew at the last sync; sources: records,
-    waiting, last sync, error, `mapped` (whether the rules have it), `replication` (how far it is behind); attributes:
-    customers that have one, values of all records, customers for whom sources disagree.
+    waiting, last sync, error, warning, `mapped` (whether the rules have it), `replication` (how far it is behind);
+    attributes: customers that have one, values of all records, customers for whom sources disagree.
     """
     sources = [dict(row) for row in await connection.fetch(_SOURCES, list(rules.sources))]
     places = configuration.settings.databases[database].sources

@@ -19,17 +19,21 @@ from proxy.policy.rules import Rules
 from proxy.policy.sources import Likely
 from proxy.policy.table import CompiledRules
 from proxy.profile import matching, merging, own, staging
-from proxy.profile.likely import Likeness, likely
+from proxy.profile.likely import Likeness, NothingToLearnError, likely
 
 
 @dataclass(frozen=True, slots=True)
 class Suggested:
-    """What became of one source's waiting records: how many were compared, matched, got candidates."""
+    """What became of one source's waiting records: how many were compared, matched, got candidates.
+
+    `unlearnt`: why nothing came of it; what was found before stands.
+    """
 
     source: str
     compared: int
     matched: int
     candidates: int
+    unlearnt: str | None = None
 
 
 async def suggest(connection: asyncpg.Connection, rules: Rules, compiled: CompiledRules) -> list[Suggested]:
@@ -54,11 +58,18 @@ async def _one(
         known = customers.setdefault(subject, {})
         for name, value in zip(how.by, values, strict=True):
             known[name] = known.get(name) or value
-    pairs = likely(records, customers, how.by)
+    try:
+        pairs = likely(records, customers, how.by)
+    except NothingToLearnError as error:
+        return Suggested(source, len(records), 0, 0, str(error))
+    except ConsentryError as error:
+        raise ConsentryError(f'source "{source}": {error}') from error
     async with connection.transaction():
         await connection.execute(locks.WRITING)
         await staging.begin(connection)
-        await connection.execute("DELETE FROM consentry.profile_likely WHERE source = $1", source)
+        await connection.execute(
+            "DELETE FROM consentry.profile_likely WHERE source = $1 AND key = ANY ($2)", source, list(records)
+        )
         await connection.executemany(
             f"INSERT INTO consentry.profile_likely VALUES ($1, $2, $3::text::{kind}, $4, $5)",
             [(source, one.record, one.customer, one.probability, sure) for one, sure in _judged(pairs, how.threshold)],

@@ -85,8 +85,8 @@ def day(value: Any) -> str:
     raise ValueError("is no date such as 1990-12-31")
 
 
-def moment(value: Any) -> str:
-    """Without a zone: UTC."""
+def instant(value: Any) -> tuple[datetime, bool]:
+    """A time, in UTC, and whether it says itself of which zone it is; without one it is taken for UTC."""
     made = value
     if isinstance(value, str):
         try:
@@ -97,10 +97,16 @@ def moment(value: Any) -> str:
         made = datetime.combine(value, time())
     if not isinstance(made, datetime):
         raise ValueError("is no time such as 2026-01-31T12:00:00Z")  # noqa: TRY004 - it is the value that is wrong
+    zoned = made.tzinfo is not None
     try:
-        return (made if made.tzinfo else made.replace(tzinfo=UTC)).astimezone(UTC).isoformat()
+        return (made if zoned else made.replace(tzinfo=UTC)).astimezone(UTC), zoned
     except OverflowError:
         raise ValueError("is out of range: years are 1 to 9999") from None
+
+
+def moment(value: Any) -> str:
+    """Without a zone: UTC."""
+    return instant(value)[0].isoformat()
 
 
 def document(value: Any) -> Any:
@@ -133,13 +139,14 @@ def entry(value: Any) -> Any:
         return text(value)
 
 
-def ordering(value: Any) -> Any:
-    """As `entry`; a time of a day in UTC, so that such texts order as the times do."""
-    made = entry(value)
-    if isinstance(made, str) and ":" in made:
+def ordering(value: Any) -> str:
+    """A time, in UTC, or a day: such texts order as the times do."""
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, str):
         with suppress(ValueError):
-            return moment(made)
-    return made
+            return date.fromisoformat(value.strip()).isoformat()
+    return moment(value)
 
 
 def _plain(value: Any, depth: int = 0) -> Any:

@@ -164,6 +164,21 @@ async def test_changes_and_deletes_follow(pg_server: PgServer, people: MariaDb, 
     assert counts(await sync(folder, full=True)) == (3, 0, 0, 0)
 
 
+async def test_what_comes_in_late_and_what_is_of_the_future(pg_server: PgServer, people: MariaDb, folder: Path) -> None:
+    await sync(folder)
+    people.run("INSERT INTO people (number, customer, name, changed) VALUES (4, 4, 'late', '2020-01-01 00:00:00')",
+               "UPDATE people SET name = 'ahead', changed = '2037-01-01' WHERE number = 2", database="shop")  # fmt: skip
+    done = await sync(folder)
+    assert counts(done) == (3, 1, 1, 0)
+    assert "the first has key 2" in str(done.warning)
+    people.run("UPDATE people SET name = 'after', changed = '2026-01-01 03:30:00' WHERE number = 3", database="shop")
+    assert counts(await sync(folder)) == (2, 0, 1, 0)
+    names = dict(kept(pg_server, "SELECT subject, name FROM consentry.profile_data"))
+    assert names | {2: "ahead", 3: "after", 4: "late"} == names
+    people.run("ALTER TABLE people MODIFY changed VARCHAR(50) NOT NULL", database="shop")
+    assert "its order is not that of times or numbers" in str((await sync(folder)).error)
+
+
 async def test_a_number_as_cursor(pg_server: PgServer, people: MariaDb, folder: Path) -> None:
     """Beyond 2^53, where a float would take neighbours for equal."""
     write(

@@ -81,3 +81,31 @@ def test_probable_matches(connection: psycopg.Connection, tmp_path: Path) -> Non
     ended = run("profile", "review", "decide", "leads", key, "other", "--subject", str(subject), *settings)
     assert ended.code == 0, ended.err
     assert found()[key] != subject
+
+
+def test_where_nothing_can_be_learnt(connection: psycopg.Connection, tmp_path: Path) -> None:
+    """On the second run, say: no traceback, and what the first one found stands."""
+    customers, records, _ = generate(600)
+    with connection.cursor().copy("COPY customers FROM STDIN") as copy:
+        for subject, values in customers.items():
+            copy.write_row((subject, values["full_name"], values["email"], values["birth_date"], values["city"]))
+    (tmp_path / "leads.jsonl").write_text("".join(json.dumps({"key": k, **v}) + "\n" for k, v in records.items()))
+    settings = ("--config", str(tmp_path / "consentry.yaml"))
+    for arguments in (("consent", "setup"), ("profile", "sync"), ("profile", "match")):
+        assert run(*arguments, *settings).code == 0
+    query = "SELECT key, subject, how FROM consentry.profile_records WHERE how = 'likely' ORDER BY 1"
+    before = connection.execute(query).fetchall()
+    sure = connection.execute("SELECT count(*) FROM consentry.profile_likely WHERE sure").fetchall()
+    lonely = {"key": "lonely", "email": None, "full_name": "Zzyzx Qqqq", "birth_date": "1801-01-01", "city": "Nowhere"}
+    kept = [f"{json.dumps({'key': key, **records[key]})}\n" for key, _, _ in before]
+    (tmp_path / "leads.jsonl").write_text("".join([*kept, json.dumps(lonely) + "\n"]))
+    assert run("profile", "sync", "--accept-deletes", *settings).code == 0
+    for _ in range(2):
+        ended = run("profile", "match", *settings)
+        assert ended.code == 0, ended.err
+        assert "1 records: no pair of them has a value in common" in ended.out
+        assert "Traceback" not in ended.err
+        assert connection.execute(query).fetchall() == before != []
+        assert connection.execute("SELECT count(*) FROM consentry.profile_likely WHERE sure").fetchall() == sure
+    assert run("profile", "sync", "--full", *settings).code == 0
+    assert connection.execute(query).fetchall() == before

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import sqlite3
 import threading
 from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,7 +18,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pyarrow
 import pytest
-from mysql_mimic import MysqlServer, Session
+from mysql_mimic import MysqlServer, ResultColumn, ResultSet, Session
+from mysql_mimic.types import ColumnType
 from pyarrow import parquet
 
 from proxy.errors import UnreachableError
@@ -24,6 +28,7 @@ from proxy.profile.sources.mysql import MysqlReader
 from proxy.profile.sources.parquet import ParquetReader
 from proxy.profile.sources.postgresql import PostgresReader
 from proxy.profile.sources.reading import Reader, SourceError, Wanted
+from proxy.profile.sources.sqlite import SqliteReader
 from tests.servers import PgServer
 
 WANTED = Wanted("other", ("id", "email"), "id")
@@ -61,6 +66,10 @@ class Pages(BaseHTTPRequestHandler):
             return self.records
         chosen = [record for record in self.records if record["id"] >= since]
         following = f"{path}?page={page + 1}&since={since}" if 2 * page + 2 < len(chosen) else None
+        if path == "/lost" and page == 1:
+            return {"data": {"items": []}, "links": {}}
+        if path == "/bare":
+            return {"data": {"items": self.records}}
         if path == "/circle":
             following = f"{path}?page={page}"
         if path == "/elsewhere":
@@ -90,9 +99,16 @@ async def test_pages(site: str) -> None:
     assert await read(HttpReader("other", f"{site}/paged", None, "data.items", "links.next"), NESTED) == ALL
     assert await read(HttpReader("other", f"{site}/plain"), NESTED) == ALL
     assert await read(HttpReader("other", f"{site}/token", "s3cret", "data.items", "links.next"), NESTED) == ALL
+    assert await read(HttpReader("other", f"{site}/bare", None, "data.items"), NESTED) == ALL
+    assert (
+        len(await read(HttpReader("other", f"{site}/lost", None, "data.items", "links.next", ends="absent"), NESTED))
+        == 2
+    )
     later = Wanted("other", ("id", "person.email"), "id", cursor="id", after="3")
     assert await read(HttpReader("other", f"{site}/paged", None, "data.items", "links.next", "since"), later) == ALL[3:]
     assert [key async for key in HttpReader("other", f"{site}/plain").keys(NESTED)] == [0, 1, 2, 3, 4]
+    some = Wanted("other", ("id", "person.email"), "id", only=(4, 2, 9))
+    assert await read(HttpReader("other", f"{site}/paged", None, "data.items", "links.next"), some) == [ALL[2], ALL[4]]
 
 
 @pytest.mark.parametrize(
@@ -100,6 +116,8 @@ async def test_pages(site: str) -> None:
     [
         ("circle", "data.items", SourceError, "comes after itself"),
         ("elsewhere", "data.items", SourceError, "is on another server: 127.0.0.2"),
+        ("lost", "data.items", SourceError, r"/lost, page 2, has no links\.next: null there is the end"),
+        ("bare", "data.items", SourceError, r"/bare, page 1, has no links\.next: "),
         ("paged", "data.rows", SourceError, "no list of records is at data.rows"),
         ("html", "data.items", SourceError, "not JSON"),
         ("broken", "data.items", UnreachableError, "/broken answered 500"),
@@ -161,6 +179,16 @@ async def test_postgresql(pg_server: PgServer) -> None:
     assert await read(PostgresReader("other", dsn), later) == []
 
 
+async def test_json_of_postgresql_that_is_no_object(pg_server: PgServer) -> None:
+    dsn = pg_server.create_database("reader_json", """
+        CREATE TABLE docs (id int, a jsonb, b json);
+        INSERT INTO docs VALUES (1, 'null', ' null '), (2, '"it''s"', '"\\u00e9"'), (3, '{"a": null}', '[1]'), (4, NULL, '5')""")  # fmt: skip
+    found = await read(PostgresReader("other", dsn), Wanted("other", ("id", "a", "b"), "id", "docs"))
+    assert [(row["a"], row["b"]) for row in found] == [
+        (None, None), ("it's", "é"), ('{"a": null}', "[1]"), (None, "5")
+    ]  # fmt: skip
+
+
 # -- MySQL ------------------------------------------------------------------------------------------------------------
 
 
@@ -172,7 +200,8 @@ class Shop(Session):
     async def query(self, expression: Any, sql: str, attrs: Any) -> Any:
         Shop.asked.append(sql)
         if "LIMIT 0" in sql:
-            return [], ["id", "email", "changed"]
+            kinds = {"id": ColumnType.LONG, "email": ColumnType.VARCHAR, "changed": ColumnType.DATETIME}
+            return ResultSet(rows=[], columns=[ResultColumn(name, kind) for name, kind in kinds.items()])
         if sql.startswith("SELECT"):
             return [(1, "a@x.org"), (2, None)], ["id", "email"]
         return [], []
@@ -203,7 +232,7 @@ async def test_mysql(mysql: str) -> None:
     wanted = Wanted("other", ("id", "email"), "id", "people", "changed", "2026-01-01 00:00:00")
     assert await in_thread(reader, wanted) == [{"id": 1, "email": "a@x.org"}, {"id": 2, "email": None}]
     assert Shop.asked[-1] == (
-        "SELECT `id`, `email` FROM `people` WHERE `changed` >= '2026-01-01 00:00:00' OR `changed` IS NULL ORDER BY `changed`"
+        "SELECT `id`, `email` FROM `people` WHERE `changed` >= '2026-01-01 00:00:00' - INTERVAL 5 MINUTE OR `changed` IS NULL ORDER BY `changed`"
     )
     with pytest.raises(SourceError, match=r'no field "mail".*did you mean "email"'):
         await in_thread(reader, Wanted("other", ("id", "mail"), "id", "people"))
@@ -211,3 +240,56 @@ async def test_mysql(mysql: str) -> None:
         await in_thread(reader, WANTED)
     with pytest.raises(UnreachableError, match=r'source "other": 127\.0\.0\.1:1: '):
         await in_thread(MysqlReader("other", "mysql://reader:s3cret@127.0.0.1:1/shop"), wanted)
+
+
+# -- SQLite -----------------------------------------------------------------------------------------------------------
+
+LITE = Wanted("other", ("id", "email"), "id", "people")
+
+
+def lite(path: Path, count: int, mode: str = "DELETE") -> sqlite3.Connection:
+    connection = sqlite3.connect(path)
+    connection.execute(f"PRAGMA journal_mode = {mode}")
+    connection.execute("CREATE TABLE people (id INTEGER PRIMARY KEY, email TEXT, filler TEXT)")
+    rows = ((number, f"{number}@x.org", "t" * 40) for number in range(count))
+    connection.executemany("INSERT INTO people VALUES (?, ?, ?)", rows)
+    connection.commit()
+    return connection
+
+
+@pytest.mark.parametrize("part", [0.3, 0.5, 0.61, 0.7, 0.9, 0.99])
+@pytest.mark.parametrize("count", [6, 2000])
+async def test_sqlite_that_was_cut(tmp_path: Path, count: int, part: float) -> None:
+    file = tmp_path / "cut.db"
+    lite(file, count).close()
+    assert len(await read(SqliteReader("other", file), LITE)) == count
+    os.truncate(file, int(file.stat().st_size * part))
+    for reading in (SqliteReader("other", file).records(LITE), SqliteReader("other", file).keys(LITE)):
+        with pytest.raises(SourceError, match=r"was it cut|malformed|not a database|no such table|damaged"):
+            [one async for one in reading]
+
+
+async def test_sqlite_with_a_damaged_page(tmp_path: Path) -> None:
+    file = tmp_path / "damaged.db"
+    lite(file, 2000).close()
+    content = bytearray(file.read_bytes())
+    content[9 * 4096 : 9 * 4096 + 200] = b"\xff" * 200
+    file.write_bytes(content)
+    with pytest.raises(SourceError, match=r"is damaged: |malformed"):
+        await read(SqliteReader("other", file), LITE)
+
+
+async def test_sqlite_whose_rows_are_in_its_log(tmp_path: Path) -> None:
+    file = tmp_path / "log.db"
+    with closing(lite(file, 2000, "WAL")):
+        assert file.stat().st_size < 2000 * 40
+        assert len(await read(SqliteReader("other", file), LITE)) == 2000
+
+
+async def test_sqlite_with_a_text_that_is_none(tmp_path: Path) -> None:
+    file = tmp_path / "text.db"
+    with closing(lite(file, 1)) as connection, connection:
+        connection.execute("UPDATE people SET email = CAST(x'73336372657441ff' AS TEXT)")
+    with pytest.raises(SourceError) as caught:
+        await read(SqliteReader("other", file), LITE)
+    assert str(caught.value) == 'source "other": a text in it is not UTF-8'

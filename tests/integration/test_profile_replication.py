@@ -529,6 +529,13 @@ async def test_watching_follows_within_seconds(shop: Shop) -> None:
             assert shop.kept() == shop.truth()
         shop.change("ALTER TABLE members RENAME size TO sizes; UPDATE members SET sizes = 'S'")
         assert b'there is no field "size"' in await process.stdout.readline()
+        shop.change("ALTER TABLE members RENAME sizes TO size")
+        assert (
+            b"members: 50 records read: 0 new, " in await process.stdout.readline()
+        )  # long before the ten minutes are over
+        assert shop.kept() == shop.truth()
+        shop.change("ALTER TABLE members RENAME size TO sizes; UPDATE members SET sizes = 'S'")
+        assert b'there is no field "size"' in await process.stdout.readline()
     finally:
         process.kill()
         await process.wait()

@@ -260,6 +260,13 @@ BAD: dict[str, tuple[str, Callable[[Stores], None], str]] = {
     "one key twice": (
         "crm", lambda s: change_file(s, "crm.csv", "\n", "\nA-x,a,,,d\nA-x,b,,,d\n"), "line 2 and line 3 have the same key"),
     "an empty key": ("crm", lambda s: change_file(s, "crm.csv", "\n", "\n,a,,,d\n"), 'line 2: field "account" is empty'),
+    "not the encoding, in line 6 of 9": (
+        "crm", lambda s: (s.folder / "crm.csv").write_bytes(b"account,name,mail,tel,city\n" + b"".join(
+            b"A-%d,%s,,,\n" % (n, b"\xfc" if n == 6 else b"u") for n in range(2, 10))) and None,
+        "line 6: not utf-8 text: set `encoding` in its settings"),
+    "a list whose time is none": (
+        "tickets", lambda s: change_file(s, "tickets.jsonl", '"opened": "', '"opened": "the '),
+        'line 1 with key 1: field "opened" is no time such as'),
     "not the encoding": ("crm", lambda s: (s.folder / "crm.csv").write_bytes(b"account,name,mail,tel,city\nA-1,\xff,,,\n") and None,
         "not utf-8 text"),
     "an empty file": ("crm", lambda s: (s.folder / "crm.csv").write_text("") and None, "is empty"),
@@ -272,7 +279,7 @@ BAD: dict[str, tuple[str, Callable[[Stores], None], str]] = {
         "line 1: not JSON: it is nested too deeply"),
     "more words than a search can have": (
         "tickets", lambda s: change_file(s, "tickets.jsonl", '"body": "', '"body": "' + " ".join(map(str, range(10**6, 10**6 + 150_000)))),
-        "the database does not take it: string is too long for tsvector .*leave `search` out"),
+        "the record with key 1 has more words in tickets than a search can have: .*leave `search` out"),
     "the file is not there": ("crm", lambda s: (s.folder / "crm.csv").unlink(), "cannot be read: No such file"),
     "half an object": ("tickets", lambda s: (s.folder / "tickets.jsonl").write_bytes((s.folder / "tickets.jsonl").read_bytes()[:-9]) and None,
         r"line \d+: not JSON: .*was it cut"),
@@ -312,6 +319,25 @@ async def test_what_is_too_long_for_an_address_is_none(stores: Stores) -> None:
     done = await sync(stores)
     assert [one.error for one in done.values()] == [None] * 4
     assert whose(stores)["newsletter"]["999999"] is None
+
+
+async def test_words_of_many_records_that_are_too_many_together(stores: Stores) -> None:
+    """No ticket alone: the customer is named."""
+    subject = some(stores, "tickets")
+    ((address,),) = query(stores, "SELECT email FROM customers WHERE id = %s", subject)
+    with (stores.folder / "tickets.jsonl").open("a") as file:
+        for number in range(20):
+            body = " ".join(f"word{n}" for n in range(number * 10**4, (number + 1) * 10**4))
+            file.write(
+                json.dumps(
+                    {"number": 10**6 + number, "from": address, "opened": "2026-01-01", "subject": "s", "body": body}
+                )
+                + "\n"
+            )
+    before = everything(stores)
+    error = str((await sync(stores, "tickets"))["tickets"].error)
+    assert f"the records of customer {subject} together have more words in tickets than a search can have" in error
+    assert everything(stores) == before
 
 
 async def test_one_bad_source_does_not_keep_others_from_their_sync(stores: Stores) -> None:
@@ -529,6 +555,23 @@ def test_once_and_for_all(stores: Stores) -> None:
     assert everything(stores) == before
     facts = json.loads(command(stores, "profile", "status", "--json"))
     assert all(source["cut_over_at"] for source in facts["sources"])
+
+
+def test_what_went_without_its_flag(stores: Stores) -> None:
+    """A comparison finds it, says what to do, and that mends it."""
+    change_members(stores, "DELETE FROM members WHERE customer = 3")
+    members = ("profile", "sync", "--source", "members", "--once")
+    said = command(stores, *members, code=1)
+    assert 'source "members": what is kept is not what was read' in said
+    assert "`profile sync --once --accept-deletes` removes them" in said
+    assert "DIFFERS" not in command(stores, *members, "--accept-deletes")
+    assert "DIFFERS" not in command(stores, *members)
+    assert data(stores, 3).get("born") is None
+
+
+def test_review_of_no_source(synced: Stores) -> None:
+    said = command(synced, "profile", "review", "--source", "nope", code=1)
+    assert 'the rules have no source "nope"; they have: members, newsletter, crm, tickets' in said
 
 
 def test_status(synced: Stores) -> None:

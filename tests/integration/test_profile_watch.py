@@ -336,11 +336,15 @@ def test_what_an_agent_decided_stands_when_the_customer_comes(place: Place) -> N
     place.change("INSERT INTO letters VALUES (1, 'new@example.org', 'hers'), (2, 'two@example.org', 'his')")
     place.command("profile", "sync")
     second = place.whose()[1][1]
+    place.server.run("watched", "INSERT INTO customers VALUES (21, 'elsewhere@example.org')")
     place.command("profile", "review", "decide", "letters", "1", "other", "--subject", "21")
     place.command("profile", "review", "decide", "letters", "2", "new")
     place.command("profile", "sync")
     before = place.whose()
-    place.server.run("watched", "INSERT INTO customers VALUES (21, 'new@example.org'), (22, 'two@example.org')")
+    place.server.run(
+        "watched",
+        "UPDATE customers SET email = 'new@example.org' WHERE id = 21; INSERT INTO customers VALUES (22, 'two@example.org')",
+    )
     for _ in range(2):
         place.command("profile", "sync")
         assert place.whose() == before

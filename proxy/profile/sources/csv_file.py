@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import os
 from collections.abc import AsyncGenerator, Iterator
@@ -32,6 +33,7 @@ class CsvReader:
 
     unit: ClassVar[str] = "line"
     follows_cursor: ClassVar[bool] = False
+    in_order: ClassVar[bool] = False
     complete_fields: ClassVar[bool] = True
 
     def content(self) -> str | None:
@@ -75,7 +77,23 @@ class CsvReader:
         except csv.Error as error:
             raise SourceError(self.source, f"line {line}: {error}") from error
         except UnicodeDecodeError as error:
-            raise SourceError(self.source, f"after line {line}: not {self.encoding} text: {error.reason}") from error
+            raise SourceError(self.source, self._undecodable(line)) from error
+
+    def _undecodable(self, line: int) -> str:
+        """Which line it is: what reads rows is ahead of them. `line`: where it is at least."""
+        decoder = codecs.getincrementaldecoder(self.encoding)()
+        with self.path.open("rb") as file:
+            at = 1
+            while piece := file.read(2**16):
+                try:
+                    at += decoder.decode(piece).count("\n")
+                except UnicodeDecodeError as error:
+                    whole = codecs.getincrementaldecoder(self.encoding)()
+                    at += whole.decode(error.object[: error.start]).count("\n")
+                    line = max(line, at)
+                    break
+        hint = "set `encoding` in its settings, such as latin-1"
+        return f"line {line}: not {self.encoding} text: {hint}"
 
     def _check_end(self) -> None:
         """A file that was cut in its last value looks whole, but for its end."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Literal
 
 import httpx2
 
@@ -13,20 +13,26 @@ from proxy.profile.sources.reading import Record, SourceError, SourceUnreachable
 from proxy.profile.values import loads
 
 _SECONDS: Final = 30.0
+_NEXT: Final = "next"
+_ABSENT: Final = object()
 
 
 @dataclass(frozen=True, slots=True)
 class HttpReader:
-    """`at`: where a page has its records; `next`: where it has the address of the next page (see HttpPlace)."""
+    """`at`: where a page has its records; `next`: where it has the address of the next page, and `ends`: what is there
+    on the last one (see HttpPlace).
+    """
 
     source: str
     url: str
     token: str | None = None
     at: str = ""
-    next: str = "next"
+    next: str | None = None
     since: str | None = None
+    ends: Literal["null", "absent"] = "null"
 
     unit: ClassVar[str] = "record"
+    in_order: ClassVar[bool] = False
     complete_fields: ClassVar[bool] = False
 
     @property
@@ -42,6 +48,8 @@ class HttpReader:
         first = httpx2.URL(self.url)
         if self.since is not None and wanted.after is not None:
             first = first.copy_merge_params({self.since: wanted.after})
+        only = None if wanted.only is None else set(wanted.only)
+        key = [(wanted.key, wanted.key.split("."))]
         number = 0
         async with httpx2.AsyncClient(headers=headers, timeout=_SECONDS) as client:
             page: httpx2.URL | None = first
@@ -53,8 +61,10 @@ class HttpReader:
                 document = await self._get(client, page)
                 for values in self._records(document, page):
                     number += 1
+                    if only is not None and inside(values, key).get(wanted.key) not in only:
+                        continue
                     yield Record(number, inside(values, paths))
-                page = self._after(document, page)
+                page = self._after(document, page, len(seen))
 
     async def keys(self, wanted: Wanted) -> AsyncGenerator[Any]:
         async for record in self.records(wanted):
@@ -83,14 +93,18 @@ class HttpReader:
             raise SourceError(self.source, f"no list of records is {where} {self._named(page)}")
         return found
 
-    def _after(self, document: Any, page: httpx2.URL) -> httpx2.URL | None:
-        found = document
-        for step in self.next.split("."):
-            found = found.get(step) if isinstance(found, dict) else None
-        if not found:
+    def _after(self, document: Any, page: httpx2.URL, number: int) -> httpx2.URL | None:
+        """A page that lost the address of the next one is not taken for the last: all that comes after it would go."""
+        path, found = self.next or _NEXT, document
+        for step in path.split("."):
+            found = found.get(step, _ABSENT) if isinstance(found, dict) else _ABSENT
+        if found is _ABSENT and self.ends != "absent" and (self.next is not None or number > 1):
+            hint = "null there is the end; if the last page does not have it, set `ends: absent` in the settings"
+            raise SourceError(self.source, f"{self._named(page)}, page {number}, has no {path}: {hint}")
+        if found is _ABSENT or not found:
             return None
         if not isinstance(found, str):
-            raise SourceError(self.source, f"{self.next} of {self._named(page)} is no address")
+            raise SourceError(self.source, f"{path} of {self._named(page)} is no address")
         following = page.join(found)
         if (following.scheme, following.host, following.port) != (page.scheme, page.host, page.port):
             raise SourceError(self.source, f"the page after {self._named(page)} is on another server: {following.host}")

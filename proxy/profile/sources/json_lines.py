@@ -18,6 +18,7 @@ class JsonLinesReader:
 
     unit: ClassVar[str] = "line"
     follows_cursor: ClassVar[bool] = False
+    in_order: ClassVar[bool] = False
     complete_fields: ClassVar[bool] = False
 
     def content(self) -> str | None:

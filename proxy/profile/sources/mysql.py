@@ -17,6 +17,7 @@ from proxy.profile.sources.reading import (
     SourceError,
     SourceUnreachableError,
     Wanted,
+    check_cursor,
     check_fields,
     fetched,
     relation,
@@ -24,7 +25,9 @@ from proxy.profile.sources.reading import (
 
 _TIMEOUT: Final = 10
 _LATE: Final = " - INTERVAL 5 MINUTE"  # as in postgresql
-_TIMES: Final = frozenset({7, 12})  # TIMESTAMP, DATETIME: the protocol's numbers of types
+# The protocol's numbers of types: TIMESTAMP, DATE, DATETIME; all that are numbers.
+_TIMES: Final = frozenset({7, 10, 12})
+_NUMBERS: Final = frozenset({0, 1, 2, 3, 4, 5, 8, 9, 13, 246})
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,7 @@ class MysqlReader:
 
     unit: ClassVar[str] = "record"
     follows_cursor: ClassVar[bool] = True
+    in_order: ClassVar[bool] = True
     complete_fields: ClassVar[bool] = True
 
     def content(self) -> str | None:
@@ -49,11 +53,16 @@ class MysqlReader:
             check_fields(wanted, list(kinds))
             query = f"SELECT {', '.join(map(_quoted, wanted.fields))} FROM {relation(wanted, _quoted)}"
             values: list[Any] = []
-            if wanted.cursor is not None:
+            if wanted.only is not None:
+                key = _quoted(wanted.key).replace("%", "%%")
+                query, values = f"{query.replace('%', '%%')} WHERE {key} IN %s", [wanted.only]
+            elif wanted.cursor is not None:
+                kind = kinds[wanted.cursor]
+                check_cursor(wanted, times=kind in _TIMES, numbers=kind in _NUMBERS, kind=_named(kind))
                 by = _quoted(wanted.cursor)
                 if wanted.after is not None:
                     query, by = query.replace("%", "%%"), by.replace("%", "%%")  # for the driver, which fills in values
-                    late = _LATE if kinds[wanted.cursor] in _TIMES else ""
+                    late = _LATE if kind in _TIMES else ""
                     query += f" WHERE {by} >= %s{late} OR {by} IS NULL"
                     values = [wanted.after]
                 query += f" ORDER BY {by}"  # NULLs come first
@@ -125,6 +134,10 @@ def _streaming(cursor: Any) -> Iterator[Any]:
     finally:
         if cursor._result is not None:
             cursor._result.unbuffered_active = False
+
+
+def _named(kind: int) -> str:
+    return "a time" if kind in _TIMES else "a number" if kind in _NUMBERS else f"text or the like (number {kind})"
 
 
 def _quoted(name: str) -> str:

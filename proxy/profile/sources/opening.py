@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from proxy.config import Configuration, with_password
 from proxy.policy.mapped_sources import fields_of, key_of
 from proxy.policy.rules import Rules
@@ -36,7 +38,7 @@ def open_reader(configuration: Configuration, database: str, name: str) -> Reade
         return MysqlReader(name, place.dsn, configuration.secret(place.password_file), ca)
     if isinstance(place, HttpPlace):
         token = configuration.secret(place.token_file)
-        return HttpReader(name, place.url, token, place.records, place.next, place.since)
+        return HttpReader(name, place.url, token, place.records, place.next, place.since, place.ends)
     path = configuration.path(place.path)
     if isinstance(place, CsvPlace):
         return CsvReader(name, path, place.delimiter, place.encoding)
@@ -64,9 +66,9 @@ def _dsn(configuration: Configuration, place: PostgresPlace) -> str:
     return with_password(place.dsn, configuration.secret(place.password_file))
 
 
-def wanted(name: str, source: Source, after: str | None = None) -> Wanted:
-    """What the rules want of a source, from a cursor's value on."""
-    return Wanted(name, fields_of(source), key_of(source), source.records, source.cursor, after)
+def wanted(name: str, source: Source, after: str | None = None, only: tuple[Any, ...] | None = None) -> Wanted:
+    """What the rules want of a source, from a cursor's value on, or of only some keys."""
+    return Wanted(name, fields_of(source), key_of(source), source.records, source.cursor, after, only)
 
 
 def misfits(configuration: Configuration, database: str, rules: Rules) -> tuple[list[str], list[str]]:

@@ -20,6 +20,7 @@ class ParquetReader:
 
     unit: ClassVar[str] = "record"
     follows_cursor: ClassVar[bool] = False
+    in_order: ClassVar[bool] = False
     complete_fields: ClassVar[bool] = True
 
     def content(self) -> str | None:

@@ -12,11 +12,20 @@ import asyncpg
 from proxy.catalog.connect import connected, ended
 from proxy.errors import ConsentryError
 from proxy.policy.names import quote_identifier
-from proxy.profile.sources.reading import Record, SourceError, SourceUnreachableError, Wanted, check_fields, relation
+from proxy.profile.sources.reading import (
+    Record,
+    SourceError,
+    SourceUnreachableError,
+    Wanted,
+    check_cursor,
+    check_fields,
+    relation,
+)
 
 PREFETCH: Final = 2000
-# A transaction stamps its rows when it begins, and they are seen when it commits: that much is read again.
-_LATE: Final = dict.fromkeys(("timestamptz", "timestamp"), " - interval '5 minutes'")
+_LATE: Final = dict.fromkeys(("timestamptz", "timestamp"), " - interval '5 minutes'")  # see cursors.LATE
+_TIMES: Final = frozenset({"timestamptz", "timestamp", "date"})
+_NUMBERS: Final = frozenset({"int2", "int4", "int8", "numeric", "float4", "float8", "oid", "xid8"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +35,7 @@ class PostgresReader:
 
     unit: ClassVar[str] = "record"
     follows_cursor: ClassVar[bool] = True
+    in_order: ClassVar[bool] = True
     complete_fields: ClassVar[bool] = True
 
     def content(self) -> str | None:
@@ -62,11 +72,15 @@ class PostgresReader:
     async def _query(self, connection: asyncpg.Connection, wanted: Wanted) -> tuple[str, list[Any]]:
         kinds = await self.kinds(connection, wanted)
         query = f"SELECT {', '.join(shown(name, kinds) for name in wanted.fields)} FROM {relation(wanted)}"
+        if wanted.only is not None:
+            key, kind = quote_identifier(wanted.key), kinds[wanted.key]
+            given = f"$1::{kind}[]" if kind in _PLAIN else "$1::text[]"
+            return f"{query} WHERE {key if kind in _PLAIN else f'{key}::text'} = ANY ({given})", [list(wanted.only)]
         if wanted.cursor is None:
             return query, []
-        cursor = quote_identifier(wanted.cursor)
+        cursor, kind = quote_identifier(wanted.cursor), kinds[wanted.cursor]
+        check_cursor(wanted, times=kind in _TIMES, numbers=kind in _NUMBERS, kind=kind)
         if wanted.after is not None:
-            kind = kinds[wanted.cursor]
             query += f" WHERE {cursor} >= $1::text::{quote_identifier(kind)}{_LATE.get(kind, '')} OR {cursor} IS NULL"
         return f"{query} ORDER BY {cursor} NULLS FIRST", [] if wanted.after is None else [wanted.after]
 
@@ -89,9 +103,14 @@ _PLAIN: Final = frozenset({"text", "varchar", "int2", "int4", "int8", "numeric",
 
 
 def shown(name: str, kinds: Mapping[str, str]) -> str:
-    """The column as asyncpg's value of a plain type; an array as JSON, anything else as PostgreSQL writes it."""
+    """The column as asyncpg's value of a plain type; an array as JSON, anything else as PostgreSQL writes it.
+
+    Of JSON, a string is its text, and null is none.
+    """
     column, kind = quote_identifier(name), kinds[name]
     if kind in _PLAIN:
         return column
+    if kind in ("json", "jsonb"):
+        return f"({column} #>> '{{}}') AS {column}"
     # asyncpg names an array's type with [] at the end.
     return f"{f'to_jsonb({column})' if kind.endswith('[]') else column}::text AS {column}"

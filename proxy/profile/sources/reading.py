@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 
 from proxy.errors import ConsentryError, UnreachableError
 from proxy.policy.names import quote_identifier, split_dotted
+from proxy.profile.cursors import place
 from proxy.yaml_lines import nearest
 
 _AT_A_TIME: Final = 5000  # rows
@@ -33,7 +34,8 @@ class Record:
 class Wanted:
     """What is to be read. `relation`: where the source is a database; `cursor`: the field that records are ordered by.
 
-    `after`: the cursor's last value as text; records before it are left out where the source can do so.
+    `after`: the cursor's last value as text; records before it are left out where the source can do so. `only`: the
+    keys, as `Reader.keys` has them, of the only records that are wanted; of a source that is read by a cursor.
     """
 
     source: str
@@ -42,6 +44,7 @@ class Wanted:
     relation: str | None = None
     cursor: str | None = None
     after: str | None = None
+    only: tuple[Any, ...] | None = None
 
 
 class Reader(Protocol):
@@ -53,7 +56,11 @@ class Reader(Protocol):
 
     @property
     def follows_cursor(self) -> bool:
-        """Whether records come in the order of the cursor, from `after` on."""
+        """Whether records come from `after` on."""
+
+    @property
+    def in_order(self) -> bool:
+        """Whether they come in the order of the cursor: all that is before a record's place was read before it."""
 
     @property
     def complete_fields(self) -> bool:
@@ -89,6 +96,16 @@ def check_fields(wanted: Wanted, there: Collection[str]) -> None:
         if field not in there:
             known = nearest(field, there) or f"; it has: {', '.join(list(there)[:30])}"
             raise SourceError(wanted.source, f'there is no field "{field}"{known}')
+
+
+def check_cursor(wanted: Wanted, *, times: bool, numbers: bool, kind: str) -> None:
+    """Raises SourceError where the cursor's column can be none, or is of another kind than it was."""
+    if not (times or numbers):
+        what = f'field "{wanted.cursor}" is of type {kind}, and its order is not that of times or numbers'
+        instead = "name a view in `records` that casts it, or leave `cursor` out"
+        raise SourceError(wanted.source, f"cursor: {what}: {instead}")
+    if wanted.after is not None and place(wanted.after).is_time != times:
+        raise SourceError(wanted.source, f'cursor: field "{wanted.cursor}" has become {kind}: read all with --full')
 
 
 def relation(wanted: Wanted, quote: Callable[[str], str] = quote_identifier) -> str:

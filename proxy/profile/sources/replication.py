@@ -64,6 +64,7 @@ class ReplicatedReader(PostgresReader):
     publication: str
 
     follows_cursor: ClassVar[bool] = False
+    in_order: ClassVar[bool] = False
 
     @asynccontextmanager
     async def following(self, wanted: Wanted) -> AsyncIterator[Following]:

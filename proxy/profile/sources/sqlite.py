@@ -7,10 +7,13 @@ import sqlite3
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from proxy.policy.names import quote_identifier
+from proxy.profile.cursors import LATE, place, sortable
 from proxy.profile.sources.reading import (
     Record,
     SourceError,
@@ -22,6 +25,8 @@ from proxy.profile.sources.reading import (
     relation,
 )
 
+_LATE: Final = LATE // timedelta(microseconds=1)
+
 
 @dataclass(frozen=True, slots=True)
 class SqliteReader:
@@ -30,25 +35,32 @@ class SqliteReader:
 
     unit: ClassVar[str] = "record"
     follows_cursor: ClassVar[bool] = True
+    in_order: ClassVar[bool] = True
     complete_fields: ClassVar[bool] = True
 
     def content(self) -> str | None:
         return None  # what was committed may stand beside the file, in its write-ahead log
 
     async def records(self, wanted: Wanted) -> AsyncGenerator[Record]:
-        with self._opened() as connection:
+        with self._opened(whole=wanted.only is None) as connection:
             table = connection.execute(f"SELECT * FROM {relation(wanted)} LIMIT 0")
             check_fields(wanted, [column[0] for column in table.description])
             query = f"SELECT {', '.join(map(quote_identifier, wanted.fields))} FROM {relation(wanted)}"
             values: list[Any] = []
-            if wanted.cursor is not None:
-                cursor = quote_identifier(wanted.cursor)
-                if wanted.after is not None:
-                    kind = connection.execute(f"SELECT typeof(max({cursor})) FROM {relation(wanted)}").fetchone()[0]
-                    after = f"CAST(? AS {'NUMERIC' if kind in ('integer', 'real') else 'TEXT'})"
-                    query += f" WHERE {cursor} >= {after} OR {cursor} IS NULL"
-                    values = [wanted.after]
-                query += f" ORDER BY {cursor} NULLS FIRST"
+            if wanted.only is not None:
+                asked = ", ".join("?" * len(wanted.only))
+                query += f" WHERE {quote_identifier(wanted.key)} IN ({asked})"
+                values = list(wanted.only)
+            elif wanted.cursor is not None:
+                # SQLite has times as text, in whatever form each row was written, and numbers in columns of texts.
+                last = place(wanted.after) if wanted.after is not None else None
+                ordered = partial(sortable, times=last.is_time if last is not None else None)
+                connection.create_function("consentry_place", 1, ordered, deterministic=True)
+                by = f"consentry_place({quote_identifier(wanted.cursor)})"
+                if last is not None:
+                    query += f" WHERE {by} >= consentry_place(?) - ? OR {by} IS NULL"
+                    values = [last.text, _LATE if last.is_time else 0]
+                query += f" ORDER BY {by} NULLS FIRST"
             number = 0
             async for row in self._rows(connection, query, values):
                 number += 1
@@ -67,17 +79,32 @@ class SqliteReader:
             yield row
 
     @contextmanager
-    def _opened(self) -> Iterator[sqlite3.Connection]:
+    def _opened(self, *, whole: bool = False) -> Iterator[sqlite3.Connection]:
+        """`whole`: all of the file is checked first; SQLite takes the pages that were cut off for empty ones."""
         with file_errors(self.source, self.path):
             self.path.open("rb").close()
         try:
             address = f"{self.path.resolve().as_uri()}?mode=ro"
             with closing(sqlite3.connect(address, uri=True, check_same_thread=False)) as connection:
                 connection.execute("BEGIN")
+                self._check_size(connection)
+                if whole and (found := connection.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+                    raise SourceError(self.source, f"{self.path} is damaged: {found}")
                 yield connection
         except sqlite3.OperationalError as error:
-            if "no such" in str(error) or "decode" in str(error).lower():
+            if "decode" in str(error).lower():
+                raise SourceError(self.source, "a text in it is not UTF-8") from None  # the message has it
+            if "no such" in str(error):
                 raise SourceError(self.source, str(error)) from error
             raise SourceUnreachableError(self.source, f"{self.path}: {error}") from error
         except sqlite3.DatabaseError as error:
             raise SourceError(self.source, f"{self.path}: {error}") from error
+
+    def _check_size(self, connection: sqlite3.Connection) -> None:
+        """What is in the write-ahead log only need not be in the file yet."""
+        connection.execute("SELECT count(*) FROM sqlite_schema")  # from here on nobody changes the file
+        pages, size = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
+        log = self.path.with_name(f"{self.path.name}-wal")
+        with file_errors(self.source, self.path):
+            if self.path.stat().st_size < pages * size and not (log.exists() and log.stat().st_size):
+                raise SourceError(self.source, f"{self.path} is shorter than it says itself: was it cut?")

@@ -20,12 +20,12 @@ from proxy.profile import values
         (datetime(2026, 1, 31, 12, tzinfo=UTC).replace(tzinfo=None), "2026-01-31T12:00:00+00:00"),
         ("2026-01-31", "2026-01-31"),
         (date(2026, 1, 31), "2026-01-31"),
-        ("note: 7", "note: 7"),
-        (7, 7),
-        (None, None),
+        ("2024-05-05 10:00", "2024-05-05T10:00:00+00:00"),
+        (" 20260131 ", "2026-01-31"),
+        ("9999-12-31T23:59:59Z", "9999-12-31T23:59:59+00:00"),
     ],
 )
-def test_what_lists_are_ordered_by_is_a_time_in_utc_where_it_is_one(given: Any, kept: Any) -> None:
+def test_what_lists_are_ordered_by_is_a_time_in_utc(given: Any, kept: Any) -> None:
     assert values.ordering(given) == kept
 
 
@@ -47,7 +47,18 @@ def test_what_no_entry_of_a_list_can_be_is_an_error() -> None:
 def test_a_time_that_is_in_no_year_of_utc(given: str) -> None:
     with pytest.raises(ValueError, match="out of range"):
         values.moment(given)
-    assert values.ordering(given) == given
+    with pytest.raises(ValueError, match="out of range"):
+        values.ordering(given)
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["2025-13-45T00:00:00Z", "01.02.2026", "2025-06-01T10:00:00 Europe/Berlin", "infinity", "note: 7", "1700000000",
+     1700000000, 1.5, True, {"a": 1}, ["2026-01-31"]],
+)  # fmt: skip
+def test_a_list_is_ordered_by_times_only(given: Any) -> None:
+    with pytest.raises(ValueError, match="is no time such as 2026-01-31T12:00:00Z"):
+        values.ordering(given)
 
 
 def test_json_that_is_nested_too_deeply() -> None:

@@ -1,0 +1,239 @@
+"""Sources that are read from a cursor on: no value of it, and no order in which transactions commit, loses a record."""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.test_cli import run
+from tests.servers import PgServer
+from tests.stores import source_rules, write_settings
+
+SOURCES = "".join(
+    f"""  {name}:
+    records: {name}
+    key: id
+    subject: customer
+    fields: {{v: v}}
+    cursor: {cursor}
+    deletes: {deletes}
+"""
+    for name, cursor, deletes in (
+        ("timed", "changed", "keep"),
+        ("counted", "n", "missing"),
+        ("lite", "changed", "missing"),
+        ("words", "changed", "missing"),
+    )
+)
+TABLES = """
+CREATE TABLE timed (id int PRIMARY KEY, customer int, v text, changed timestamptz);
+CREATE TABLE counted (id int PRIMARY KEY, customer int, v text, n bigint);
+CREATE TABLE words (id int PRIMARY KEY, customer int, v text, changed text)"""
+
+
+@dataclass
+class Place:
+    server: PgServer
+    folder: Path
+
+    def sync(self, source: str, *options: str, code: int = 0) -> tuple[dict[str, int], str]:
+        """What was done, and what was said on standard error."""
+        settings = ("--config", str(self.folder / "consentry.yaml"))
+        ended = run("profile", "sync", "--source", source, "--json", *options, *settings)
+        assert ended.code == code, ended.err + ended.out
+        (one,) = json.loads(ended.out)
+        return one["counts"], str(one["error"] or one["warning"] or "")
+
+    def status(self) -> str:
+        return run("profile", "status", "--config", str(self.folder / "consentry.yaml")).out
+
+    def change(self, script: str) -> None:
+        with self.server.connect("cursors_sources") as connection:
+            connection.execute(script.encode())
+
+    def lite(self, *statements: str) -> None:
+        with closing(sqlite3.connect(self.folder / "lite.db")) as connection, connection:
+            for one in statements:
+                connection.execute(one)
+
+    def kept(self, source: str) -> dict[str, str]:
+        with self.server.connect("cursors") as connection:
+            query = "SELECT key, value #>> '{}' FROM consentry.profile_values WHERE source = %s AND attribute = 'v'"
+            return dict(connection.execute(query, [source]).fetchall())
+
+    def run(self, script: str) -> None:
+        self.server.run("cursors", script)
+
+
+@pytest.fixture
+def place(pg_server: PgServer, tmp_path: Path) -> Place:
+    pg_server.create_database(
+        "cursors",
+        "CREATE TABLE customers AS SELECT generate_series(1::bigint, 50) AS id; ALTER TABLE customers ADD PRIMARY KEY (id)",
+    )
+    pg_server.create_database("cursors_sources", TABLES)
+    place = Place(pg_server, tmp_path)
+    place.lite("CREATE TABLE lite (id INTEGER PRIMARY KEY, customer INTEGER, v TEXT, changed TEXT)")
+    sources: dict[str, Any] = {
+        name: {"kind": "postgresql", "dsn": pg_server.dsn("cursors_sources")} for name in ("timed", "counted", "words")
+    }
+    rules = source_rules("cursors_crm", "{v: {label: Value}}", SOURCES)
+    write_settings(tmp_path, pg_server, "cursors", rules, {**sources, "lite": {"kind": "sqlite", "path": "lite.db"}})
+    assert run("consent", "setup", "--config", str(tmp_path / "consentry.yaml")).code == 0
+    return place
+
+
+@pytest.mark.parametrize("value", ["2999-01-01", "infinity"])
+def test_a_time_of_the_future_does_not_blind_a_source(place: Place, value: str) -> None:
+    place.change("INSERT INTO timed SELECT n, n, 'a', now() - interval '1 hour' FROM generate_series(1, 9) n")
+    place.sync("timed")
+    place.change(f"UPDATE timed SET v = 'b', changed = '{value}' WHERE id = 4")
+    counts, said = place.sync("timed")
+    assert counts["changed"] == 1
+    assert "1 records (the first has key 4) are of the future by field" in said
+    assert "warning: 1 records" in place.status()
+    place.change("UPDATE timed SET v = 'after', changed = now() WHERE id = 5")
+    assert place.sync("timed")[0]["changed"] == 1
+    assert place.kept("timed") | {"4": "b", "5": "after"} == place.kept("timed")
+    place.change("UPDATE timed SET changed = now() WHERE id = 4")
+    assert place.sync("timed")[1] == ""
+    assert "warning" not in place.status()
+
+
+def test_a_cursor_that_is_of_the_future_already_is_left(place: Place) -> None:
+    place.change("INSERT INTO timed SELECT n, n, 'a', now() - interval '1 hour' FROM generate_series(1, 9) n")
+    place.sync("timed")
+    place.run("UPDATE consentry.profile_sources SET cursor = '2999-01-01T00:00:00+00:00'")
+    place.change("UPDATE timed SET v = 'after', changed = now() - interval '9 minutes' WHERE id = 5")
+    assert place.sync("timed")[0]["changed"] == 1
+    assert place.sync("timed")[0]["read"] == 1
+
+
+def test_times_of_sqlite_are_compared_as_times(place: Place) -> None:
+    def then(expected: dict[str, int], *statements: str) -> None:
+        place.lite(*statements)
+        counts, said = place.sync("lite")
+        assert said == ""
+        assert {name: counts[name] for name in expected} == expected
+
+    then({"added": 2}, "INSERT INTO lite VALUES (1, 1, 'a', '2026-01-01 10:00:00'), (2, 2, 'b', '2026-01-01 10:00:01')")
+    then({"read": 2, "changed": 1}, "UPDATE lite SET v = 'b2' WHERE id = 2")
+    then({"read": 3, "added": 1}, "INSERT INTO lite VALUES (3, 3, 'c', '2026-01-01 09:57:00')")  # within five minutes
+    then({"added": 1}, "INSERT INTO lite VALUES (4, 4, 'd', '2026-01-01T13:00:00+02:00')")
+    then({"read": 2, "changed": 1}, "UPDATE lite SET v = 'late', changed = '2026-01-01 12:00:00' WHERE id = 1")
+    then({"read": 1}, "UPDATE lite SET changed = NULL WHERE id = 0")
+    assert place.kept("lite") == {"1": "late", "2": "b2", "3": "c", "4": "d"}
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [("yesterday", "is neither a time such as .* nor a number"), ("1790000000", "is a number, and a time in others"),
+     ("now", "is neither a time"), ("2026-13-45 10:00:00", "is neither a time")],
+)  # fmt: skip
+def test_what_is_no_time_is_named_and_nothing_is_lost(place: Place, value: str, said: str) -> None:
+    place.lite("INSERT INTO lite VALUES (1, 1, 'a', '2026-01-01 10:00:00')")
+    place.sync("lite")
+    place.lite(f"INSERT INTO lite VALUES (6, 6, 'f', '{value}')")
+    _, error = place.sync("lite", code=1)
+    assert re.search(f'with key 6: field "changed" {said}', error)
+    assert value not in error
+    place.lite("UPDATE lite SET changed = '2026-01-01 10:00:05' WHERE id = 6", "UPDATE lite SET v = 'a2' WHERE id = 1")
+    place.sync("lite")
+    assert place.kept("lite") == {"1": "a2", "6": "f"}
+
+
+def test_numbers_in_texts_of_sqlite_order_as_numbers(place: Place) -> None:
+    place.lite("INSERT INTO lite VALUES (1, 1, 'a', '9')")
+    place.sync("lite")
+    place.lite("INSERT INTO lite VALUES (2, 2, 'b', '10')")
+    assert place.sync("lite")[0]["added"] == 1
+    place.lite("UPDATE lite SET changed = '11', v = 'c' WHERE id = 1")
+    assert place.sync("lite")[0]["changed"] == 1
+
+
+def test_a_text_of_postgresql_is_no_cursor(place: Place) -> None:
+    _, error = place.sync("words", code=1)
+    assert 'cursor: field "changed" is of type text' in error
+    assert "name a view in `records` that casts it" in error
+
+
+def test_a_cursor_that_becomes_of_another_kind(place: Place) -> None:
+    place.change("INSERT INTO counted VALUES (1, 1, 'a', 1)")
+    place.sync("counted")
+    place.change("ALTER TABLE counted ALTER n TYPE timestamptz USING now()")
+    assert 'field "n" has become timestamptz: read all with --full' in place.sync("counted", code=1)[1]
+    place.sync("counted", "--full")
+
+
+LATE: dict[str, tuple[str, Callable[[Place], None], str]] = {
+    "a number that was taken before and commits after": (
+        "counted", lambda p: p.change("INSERT INTO counted VALUES (10, 10, 'late', 10)"), "INSERT INTO counted VALUES (1, 1, 'a', 5), (11, 11, 'b', 11)"),
+    "a row with an old time": (
+        "lite", lambda p: p.lite("INSERT INTO lite VALUES (10, 10, 'late', '2020-01-01')"), "INSERT INTO lite VALUES (11, 11, 'b', '2026-01-01')"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", LATE)
+def test_what_comes_in_before_the_cursor_is_read_where_keys_tell_it(place: Place, case: str) -> None:
+    source, insert, first = LATE[case]
+    (place.lite if source == "lite" else place.change)(first)
+    place.sync(source)
+    insert(place)
+    assert place.sync(source)[0]["added"] == 1
+    assert place.kept(source)["10"] == "late"
+    counts, _ = place.sync(source)
+    assert (counts["added"], counts["changed"], counts["deleted"], counts["read"]) == (0, 0, 0, 1)
+
+
+def test_many_that_come_in_late_are_read_in_batches(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("proxy.profile.one_source.BATCH", 7)
+    place.change("INSERT INTO counted VALUES (1, 1, 'a', 100)")
+    place.sync("counted")
+    place.change(
+        "INSERT INTO counted SELECT n, n, 'v' || n, n FROM generate_series(2, 40) n; DELETE FROM counted WHERE id = 1"
+    )
+    counts, _ = place.sync("counted", "--accept-deletes")
+    assert (counts["added"], counts["deleted"]) == (39, 1)
+    assert place.kept("counted") == {str(n): f"v{n}" for n in range(2, 41)}
+
+
+def test_who_was_erased_is_not_asked_for_again(place: Place) -> None:
+    place.change("INSERT INTO counted SELECT n, n, 'v', n FROM generate_series(1, 9) n")
+    place.sync("counted")
+    place.run("BEGIN; INSERT INTO consentry.profile_tombstones SELECT consentry.profile_tombstone('record', 'counted', '3');"
+              "DELETE FROM consentry.profile_records WHERE key = '3'; COMMIT")  # fmt: skip
+    counts, _ = place.sync("counted")
+    assert (counts["read"], counts["erased"], counts["added"]) == (1, 0, 0)
+
+
+# -- records that are gone --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("before", "left", "new", "refused"),
+    [(10, 4, 0, True), (20, 2, 0, True), (30, 0, 1, True), (10, 0, 10, True), (11, 5, 50, True), (4, 0, 0, True), (1, 0, 0, True),
+     (10, 5, 0, False), (4, 1, 0, False), (4, 0, 1, False), (6, 2, 0, False), (20, 10, 0, False)],
+)  # fmt: skip
+@pytest.mark.parametrize("source", ["counted", "lite"])
+def test_most_of_a_source_is_gone(place: Place, source: str, before: int, left: int, new: int, refused: bool) -> None:
+    rows = [f"({n}, 1, 'v', {n})" for n in range(before)] + [f"({n}, 1, 'new', {n})" for n in range(100, 100 + new)]
+    change = place.lite if source == "lite" else place.change
+    change(f"INSERT INTO {source} VALUES {', '.join(rows[:before])}")
+    place.sync(source)
+    change(f"DELETE FROM {source} WHERE id >= {left}")
+    if new:
+        change(f"INSERT INTO {source} VALUES {', '.join(rows[before:])}")
+    counts, said = place.sync(source, code=int(refused))
+    assert (f"{before - left} of {before} records are not there any more" in said) == refused
+    assert counts["deleted"] == (0 if refused else before - left)
+    assert len([key for key in place.kept(source) if int(key) < 100]) == (before if refused else left)
+    place.sync(source, "--accept-deletes")
+    assert len(place.kept(source)) == left + new
