@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
@@ -32,7 +33,7 @@ _RULES = {
     "csv": _BY_MAIL,
     "followed": f"records: data\n    {_BY_KEY}",
     "jsonl": "key: number\n    match: {email: mail}\n    fields: {mail: email}\n"
-    "    lists: {words: {fields: [word, changed], order_by: changed}}",
+    "    lists: {words: {fields: [word, at], order_by: at}}",
     "mysql": f"records: data\n    {_BY_KEY}\n    cursor: changed",
     "parquet": _BY_KEY,
     "sqlite": f"records: data\n    {_BY_MAIL}",
@@ -175,7 +176,8 @@ class ManyStores:
             lines = (f"{row.number},{row.mail},{row.word or ''}\n" for row in rows.values())
             (self.folder / "data.csv").write_text("number,mail,word\n" + "".join(lines))
         elif name == "jsonl":
-            (self.folder / "data.jsonl").write_text("".join(json.dumps(one) + "\n" for one in documents))
+            lines = [row.document() | {"at": _at(row)} for row in rows.values()]
+            (self.folder / "data.jsonl").write_text("".join(json.dumps(one) + "\n" for one in lines))
         elif name == "parquet":
             columns = {key: [one[key] for one in documents] for key in documents[0]}
             parquet.write_table(pyarrow.table(columns), self.folder / "data.parquet")
@@ -220,7 +222,7 @@ class ManyStores:
                 ]
                 having.sort(key=lambda one: one[:2])
                 if having and attribute == "words":
-                    counts[attribute] = sorted((one[3] for one in having), key=lambda one: -one["changed"])
+                    counts[attribute] = sorted((one[3] for one in having), key=lambda one: one["at"], reverse=True)
                 elif having:
                     counts[attribute] = having[0][3]
                 for place, (_, number, source, value) in enumerate(having):
@@ -245,9 +247,14 @@ class ManyStores:
                     yield source, number, row
 
 
+def _at(row: Row) -> str:
+    """The time of its change."""
+    return (datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=row.changed)).isoformat()
+
+
 def _values(source: str, row: Row) -> dict[str, Any]:
     """What is kept of a record."""
     if source == "jsonl":
-        return {"email": row.mail, "words": {"word": row.word, "changed": row.changed}}
+        return {"email": row.mail, "words": {"at": _at(row), "word": row.word}}  # as jsonb has them
     kept = {"word": row.word} if row.word is not None else {}
     return {"email": row.mail, **kept} if "match" in _RULES[source] else kept
