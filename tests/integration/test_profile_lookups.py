@@ -21,6 +21,7 @@ from proxy.errors import PgError
 from proxy.policy.compile import compile_rules
 from proxy.policy.load import load_rules
 from proxy.profile import relation, shape
+from proxy.rewrite.lex import parse
 from proxy.rewrite.plan import Planner
 from tests.servers import PgServer
 
@@ -280,7 +281,7 @@ def test_what_the_verifier_demands(planned: Planned, old: str, new: str) -> None
     """With whom the profile begins is a part of the proof."""
     sent, path = "SELECT name FROM consentry.profile WHERE name ILIKE '%2'", SearchPath(("pg_catalog", "public"))
     made = planned.text("held", sent)
-    verifier = planned.planners["held"]._verifier
+    _, verifier = planned.planners["held"]._over(parse(sent))
     verifier.verify(sent, made, path, ())
     assert old in made
     with pytest.raises(PgError):
