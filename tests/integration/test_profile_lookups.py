@@ -346,3 +346,12 @@ def test_what_a_view_computes_is_not_computed_of_hidden_rows(planned: Planned, a
         with planned.connection.transaction():
             planned.connection.execute(settings or "SELECT 1")
             planned.rows(app, statement)
+
+
+@pytest.mark.parametrize("app", ["every", "held", "chosen"])
+@pytest.mark.parametrize("condition", ["true", "subject > 42"])
+def test_a_page_by_the_key_reads_no_further_than_it_goes(planned: Planned, app: str, condition: str) -> None:
+    statement = f"SELECT {ALL} FROM consentry.profile WHERE {condition} ORDER BY subject LIMIT 3"
+    plan = planned.explained(planned.text(app, statement))
+    assert "Limit" in plan.splitlines()[0]
+    assert not re.search(r"(?m)^ {0,8}->  (Incremental )?Sort|Hash Left Join", plan), plan
