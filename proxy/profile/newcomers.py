@@ -68,12 +68,12 @@ async def match(
     """
     matched, full = 0, True
     while full:
-        found = await own.unknown(connection, rules, compiled, _AT_A_TIME)
-        full = len(found) == _AT_A_TIME
-        if not found:
+        if not await own.unknown(connection, rules, compiled, 1):
             break
         async with connection.transaction():
             await connection.execute(locks.WRITING)
+            found = await own.unknown(connection, rules, compiled, _AT_A_TIME)  # those of today: some may be erased
+            full = len(found) == _AT_A_TIME
             await staging.begin(connection)
             await touch(connection, compiled, kind, await own.add(connection, rules, found))
             await matching.match(connection, kind, making)

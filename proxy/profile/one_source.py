@@ -222,6 +222,9 @@ class OneSource:
         reach = Reach(last, self._began)
         after = last.text if last is not None else None
         seen: set[str] = set()
+        keys: dict[str, Any] = {}
+        if self._source.deletes == "missing":
+            keys = await self._keys(reader)
         async with aclosing(self._read(reader, mapping, counts, after=after, reach=reach)) as batches:
             async for rows in batches:
                 for row in rows:
@@ -232,9 +235,6 @@ class OneSource:
                 await self._add(reader, rows, stored, cursor, counts)
                 stored = cursor
         if self._source.deletes == "missing":
-            keys = None
-            if last is not None:
-                keys = [key async for key in reader.keys(wanted(self._name, self._source))]
             lacking = await self._compare_keys(seen, keys, counts)
             for first in range(0, len(lacking), BATCH):
                 only = tuple(lacking[first : first + BATCH])
@@ -255,21 +255,38 @@ class OneSource:
             await self._merge()
             await self._advance(stored, cursor)
 
-    async def _compare_keys(self, seen: Collection[str], keys: Sequence[Any] | None, counts: Counts) -> list[Any]:
-        """Removes the records of which the source has no key any more: those of its keys of which there is no record.
-
-        `seen`: the keys that were just read; `keys`: all that the source has, where these are not all.
+    async def _keys(self, reader: Reader) -> dict[str, Any]:
+        """All keys that the source has, by their texts. Raises SourceError where too many records are without one:
+        before anything is taken in, so that the next sync finds the same.
         """
-        rows = [bare(values.text(key), number=number) for number, key in enumerate(keys or ())]
+        keys = {}
+        async for key in reader.keys(wanted(self._name, self._source)):
+            try:
+                keys[values.text(key)] = key
+            except ValueError as error:
+                raise SourceError(self._name, f'a key (field "{self._source.key}") {error}') from error
         async with self._connection.transaction():
             await staging.begin(self._connection)
-            await staging.add(self._connection, rows if keys is not None else [bare(key) for key in seen])
+            await staging.add(self._connection, list(map(bare, keys)))
+            await staging.index(self._connection)
+            await staging.check_missing(self._connection, self._name, accept=self._plan.accept)
+        return keys
+
+    async def _compare_keys(self, seen: Collection[str], keys: dict[str, Any], counts: Counts) -> list[Any]:
+        """Removes the records of which the source has no key any more: those of its keys of which there is no record.
+
+        `seen`: the keys that were just read; `keys`: those that the source had before that, by their texts.
+        """
+        every = list(dict.fromkeys([*keys, *seen]))
+        async with self._connection.transaction():
+            await staging.begin(self._connection)
+            await staging.add(self._connection, [bare(key, number=number) for number, key in enumerate(every)])
             await staging.index(self._connection)
             await self._lock()
-            lacking = await staging.lacking(self._connection, self._name) if keys is not None else []
-            await staging.delete_missing(self._connection, self._name, counts, accept=self._plan.accept)
+            lacking = await staging.lacking(self._connection, self._name)
+            await staging.delete_missing(self._connection, self._name, counts, accept=True)
             await self._merge()
-        return [keys[number] for number in lacking if rows[number][1] not in seen] if keys is not None else []
+        return [keys[every[number]] for number in lacking if every[number] not in seen]
 
     async def _read(
         self,

@@ -145,6 +145,8 @@ async def decide(
             subject = row["candidates"][0]
         elif subject not in row["candidates"]:
             await _check_there(connection, rules, compiled, subject, kind)
+        elif await tombstones.of_subject(connection, subject, kind):
+            raise ConsentryError(f"customer {subject} was erased: nobody's records become theirs again")
         with said_of(subject, kind):
             await connection.execute(
                 "INSERT INTO consentry.profile_decisions (source, key, decision, subject, actor, keys) "

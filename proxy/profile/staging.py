@@ -90,7 +90,8 @@ async def write(connection: asyncpg.Connection, source: str, subject_type: str, 
                now(), erased
         FROM pg_temp.profile_changed
         ON CONFLICT (source, key) DO UPDATE SET "values" = excluded."values", digest = excluded.digest,
-            read_at = excluded.read_at, erased = excluded.erased, subject = coalesce(excluded.subject, r.subject),
+            read_at = excluded.read_at, subject = coalesce(excluded.subject, r.subject),
+            erased = excluded.erased OR (r.erased AND coalesce(excluded.subject, r.subject) IS NOT NULL),
             how = coalesce(excluded.how, r.how)""")
     await connection.execute(f"""
         DELETE FROM consentry.profile_keys k USING pg_temp.profile_changed c
@@ -124,7 +125,13 @@ async def lacking(connection: asyncpg.Connection, source: str) -> list[int]:
 
 
 async def delete_missing(connection: asyncpg.Connection, source: str, counts: Counts, *, accept: bool) -> None:
-    """Removes the records that were not among the incoming ones, which are all of the source's.
+    """Removes the records that were not among the incoming ones, which are all of the source's. As `check_missing`."""
+    await check_missing(connection, source, counts.added, accept=accept)
+    counts.deleted += await _delete(connection, source, "SELECT key FROM pg_temp.profile_missing")
+
+
+async def check_missing(connection: asyncpg.Connection, source: str, added: int = 0, *, accept: bool) -> None:
+    """Notes in profile_missing the records that are not among the incoming ones; `added`: how many are new.
 
     Raises SourceError where none is left, or several are gone that are more than half of those that there were before
     this sync, and nobody said to `accept` it.
@@ -135,12 +142,12 @@ async def delete_missing(connection: asyncpg.Connection, source: str, counts: Co
         AND NOT EXISTS (SELECT FROM pg_temp.profile_incoming i WHERE i.key = r.key)""")
     kept = await connection.fetchval("SELECT count(*) FROM consentry.profile_records WHERE source = $1", source)
     gone = await connection.fetchval("SELECT count(*) FROM pg_temp.profile_missing")
-    before = kept - counts.added
-    if gone and not accept and (gone == kept or (gone >= _SEVERAL and gone > before / 2)):
+    before = kept - added
+    left = await connection.fetchval("SELECT EXISTS (SELECT FROM pg_temp.profile_incoming)")
+    if gone and not accept and (not left or (gone >= _SEVERAL and gone > before / 2)):
         raise SourceError(
             source, f"{gone} of {before} records are not there any more: if that is right, say --accept-deletes"
         )
-    counts.deleted += await _delete(connection, source, "SELECT key FROM pg_temp.profile_missing")
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from proxy.policy.names import quote_identifier
 from proxy.policy.rules import Rules
 from proxy.policy.sources import Likely
 from proxy.policy.table import CompiledRules
-from proxy.profile import matching, merging, own, staging
+from proxy.profile import matching, merging, own, staging, tombstones
 from proxy.profile.likely import Likeness, NothingToLearnError, likely
 
 
@@ -74,6 +74,7 @@ async def _one(
             f"INSERT INTO consentry.profile_likely VALUES ($1, $2, $3::text::{kind}, $4, $5)",
             [(source, one.record, one.customer, one.probability, sure) for one, sure in _judged(pairs, how.threshold)],
         )
+        await tombstones.forget_likely(connection, source)  # who was erased meanwhile
         await matching.touch_waiting(connection)
         await matching.match(connection, kind, ())
         await merging.merge(connection, rules, kind)

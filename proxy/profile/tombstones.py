@@ -86,6 +86,13 @@ async def sweep(connection: asyncpg.Connection) -> None:
         DELETE FROM consentry.profile_keys k USING gone WHERE k.source = gone.source AND k.key = gone.key""")
 
 
+async def forget_likely(connection: asyncpg.Connection, source: str) -> None:
+    """Of a source's records, those are nobody's likely records who were erased."""
+    await connection.execute(
+        f"DELETE FROM consentry.profile_likely l WHERE source = $1 AND {_OF_SUBJECT.format('l.subject::text')}", source
+    )
+
+
 async def of_record(connection: asyncpg.Connection, source: str, key: str) -> bool:
     """Whether a customer who was erased had this record."""
     return bool(
@@ -183,7 +190,7 @@ async def forget(connection: asyncpg.Connection, subject: str, known: Sequence[o
     await connection.execute(
         f"UPDATE consentry.profile_records SET candidates = array_remove(candidates, $1::text::{kind}), "
         f"formerly = nullif(formerly, $1::text::{kind}) "
-        f"WHERE subject IS NULL AND candidates @> ARRAY[$1::text::{kind}]",
+        f"WHERE subject IS NULL AND (candidates @> ARRAY[$1::text::{kind}] OR formerly = $1::text::{kind})",
         subject,
     )
     return counts

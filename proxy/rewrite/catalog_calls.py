@@ -64,21 +64,21 @@ def guarded_calls(hidden: Hidden) -> dict[tuple[str, int], tuple[str, ...]]:
     )
     named = (
         f"NOT ({hidden.gone('w.o')}) AND (w.o <> ALL ({oids(hidden.partial_oids)}) OR EXISTS (SELECT 1 "
-        "FROM pg_catalog.pg_attribute AS a WHERE a.attrelid = w.o "
-        "AND w.c::pg_catalog.text IN (a.attname::pg_catalog.text, "
-        f"a.attnum::pg_catalog.text) AND NOT ({hidden.column('a.attrelid', 'a.attnum')})))"
+        "FROM pg_catalog.pg_attribute AS a WHERE a.attrelid = w.o AND w.c::pg_catalog.text = "
+        "CASE WHEN pg_catalog.pg_typeof(w.c) = 'pg_catalog.int2'::pg_catalog.regtype THEN a.attnum::pg_catalog.text "
+        f"ELSE a.attname::pg_catalog.text END AND NOT ({hidden.column('a.attrelid', 'a.attnum')})))"
     )
     return {
         ("has_column_privilege", 3): (
             "(SELECT pg_catalog.has_column_privilege(w.o, w.c, w.p) FROM (SELECT (",
-            ")::pg_catalog.regclass::pg_catalog.oid AS o, (",
+            ")::pg_catalog.text::pg_catalog.regclass::pg_catalog.oid AS o, (",
             ") AS c, (",
             f") AS p OFFSET 0) AS w WHERE {named})",
         ),
         ("has_column_privilege", 4): (
             "(SELECT pg_catalog.has_column_privilege(w.u, w.o, w.c, w.p) FROM (SELECT (",
             ") AS u, (",
-            ")::pg_catalog.regclass::pg_catalog.oid AS o, (",
+            ")::pg_catalog.text::pg_catalog.regclass::pg_catalog.oid AS o, (",
             ") AS c, (",
             f") AS p OFFSET 0) AS w WHERE {named})",
         ),

@@ -5,7 +5,7 @@ definition of either. `catalog_forms` makes the texts that stand in their place,
 from __future__ import annotations
 
 from proxy.rewrite.context import Context
-from proxy.rewrite.scope import SYSTEM_SCHEMAS
+from proxy.rewrite.scope import SYSTEM_SCHEMAS, every_node
 from proxy.rewrite.select import place, shorten_names, system_columns
 
 
@@ -36,6 +36,8 @@ def rewrite_catalogs(context: Context) -> None:
         if names[-1] in context.system.arguments:
             _guard_argument(context, start, context.system.arguments[names[-1]])
         elif (texts := context.system.calls.get((names[-1], len(call["args"])))) is not None:
+            if any(kind == "FuncCall" and "over" in inner for kind, inner in every_node(call["args"])):
+                raise context.unsupported(f"{names[-1]}() of a window function", "Compute it in a sub-query.", start)
             _guard_call(context, start, texts)
 
 

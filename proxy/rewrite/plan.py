@@ -12,6 +12,7 @@ from postgast import normalize as pg_normalize
 
 from proxy.catalog.model import Relation, SearchPath, Snapshot
 from proxy.errors import PgError, feature_not_supported
+from proxy.policy.profile import SUBJECT
 from proxy.policy.table import AppPolicy, CompiledRules
 from proxy.rewrite.context import Context
 from proxy.rewrite.definitions import names_after
@@ -143,7 +144,10 @@ class Planner:
     def _over(self, statements: list[Node]) -> tuple[Passes, Verifier]:
         """What statements are planned and proved with; where they read the profile, under one of the columns named."""
         relation = self._profile_relation()
-        named = None if relation is None else named_columns(statements, relation, self.snapshot)
+        view = None if relation is None else self._passes.view(relation)
+        named = None
+        if relation is not None and view is not None and view.shows(SUBJECT):
+            named = named_columns(statements, relation, self.snapshot)
         if named is None:
             return self._passes, self._verifier
         if named not in self._narrower:

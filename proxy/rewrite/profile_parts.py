@@ -27,8 +27,10 @@ def named_columns(statements: list[Node], profile: Relation, snapshot: Snapshot)
     for kind, node in found:
         if kind in _WHOLE or node.get("isNatural") or (kind == "alias" and "colnames" in node):
             return None
-        if kind == "ColumnRef" and column_fields(node)[-1] in ranges:
-            return None
+        if kind == "ColumnRef":
+            *before, last = column_fields(node)
+            if last in ranges or (last in snapshot.functions and last not in columns and not ranges.isdisjoint(before)):
+                return None  # the row, or a function of it: p.to_json is to_json(p)
     if any(_is_another_view(relation, relations, profile) for relation in snapshot.relations.values()):
         return None
     words = frozenset(word for _, node in found for word in _words(node))

@@ -74,6 +74,10 @@ class View:
     computed: frozenset[str] | None = None
     refusal: str | None = None
 
+    def shows(self, name: str) -> bool:
+        """Whether the app may read the column."""
+        return any(column.name == name and column.action == "show" for column in self.columns)
+
 
 @dataclass(slots=True, eq=False)
 class Reference:

@@ -238,10 +238,15 @@ async def _customers(desk: Desk, table: ErasedTable, entry: RetainedTable) -> tu
     async with careful(desk.connection, writes=False):
         query = f"SELECT {key}::pg_catalog.text FROM {step.relation} WHERE {step.goes} ORDER BY {key}"
         subjects = [row[0] for row in await desk.connection.fetch(query)]
+    theirs = conditions.of_subject(table.key, table.subject, table.family)
+    still = f"SELECT EXISTS (SELECT FROM {step.relation} WHERE {step.goes} AND {theirs})"
     total = {step.name: 0}
     left: dict[str, int] = {}
     with acting(desk.audit) as acts:
         for subject in subjects:
+            async with careful(desk.connection, writes=False):
+                if not await desk.connection.fetchval(still, subject):
+                    continue  # they came back meanwhile
             try:
                 done = await erasure.erase(desk, subject, acts)
             except CannotEraseError as error:

@@ -70,7 +70,7 @@ class ProfilePage(Fields):
 async def get_profile(call: Call) -> Response:
     """One customer's profile."""
     asked = _Asked.of(call)
-    found = await asked.profiles(call.query.fields, [(SUBJECT, "=", call.subject)], 1)
+    found, _ = await asked.page(call.query.fields, [(SUBJECT, "=", call.subject)], 1)
     if not found:
         raise Problem(404, f"there is no such customer for app {asked.planner.app.name}")
     return _json(found[0].text)
@@ -82,9 +82,7 @@ async def get_profiles(call: Call) -> Response:
     conditions = [(name, "=", value) for name, values in page.filter.items() for value in values]
     if page.after is not None:
         conditions.append((SUBJECT, ">", page.after))
-    found = await _Asked.of(call).profiles(page.fields, conditions, page.limit + 1)
-    shown = found[: page.limit]
-    following = shown[-1].key if len(found) > len(shown) else None
+    shown, following = await _Asked.of(call).page(page.fields, conditions, page.limit)
     return _json(f'{{"profiles": [{", ".join(one.text for one in shown)}], "next": {json.dumps(following)}}}')
 
 
@@ -143,8 +141,12 @@ class _Asked:
             return Problem(403, detail, more={"policies": policies})
         return None
 
-    async def profiles(self, fields: list[str] | None, conditions: list[_Condition], limit: int) -> list[_Profile]:
-        """Profiles by their keys; `fields` None: all that the app sees. Raises Problem, ConsentryError.
+    async def page(
+        self, fields: list[str] | None, conditions: list[_Condition], limit: int
+    ) -> tuple[list[_Profile], str | None]:
+        """Profiles by their keys, and the last of these where more follow; `fields` None: all that the app sees.
+
+        Raises Problem, ConsentryError.
 
         A page with lists to which sources add is asked for in two statements, the keys first: by keys it is a look-up
         in each table, where otherwise they would be read whole (docs/howto/profile.md).
@@ -154,13 +156,15 @@ class _Asked:
             names = list(dict.fromkeys(name for text in fields for name in text.split(",")))
         added = {column.name for column in self.profile.columns if column.told_by}
         seen = {SUBJECT, *names, *(name for name, _, _ in conditions)} <= set(self.shown)
-        if limit > 1 and seen and self._keys_are_plain() and not added.isdisjoint(names):
-            found = await self._profiles([SUBJECT], conditions, limit)
-            if not found:
-                return []
+        by_key = any(condition[:2] == (SUBJECT, "=") for condition in conditions)
+        if not by_key and seen and self._keys_are_plain() and not added.isdisjoint(names):
+            found, following = _cut(await self._profiles([SUBJECT], conditions, limit + 1), limit)
             keys = ", ".join(quote_literal(one.key) for one in found if one.key is not None)
-            conditions = [(SUBJECT, "IN", f"({keys})")]
-        return await self._profiles(names, conditions, limit)
+            if not keys:
+                return [], following
+            # With the conditions still: a value may be hidden meanwhile.
+            return await self._profiles(names, [*conditions, (SUBJECT, "IN", f"({keys})")], limit), following
+        return _cut(await self._profiles(names, conditions, limit + 1), limit)
 
     def _keys_are_plain(self) -> bool:
         """Whether the app has the keys as they are, by which tables have indexes."""
@@ -272,6 +276,11 @@ def _state(error: ConsentryError) -> str:
     if isinstance(error, TooSlowError):
         return "57014"
     return "08006" if isinstance(error, UnreachableError) else "42501"
+
+
+def _cut(found: list[_Profile], limit: int) -> tuple[list[_Profile], str | None]:
+    """So many of them, and the key of the last of these where there were more."""
+    return found[:limit], found[limit - 1].key if len(found) > limit else None
 
 
 def _object(names: Sequence[str], values: Sequence[str | None]) -> str:

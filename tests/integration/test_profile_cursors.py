@@ -237,3 +237,25 @@ def test_most_of_a_source_is_gone(place: Place, source: str, before: int, left: 
     assert len([key for key in place.kept(source) if int(key) < 100]) == (before if refused else left)
     place.sync(source, "--accept-deletes")
     assert len(place.kept(source)) == left + new
+
+
+def test_a_sync_that_was_refused_is_refused_again(place: Place) -> None:
+    place.change("INSERT INTO counted SELECT n, 1, 'v', n FROM generate_series(1, 100) n")
+    place.sync("counted")
+    place.change("UPDATE counted SET id = id + 1000, n = n + 1000")
+    for _ in range(2):
+        counts, said = place.sync("counted", code=1)
+        assert ("100 of 100 records" in said, counts["deleted"], counts["added"]) == (True, 0, 0)
+    place.sync("counted", "--accept-deletes")
+    assert set(place.kept("counted")) == {str(n) for n in range(1001, 1101)}
+
+
+def test_a_record_without_a_key_is_a_clear_error(place: Place) -> None:
+    place.lite("CREATE TABLE loose (id, customer INTEGER, v TEXT, changed TEXT)", "DROP TABLE lite",
+               "ALTER TABLE loose RENAME TO lite",
+               "INSERT INTO lite VALUES ('1', 1, 'v', '2026-01-01T00:00:00Z'), ('2', 1, 'w', '2026-03-01T00:00:00Z')")  # fmt: skip
+    place.sync("lite")
+    place.lite("UPDATE lite SET id = NULL WHERE id = '1'")
+    _, said = place.sync("lite", code=1)
+    assert 'a key (field "id") is no text' in said
+    assert set(place.kept("lite")) == {"1", "2"}

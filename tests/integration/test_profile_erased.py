@@ -183,3 +183,28 @@ def test_who_registers_again_with_the_same_key(home: Home) -> None:
     home.sync([WIFE, ("S-1", "who@example.net", None, "Who")], [(5, 60, "XL")], "--full")
     assert home.records()["5"] == (60, [], False)
     home.command(*stranger, "60")
+
+
+def test_whose_it_was_is_forgotten_with_them(home: Home) -> None:
+    """A record that was 70's is not offered for them once they are erased, and not decided for them."""
+    members: list[Row] = [(1, 60, "XL"), (2, 61, "S")]
+    home.sync([HUSBAND, WIFE, ("R", "other@example.org", None, "X")], members)
+    home.sync([HUSBAND, WIFE, ("R", None, "+49407770001", "X")], members)
+    home.command("profile", "review", "decide", "crm", "R", "other", "--subject", "70")
+    home.erase(70)
+    home.sync([HUSBAND, WIFE, ("R", None, "+49407770001", "X")], members)
+    assert 70 not in home.records()["R"][1]
+    said = home.command("profile", "review", "decide", "crm", "R", "same", "--subject", "70", code=1)
+    assert "was erased" in said or "no customer" in said
+    assert home.rows("SELECT FROM consentry.profile_data WHERE subject = 70") == []
+
+
+def test_what_was_decided_and_is_taken_back_waits_again(home: Home) -> None:
+    home.erase(60)
+    members: list[Row] = [(2, 61, "S")]
+    home.sync([WIFE, ("W-2", None, "+49407770001", "Wi Fe")], members)
+    assert home.records()["W-2"] == (None, [61], True)
+    home.command("profile", "review", "decide", "crm", "W-2", "same", "--subject", "61")
+    home.sync([WIFE, ("W-2", None, "+49407770001", "Changed")], members)
+    home.command("profile", "review", "undo", "crm", "W-2")
+    assert home.records()["W-2"] == (None, [61], True)

@@ -189,7 +189,7 @@ def test_a_page_of_lists_to_which_sources_add_is_looked_up_by_its_keys(shop: Exa
     keys, profiles = _statements(shop)[before:]
     assert [d["attribute"] for d in keys["disclosed"] if d["attribute"] == "notes"] == []
     assert "notes" in {d["attribute"] for d in profiles["disclosed"]}
-    assert (keys["rows"], profiles["rows"]) == (3, 3)
+    assert (keys["rows"], profiles["rows"]) == (3, 2)
     in_sql = "SELECT full_name, notes, subject::text FROM consentry.profile ORDER BY subject LIMIT 2"
     rows = shop.sql("crm_app", in_sql)
     assert [(one["full_name"], one["notes"]) for one in page["profiles"]] == [row[:2] for row in rows]

@@ -41,6 +41,10 @@ select pg_catalog.has_column_privilege(current_user, 'customers'::regclass, 'ema
 -- becomes
 select {has_column_privilege: current_user | 'customers'::regclass | 'email'::text | 'insert'} as may
 
+-- whose arguments go into a query of their own
+select has_column_privilege('customers', first_value(relname) over (), 'select') from pg_class
+-- refused 0A000 has_column_privilege() of a window function
+
 -- what drivers call of information_schema's own functions
 select (information_schema._pg_expandarray(array[3, 4])).n
 -- passes

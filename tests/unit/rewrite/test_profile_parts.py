@@ -14,7 +14,9 @@ from tests.unit.rewrite.world import columns
 PROFILE = Relation(200, "consentry", "profile", "v", columns("subject:int4 name:text email:text orders:text"))
 OTHER = Relation(201, "public", "short", "v", columns("subject:int4"), reads=(200,))
 TABLE = Relation(202, "public", "customers", "r", columns("id:int4 name:text"))
-SNAPSHOT = Snapshot("shop", 180000, functions={}, relations={r.key: r for r in (PROFILE, OTHER, TABLE)})
+SNAPSHOT = Snapshot(
+    "shop", 180000, functions={"row_to_json": (), "name": ()}, relations={r.key: r for r in (PROFILE, OTHER, TABLE)}
+)
 
 
 def named(text: str) -> frozenset[str] | None:
@@ -52,6 +54,8 @@ def test_columns_that_are_named(text: str, columns: str) -> None:
         "SELECT (p).email FROM consentry.profile p",
         "SELECT email(p) FROM consentry.profile p",
         "SELECT count(p) FROM consentry.profile p",
+        "SELECT p.row_to_json FROM consentry.profile p",
+        "SELECT j.row_to_json FROM (consentry.profile p JOIN customers c ON c.id = p.subject) j",
         "SELECT 1 FROM consentry.profile p WHERE p IS NOT NULL",
         "SELECT a FROM consentry.profile AS p(a, b)",
         "SELECT 1 FROM consentry.profile NATURAL JOIN customers",
