@@ -13,7 +13,7 @@ from proxy.profile import values
 # A transaction stamps its rows when it begins, and they are seen when it commits: that much is read again.
 LATE: Final = timedelta(minutes=5)
 _ZONES: Final = timedelta(hours=14)  # so far a clock is ahead of UTC at most
-_NUMBER: Final = re.compile(r"[+-]?\d{1,40}(\.\d{1,40})?([eE][+-]?\d{1,3})?")
+_NUMBER: Final = re.compile(r"[+-]?\d{1,40}(\.\d{1,40})?")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MOST: Final = 2**63
 # So PostgreSQL writes timestamps without a zone.
@@ -49,7 +49,7 @@ def place(value: Any) -> Place:
         number = Decimal(value.strip())
     if number is not None and number.is_finite():
         return Place(number, values.text(value))
-    if value in _ENDLESS:
+    if isinstance(value, str) and value in _ENDLESS:
         return Place(_ENDLESS[value], value)
     try:
         at, zoned = values.instant(value)

@@ -71,14 +71,14 @@ def guarded_calls(hidden: Hidden) -> dict[tuple[str, int], tuple[str, ...]]:
     return {
         ("has_column_privilege", 3): (
             "(SELECT pg_catalog.has_column_privilege(w.o, w.c, w.p) FROM (SELECT (",
-            ")::pg_catalog.text::pg_catalog.regclass::pg_catalog.oid AS o, (",
+            ")::pg_catalog.regclass::pg_catalog.oid AS o, (",
             ") AS c, (",
             f") AS p OFFSET 0) AS w WHERE {named})",
         ),
         ("has_column_privilege", 4): (
             "(SELECT pg_catalog.has_column_privilege(w.u, w.o, w.c, w.p) FROM (SELECT (",
             ") AS u, (",
-            ")::pg_catalog.text::pg_catalog.regclass::pg_catalog.oid AS o, (",
+            ")::pg_catalog.regclass::pg_catalog.oid AS o, (",
             ") AS c, (",
             f") AS p OFFSET 0) AS w WHERE {named})",
         ),
