@@ -128,7 +128,7 @@ def route(operation: Operation, site: Site, rates: Rates) -> Route:
 def of_error(error: ConsentryError) -> Problem:
     """What a caller is told of an error of ours."""
     if isinstance(error, TooSlowError):
-        return Problem(504, f"{error}; ask for less at a time")
+        return Problem(504, f"{error}; try again, or ask for less at a time", headers={"Retry-After": "5"})
     if isinstance(error, UnreachableError):
         return Problem(503, "the database cannot be reached now; try again", headers={"Retry-After": "5"})
     return Problem(409 if isinstance(error, ReadOnlyError | NotReadableError) else 422, str(error))

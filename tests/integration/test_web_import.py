@@ -142,7 +142,20 @@ async def test_bodies_that_are_not_taken(web: Website, service: httpx.AsyncClien
 async def test_its_description_is_true(service: httpx.AsyncClient) -> None:
     described = (await service.get("/openapi.json")).json()["paths"][IMPORT]["post"]
     assert set(described["requestBody"]["content"]) == {"text/csv", "application/x-ndjson", "application/jsonl"}
-    assert set(described["responses"]) == {"200", "400", "401", "403", "404", "409", "413", "415", "422", "429", "503"}
+    assert set(described["responses"]) == {
+        "200",
+        "400",
+        "401",
+        "403",
+        "404",
+        "409",
+        "413",
+        "415",
+        "422",
+        "429",
+        "503",
+        "504",
+    }
     assert [p["name"] for p in described["parameters"]] == ["Idempotency-Key"]
 
 
@@ -159,7 +172,7 @@ async def test_while_a_large_import_is_written_others_wait_and_are_told(
                 async with importing.transaction():
                     await importing.execute("LOCK TABLE consentry.events IN SHARE ROW EXCLUSIVE MODE")
                     refused = await client.put(where, json={"decision": "granted"})
-                    assert (refused.status_code, refused.headers["retry-after"]) == (503, "5"), refused.text
+                    assert (refused.status_code, refused.headers["retry-after"]) == (504, "5"), refused.text
                     assert (await client.get(path("late", "access"))).status_code == 200
             finally:
                 await importing.close()
