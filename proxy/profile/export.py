@@ -103,27 +103,26 @@ async def _restricted(connection: asyncpg.Connection, subject: str) -> str | Non
     return None if since is None else str(since.isoformat())
 
 
-async def _values(connection: asyncpg.Connection, subject: str) -> AsyncIterator[str]:
+def _values(connection: asyncpg.Connection, subject: str) -> AsyncIterator[str]:
     """What other sources said, each with where it is from and when it was read, as JSON objects."""
-    if await connection.fetchval("SELECT pg_catalog.to_regclass('consentry.profile_values')") is None:
-        return
-    kind = await service.subject_type(connection)
-    query = (
-        "SELECT row_to_json(v)::text FROM (SELECT attribute, value, source, key, read_at, chosen "
-        f"FROM consentry.profile_values WHERE subject = $1::text::{kind} ORDER BY attribute, source, key) AS v"
-    )
-    async for row in connection.cursor(query, subject, prefetch=held.BATCH):
-        yield row[0]
+    columns = "attribute, value, source, key, read_at, chosen"
+    return _objects(connection, "consentry.profile_values", columns, "attribute, source, key", subject)
 
 
-async def _requests(connection: asyncpg.Connection, subject: str) -> AsyncIterator[str]:
+def _requests(connection: asyncpg.Connection, subject: str) -> AsyncIterator[str]:
     """What the customer asked for, and what became of it, as JSON objects; not which agent decided."""
-    if await connection.fetchval("SELECT pg_catalog.to_regclass('consentry.requests')") is None:
+    columns = "id, kind, attribute, value, status, source, asked_at, due_at, decided_at, reason, receipt"
+    return _objects(connection, "consentry.requests", columns, "id", subject)
+
+
+async def _objects(
+    connection: asyncpg.Connection, relation: str, columns: str, order: str, subject: str
+) -> AsyncIterator[str]:
+    """The customer's rows of one of our own relations, where it is there."""
+    if await connection.fetchval("SELECT pg_catalog.to_regclass($1)", relation) is None:
         return
     kind = await service.subject_type(connection)
-    query = (
-        "SELECT row_to_json(r)::text FROM (SELECT id, kind, attribute, value, status, source, asked_at, due_at, "
-        f"decided_at, reason, receipt FROM consentry.requests WHERE subject = $1::text::{kind} ORDER BY id) AS r"
-    )
+    rows = f"SELECT {columns} FROM {relation} WHERE subject = $1::text::{kind} ORDER BY {order}"
+    query = f"SELECT row_to_json(r)::text FROM ({rows}) AS r"
     async for row in connection.cursor(query, subject, prefetch=held.BATCH):
         yield row[0]

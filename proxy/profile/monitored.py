@@ -71,9 +71,7 @@ async def _grants(
     schemas = {key[0], *(table["schema"] for table in tables)}
     used = [row[0] for row in await connection.fetch(_SCHEMAS, sorted(schemas), login)]
     grants = [f"GRANT USAGE ON SCHEMA {quote_identifier(schema)} TO {role}" for schema in used]
-    if not await connection.fetchval(
-        "SELECT pg_catalog.has_table_privilege($1, $2::pg_catalog.oid, 'SELECT')", login, oid
-    ):
+    if not await connection.fetchval(_MAY_READ, login, oid):
         grants.append(f"GRANT SELECT ON {_dotted(*key)} TO {role}")
     for table in tables:
         columns = ", ".join(map(quote_identifier, table["columns"]))

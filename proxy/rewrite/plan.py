@@ -36,7 +36,7 @@ NARROWER: Final = 32  # sets of the profile's columns for which an app's planner
 
 
 class Planner:
-    """Plans texts for one app; immutable once made, shared by all sessions of the app in a worker."""
+    """Plans texts for one app; shared by all sessions of the app in a worker. What it says of a text never changes."""
 
     def __init__(self, app: AppPolicy, rules: CompiledRules, snapshot: Snapshot) -> None:
         self.rules = rules
@@ -98,7 +98,7 @@ class Planner:
     ) -> Plan:
         """`fenced`: every form that can have a fence gets one."""
         statements = parse(text)
-        passes, verifier = self._over(statements)
+        passes, verifier = self._over(text, statements)
         found = Tokens(text)
         raw = text.encode()
         edits: list[Edit] = []
@@ -141,12 +141,13 @@ class Planner:
             edits=() if shown else tuple(edits),
         )
 
-    def _over(self, statements: list[Node]) -> tuple[Passes, Verifier]:
+    def _over(self, text: str, statements: list[Node]) -> tuple[Passes, Verifier]:
         """What statements are planned and proved with; where they read the profile, under one of the columns named."""
         relation = self._profile_relation()
-        view = None if relation is None else self._passes.view(relation)
-        named = None
-        if relation is not None and view is not None and view.shows(SUBJECT):
+        if relation is None or relation.name not in text.lower():  # most texts: nothing of their trees is looked at
+            return self._passes, self._verifier
+        view, named = self._passes.view(relation), None
+        if view is not None and view.shows(SUBJECT):
             named = named_columns(statements, relation, self.snapshot)
         if named is None:
             return self._passes, self._verifier

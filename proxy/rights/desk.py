@@ -49,8 +49,9 @@ class Desk:
 
     async def key(self, subject: str) -> str:
         """The customer's key as the database writes it: of "042", 42. Raises as `check`."""
-        kind = await self.check(subject)
-        written: str = await self.connection.fetchval(f"SELECT ($1::text::{kind})::text", subject)
+        kind = await subject_type(self.connection)
+        with said_of(subject, kind):
+            written: str = await self.connection.fetchval(f"SELECT ($1::text::{kind})::text", subject)
         return written
 
     async def lock(self, subject: str) -> None:

@@ -13,10 +13,9 @@ from proxy.rights.erasing import careful
 
 async def survey(desk: Desk, subject: str) -> int:
     """How many tombstones `readmit` would take away. Errors as `readmit`."""
-    kind = await desk.check(subject)
+    subject = await desk.key(subject)
     async with careful(desk.connection, writes=False):
-        key, known = await _known(desk, subject, kind)
-        return await tombstones.in_the_way(desk.connection, key, known)
+        return await tombstones.in_the_way(desk.connection, subject, await _known(desk, subject))
 
 
 async def readmit(desk: Desk, subject: str) -> Mapping[str, Any] | None:
@@ -24,18 +23,15 @@ async def readmit(desk: Desk, subject: str) -> Mapping[str, Any] | None:
 
     Raises ConsentryError: the database has no such customer; UnreachableError where no record can be written.
     """
-    kind = await desk.check(subject)
-    async with act(desk, "readmit") as under_way:
-        await desk.lock(subject)
-        key, known = await _known(desk, subject, kind)
-        lifted, freed = await tombstones.readmit(desk.connection, key, known)
+    subject = await desk.key(subject)
+    async with act(desk, "readmit", subject=subject) as under_way:
+        lifted, freed = await tombstones.readmit(desk.connection, subject, await _known(desk, subject))
         return await under_way.finish({"tombstones": lifted, "records": freed}) if lifted else None
 
 
-async def _known(desk: Desk, subject: str, kind: str) -> tuple[str, list[own.Known]]:
-    """The customer's key as tables have it, and their addresses and numbers of today."""
-    connection = desk.connection
+async def _known(desk: Desk, subject: str) -> list[own.Known]:
+    """The customer's addresses and numbers of today."""
+    connection, kind = desk.connection, await desk.check(subject)
     if not await own.is_there(connection, desk.written, desk.rules, subject, kind):
         raise ConsentryError(f'the database has no customer "{subject}": there is nobody to be readmitted')
-    key: str = await connection.fetchval(f"SELECT $1::text::{kind}::text", subject)
-    return key, await own.of_customer(connection, desk.written, desk.rules, subject, kind)
+    return await own.of_customer(connection, desk.written, desk.rules, subject, kind)

@@ -18,7 +18,7 @@ from proxy.server.generation import Entry
 from proxy.server.held import Held
 from proxy.wire import errors, messages
 from proxy.wire.backend import SUSPENDED, BackendFraming
-from proxy.wire.scrub import Fields, field, of_known_names
+from proxy.wire.scrub import Fields, field, of_statement
 from proxy.wire.states import Awaiting, Expected, State
 
 if TYPE_CHECKING:
@@ -219,9 +219,8 @@ class Answers:
         message = session.context.scrubber.message(
             fields or [("C", error.sqlstate.encode()), ("M", error.message.encode())]
         )
-        named = error.sqlstate[:2] != "23" if fields else error.sqlstate == "42P01"  # class 23 names constraints
-        if named and not self.audit.full_text:
-            message = of_known_names(message, fragment)
+        if not self.audit.full_text:
+            message = of_statement(message, error.sqlstate, fragment, ours=not fields)
         tail = error_tail(error.sqlstate, message, int((now - session.clock) * 1e6))
         session.clock = now
         self.audit.append(self.audit.begin(event, session.fragment), fragment, tail)

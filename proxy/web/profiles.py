@@ -32,7 +32,7 @@ from proxy.web.callers import address_of
 from proxy.web.operations import Call
 from proxy.web.problems import Problem
 from proxy.web.site import TooSlowError
-from proxy.wire.scrub import Scrubber, of_known_names
+from proxy.wire.scrub import Scrubber, of_statement
 
 _Condition = tuple[str, str, str]  # attribute, operator, value; of IN the list as SQL has it
 _PATH = SearchPath(("pg_catalog",))
@@ -248,8 +248,9 @@ class _Asked:
         if failed is None:
             await records.write("statement", session, statement, statement_tail(rows, duration))
             return
-        named = failed.sqlstate[:2] != "23" if plan.refusal is None else failed.sqlstate == "42P01"
-        message = failed.message if records.full_text or not named else of_known_names(failed.message, statement)
+        message = failed.message
+        if not records.full_text:
+            message = of_statement(message, failed.sqlstate, statement, ours=plan.refusal is not None)
         event = "refused" if plan.refusal is not None else "statement"
         await records.write(event, session, statement, error_tail(failed.sqlstate, message, duration))
 

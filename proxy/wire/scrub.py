@@ -71,6 +71,15 @@ def of_known_names(message: str, known: str) -> str:
     return _LAST_NUMBER.sub("?", _ONE_QUOTED.sub(shown, message))
 
 
+def of_statement(message: str, sqlstate: str, statement: str, *, ours: bool) -> str:
+    """What a record may quote of an error's message. `statement`: without constants; `ours`: the gateway's own error.
+
+    Class 23 names constraints, which the statement does not; of our own errors one has PostgreSQL's words.
+    """
+    names = sqlstate == "42P01" if ours else sqlstate[:2] != "23"
+    return of_known_names(message, statement) if names else message
+
+
 class Scrubber:
     """Takes out of errors and notices what one app may not see.
 

@@ -281,7 +281,7 @@ def test_what_the_verifier_demands(planned: Planned, old: str, new: str) -> None
     """With whom the profile begins is a part of the proof."""
     sent, path = "SELECT name FROM consentry.profile WHERE name ILIKE '%2'", SearchPath(("pg_catalog", "public"))
     made = planned.text("held", sent)
-    _, verifier = planned.planners["held"]._over(parse(sent))
+    _, verifier = planned.planners["held"]._over(sent, parse(sent))
     verifier.verify(sent, made, path, ())
     assert old in made
     with pytest.raises(PgError):
