@@ -12,7 +12,7 @@ from proxy.consent.ledger import DEFAULT_KEY
 from proxy.consent.own_view import OwnView
 from proxy.errors import ConsentryError
 from proxy.policy.expressions import named_relations
-from proxy.policy.names import quote_identifier
+from proxy.policy.names import quote_identifier, quote_relation
 from proxy.policy.others import KEYS, table_of
 from proxy.policy.preferences import OWN_SCHEMA
 from proxy.policy.spans import PREFIX
@@ -108,7 +108,7 @@ def grants(rules: CompiledRules, also: Sequence[str] = ()) -> tuple[tuple[str, t
         own += [f"GRANT {right} TO {control}" for right in _store_rights(rules.store)]
     profile = rules.profile
     if profile is not None and profile.others:  # a sync looks which customers the table does not have
-        own.append(f"GRANT SELECT ({quote_identifier(profile.key)}) ON {_dotted(profile.start)} TO {control}")
+        own.append(f"GRANT SELECT ({quote_identifier(profile.key)}) ON {quote_relation(profile.start)} TO {control}")
     own += [f"GRANT {right} TO {control}" for right in also]
     given: list[tuple[str, tuple[str, ...]]] = [(CONTROL_ROLE, tuple(own))]
     for app in rules.apps.values():
@@ -187,7 +187,7 @@ def _app_rights(app: AppPolicy) -> Iterator[str]:
         yield "EXECUTE ON FUNCTION consentry.json_keys(jsonb, integer)"
     for key in sorted(app.inner):
         used = {column.name for column in app.tables[key].columns if column.treatment.visible}
-        yield f"SELECT ({_listed({*used, _subject_name(app.tables[key])})}) ON {_dotted(key)}"
+        yield f"SELECT ({_listed({*used, _subject_name(app.tables[key])})}) ON {quote_relation(key)}"
     for (schema, name), used in sorted(key_columns(app).items()):
         yield f"SELECT ({_listed(used)}) ON {quote_identifier(schema)}.{quote_identifier(name)}"
     every = (row for table in tables for row in table.rows)
@@ -196,16 +196,12 @@ def _app_rights(app: AppPolicy) -> Iterator[str]:
         yield f"SELECT ON {quote_identifier(schema)}.{quote_identifier(name)}"
 
 
-def _dotted(key: tuple[str, str]) -> str:
-    return ".".join(map(quote_identifier, key))
-
-
 def _profile_rights(profile: ProfileMap | None, app: AppPolicy) -> Iterator[str]:
     """The keys of customers whom only other sources know; and, so that tools which look at rights list the profile, the
     view: no more than the tables is read by it (security_invoker).
     """
     if profile is not None and profile.others and (app.monitor or table_of(profile, app) is not None):
-        yield f"SELECT (subject) ON {_dotted(KEYS)}"
+        yield f"SELECT (subject) ON {quote_relation(KEYS)}"
     if profile is not None and profile.invoker:
         schema, name = map(quote_identifier, profile.relation)
         yield f"USAGE ON SCHEMA {schema}" if schema != '"consentry"' else "USAGE ON SCHEMA consentry"

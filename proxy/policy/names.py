@@ -60,3 +60,8 @@ def join_dotted(*parts: str) -> str:
 def quote_identifier(name: str) -> str:
     """`name` as a quoted identifier: the one quoting function for names."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def quote_relation(key: tuple[str, str]) -> str:
+    """A relation's name in SQL. `key`: its schema and name."""
+    return f"{quote_identifier(key[0])}.{quote_identifier(key[1])}"

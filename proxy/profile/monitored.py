@@ -7,7 +7,7 @@ from typing import Final
 import asyncpg
 
 from proxy.catalog.model import Snapshot
-from proxy.policy.names import join_dotted, quote_identifier
+from proxy.policy.names import join_dotted, quote_identifier, quote_relation
 from proxy.policy.table import CompiledRules
 
 # Logins that are meant to read it: those that have a token for it, and those that may read the table it begins with.
@@ -72,12 +72,8 @@ async def _grants(
     used = [row[0] for row in await connection.fetch(_SCHEMAS, sorted(schemas), login)]
     grants = [f"GRANT USAGE ON SCHEMA {quote_identifier(schema)} TO {role}" for schema in used]
     if not await connection.fetchval(_MAY_READ, login, oid):
-        grants.append(f"GRANT SELECT ON {_dotted(*key)} TO {role}")
+        grants.append(f"GRANT SELECT ON {quote_relation(key)} TO {role}")
     for table in tables:
         columns = ", ".join(map(quote_identifier, table["columns"]))
-        grants.append(f"GRANT SELECT ({columns}) ON {_dotted(table['schema'], table['name'])} TO {role}")
+        grants.append(f"GRANT SELECT ({columns}) ON {quote_relation((table['schema'], table['name']))} TO {role}")
     return grants
-
-
-def _dotted(schema: str, name: str) -> str:
-    return f"{quote_identifier(schema)}.{quote_identifier(name)}"

@@ -256,10 +256,15 @@ class OneSource:
             await self._advance(stored, cursor)
 
     async def _keys(self, reader: Reader) -> dict[str, Any]:
-        """All keys that the source has, by their texts. Raises SourceError where too many records are without one:
-        before anything is taken in, so that the next sync finds the same.
+        """All keys that the source has, by their texts; none where nothing of it is kept that could be gone.
+
+        Raises SourceError where too many records are without one: before anything is taken in, so that the next sync
+        finds the same.
         """
-        keys = {}
+        query = "SELECT EXISTS (SELECT FROM consentry.profile_records WHERE source = $1)"
+        if not await self._connection.fetchval(query, self._name):
+            return {}
+        keys: dict[str, Any] = {}
         async for key in reader.keys(wanted(self._name, self._source)):
             try:
                 keys[values.text(key)] = key

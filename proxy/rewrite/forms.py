@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from proxy.catalog.model import Column, Relation, SearchPath, Snapshot
 from proxy.errors import ConsentryError, PgError
 from proxy.policy.masks import mask_sql
-from proxy.policy.names import quote_identifier
+from proxy.policy.names import quote_identifier, quote_relation
 from proxy.policy.others import nothing
 from proxy.policy.table import AppPolicy, GovernedColumn, GovernedTable, Mask, Subject
 from proxy.rewrite import spans
@@ -28,20 +28,16 @@ _EQ = "OPERATOR(pg_catalog.=)"
 def _base(table: GovernedTable, relation: Relation) -> str:
     """What the form reads: the table, or its rows and those of customers whom it does not have."""
     if table.others is None:
-        return _dotted(table.key)
+        return quote_relation(table.key)
     shown = [c.name for c in table.columns if c.treatment.visible and c.name != table.others.mark]
     key = table.subject.column if table.subject is not None else ""
     own = ", ".join(map(quote_identifier, shown))
     models = [column for name in shown if (column := relation.column(name)) is not None]
     none = ", ".join('"subject"' if column.name == key else str(nothing(column)) for column in models)
     return (
-        f"(SELECT {own}, true AS {quote_identifier(table.others.mark)} FROM {_dotted(table.others.table)} "
-        f"UNION ALL SELECT {none}, false FROM {_dotted(table.others.keys)})"
+        f"(SELECT {own}, true AS {quote_identifier(table.others.mark)} FROM {quote_relation(table.others.table)} "
+        f"UNION ALL SELECT {none}, false FROM {quote_relation(table.others.keys)})"
     )
-
-
-def _dotted(key: tuple[str, str]) -> str:
-    return ".".join(map(quote_identifier, key))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from proxy.catalog.model import Snapshot
-from proxy.policy.names import quote_identifier
+from proxy.policy.names import quote_identifier, quote_relation
 from proxy.policy.others import CUSTOMERS, KEYS, keys_of, relation_of, table_of
 from proxy.policy.profile import DATA, SUBJECT
 from proxy.policy.table import AppPolicy, GovernedColumn, GovernedTable, Hop, Mask, PolicyRef, ProfileColumn, ProfileMap
@@ -251,7 +251,7 @@ class _Writer:
             alias = self._aliases[key] = f"p{len(self._aliases)}"
             self.read[key] = None
             on = f"{alias}.{quote_identifier(hop.column)} = {self._to(before, hop)}"
-            self._joins.append(f"LEFT JOIN {_dotted(key)} {alias} ON {on}")
+            self._joins.append(f"LEFT JOIN {quote_relation(key)} {alias} ON {on}")
         return self._aliases[key]
 
     def _list(self, column: ProfileColumn, kept: list[tuple[Key, str]]) -> str:
@@ -309,7 +309,7 @@ class _Writer:
         *before, key = way
         self.read[key] = None
         hop, alias = self._profile.hops[key], f"t{len(before)}" if before else "t"
-        source = f"{_dotted(key)} {alias}"
+        source = f"{quote_relation(key)} {alias}"
         if before:
             source += f" CROSS JOIN LATERAL ({self._rows(before, alias, names)} OFFSET 0) t"
         columns = ", ".join(f"t.{quote_identifier(name)}" for name in dict.fromkeys(names))
@@ -343,7 +343,3 @@ def _told(column: ProfileColumn) -> tuple[tuple[Key, str], ...]:
 def _object(alias: str, names: list[str]) -> str:
     pairs = ", ".join(f"{quote_literal(name)}, {alias}.{quote_identifier(name)}" for name in names)
     return f"pg_catalog.jsonb_build_object({pairs})"
-
-
-def _dotted(key: Key) -> str:
-    return f"{quote_identifier(key[0])}.{quote_identifier(key[1])}"

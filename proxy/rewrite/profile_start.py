@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from proxy.policy.names import quote_identifier
+from proxy.policy.names import quote_identifier, quote_relation
 from proxy.policy.others import CUSTOMERS, KEYS, mark_of
 from proxy.policy.profile import SUBJECT
 from proxy.policy.table import ProfileMap
@@ -28,7 +28,7 @@ class Start:
 
 def of_table(profile: ProfileMap) -> Start:
     """The table alone."""
-    return Start(f"{_dotted(profile.start)} p", f"p.{quote_identifier(profile.key)}")
+    return Start(f"{quote_relation(profile.start)} p", f"p.{quote_identifier(profile.key)}")
 
 
 def of_app(profile: ProfileMap) -> Start:
@@ -36,8 +36,8 @@ def of_app(profile: ProfileMap) -> Start:
     is looked up (OFFSET 0), where PostgreSQL could read all of it into a hash table first.
     """
     key, mark = f"p.{quote_identifier(profile.key)}", f"p.{quote_identifier(mark_of(profile))}"
-    there = f"SELECT 1 FROM {_dotted(profile.start)} c WHERE c.{quote_identifier(profile.key)} = {key} OFFSET 0"
-    return Start(f"{_dotted(CUSTOMERS)} p", key, f"{mark} OR NOT EXISTS ({there})", mark)
+    there = f"SELECT 1 FROM {quote_relation(profile.start)} c WHERE c.{quote_identifier(profile.key)} = {key} OFFSET 0"
+    return Start(f"{quote_relation(CUSTOMERS)} p", key, f"{mark} OR NOT EXISTS ({there})", mark)
 
 
 def of_everybody(profile: ProfileMap) -> Start:
@@ -46,12 +46,8 @@ def of_everybody(profile: ProfileMap) -> Start:
     """
     name, mark_name = quote_identifier(profile.key), quote_identifier(mark_of(profile))
     mark, own = f"k.{mark_name}", f"p.{name}"
-    known = f"SELECT {name}, true AS {mark_name} FROM {_dotted(profile.start)}"
-    others = f"SELECT {quote_identifier(SUBJECT)}, false FROM {_dotted(KEYS)}"
-    text = f"({known} UNION ALL {others}) k\nLEFT JOIN {_dotted(profile.start)} p ON {own} = k.{name}"
+    known = f"SELECT {name}, true AS {mark_name} FROM {quote_relation(profile.start)}"
+    others = f"SELECT {quote_identifier(SUBJECT)}, false FROM {quote_relation(KEYS)}"
+    text = f"({known} UNION ALL {others}) k\nLEFT JOIN {quote_relation(profile.start)} p ON {own} = k.{name}"
     once = f"({mark} AND {own} IS NOT NULL) OR (NOT {mark} AND {own} IS NULL)"
     return Start(text, f"k.{name}", once, mark)
-
-
-def _dotted(key: tuple[str, str]) -> str:
-    return f"{quote_identifier(key[0])}.{quote_identifier(key[1])}"

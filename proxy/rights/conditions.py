@@ -10,7 +10,7 @@ from typing import Final
 
 from proxy.policy.expressions import substitute
 from proxy.policy.masks import mask_sql
-from proxy.policy.names import quote_identifier
+from proxy.policy.names import quote_identifier, quote_relation
 from proxy.policy.rights_table import Kept, Key, Replacement
 from proxy.policy.subjects import KEY_TYPES
 from proxy.policy.table import Subject
@@ -24,7 +24,7 @@ _UUID_MARK: Final = "e7a5ed00"  # ... and UUIDs
 
 def relation(key: Key) -> str:
     """A relation's name in SQL."""
-    return f"{quote_identifier(key[0])}.{quote_identifier(key[1])}"
+    return quote_relation(key)
 
 
 def column(key: Key, name: str) -> str:
