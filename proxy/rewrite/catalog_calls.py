@@ -68,7 +68,19 @@ def guarded_calls(hidden: Hidden) -> dict[tuple[str, int], tuple[str, ...]]:
         "CASE WHEN pg_catalog.pg_typeof(w.c) = 'pg_catalog.int2'::pg_catalog.regtype THEN a.attnum::pg_catalog.text "
         f"ELSE a.attname::pg_catalog.text END AND NOT ({hidden.column('a.attrelid', 'a.attnum')})))"
     )
+    its_column = hidden.column("a.attrelid", "a.attnum")
+    counted = (
+        f"w.o IS NULL OR (NOT ({hidden.gone('w.o')}) AND (w.o <> ALL ({oids(hidden.partial_oids)}) OR EXISTS (SELECT 1 "
+        f"FROM pg_catalog.pg_attribute AS a WHERE a.attrelid = w.o AND a.attname::pg_catalog.text = w.c AND NOT ({its_column}))))"
+    )
     return {
+        # Its table is looked for before it: of one that does not exist, it says so itself.
+        ("pg_get_serial_sequence", 2): (
+            "(SELECT pg_catalog.pg_get_serial_sequence(w.t, w.c) FROM (SELECT a.t, a.c, "
+            "pg_catalog.to_regclass(a.t)::pg_catalog.oid AS o FROM (SELECT (",
+            ")::pg_catalog.text AS t, (",
+            f")::pg_catalog.text AS c OFFSET 0) AS a OFFSET 0) AS w WHERE {counted})",
+        ),
         ("has_column_privilege", 3): (
             "(SELECT pg_catalog.has_column_privilege(w.o, w.c, w.p) FROM (SELECT (",
             ")::pg_catalog.regclass::pg_catalog.oid AS o, (",

@@ -194,3 +194,9 @@ def test_hidden_columns_are_asked_for_like_columns_that_do_not_exist(world: Worl
 
     assert may("id") == [(True, True)]
     assert may("secret") == may("no_such_column") == [(None, True)]
+
+    def counted_by(column: str) -> list[tuple[object, ...]]:
+        return world.through.execute(f"SELECT pg_get_serial_sequence('customers', '{column}')".encode()).fetchall()
+
+    assert counted_by("id") == [("public.customers_id_seq",)]
+    assert counted_by("secret_id") == counted_by("no_such_column") == [(None,)]

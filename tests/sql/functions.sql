@@ -164,13 +164,18 @@ create index on pg_temp.x (a my_ops)
 
 -- what loads rows sets the sequence behind them (Django)
 select setval(pg_get_serial_sequence('"tickets"', 'id'), coalesce(max("id"), 1), max("id") is not null) from "tickets"
--- passes
+-- becomes
+select setval({pg_get_serial_sequence: '"tickets"' | 'id'}, coalesce(max("id"), 1), max("id") is not null) from "tickets"
 
 select setval('tickets_id_seq', 5)
 -- passes
 
 select setval('prizes_id_seq', 5)
 -- refused 42501 permission denied for sequence prizes_id_seq
+
+select pg_get_serial_sequence($1, $2)
+-- becomes
+select {pg_get_serial_sequence: $1 | $2}
 
 select setval(pg_get_serial_sequence('prizes', 'id'), 5)
 -- refused 42501 permission denied for sequence prizes
