@@ -78,13 +78,17 @@ async def erase(desk: Desk, subject: str, opened: Acts | None = None) -> Erasure
         return await erase_in(under_way, subject)
 
 
-async def erase_in(under_way: Act, subject: str) -> Erasure:
-    """The same, in an act about this customer."""
+async def erase_in(under_way: Act, subject: str, *, requested: bool = False) -> Erasure:
+    """The same, in an act about this customer.
+
+    `requested`: by the customer, who gets a receipt, and is kept out of what sources say, also where nothing is here: that
+    there is nothing to be had of them is an answer. Nobody else's word is taken for that: a key may be mistyped.
+    """
     desk = under_way.desk
     made = plan.erasure(desk.rules, desk.snapshot, await foreign_keys(desk.connection))
     kind = await desk.check(subject)
     found = await _survey(desk, subject, kind, made, lock=True)
-    if not found.anything:
+    if not found.anything and not requested:
         return found
     await _withdraw(desk, subject)
     known = await own.of_customer(desk.connection, desk.written, desk.rules, subject, kind)

@@ -14,7 +14,6 @@ from proxy.consent.service import said_of, subject_type
 from proxy.errors import ConsentryError
 from proxy.rights import erasure, rectifying, restricting
 from proxy.rights.desk import Act, Desk, act
-from proxy.rights.erasing import careful
 
 Kind = Literal["erase", "rectify", "restrict", "lift"]
 Status = Literal["open", "done", "refused"]
@@ -145,19 +144,22 @@ async def confirm(desk: Desk, number: int, *, columns: Sequence[str] = (), every
     return found
 
 
-async def refuse(connection: asyncpg.Connection, number: int, reason: str, actor: str) -> Request:
-    """`reason`: for the customer to read. Raises NoRequestError; DecidedError."""
+async def refuse(desk: Desk, number: int, reason: str) -> Request:
+    """`reason`: for the customer to read; no record or receipt has it. Raises NoRequestError; DecidedError;
+    ConsentryError, UnreachableError: the request stays open.
+    """
+    connection = desk.connection
     asked = await _open(connection, number)
-    key = await subject_type(connection)
-    async with careful(connection, writes=True):
-        await connection.execute(locks.of_subject(key), _subject(asked))
+    async with act(desk, "refuse", subject=await desk.key(_subject(asked))) as under_way:
         await _open(connection, number, lock=True)
+        receipt = await under_way.finish({"request": number, "asked": asked.kind})
         row = await connection.fetchrow(
             "UPDATE consentry.requests SET status = 'refused', value = NULL, decided_at = now(), decided_by = $3, "
-            f"reason = $2 WHERE id = $1 RETURNING {_COLUMNS}",
+            f"reason = $2, receipt = $4::text::uuid WHERE id = $1 RETURNING {_COLUMNS}",
             number,
             reason,
-            actor,
+            desk.actor,
+            receipt["receipt"],
         )
     assert row is not None
     return Request(**dict(row))
@@ -167,7 +169,7 @@ async def _do(under_way: Act, asked: Request, columns: Sequence[str], every_row:
     """What was asked; its receipt, None where nothing was to do."""
     subject = _subject(asked)
     if asked.kind == "erase":
-        return (await erasure.erase_in(under_way, subject)).receipt
+        return (await erasure.erase_in(under_way, subject, requested=True)).receipt
     if asked.kind == "restrict":
         return await restricting.restrict_in(under_way, subject)
     if asked.kind == "lift":

@@ -185,7 +185,7 @@ async def post_decision(call: Call) -> Response:
                 desk = call.site.desk(connection, actor)
                 done = await requests.confirm(desk, int(number), columns=body.columns, every_row=body.every_row)
             elif body.reason:
-                done = await requests.refuse(connection, int(number), body.reason, actor)
+                done = await requests.refuse(call.site.desk(connection, actor), int(number), body.reason)
             else:
                 raise Problem(422, "a refusal needs a reason, for the customer to read")
     except requests.NoRequestError as error:

@@ -86,7 +86,18 @@ async def test_a_request_is_asked_and_an_agent_confirms_it(web: Website, folder:
     ]
 
 
-async def test_rectify_restrict_and_refuse(web: Website) -> None:
+async def test_somebody_of_whom_nothing_is_here_is_told_so_and_stays_out(web: Website) -> None:
+    async with web.client(await web.token("agent of nobody", "write", "rights")) as agent:
+        number = (await agent.post("/api/subjects/777/requests", json={"kind": "erase"})).json()["id"]
+        done = (await agent.post(f"/api/requests/{number}/decision", json={"decision": "confirmed"})).json()
+    assert (done["status"], done["subject"]) == ("done", None)
+    query = "SELECT (SELECT sum((t->>'rows')::int) FROM jsonb_array_elements(receipt->'tables') t) FROM consentry.receipts"
+    assert await rows(web, f"{query} WHERE id = '{done['receipt']}'") == [(0,)]
+    tomb = "consentry.profile_tombstone('subject', '', '777')"
+    assert await rows(web, f"SELECT count(*) FROM consentry.profile_tombstones WHERE hash = {tomb}") == [(1,)]
+
+
+async def test_rectify_restrict_and_refuse(web: Website, folder: Path) -> None:
     async with (
         web.client(await web.token("shop two", "read", "write")) as service,
         web.client(await web.token("agent two", "rights")) as agent,
@@ -121,6 +132,10 @@ async def test_rectify_restrict_and_refuse(web: Website) -> None:
         assert (await decide(number, decision="refused"))["status_code"] == 422
         refused = await decide(number, decision="refused", reason="we have a contract with you")
         assert (refused["status"], refused["reason"]) == ("refused", "we have a contract with you")
+        record = [one for one in audit_records(folder / "audit") if one["event"] == "subject"][-1]
+        assert (record["act"], record["actor"], record["request"]) == ("refuse", "api, token agent two", number)
+        assert (record["asked"], record["receipt"]) == ("erase", refused["receipt"])
+        assert "contract" not in str(record), "the reason is the customer's to read"
         listed = (await service.get("/api/subjects/2/requests")).json()["requests"]
         assert [(one["kind"], one["status"], one["value"]) for one in listed] == [
             ("erase", "refused", None), ("lift", "done", None), ("restrict", "done", None), ("rectify", "done", None),

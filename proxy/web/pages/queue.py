@@ -87,7 +87,8 @@ async def decide(visit: Visit) -> Response:
             desk = visit.site.desk(connection, actor_of(visit))
             await requests.confirm(desk, number, columns=columns, every_row=form.get("every_row") == "yes")
         elif form.get("decision") == "refused" and form.get("reason", "").strip():
-            await requests.refuse(connection, number, form["reason"].strip()[:200], actor_of(visit))
+            desk = visit.site.desk(connection, actor_of(visit))
+            await requests.refuse(desk, number, form["reason"].strip()[:200])
         else:
             raise Problem(422, "a refusal needs a reason, for the customer to read")
     log.info("request %d was %s by %s", number, form["decision"], visit.name)
