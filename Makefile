@@ -7,6 +7,8 @@ PYTEST_ARGS ?=
 PYTEST_SHARED := -n auto --dist loadfile --no-loadscope-reorder
 CUSTOMERS ?= 5000
 DEMO_ARGS ?=
+# Every command and worker that tests start would compile all modules anew: 0.5 s of each.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test lint bench nightly screenshots clean
 

@@ -246,6 +246,7 @@ def key(page: dict[str, Any]) -> str:
     return f"{page['visitor']} {page['method']} {page['url']} #{page['number']}"
 
 
+@pytest.mark.nightly
 def test_what_visitors_and_staff_change_is_changed_as_directly(filled: Shop) -> None:
     direct, governed = filled.both("flows", OSCAR_BINDING="server")
     report = differing_pages(direct, governed, filled.folder / "flows.differ")
@@ -257,6 +258,7 @@ def test_what_visitors_and_staff_change_is_changed_as_directly(filled: Shop) -> 
     assert differing == {}
 
 
+@pytest.mark.nightly
 def test_harmless_statements_are_not_refused(filled: Shop) -> None:
     for name, environment in (("pages", {}), ("flows", {"OSCAR_BINDING": "server"})):
         filled.both(name, **environment)

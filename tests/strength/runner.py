@@ -200,14 +200,25 @@ def campaign(
     protocols: Sequence[str],
     last_oid: int,
     twin_of_refused: bool = True,
+    in_turn: bool = False,
 ) -> Outcome:
     """All attacks as all apps over the protocols; by the first of them against the app's twin too.
 
-    `twin_of_refused`: also where the app's own database gave 42501.
+    `twin_of_refused`: also where the app's own database gave 42501. `in_turn`: each attack as each app over one of the
+    protocols only, as another app over the next one.
     """
+
+    def chosen(app: str) -> dict[str, list[str]]:
+        """Over which protocols the app sends which attack."""
+        usable = {a.name: [p for p in protocols if not (p == "simple" and a.params)] for a in attacks if app in a.apps}
+        if not in_turn:
+            return usable
+        turns = enumerate(usable.items(), apps.index(app))
+        return {name: [able[turn % len(able)]] for turn, (name, able) in turns}
+
     total = Outcome()
     with ThreadPoolExecutor(len(apps)) as pool:
-        for outcome in pool.map(lambda app: _as_app(port, attacks, app, protocols, last_oid, twin_of_refused), apps):
+        for outcome in pool.map(lambda app: _as_app(port, attacks, app, chosen(app), last_oid, twin_of_refused), apps):
             total.findings += outcome.findings
             total.errors |= outcome.errors
             total.sent += outcome.sent
@@ -215,7 +226,7 @@ def campaign(
 
 
 def _as_app(
-    port: int, attacks: Sequence[Attack], app: str, protocols: Sequence[str], last_oid: int, twin_of_refused: bool
+    port: int, attacks: Sequence[Attack], app: str, chosen: dict[str, list[str]], last_oid: int, twin_of_refused: bool
 ) -> Outcome:
     """What an attack commits is committed in the twin too before anything else is sent: first one protocol for all, then
     the others.
@@ -223,12 +234,11 @@ def _as_app(
     outcome = Outcome()
     detector = Detector(app)
     sender, twin = Sender(port, app, world.base(app)), Sender(port, app, world.twin(app))
-    usable = {a.name: [p for p in protocols if not (p == "simple" and a.params)] for a in attacks if app in a.apps}
-    for number in range(len(protocols)):
+    for number in range(max(map(len, chosen.values()))):
         for attack in attacks:
-            if number >= len(usable.get(attack.name, ())):
+            if number >= len(chosen.get(attack.name, ())):
                 continue
-            protocol = usable[attack.name][number]
+            protocol = chosen[attack.name][number]
             answer = sender.send(attack, protocol)
             outcome.sent += 1
             outcome.findings += judge(answer, attack, app, protocol, detector)
