@@ -37,7 +37,7 @@ def run(
 ) -> None:
     """Erases or anonymises what is past, some rows a transaction. To be run each night.
 
-    What cannot go, since something that stays refers to it, stays and is told: exit code 1.
+    What cannot go, since something that stays refers to it, stays and is told, by --dry-run too: exit code 1.
 
     Example: consentry retention run --dry-run
     """
@@ -52,7 +52,7 @@ def run(
             for relation, rows in () if as_json else one.rows.items():
                 typer.echo(f"{one.entry}: {rows} row(s) of {relation} {'would go' if dry_run else 'went'}")
             for reason, rows in () if as_json else one.left.items():
-                typer.echo(f"{one.entry}: {rows} row(s) stay: {reason}", err=True)
+                typer.echo(f"{one.entry}: {'in the way' if dry_run else f'{rows} row(s) stay'}: {reason}", err=True)
         if as_json:
             print_json([asdict(one) for one in entries])
         elif not entries:

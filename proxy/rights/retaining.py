@@ -31,7 +31,9 @@ Select = Callable[[ErasedTable], str | None]  # SQL that is true of the rows in 
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """What one entry of `retention` came to. `rows`: by table; `left`: why some rows stayed, and how many."""
+    """What one entry of `retention` came to. `rows`: by table; `left`: why some rows stayed, and how many; of a dry run
+    what is in the way of some, and how much.
+    """
 
     entry: str
     rows: Mapping[str, int]
@@ -41,7 +43,7 @@ class Passed:
 async def run(desk: Desk, *, dry_run: bool, batch: int = BATCH) -> AsyncIterator[Passed]:
     """Entry by entry: whole rows, then attributes. What cannot go stays, and is told; the rest goes.
 
-    `dry_run`: each as it would come out after those before it, but for rows that something keeps from going.
+    `dry_run`: each as it would come out after those before it, were nothing in the way of any row.
     A table whose primary key names the customer: the customer is erased, as `erasure.erase` does.
     Raises CannotEraseError where the rules do not say it all.
     """
@@ -59,7 +61,7 @@ async def run(desk: Desk, *, dry_run: bool, batch: int = BATCH) -> AsyncIterator
         if dry_run:
             select = _of_customers(table, entry) if customers else None
             made = _plan(desk, table, entry, keys, _step(table, _past(table, entry)).goes, select)
-            rows = await _would(desk, made, before)
+            rows, left = await _would(desk, made, before)
             before += made.steps
         elif customers:
             rows, left = await _customers(desk, table, entry)
@@ -138,11 +140,13 @@ def _of_customers(table: ErasedTable, entry: RetainedTable) -> Select:
     return select
 
 
-async def _would(desk: Desk, made: Plan, before: Sequence[Step]) -> dict[str, int]:
-    """How many rows; not those with which nothing is to be done any more after `before`."""
+async def _would(desk: Desk, made: Plan, before: Sequence[Step]) -> tuple[dict[str, int], dict[str, int]]:
+    """How many rows, and what is in the way; not those with which nothing is to be done any more after `before`."""
     async with careful(desk.connection, writes=False):
         counts = [await erasing.count(desk.connection, _after(before, step), (), lock=False) for step in made.steps]
-    return {one.relation: one.rows for one in counts}
+        in_the_way = [(one.said, await desk.connection.fetchval(one.query)) for one in made.obstacles]
+    rows = {one.relation: one.rows for one in counts}
+    return rows, {said.format(count): count for said, count in in_the_way if count}
 
 
 def _after(before: Sequence[Step], step: Step) -> Step:

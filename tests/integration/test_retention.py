@@ -108,8 +108,11 @@ STATE = "SELECT (SELECT count(*) FROM orders), (SELECT count(*) FROM items), (SE
 
 def test_what_is_past_goes_and_the_rest_stays(folder: Path, pg_server: PgServer) -> None:
     before = rows(pg_server, STATE)
-    dry = ended(folder, "--dry-run").json
-    # Order 45 cannot go: that something refers to it is known when it is tried.
+    dried = ended(folder, "--dry-run")
+    dry = dried.json
+    assert dried.code == 1
+    ((foreseen, count),) = dry[0]["left"].items()  # order 45 cannot go
+    assert (dry[1]["left"], dry[2]["left"], count) == ({}, {}, 1)
     went = {"public.orders": 13, "public.items": 13}
     gone = {"public.customers": 2, "public.orders": 1, "public.items": 1, "public.calls": 0}
     assert [one["rows"] for one in dry] == [went, gone, {"public.calls": 20}]
@@ -120,6 +123,7 @@ def test_what_is_past_goes_and_the_rest_stays(folder: Path, pg_server: PgServer)
     assert orders["rows"] == {"public.orders": 12, "public.items": 12}
     ((reason, count),) = orders["left"].items()
     assert (count, "1 row(s) of public.stock refer to rows that go, and stay" in reason) == (1, True)
+    assert foreseen == reason
     assert (words["rows"], words["left"]) == ({"public.calls": 20}, {})
     assert customers["rows"] == {"public.customers": 2, "public.orders": 1, "public.items": 1, "public.calls": 0}
     assert rows(pg_server, "SELECT id FROM orders WHERE id > 35 ORDER BY 1") == [(35 + 1,)] * 0 + [(40,), (45,), (50,)]
