@@ -69,7 +69,7 @@ class ProfilePage(Fields):
 
 async def get_profile(call: Call) -> Response:
     """One customer's profile."""
-    asked = _Asked.of(call)
+    asked = await _asked(call)
     found, _ = await asked.page(call.query.fields, [(SUBJECT, "=", call.subject)], 1)
     if not found:
         raise Problem(404, f"there is no such customer for app {asked.planner.app.name}")
@@ -82,8 +82,30 @@ async def get_profiles(call: Call) -> Response:
     conditions = [(name, "=", value) for name, values in page.filter.items() for value in values]
     if page.after is not None:
         conditions.append((SUBJECT, ">", page.after))
-    shown, following = await _Asked.of(call).page(page.fields, conditions, page.limit)
+    shown, following = await (await _asked(call)).page(page.fields, conditions, page.limit)
     return _json(f'{{"profiles": [{", ".join(one.text for one in shown)}], "next": {json.dumps(following)}}}')
+
+
+async def _asked(call: Call) -> _Asked:
+    """What is asked, where the token is an app's that asks here. Who is no app any more is recorded, as the gateway
+    records a login that it does not let in. Raises Problem.
+    """
+    current, login = call.site.in_force, call.caller.login or ""
+    name = current.compiled.logins.get(login)
+    if name is not None and not current.compiled.apps[name].trusted:
+        return _Asked.of(call, login, current.planner(name))
+    why = f'login "{login}" of this token is of no app now'
+    if name is not None:
+        why = f'login "{login}" of this token is of app {name}, which is trusted now, and reads the tables themselves'
+    session = _session(call, None, login)
+    await call.site.records.write("connect_refused", session, "", error_tail("28000", why))
+    raise Problem(403, why)
+
+
+def _session(call: Call, app: str | None, login: str) -> str:
+    """What records have of who asks."""
+    asker = f"http, {call.caller.name}"
+    return session_fragment(token_hex(8), app, login, address_of(call.request), asker, call.site.database, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,18 +128,15 @@ class _Asked:
     nothing: str | None = None  # why the app has nothing of it, empty where nobody can say
 
     @classmethod
-    def of(cls, call: Call) -> _Asked:
-        """Raises Problem: there is no profile, or none for the app."""
-        current, login = call.site.in_force, call.caller.login or ""
-        profile, name = current.compiled.profile, current.compiled.logins.get(login)
-        if name is None:
-            raise Problem(403, f'login "{login}" of this token is of no app now')
+    def of(cls, call: Call, login: str, planner: Planner) -> _Asked:
+        """Raises Problem: there is no profile."""
+        current = call.site.in_force
+        profile = current.compiled.profile
         if profile is None:
             raise Problem(404, "the rules have no profile")
         if profile.relation not in current.snapshot.relations:
             what = f"the database has no {join_dotted(*profile.relation)} yet"
             raise Problem(503, f"{what}: run `consentry consent setup`", headers={"Retry-After": "60"})
-        planner = current.planner(name)
         view = planner.profile()
         if view is None or view.refusal is not None:
             return cls(call, login, planner, profile, (), (view and view.refusal) or "")
@@ -232,16 +251,8 @@ class _Asked:
             return found
 
     async def _record(self, plan: Plan, sql: str, failed: PgError | None, rows: int, duration: int) -> None:
-        call, records = self.call, self.call.site.records
-        session = session_fragment(
-            token_hex(8),
-            self.planner.app.name,
-            self.login,
-            address_of(call.request),
-            f"http, {call.caller.name}",
-            call.site.database,
-            None,
-        )
+        records = self.call.site.records
+        session = _session(self.call, self.planner.app.name, self.login)
         text = sql if records.full_text else None
         version = self.planner.rules.version
         (statement,) = statement_fragments(plan.statements, plan.rewritten, version, text, plan.refused_as)

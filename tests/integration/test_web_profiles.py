@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import httpx
 import psycopg
 import pytest
@@ -16,6 +18,7 @@ import yaml
 
 from proxy.policy.model import Profile
 from proxy.web.profiles import as_login
+from proxy.web.tokens import add
 from tests.gateways import GatewayProcess, consentry, set_up_consent, write_settings
 from tests.servers import PgServer
 
@@ -400,6 +403,24 @@ def test_tokens_are_of_logins_that_an_app_has(shop: Example) -> None:
     for login, message in (("nobody", "of no app"), ("deploy", "trusted")):
         with pytest.raises(AssertionError, match=message):
             consentry(shop.gateway.folder, "token", "add", f"x {login}", "--login", login)
+
+
+def test_tokens_of_logins_that_are_no_app_s_any_more(shop: Example) -> None:
+    async def made(login: str) -> str:
+        connection = await asyncpg.connect(shop.server.dsn("shop"))
+        try:
+            return (await add(connection, f"once of {login}", ["profile"], login=login))[1]
+        finally:
+            await connection.close()
+
+    for login, message in (("nobody", "of no app now"), ("deploy", "which is trusted now")):
+        shop.tokens[login] = asyncio.run(made(login))
+        for path in ("", "/1"):
+            answer = shop.get(login, path)
+            assert (answer.status_code, message in answer.json()["detail"]) == (403, True)
+        found = [one for one in shop.gateway.records("connect_refused") if one["login"] == login]
+        assert [(one["sqlstate"], message in one["message"]) for one in found] == [("28000", True)] * 2
+        assert found[0]["application_name"] == f"http, token once of {login}"
 
 
 def test_the_model_and_the_examples_agree() -> None:
