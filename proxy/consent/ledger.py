@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from typing import Final
 
 import asyncpg
 
@@ -72,6 +73,23 @@ def migrations() -> tuple[Migration, ...]:
         if match:
             found.append(Migration(int(match[1]), match[2], file.read_text("utf-8")))
     return tuple(sorted(found, key=lambda migration: migration.version))
+
+
+# What PostgreSQL says where something of the ledger is not there.
+LACKING: Final = (
+    asyncpg.UndefinedTableError,
+    asyncpg.InvalidSchemaNameError,
+    asyncpg.UndefinedColumnError,
+    asyncpg.UndefinedFunctionError,
+)
+
+
+async def is_behind(connection: asyncpg.Connection) -> bool:
+    """Whether migrations of this version have not been applied, or there is no ledger."""
+    if not await connection.fetchval("SELECT to_regclass('consentry.migrations')"):
+        return True
+    applied = await connection.fetchval("SELECT max(version) FROM consentry.migrations")
+    return applied is None or applied < max(migration.version for migration in migrations())
 
 
 async def installed_subject_type(connection: asyncpg.Connection) -> str | None:

@@ -14,6 +14,7 @@ import asyncpg
 from proxy.catalog.connect import connected, ended
 from proxy.catalog.introspect import take_snapshot
 from proxy.consent import locks
+from proxy.consent.ledger import LACKING
 from proxy.consent.service import subject_type
 from proxy.errors import ConsentryError
 from proxy.policy.compile import compile_rules
@@ -21,13 +22,6 @@ from proxy.profile import matching, merging, newcomers, others, own, relation, s
 from proxy.profile.one_source import OneSource, Plan, Progress, Synced, making
 from proxy.profile.refused import refusal
 from proxy.profile.sources.opening import is_followed, open_followed
-
-_LACKING = (
-    asyncpg.UndefinedTableError,
-    asyncpg.InvalidSchemaNameError,
-    asyncpg.UndefinedColumnError,
-    asyncpg.UndefinedFunctionError,
-)
 
 
 async def sync(
@@ -113,7 +107,7 @@ def _told() -> Iterator[None]:
     """Says what to do where Consentry's own tables are not there or not as they must be, or do not take something."""
     try:
         yield
-    except _LACKING as error:
+    except LACKING as error:
         raise ConsentryError(f"{error}: run `consentry consent setup`") from error
     except asyncpg.PostgresError as error:
         why = None if ended(error) else refusal(error)

@@ -70,8 +70,9 @@ def guarded_calls(hidden: Hidden) -> dict[tuple[str, int], tuple[str, ...]]:
     )
     its_column = hidden.column("a.attrelid", "a.attnum")
     counted = (
-        f"w.o IS NULL OR (NOT ({hidden.gone('w.o')}) AND (w.o <> ALL ({oids(hidden.partial_oids)}) OR EXISTS (SELECT 1 "
-        f"FROM pg_catalog.pg_attribute AS a WHERE a.attrelid = w.o AND a.attname::pg_catalog.text = w.c AND NOT ({its_column}))))"
+        f"w.o IS NULL OR (NOT ({hidden.gone('w.o')}) AND (w.o <> ALL ({oids(hidden.partial_oids)}) "
+        "OR EXISTS (SELECT 1 FROM pg_catalog.pg_attribute AS a WHERE a.attrelid = w.o "
+        f"AND a.attname::pg_catalog.text = w.c AND NOT ({its_column}))))"
     )
     return {
         # Its table is looked for before it: of one that does not exist, it says so itself.

@@ -12,6 +12,7 @@ from typing import Any
 
 import asyncpg
 
+from proxy.consent.ledger import LACKING
 from proxy.errors import ConsentryError
 from proxy.rights import conditions
 from proxy.rights.plan import CannotEraseError, Plan, Step
@@ -49,7 +50,7 @@ async def careful(connection: asyncpg.Connection, *, writes: bool) -> AsyncItera
     except asyncpg.InsufficientPrivilegeError as error:
         hint = 'the grants that erasing needs are printed by "consentry consent setup --erasure"'
         raise ConsentryError(f"nothing was changed: {error}; {hint}") from error
-    except asyncpg.UndefinedTableError as error:
+    except LACKING as error:
         raise ConsentryError(f'nothing was changed: {error}; run "consentry consent setup"') from error
     except asyncpg.LockNotAvailableError as error:
         raise ConsentryError(f"nothing was changed: another transaction holds the rows: {error}; try again") from error

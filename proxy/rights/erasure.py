@@ -81,8 +81,8 @@ async def erase(desk: Desk, subject: str, opened: Acts | None = None) -> Erasure
 async def erase_in(under_way: Act, subject: str, *, requested: bool = False) -> Erasure:
     """The same, in an act about this customer.
 
-    `requested`: by the customer, who gets a receipt, and is kept out of what sources say, also where nothing is here: that
-    there is nothing to be had of them is an answer. Nobody else's word is taken for that: a key may be mistyped.
+    `requested`: by the customer, who gets a receipt, and is kept out of what sources say, also where nothing is here:
+    that there is nothing of them is an answer. Nobody else's word is taken for that: a key may be mistyped.
     """
     desk = under_way.desk
     made = plan.erasure(desk.rules, desk.snapshot, await foreign_keys(desk.connection))

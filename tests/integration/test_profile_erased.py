@@ -208,3 +208,14 @@ def test_what_was_decided_and_is_taken_back_waits_again(home: Home) -> None:
     home.sync([WIFE, ("W-2", None, "+49407770001", "Changed")], members)
     home.command("profile", "review", "undo", "crm", "W-2")
     assert home.records()["W-2"] == (None, [61], True)
+
+
+def test_a_ledger_of_an_older_version_is_said(home: Home, pg_server: PgServer) -> None:
+    home.sync([("b", None, "+49407770001", None)])
+    pg_server.run("home", "ALTER TABLE consentry.profile_records DROP COLUMN erased")
+    pg_server.run("home", "DELETE FROM consentry.migrations WHERE version >= 17")
+    for command in (["subject", "erase", "60", "--yes"], ["profile", "review", "show", "crm", "b"]):
+        said = home.command(*command, code=1)
+        assert ("Traceback" in said, "run " in said, "consentry consent setup" in said) == (False, True, True), said
+    home.command("consent", "setup")
+    home.command("subject", "erase", "60", "--yes")

@@ -91,7 +91,9 @@ async def test_somebody_of_whom_nothing_is_here_is_told_so_and_stays_out(web: We
         number = (await agent.post("/api/subjects/777/requests", json={"kind": "erase"})).json()["id"]
         done = (await agent.post(f"/api/requests/{number}/decision", json={"decision": "confirmed"})).json()
     assert (done["status"], done["subject"]) == ("done", None)
-    query = "SELECT (SELECT sum((t->>'rows')::int) FROM jsonb_array_elements(receipt->'tables') t) FROM consentry.receipts"
+    query = (
+        "SELECT (SELECT sum((t->>'rows')::int) FROM jsonb_array_elements(receipt->'tables') t) FROM consentry.receipts"
+    )
     assert await rows(web, f"{query} WHERE id = '{done['receipt']}'") == [(0,)]
     tomb = "consentry.profile_tombstone('subject', '', '777')"
     assert await rows(web, f"SELECT count(*) FROM consentry.profile_tombstones WHERE hash = {tomb}") == [(1,)]
