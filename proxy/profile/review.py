@@ -231,6 +231,7 @@ def _seen(row: asyncpg.Record) -> str:
         row["subject"],
         sorted(row["candidates"]),
         row["formerly"],
+        row["erased"],
         row["values"],
         row["digest"].hex(),
         row["decision"],
