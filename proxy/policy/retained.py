@@ -2,7 +2,7 @@
 
 A rule finds its rows by the time in a column: once another rule has emptied that, it finds none. So whole rows go
 first, and of attributes one whose values other rules count by goes after these; where it would be past before they are,
-the rules are wrong.
+the rules are wrong. So they are where erasing a customer takes the dates by which other rows are kept.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Final
 
 from proxy.policy.names import join_dotted
-from proxy.policy.rights_table import ErasedTable, Key, Replacement, RetainedTable
+from proxy.policy.rights_table import ErasedTable, Kept, Key, Replacement, RetainedTable
 from proxy.policy.rules import Rules
 from proxy.yaml_lines import Problem
 
@@ -48,6 +48,31 @@ def in_order(
         waiting.remove(first)
         done.append(first)
     return (*done, *waiting)
+
+
+def check_dates(rules: Rules, tables: Mapping[Key, ErasedTable], problems: list[Problem]) -> None:
+    """Dates that erasing takes from rows of one table, by which rows of another are kept still: these would stay for
+    ever. Not so where the first are kept by them too, for no shorter a time.
+    """
+    for table in tables.values():
+        for kept in table.kept:
+            of = tables.get(kept.by[:2]) if kept.by is not None and kept.by[:2] != table.key else None
+            if of is None or kept.by is None or kept.period is None or of.action != "anonymise":
+                continue
+            emptied = kept.by[2] in [one.column.name for one in of.replacements]
+            if emptied and not any(_covers(other, kept.by, kept.period) for other in of.kept):
+                message = (
+                    f"erase: it would empty {join_dotted(*kept.by)}, by which {table.text} keeps rows "
+                    f'("{kept.reason}"), and those would stay for ever: `masks: {{{kept.by[2]}: keep}}`, or keep these '
+                    "rows as long"
+                )
+                problems.append(rules.problem(("tables", of.text, "erase"), message, key=True))
+
+
+def _covers(kept: Kept, by: tuple[str, str, str], period: str) -> bool:
+    if kept.where is not None:
+        return False
+    return kept.by is None or (kept.by == by and kept.period is not None and _not_longer(period, kept.period))
 
 
 def _without_dates(

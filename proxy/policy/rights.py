@@ -17,7 +17,7 @@ from proxy.policy.model import Table
 from proxy.policy.model_rights import Erase, Retention, period
 from proxy.policy.names import join_dotted, split_column, split_relation
 from proxy.policy.references import attributes_of, check_mask_name, governed_tables, mask_of
-from proxy.policy.retained import in_order
+from proxy.policy.retained import check_dates, in_order
 from proxy.policy.rights_table import ErasedTable, Kept, Key, Replacement, RetainedTable, RightsTable
 from proxy.policy.rules import Path, Rules
 from proxy.policy.table import Mask, Subject
@@ -118,6 +118,7 @@ def compile_rights(
         subject, family = subjects.get(key, (None, "text"))
         table = ErasedTable(*key, text, subject, family, "none", columns=_listed(relation, entry))
         tables[key] = _erased(rules, snapshot, table, relation, entry, keys, frozenset(targets) | opened, problems)
+    check_dates(rules, tables, problems)
     retained = [
         one
         for name, kept in rules.retention.items()

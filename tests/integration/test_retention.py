@@ -208,6 +208,31 @@ def test_no_rule_takes_the_date_of_another_one_away(pets: Path, entries: list[st
 
 
 @pytest.mark.parametrize(
+    ("erase", "wrong"),
+    [
+        ("action: anonymise", True),
+        ("action: anonymise, keep: [{reason: young, for: 9y, by: born}]", True),
+        ("action: anonymise, keep: [{reason: dear, where: kind = 'cat'}]", True),
+        ("action: anonymise, keep: [{reason: young, for: 10y, by: born}]", False),
+        ("action: anonymise, masks: {born: keep}", False),
+        ("action: delete", False),
+    ],
+)
+def test_erasing_takes_no_date_by_which_other_rows_are_kept(pets: Path, erase: str, wrong: bool) -> None:
+    before = PETS_RULES.partition("retention:")[0]
+    assert before.count("    erase: delete\n") == 2
+    pets_go, visits_go = (
+        f"    erase: {{{erase}}}\n",
+        "    erase: {action: delete, keep: [{reason: tax, for: 10y, by: public.pets.born}]}\n",
+    )
+    rules = before.replace("    erase: delete\n", pets_go, 1).replace("    erase: delete\n", visits_go, 1)
+    (pets / "rules" / "rules.yaml").write_text(rules)
+    done = run("check", "--config", str(pets / "consentry.yaml"))
+    said = 'it would empty public.pets.born, by which public.visits keeps rows ("tax")'
+    assert (said in done.out + done.err) == wrong, done.out + done.err
+
+
+@pytest.mark.parametrize(
     ("entries", "went"),
     [
         # Rows first, whatever comes first in the rules; the date of a row that is to go goes with the row.
