@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import getpass
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,6 +12,7 @@ import typer
 from proxy.cli.connecting import run
 from proxy.cli.options import CONFIG, DATABASE, JSON
 from proxy.cli.printing import print_json, print_table, shown_time
+from proxy.cli.subject_acts import desk_of
 
 if TYPE_CHECKING:
     import asyncpg
@@ -117,11 +118,10 @@ def decide(
     """
 
     async def work(connection: asyncpg.Connection, opened: Opened) -> None:
-        from proxy.catalog.introspect import take_snapshot
-        from proxy.profile.review import decide as record
+        from proxy.rights.reviewing import decide as record
 
-        rules, compiled = opened.rules, opened.compiled(await take_snapshot(connection))
-        _say(await record(connection, rules, compiled, source, key, choice, actor=actor, subject=subject, seen=seen))
+        desk = replace(await desk_of(connection, opened), actor=actor)
+        _say(await record(desk, source, key, choice, subject=subject, seen=seen))
 
     run(work, config, database)
 
@@ -140,9 +140,9 @@ def undo(
     """
 
     async def work(connection: asyncpg.Connection, opened: Opened) -> None:
-        from proxy.profile.review import undo as take_back
+        from proxy.rights.reviewing import undo as take_back
 
-        _say(await take_back(connection, opened.rules, source, key, seen))
+        _say(await take_back(await desk_of(connection, opened), source, key, seen))
 
     run(work, config, database)
 

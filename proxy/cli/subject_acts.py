@@ -28,6 +28,9 @@ KEY: Any = typer.Option(None, "--key", help="The public key; without it audit.ke
 COLUMN: Any = typer.Option(
     None, "--column", help="Only this one: schema.table.column, or a source whose data lives here; may be repeated."
 )
+ALSO: Any = typer.Option(
+    [], "--also", help="An address or number that sources have of this customer too; may be repeated."
+)
 YES = typer.Option(False, "--yes", help="Do not ask.")
 
 
@@ -146,6 +149,7 @@ def restrict(
 
 def readmit(
     name: str = SUBJECT,
+    also: list[str] = ALSO,
     dry_run: bool = DRY_RUN,
     config: Path = CONFIG,
     database: str | None = DATABASE,
@@ -156,7 +160,7 @@ def readmit(
 
     The next `profile sync --full` brings them.
 
-    Example: consentry subject readmit 42 --dry-run
+    Example: consentry subject readmit 42 --also office@example.org
     """
 
     async def work(connection: asyncpg.Connection, opened: Opened) -> None:
@@ -164,13 +168,13 @@ def readmit(
 
         desk = await desk_of(connection, opened)
         if dry_run:
-            found = await readmitting.survey(desk, name)
+            found = await readmitting.survey(desk, name, also)
             if as_json:
                 print_json({"tombstones": found})
             else:
                 typer.echo(f"{found} tombstone(s) would be lifted")
             return
-        done = await readmitting.readmit(desk, name)
+        done = await readmitting.readmit(desk, name, also)
         if as_json:
             print_json(done or {"tombstones": 0})
         elif done is None:

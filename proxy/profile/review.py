@@ -97,12 +97,13 @@ class Decided:
     subject: str
     actor: str
     at: datetime
+    id: int
 
 
 async def decided(connection: asyncpg.Connection, source: str, key: str) -> Decided | None:
     """What somebody decided about a record; None where nobody did, or it was taken back."""
     row = await connection.fetchrow(
-        "SELECT decision, subject::text AS subject, actor, at FROM consentry.profile_decisions "
+        "SELECT decision, subject::text AS subject, actor, at, id FROM consentry.profile_decisions "
         "WHERE source = $1 AND key = $2 AND undone_at IS NULL ORDER BY id DESC LIMIT 1",
         source,
         key,

@@ -67,7 +67,7 @@ class Act:
         self.desk = desk
         self._name = name
         self._acts = acts
-        self.receipt: dict[str, Any] | None = None
+        self._written: Mapping[str, Any] | None = None  # by what its record is known
 
     async def finish(self, facts: Mapping[str, Any]) -> dict[str, Any]:
         """Writes the receipt and the record, the last thing before the commit. Raises UnreachableError, ConsentryError.
@@ -76,20 +76,28 @@ class Act:
         """
         desk = self.desk
         said = {"database": desk.database, "rules": desk.digest, **facts}
-        self.receipt = receipts.make(load_or_make(desk.audit.key), self._name, said)
-        await receipts.keep(desk.connection, self.receipt)
+        receipt = receipts.make(load_or_make(desk.audit.key), self._name, said)
+        await receipts.keep(desk.connection, receipt)
+        await self._record({"receipt": receipt["receipt"]}, facts)
+        return receipt
+
+    async def note(self, number: int, facts: Mapping[str, Any]) -> None:
+        """The record alone, of a decision that is no customer's to prove, with its number. As `finish`."""
+        await self._record({"decision": number}, facts)
+
+    async def _record(self, known_by: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
+        desk = self.desk
         self._acts.record(
-            self._name, actor=desk.actor, database=desk.database, receipt=self.receipt["receipt"],
-            rules_version=desk.digest, **facts,
-        )  # fmt: skip
+            self._name, actor=desk.actor, database=desk.database, rules_version=desk.digest, **known_by, **facts
+        )
+        self._written = known_by
         await copy(desk.connection, self._acts.checkpoints)
         self._acts.checkpoints.clear()
-        return self.receipt
 
     def undone(self) -> None:
         """The record was written, and the database did not commit."""
-        if self.receipt is not None:
-            self._acts.record(self._name, actor=self.desk.actor, receipt=self.receipt["receipt"], undone=True)
+        if self._written is not None:
+            self._acts.record(self._name, actor=self.desk.actor, **self._written, undone=True)
 
 
 @asynccontextmanager

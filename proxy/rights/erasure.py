@@ -170,6 +170,9 @@ async def _forget(desk: Desk, subject: str, kind: str, known: Sequence[own.Known
     await tombstones.forget(connection, subject, known)
     await connection.execute(
         "UPDATE consentry.requests SET subject = NULL, value = NULL, decided_at = coalesce(decided_at, now()), "
-        f"status = CASE status WHEN 'open' THEN 'done' ELSE status END WHERE {match}",
+        "reason = CASE WHEN status = 'open' AND kind <> 'erase' THEN $2 ELSE reason END, "
+        "status = CASE WHEN status <> 'open' THEN status WHEN kind = 'erase' THEN 'done' ELSE 'refused' END "
+        f"WHERE {match}",
         subject,
+        "the customer was erased first",
     )

@@ -169,6 +169,29 @@ def test_who_registers_again(home: Home) -> None:
     assert home.records() == {"W-1": (61, [], False), "H-9": (62, [], False), "H-1": (None, [62], True)}
     home.command("profile", "review", "decide", "crm", "H-1", "same")
     assert home.records()["H-1"][0] == 62
+    home.command("profile", "review", "undo", "crm", "H-1")
+    acts = [one for one in audit_records(home.folder / "audit") if one.get("act") == "review"]
+    assert [(one["source"], one["choice"]) for one in acts] == [("crm", "same"), ("crm", "undo")]
+    assert acts[0]["decision"] == acts[1]["decision"]
+
+
+def test_what_only_sources_know_that_two_share(home: Home) -> None:
+    """The living one's record is left out by the other's address, until an agent says that it is theirs too."""
+    theirs = [("O-1", "office@work.example", "+49407770001", None), ("O-2", "office@work.example", None, None)]
+    home.rows("UPDATE customers SET phone = NULL WHERE id = 60 RETURNING 1")
+    home.sync(theirs)
+    home.command("profile", "review", "decide", "crm", "O-2", "same", "--subject", "60")
+    home.erase(60)
+    home.sync([])
+    home.sync(theirs)
+    assert home.records() == {}
+    assert "no tombstone is in the way" in home.command("subject", "readmit", "61")
+    assert "--also, the 2. time" in home.command(
+        "subject", "readmit", "61", "--also", "office@work.example", "--also", "office", code=1
+    )
+    assert "1 tombstone(s) lifted" in home.command("subject", "readmit", "61", "--also", "OFFICE@work.example")
+    home.sync(theirs, [], "--full")
+    assert home.records() == {"O-1": (61, [], False)}
 
 
 def test_who_registers_again_with_the_same_key(home: Home) -> None:

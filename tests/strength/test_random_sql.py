@@ -37,7 +37,7 @@ def small(place: Field) -> Tally:
     comes again with other constants.
     """
     tally = fight(place, 700, ("canaries", "twins", "copy"))
-    tally.add(fight(place, 1050, ("canaries", "twins"), first_seed=100_000))
+    tally.add(fight(place, 1400, ("canaries", "twins"), first_seed=100_000))
     tally.add(fight(place, 1050, ("canaries", "twins"), first_seed=150_000, again=3))
     return tally
 

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from proxy.profile import review
 from proxy.profile.review import Choice
+from proxy.rights import reviewing
 from proxy.web.pages.staff import Handled, Visit
 from proxy.web.problems import Problem
 
@@ -41,17 +42,14 @@ async def decide_record(visit: Visit) -> Response:
     form = await visit.form()
     source, key = _named(form.get("source"), form.get("key"))
     choice = form.get("choice", "")
-    rules, compiled = visit.site.in_force.rules, visit.site.in_force.compiled
     seen = form.get("seen", "")
     async with visit.site.connection() as connection:
+        desk = visit.site.desk(connection, actor_of(visit))
         if choice == "undo":
-            await review.undo(connection, rules, source, key, seen)
+            await reviewing.undo(desk, source, key, seen)
         elif choice in get_args(Choice):
             chosen: Choice = choice  # type: ignore[assignment]
-            subject = form.get("subject") or None
-            await review.decide(
-                connection, rules, compiled, source, key, chosen, actor=actor_of(visit), subject=subject, seen=seen
-            )
+            await reviewing.decide(desk, source, key, chosen, subject=form.get("subject") or None, seen=seen)
         else:
             raise Problem(422, "a decision is same, other, new or undo")
     log.info("record %s of %s: %s by %s", key, source, choice, visit.name)
