@@ -18,7 +18,8 @@ from proxy.audit.files import LogFile, lines, log_files
 log = logging.getLogger(__name__)
 
 BLOCK: Final = 64 * 1024
-_TELLING: Final = re.compile(b'"event":"(?:consent|open|reload)"')
+_TELLING: Final = re.compile(b'"event":"(?:consent|open|reload|started)"')
+_FINISHING: Final = re.compile(rb'"event":"statement","session":"(\w+)"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class Ending:
     torn: tuple[Torn, ...] = ()
     consents: Mapping[str, int] = field(default_factory=dict)  # database -> the last event of its ledger in a record
     rules: str | None = None  # that were in force last
+    unfinished: tuple[Mapping[str, object], ...] = ()  # `started` records whose statement has none
 
 
 def own_files(directory: Path, worker: int) -> list[LogFile]:
@@ -91,24 +93,31 @@ def log_id(file: LogFile) -> str | None:
     return str(found[1].get("log")) if found else None
 
 
-def _state_of(file: LogFile) -> tuple[dict[str, int], str | None]:
+def _state_of(file: LogFile) -> tuple[dict[str, int], str | None, tuple[Mapping[str, object], ...]]:
     """How far the ledgers are recorded at the end of a file, and the rules that were in force: as its `open` record
-    says, or a record after it.
+    says, or a record after it; and which answers were begun of which no record says that they ended.
     """
     found: dict[str, int] = {}
     rules: str | None = None
+    started: dict[str, Mapping[str, object]] = {}  # by session, which has one answer at a time
     for line in lines(file):
+        if started and (ended := _FINISHING.search(line, 0, 200)):
+            started.pop(ended[1].decode(), None)
+            continue
         link = read_link(line) if _TELLING.search(line, 0, 200) else None
         if link is None:
             continue
         record = json.loads(line)
+        if link.event == "started":
+            started[record["session"]] = record
+            continue
         if link.event == "open":
             found |= record.get("consents") or {}
         elif link.event == "consent":
             found[record["database"]] = record["ledger_id"]
         if link.event != "consent":
             rules = record.get("rules") or rules
-    return found, rules
+    return found, rules, tuple(started.values())
 
 
 def _last_of_compressed(file: LogFile) -> tuple[Link | None, Torn | None]:

@@ -32,6 +32,8 @@ WRITE_BYTES: Final = 1024 * 1024  # what is given to the system at a time
 # more (its time must differ then); who deletes a file takes the records of this time along with all others.
 LOOK_SECONDS: Final = 0.0005
 DAY: Final = 86_400.0
+# What a `started` record does not share with the one that ends its statement.
+_NOT_SHARED: Final = frozenset(("time", "seq", "worker", "event", "prev", "duration_us"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,9 @@ class Log:
         self._begin_file(time())
         for torn in ending.torn if ending is not None else ():
             self.record("torn", **asdict(torn))
+        for begun in ending.unfinished if ending is not None else ():
+            shared = {name: value for name, value in begun.items() if name not in _NOT_SHARED}
+            self.record("statement", **shared, sqlstate="08006", message="the gateway ended before the answer did")
 
     def body(self, event: str, inside: str) -> Body:
         """A record of now; `inside` follows the fields that all records have."""

@@ -6,7 +6,7 @@ What is proved, and what is not, stands in docs/reference/audit.md.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -38,8 +38,8 @@ class Report:
     copied: int = 0  # lines that the database's last checkpoint vouches for
     torn: int = 0  # half lines that crashes left
     finding: Finding | None = None
-
     keys: tuple[str, ...] = ()  # short names of the keys that are trusted
+    former_keys: dict[str, str] = field(default_factory=dict)  # keys that those vouch to have followed, by short names
 
     @property
     def unsigned(self) -> int:
@@ -49,11 +49,16 @@ class Report:
 
 @dataclass(slots=True)
 class Verifier:
-    """Of one worker's log. `public` is the raw public key in hex that is trusted; `copies` are the database's."""
+    """Of one worker's log. `public` is the raw public key in hex that is trusted; `copies` are the database's.
+
+    `former`: keys by their short names that are trusted as well, since `public` was put in their place: another log
+    says so that it has signed. Without them, a log that nobody wrote to since would be nobody's.
+    """
 
     worker: int
     public: str
     copies: Copies | None = None
+    former: Mapping[str, str] = field(default_factory=dict)
     report: Report = field(init=False)
     _trusted: dict[str, str] = field(init=False)  # public keys by id
     _head: str = GENESIS
@@ -64,10 +69,11 @@ class Verifier:
     _next_signed: Entry | None = None  # the first record after the last checkpoint that holds
     _expired: dict[int, str] = field(default_factory=dict)
     _page: list[Checkpoint] = field(default_factory=list)
+    _given: list[Handover] = field(default_factory=list)  # all that records tell of
 
     def __post_init__(self) -> None:
         self.report = Report(self.worker)
-        self._trusted = {key_id(self.public): self.public}
+        self._trusted = {**self.former, key_id(self.public): self.public}
         self.report.keys = tuple(self._trusted)
 
     def run(self, entries: Iterable[Entry]) -> Report:
@@ -171,6 +177,7 @@ class Verifier:
         return None
 
     def _hand_over(self, given: Handover) -> None:
+        self._given.append(given)
         if self._trusted.get(key_id(given.old)) == given.old and holds(given.old, given):
             self._trusted[key_id(given.new)] = given.new
             self.report.keys = tuple(self._trusted)
@@ -202,7 +209,17 @@ class Verifier:
             return None
         self._pending = self._next_signed = None
         self.report.signed, self.report.signed_at = link.sequence, link.time
+        self._follow_back()
         return None
+
+    def _follow_back(self) -> None:
+        """What a trusted key has signed of whose place keys took."""
+        known = self._trusted | self.report.former_keys
+        for given in reversed(self._given):
+            if known.get(key_id(given.new)) == given.new and holds(given.old, given):
+                known[key_id(given.old)] = given.old
+        self.report.former_keys = {key: public for key, public in known.items() if key not in self._trusted}
+        self._given.clear()
 
     # The database's copies.
 

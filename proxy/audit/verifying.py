@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from proxy.audit.chain import place_of, read_link
@@ -25,20 +25,32 @@ def foreign_files(directory: Path) -> list[str]:
 
 
 def verify_folder(directory: Path, public: str, copies: Copies | None = None) -> list[Report]:
-    """A report on the log of each worker. `public`: the raw public key in hex. Raises UnreachableError: no folder."""
-    return [verify_worker(directory, worker, public, copies) for worker in workers_of(directory)]
+    """A report on the log of each worker. `public`: the raw public key in hex. Raises UnreachableError: no folder.
+
+    Logs that nobody wrote to since keys changed are signed by a former key, of which another log tells.
+    """
+    reports = [verify_worker(directory, worker, public, copies) for worker in workers_of(directory)]
+    former = {key: value for report in reports if report.finding is None for key, value in report.former_keys.items()}
+    if not former:
+        return reports
+    return [
+        report if report.finding is None else verify_worker(directory, report.worker, public, copies, former)
+        for report in reports
+    ]
 
 
-def verify_worker(directory: Path, worker: int, public: str, copies: Copies | None = None) -> Report:
-    """A report on one worker's log. Raises UnreachableError: no folder."""
-    verifier = Verifier(worker, public, copies)
+def verify_worker(
+    directory: Path, worker: int, public: str, copies: Copies | None = None, former: Mapping[str, str] | None = None
+) -> Report:
+    """A report on one worker's log. `former`: as of a `Verifier`. Raises UnreachableError: no folder."""
+    verifier = Verifier(worker, public, copies, former or {})
     files = own_files(directory, worker)
     try:
         return verifier.run(entries(files))
     except UnreachableError as error:
         left = own_files(directory, worker)
         if left and left[0].name != files[0].name:  # the oldest were deleted by age meanwhile
-            return verify_worker(directory, worker, public, copies)
+            return verify_worker(directory, worker, public, copies, former)
         verifier.report.finding = Finding("unreadable", None, None, verifier.report.sequence + 1, str(error))
         return verifier.report
 

@@ -136,7 +136,8 @@ def _verify(folder: Path, public: str, dsn: str | None) -> tuple[list[Report], l
                 return [one for one in found if one.count <= last]
 
             reports = verify_folder(folder, public, copies)
-            signed = runner.run(known_logs(connection, sorted({key for r in reports for key in r.keys})))
+            keys = {key for report in reports for key in (*report.keys, *report.former_keys)}
+            signed = runner.run(known_logs(connection, sorted(keys)))
         finally:
             runner.run(connection.close())
     here = {(report.log, report.worker) for report in reports}

@@ -27,7 +27,10 @@ _FILLED = frozenset("Hstcdn")
 _QUOTES = '"\u00ab\u00bb\u201e\u201c\u201d\u2039\u203a\u300c\u300d\u300e\u300f'
 _QUOTED = re.compile(f"[{_QUOTES}](.*)[{_QUOTES}]", re.DOTALL)
 _ONE_QUOTED = re.compile(f"[{_QUOTES}]([^{_QUOTES}]*)[{_QUOTES}]")
-_LAST_NUMBER = re.compile(r"(?<=: )[+-]?\d[\d.:-]*$")
+_NUMBER = re.compile(r"(?<![\w$])[+-]?\d[\d.:-]*(?:e[+-]?\d+)?(?!\w)")
+# Messages of these end in what somebody gave, behind a colon and not in quotes: `COPY from stdin failed: ...` (the
+# client's own words), `improper relation name (...): ...`, `cross-database references are not implemented: ...`.
+_GIVEN_LAST = frozenset(("57014", "42601", "0A000"))
 _BYTES = re.compile("0x[0-9a-f]{2}(?: 0x[0-9a-f]{2})*")
 # `COPY people, line 2, column id: "x"`: the value is a field of the app's own line (in every language "COPY" is first).
 _COPIED = re.compile(f"COPY [^{_QUOTES}]*,[^{_QUOTES}]*,[^{_QUOTES}]*[{_QUOTES}](.*)[{_QUOTES}]", re.DOTALL)
@@ -59,16 +62,18 @@ def without_values(message: str) -> str:
 
 
 def of_known_names(message: str, known: str) -> str:
-    """The message without what it quotes that `known` does not have as a word, and without a number at its end.
+    """The message without numbers, and without what it quotes, that `known` does not have as a word.
 
     What PostgreSQL takes for a name may be a constant of the statement: `nextval('ann')` has relation "ann" not exist.
     """
 
-    def shown(found: re.Match[str]) -> str:
-        names = (rf"(?<!\w){re.escape(name)}(?!\w)" for name in found[1].split("."))
-        return found[0] if all(re.search(name, known, re.IGNORECASE) for name in names) else '"?"'
+    def is_known(word: str) -> bool:
+        return re.search(rf"(?<!\w){re.escape(word)}(?!\w)", known, re.IGNORECASE) is not None
 
-    return _LAST_NUMBER.sub("?", _ONE_QUOTED.sub(shown, message))
+    def shown(found: re.Match[str]) -> str:
+        return found[0] if all(map(is_known, found[1].split("."))) else '"?"'
+
+    return _NUMBER.sub(lambda found: found[0] if is_known(found[0]) else "?", _ONE_QUOTED.sub(shown, message))
 
 
 def of_statement(message: str, sqlstate: str, statement: str, *, ours: bool) -> str:
@@ -77,7 +82,10 @@ def of_statement(message: str, sqlstate: str, statement: str, *, ours: bool) -> 
     Class 23 names constraints, which the statement does not; of our own errors one has PostgreSQL's words.
     """
     names = sqlstate == "42P01" if ours else sqlstate[:2] != "23"
-    return of_known_names(message, statement) if names else message
+    if not names:
+        return message
+    first, colon, _ = message.partition(": ")
+    return of_known_names(f"{first}: ?" if colon and sqlstate in _GIVEN_LAST else message, statement)
 
 
 class Scrubber:

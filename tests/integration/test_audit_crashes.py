@@ -19,10 +19,12 @@ import psycopg
 import pytest
 from psycopg import errors
 
-from tests.gateways import GatewayProcess, audit_records, eventually, running_gateway, write_settings
+from proxy.wire import messages
+from tests.gateways import GatewayProcess, audit_records, consentry, eventually, running_gateway, write_settings
 from tests.integration.test_audit_verify import verify
 from tests.servers import PgServer
 from tests.shops import RULES, prepare_shop
+from tests.wire.client import RawClient
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +115,34 @@ def test_a_log_that_is_synced_covers_what_clients_received_before_a_kill(server:
 
 def test_logs_of_several_workers_cover_what_clients_received_before_kills(server: PgServer, tmp_path: Path) -> None:
     killed_at_random(server, tmp_path, 5, workers=3)
+
+
+def test_an_answer_that_a_kill_cut_off_is_read_by_all_who_ask(server: PgServer, tmp_path: Path) -> None:
+    write_settings(server, tmp_path, RULES, {"shop": "crashed"})
+    gateway = GatewayProcess(tmp_path)
+    with RawClient(gateway.port) as client:
+        client.start("crm_app", "shop")
+        client.send(messages.query(b"SELECT email FROM customers"))
+        client.send(messages.query(b"SELECT c.email, repeat('x', 1000) FROM customers c, generate_series(1, 200000)"))
+        found = b""
+        while found.count(b"ann@example.org") < 3:
+            found += client.sock.recv(100_000)
+        gateway.kill()
+    assert [one["event"] for one in audit_records(tmp_path / "audit") if "disclosed" in one] == ["statement", "started"]
+    gateway = GatewayProcess(tmp_path)
+    assert gateway.stop() == 0
+    begun, ended = [one for one in audit_records(tmp_path / "audit") if "disclosed" in one][1:]
+    assert (ended["event"], ended["sqlstate"]) == ("statement", "08006")
+    assert {name: ended[name] for name in begun if name not in ("time", "seq", "event", "prev", "duration_us")} == {
+        name: begun[name] for name in begun if name not in ("time", "seq", "event", "prev", "duration_us")
+    }
+    report = json.loads(consentry(tmp_path, "audit", "report", "--format", "json", "--from", "1d"))
+    (app,) = report["apps"]
+    assert [(one["attribute"], one["statements"]) for one in app["readings"]] == [("email", 2)]
+    gateway = GatewayProcess(tmp_path)
+    assert gateway.stop() == 0
+    assert len([one for one in audit_records(tmp_path / "audit") if "disclosed" in one]) == 3, "told once"
+    assert verify(tmp_path)[0] == 0
 
 
 @pytest.mark.nightly

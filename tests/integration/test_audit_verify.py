@@ -149,6 +149,28 @@ def test_keys_are_rotated_while_the_gateway_runs(server: PgServer, tmp_path: Pat
         assert verify(tmp_path, "--public-key", str(tmp_path / public))[0] == 0
 
 
+def test_logs_that_end_before_keys_are_rotated(server: PgServer, tmp_path: Path) -> None:
+    """Those of commands, and of workers that there are no more, have no record by the new key."""
+    with running_gateway(server, tmp_path, RULES, {"shop": "proved"}) as gateway:
+        run_some(gateway)
+        consentry(tmp_path, "subject", "erase", "5", "--yes")
+        for _ in range(2):
+            consentry(tmp_path, "audit", "keys", "rotate")
+            before = len(gateway.records("key"))
+            run_some(gateway)
+            eventually(lambda before=before: len(gateway.records("key")) > before)
+    code, facts = verify(tmp_path)
+    assert (code, facts["whole"], [one["worker"] for one in facts["logs"]]) == (0, True, [0, 1000])
+    (old,) = (tmp_path / "audit").glob("1000-*")
+    text = old.read_text()
+    old.rename(tmp_path / old.name)
+    code, facts = verify(tmp_path)
+    assert (code, [worker for _, worker in facts["missing"]]) == (1, [1000])
+    old.write_text(text.replace('"erase"', '"lift"', 1))
+    code, facts = verify(tmp_path)
+    assert (code, facts["logs"][1]["finding"]["kind"]) == (1, "rewritten")
+
+
 def test_a_log_is_verified_while_it_is_written(server: PgServer, tmp_path: Path) -> None:
     settings = {"audit": {"rotate": {"size": "20kB"}}}
     with running_gateway(server, tmp_path, RULES, {"shop": "proved"}, settings) as gateway:
