@@ -69,8 +69,9 @@ def find_ending(directory: Path, worker: int) -> Ending | None:
         if last is not None:
             place = place_of(file.name)
             assert place is not None
+            consents, rules, begun = _state_of(file)
             ended = last.sequence, last.hash
-            return Ending(log_id(file), place[1], file.name, *ended, tuple(torn), *_state_of(file))
+            return Ending(log_id(file), place[1], file.name, *ended, tuple(torn), consents, rules, begun)
         file.path.unlink()
     return None
 

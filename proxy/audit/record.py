@@ -166,9 +166,13 @@ def statement_tail(rows: int | None, duration_us: int) -> str:
     return f'"rows":{rows},"duration_us":{duration_us}'
 
 
-def error_tail(sqlstate: str, message: str, duration_us: int | None = None) -> str:
-    """The end of the record of a statement that failed or was refused. `message` as `wire.scrub` leaves it."""
+def error_tail(sqlstate: str, message: str, duration_us: int | None = None, rows: int | None = None) -> str:
+    """The end of the record of a statement that failed or was refused. `message` as `wire.scrub` leaves it; `rows`:
+    those that went out before.
+    """
     if sqlstate == "42601":
         message = _QUOTED.sub('"?"', message)  # what it quotes may be a constant, or a password
     duration = "" if duration_us is None else f'"duration_us":{duration_us},'
+    if rows is not None:
+        duration = f'"rows":{rows},{duration}'
     return f'{duration}"sqlstate":{_dumps(sqlstate)},"message":{_dumps(message)}'

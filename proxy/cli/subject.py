@@ -13,7 +13,7 @@ import typer
 from proxy.cli.connecting import run
 from proxy.cli.options import CONFIG, DATABASE, JSON, KEYED
 from proxy.cli.printing import print_json
-from proxy.cli.subject_acts import DSN, SUBJECT, erase, readmit, rectify, restrict, verify_receipt
+from proxy.cli.subject_acts import DSN, SUBJECT, desk_of, erase, readmit, rectify, restrict, verify_receipt
 
 if TYPE_CHECKING:
     import asyncpg
@@ -83,6 +83,7 @@ def export(
         from proxy.consent.mapped import mapping_of
         from proxy.profile.disclosed import disclosures
         from proxy.profile.export import document
+        from proxy.rights.desk import note_export
         from proxy.rights.plan import rights_of
         from proxy.rights.restricting import restricted_since
         from proxy.web.api import told
@@ -102,6 +103,7 @@ def export(
         if logged and not no_disclosures:
             read = [asdict(one) for one in await disclosures(connection, directory, name)]
         apps = [told(app) for app in seen]
+        await note_export(await desk_of(connection, opened))
         async for part in document(connection, rules, attributes, name, organisation, apps, read):
             sys.stdout.write(part)
 

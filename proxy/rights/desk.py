@@ -81,9 +81,9 @@ class Act:
         await self._record({"receipt": receipt["receipt"]}, facts)
         return receipt
 
-    async def note(self, number: int, facts: Mapping[str, Any]) -> None:
-        """The record alone, of a decision that is no customer's to prove, with its number. As `finish`."""
-        await self._record({"decision": number}, facts)
+    async def note(self, facts: Mapping[str, Any]) -> None:
+        """The record alone, of what is no customer's to prove. As `finish`."""
+        await self._record(facts, {})
 
     async def _record(self, known_by: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
         desk = self.desk
@@ -98,6 +98,14 @@ class Act:
         """The record was written, and the database did not commit."""
         if self._written is not None:
             self._acts.record(self._name, actor=self.desk.actor, **self._written, undone=True)
+
+
+async def note_export(desk: Desk) -> None:
+    """Records that all that is held on a customer goes to who acts. Raises UnreachableError, ConsentryError: then it
+    must not.
+    """
+    async with act(desk, "export") as under_way:
+        await under_way.note({})
 
 
 @asynccontextmanager

@@ -19,7 +19,7 @@ async def decide(
         )  # fmt: skip
         decision = await review.decided(desk.connection, source, key)
         assert decision is not None
-        await under_way.note(decision.id, {"source": source, "choice": choice})
+        await under_way.note({"decision": decision.id, "source": source, "choice": choice})
     return found
 
 
@@ -30,5 +30,5 @@ async def undo(desk: Desk, source: str, key: str, seen: str | None = None) -> st
         decision = await review.decided(desk.connection, source, key)
         found = await review.undo(desk.connection, desk.written, source, key, seen)
         assert decision is not None
-        await under_way.note(decision.id, {"source": source, "choice": "undo"})
+        await under_way.note({"decision": decision.id, "source": source, "choice": "undo"})
     return found

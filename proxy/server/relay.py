@@ -183,7 +183,7 @@ class Answers:
         if refusal is not None:
             self._record_failure(item, entry, refusal, "refused")
             return errors.encode(refusal)
-        self._record_failure(item, entry, error, "statement", fields)
+        self._record_failure(item, entry, error, "statement", fields, session.answers.rows)
         if plan.rewritten and error.sqlstate in _OF_STALE_PLANS:
             session.database.look_soon()
         if not plan.scrub and not plan.splices:
@@ -202,7 +202,7 @@ class Answers:
             entry: Entry = item.owner
             if number == 0 and session.answers.told and item.done in (0, len(entry.plan.statements)):
                 continue
-            self._record_failure(item, entry, lost, "statement")
+            self._record_failure(item, entry, lost, "statement", rows=0 if number else session.answers.rows)
 
     def _record_failure(
         self,
@@ -211,8 +211,9 @@ class Answers:
         error: PgError,
         event: str,
         fields: Fields | None = None,
+        rows: int | None = None,
     ) -> None:
-        """`fields`: of the server's error, where it is one."""
+        """`fields`: of the server's error, where it is one. `rows`: how many went out before."""
         session = self.session
         now = perf_counter()
         fragment = self._fragment(entry, item.done if item is not None else 0)
@@ -221,7 +222,7 @@ class Answers:
         )
         if not self.audit.full_text:
             message = of_statement(message, error.sqlstate, fragment, ours=not fields)
-        tail = error_tail(error.sqlstate, message, int((now - session.clock) * 1e6))
+        tail = error_tail(error.sqlstate, message, int((now - session.clock) * 1e6), rows)
         session.clock = now
         self.audit.append(self.audit.begin(event, session.fragment), fragment, tail)
         self.recorded = event != "refused" or not self.audit.failing  # a refusal discloses nothing

@@ -132,7 +132,8 @@ async def get_export(call: Call) -> Response:
     """Everything that is held on the customer."""
     _, seen = await _seen(call)
     told_access = [told(one) for one in seen]
-    return await export(call.site, call.subject, told_access, {}, disclosed=call.query.disclosures)
+    actor = f"api, {call.caller.name}"
+    return await export(call.site, call.subject, told_access, {}, actor=actor, disclosed=call.query.disclosures)
 
 
 async def post_request(call: Call) -> Response:

@@ -16,6 +16,7 @@ from starlette.responses import Response, StreamingResponse
 
 from proxy.profile.disclosed import disclosures
 from proxy.profile.export import document
+from proxy.rights.desk import note_export
 from proxy.web.site import Site
 
 _IN_MEMORY: Final = 1024 * 1024
@@ -28,9 +29,12 @@ async def export(
     access: Sequence[Mapping[str, Any]],
     headers: Mapping[str, str],
     *,
+    actor: str,
     disclosed: bool = False,
 ) -> Response:
-    """All that is held on the subject; with `disclosed` also who read what. Raises ConsentryError."""
+    """All that is held on the subject, for who asks; with `disclosed` also who read what. It is recorded before
+    anything of it is sent. Raises ConsentryError.
+    """
     current = site.in_force
     file = SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115  closed when it was sent
     try:
@@ -48,6 +52,7 @@ async def export(
                     await asyncio.to_thread(file.write, bytes(waiting))
                     waiting.clear()
             file.write(waiting)
+            await note_export(site.desk(connection, actor))
         length = file.tell()
         file.seek(0)
     except BaseException:

@@ -93,6 +93,7 @@ class BackendFraming:
         "injected",
         "inside",
         "pending",
+        "rows",
         "sink",
         "status",
         "stream",
@@ -105,6 +106,7 @@ class BackendFraming:
         self.injected = 0  # how many of `pending` Consentry sent itself
         self.status = status  # of the transaction, by the last ReadyForQuery
         self._ready = messages.ready(status)  # what ends an answer that does not change it
+        self.rows = 0  # of the answer that is under way: how many were begun to be sent
         self.told = False  # the Query at the head of `pending` has ended, or failed; its ReadyForQuery is to come
         self.inside = False  # what was given last ends within an answer
         self.attention = False  # the sink hears every ReadyForQuery, not only those that change the status
@@ -144,6 +146,7 @@ class BackendFraming:
         start = 0
         sent = 0
         ended = 0  # where the last answer ended
+        rows = self.rows
         if self.stream:
             start = min(self.stream, size)
             self.stream -= start
@@ -156,6 +159,7 @@ class BackendFraming:
             end = start + 1 + length
             swallow = self.injected > 0 and self._swallowing()
             if (kind == DATA_ROW or kind == COPY_DATA) and not swallow:  # noqa: PLR1714, SIM109  # no tuple: hot
+                rows += 1
                 if end > size:
                     self.stream = end - size
                     start = size
@@ -174,6 +178,7 @@ class BackendFraming:
             replacement: bytes | None = None
             if kind == COMMAND_COMPLETE:
                 ended = end
+                rows = 0
                 item = pending[0] if pending else self._nobody(kind)
                 if item is COPY_END:
                     item = self._head()
@@ -202,9 +207,11 @@ class BackendFraming:
                     self.sink.ready(status, answered)
             elif swallow or not pending or pending[0].awaiting is not _ENDED_PLAINLY_BY.get(kind):
                 if kind != messages.ROW_DESCRIPTION or not pending or pending[0].awaiting is not _QUERY:
+                    self.rows = rows
                     replacement = self._other(kind, data, start, end, swallow)
                     if kind in _ENDING:
                         ended = end
+                        rows = 0
             else:
                 ended = end
                 item = pending.popleft()
@@ -218,6 +225,7 @@ class BackendFraming:
                 out.append(replacement)
                 sent = min(end, size)
             start = end if end <= size else size  # noqa: FURB136  # no call: hot
+        self.rows = rows
         self.inside = start != ended
         if start < size:
             self._keep(data, start)

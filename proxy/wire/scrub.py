@@ -27,7 +27,7 @@ _FILLED = frozenset("Hstcdn")
 _QUOTES = '"\u00ab\u00bb\u201e\u201c\u201d\u2039\u203a\u300c\u300d\u300e\u300f'
 _QUOTED = re.compile(f"[{_QUOTES}](.*)[{_QUOTES}]", re.DOTALL)
 _ONE_QUOTED = re.compile(f"[{_QUOTES}]([^{_QUOTES}]*)[{_QUOTES}]")
-_NUMBER = re.compile(r"(?<![\w$])[+-]?\d[\d.:-]*(?:e[+-]?\d+)?(?!\w)")
+_NUMBER = re.compile(r"(?<![\w$(])[+-]?\d[\d.:-]*(?:e[+-]?\d+)?(?!\w)")
 # Messages of these end in what somebody gave, behind a colon and not in quotes: `COPY from stdin failed: ...` (the
 # client's own words), `improper relation name (...): ...`, `cross-database references are not implemented: ...`.
 _GIVEN_LAST = frozenset(("57014", "42601", "0A000"))
@@ -68,7 +68,7 @@ def of_known_names(message: str, known: str) -> str:
     """
 
     def is_known(word: str) -> bool:
-        return re.search(rf"(?<!\w){re.escape(word)}(?!\w)", known, re.IGNORECASE) is not None
+        return re.search(rf"(?<![\w$]){re.escape(word)}(?!\w)", known, re.IGNORECASE) is not None
 
     def shown(found: re.Match[str]) -> str:
         return found[0] if all(map(is_known, found[1].split("."))) else '"?"'

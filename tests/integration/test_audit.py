@@ -204,13 +204,25 @@ def test_rows_durations_and_errors(serve: Serve) -> None:
             with pytest.raises(error):
                 connection.execute(text)
     found = executed(gateway)
-    assert [record.get("rows") for record in found] == [5, 2, 2, 2, 1, None, None, 0, None, None, None, None]
+    assert [record.get("rows") for record in found] == [5, 2, 2, 2, 1, None, None, 0, None, 0, 0, 0]
     assert [record.get("sqlstate") for record in found[-4:]] == [None, "22012", "23505", "42703"]
     assert found[-3]["message"] == "division by zero"
     slow = next(record for record in found if "pg_sleep" in record["statement"])
     assert 250_000 <= slow["duration_us"] < 5_000_000
     assert all(record["duration_us"] < 250_000 for record in found if record is not slow)
     assert {record["event"] for record in found} == {"statement"}
+
+
+def test_rows_that_went_out_before_an_error_are_counted(serve: Serve) -> None:
+    """Else an app reads all but the last row, and reports have none."""
+    gateway = serve()
+    text = b"SELECT c.email, 1 / (n - 500) FROM generate_series(1, 1000) n, customers c"
+    with RawClient(gateway.port) as client:
+        client.start("crm_app", "shop")
+        for _ in range(2):
+            sent = kinds(client.query(text)).count("D")
+            assert sent > 1000
+    assert [(one["sqlstate"], one["rows"]) for one in executed(gateway)] == [("22012", sent)] * 2
 
 
 def test_a_cancelled_statement(serve: Serve) -> None:
@@ -298,7 +310,7 @@ def test_each_statement_of_a_text_has_a_record(serve: Serve) -> None:
         ("SELECT $1", 1, None),
         ("SELECT email FROM customers", 5, None),
         ("SELECT title FROM products WHERE sku = $1", 0, None),
-        ("SELECT $1/$2", None, "22012"),
+        ("SELECT $1/$2", 0, "22012"),
     ]
     assert [bool(record["disclosed"]) for record in found] == [False, True, False, False]
 
@@ -522,6 +534,10 @@ FAILING = (
     f"COMMIT PREPARED '{SECRET}'",
     f"SELECT make_date({NUMBER}, 1, 1)",
     f"SELECT chr({NUMBER})",
+    f"SELECT get_bit('\\x00'::bytea, {NUMBER})",
+    f"SET extra_float_digits = {NUMBER}",
+    f"SELECT to_regclass('{SECRET}.a.b.c.d')",
+    f"SELECT pg_get_serial_sequence('{SECRET}.a.b.c.d', 'x')",
 )
 
 
@@ -552,6 +568,17 @@ def test_constants_are_in_no_record(serve: Serve) -> None:
     assert (
         len([record for record in found if "sqlstate" in record]) >= 2 * len(FAILING) - 4
     )  # the trusted app may set a path
+    assert contains_secret(everything_written(gateway)) == []
+
+
+def test_what_a_client_says_of_a_copy_that_it_breaks_off_is_in_no_record(serve: Serve) -> None:
+    gateway = serve()
+    for login in ("crm_app", "deploy"):
+        text = "COPY products (sku, title, price) FROM STDIN"
+        with connect(gateway, login) as connection, suppress(ValueError), connection.cursor().copy(text) as copy:
+            copy.write_row(("x", "y", 1))
+            raise ValueError(f"a bad card, {SECRET}")
+    assert [one["message"] for one in executed(gateway)] == ["COPY from stdin failed: ?"] * 2
     assert contains_secret(everything_written(gateway)) == []
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from tests.gateways import consentry
+from tests.gateways import audit_records, consentry
 from tests.integration.test_cli import run_process
 from tests.servers import PgServer
 from tests.websites import Website, prepare, website
@@ -77,7 +77,7 @@ ADA = {
 }
 
 
-async def test_the_api_gives_the_customer_and_nobody_else(web: Website) -> None:
+async def test_the_api_gives_the_customer_and_nobody_else(web: Website, folder: Path) -> None:
     token = await web.token("exporter", "read")
     async with web.client(token) as client:
         answer = await client.get("/api/subjects/1/export")
@@ -93,6 +93,8 @@ async def test_the_api_gives_the_customer_and_nobody_else(web: Website) -> None:
     async with web.client(web.link("2")) as customer:
         assert held((await customer.get("/api/subjects/2/export")).json())["public.items"][0]["title"] == "Bobs book"
         assert (await customer.get("/api/subjects/1/export")).status_code == 403
+    given = [one["actor"] for one in audit_records(folder / "audit") if one.get("act") == "export"]
+    assert given == ["api, token exporter"] * 3 + ["api, customer"]
 
 
 async def test_who_read_what_and_what_other_sources_say(web: Website, folder: Path) -> None:
@@ -176,6 +178,8 @@ async def test_what_cannot_be_read_as_a_whole_is_an_error(
         assert "consentry consent setup --exports" in ended.err
         consentry(folder, "consent", "setup", "--apply", "--exports")
         assert held(json.loads(consentry(folder, "subject", "export", "1", "--dsn", own))) == ADA
+        given = [one["actor"] for one in audit_records(folder / "audit") if one.get("act") == "export"]
+        assert given[-1].startswith("command, ")
         assert not await admin.fetchval("SELECT has_column_privilege('consentry', 'customers', 'secret', 'SELECT')")
         await admin.execute("ALTER TABLE orders ENABLE ROW LEVEL SECURITY")
         ended = run_process(folder, "subject", "export", "1", "--dsn", own)

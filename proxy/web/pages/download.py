@@ -24,9 +24,8 @@ async def download(visit: Visit) -> Response:
         restricted = await visit.site.is_restricted(connection, visit.subject)
     apps = [_told(app, visit.texts) for app in visit.apps(standings, restricted=restricted)]
     try:
-        return await export(
-            visit.site, visit.subject, apps, {"Content-Disposition": 'attachment; filename="my-data.json"'}
-        )
+        headers = {"Content-Disposition": 'attachment; filename="my-data.json"'}
+        return await export(visit.site, visit.subject, apps, headers, actor="customer's page")
     except NotReadableError as error:
         log.warning("a customer's download: %s", error)
         return visit.message("unready", 503)

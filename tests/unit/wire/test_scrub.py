@@ -138,6 +138,12 @@ def test_columns_that_do_not_exist_are_not_named() -> None:
         ('relation "ann.orders" does not exist', 'relation "?" does not exist'),
         ('column "order" of relation "orders" does not exist', 'column "?" of relation "orders" does not exist'),
         ("date out of range: 4111-01-01", "date out of range: ?"),
+        ("index 411111199 out of valid range, 0..7", "index ? out of valid range, ?"),
+        (
+            "setseed parameter 4.11111e+08 is out of allowed range [-1,1]",
+            "setseed parameter ? is out of allowed range [?,?]",
+        ),
+        ("there is no parameter $17", "there is no parameter $17"),
         ("value too long for type character varying(80)", "value too long for type character varying(80)"),
     ],
 )
