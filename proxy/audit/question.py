@@ -10,6 +10,11 @@ from typing import Any, Final
 from proxy.audit.chain import OWN_EVENTS
 
 REFUSALS: Final = frozenset(("refused", "connect_refused"))
+EVENTS: Final = (
+    OWN_EVENTS
+    | REFUSALS
+    | {"connect", "disconnect", "statement", "subject", "reload", "consent", "key", "expire", "torn", "lost"}
+)
 
 
 @dataclass(frozen=True, slots=True)

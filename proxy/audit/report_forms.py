@@ -32,6 +32,10 @@ _TEMPLATES = Environment(
     lstrip_blocks=True,
 )
 Facts = dict[str, Any]
+_SUBJECT_NOTE: Final = (
+    "The log names no customers: these are all reads that can have been of this one. Where an app has the value only "
+    "of those who agreed, it is what this customer had decided at the time of each read that counts."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,12 +162,22 @@ def written(report: Facts, form: str) -> tuple[str, str]:
     return (as_csv(report), "text/csv") if form == "csv" else (as_html(report), "text/html")
 
 
-def subject_html(
-    subject: str, accesses: Sequence[Access], apps: Mapping[str, str], attributes: Mapping[str, str], note: str
-) -> str:
-    """The page of one customer. `apps`, `attributes`: their labels."""
+def subject_written(subject: str, accesses: Sequence[Access], rules: Rules, form: str) -> tuple[str, str]:
+    """(text, media type) of what a customer's data was read by, in the form html, csv or json."""
+    if form == "json":
+        facts = {"subject": subject, "accesses": [asdict(one) for one in accesses], "note": _SUBJECT_NOTE}
+        return json.dumps(facts, indent=1, ensure_ascii=False) + "\n", "application/json"
+    if form == "csv":
+        out = io.StringIO()
+        writer = csv.DictWriter(out, ("app", "attribute", "got", "statements", "first", "last"), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(asdict(one) for one in accesses)
+        return out.getvalue(), "text/csv"
+    apps = {name: app.label or name for name, app in rules.apps.items()}
+    attributes = {name: one.label or name for name, one in rules.attributes.items()}
     template = _TEMPLATES.get_template("subject.html")
-    return template.render(subject=subject, accesses=accesses, apps=apps, attributes=attributes, note=note)
+    page = template.render(subject=subject, accesses=accesses, apps=apps, attributes=attributes, note=_SUBJECT_NOTE)
+    return page, "text/html"
 
 
 def chart_set(report: Facts) -> dict[str, Markup]:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import csv
-import json
 import sys
-from dataclasses import asdict
 from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -99,27 +96,9 @@ def _of_subject(opened: Opened, folder: Path, first: int | None, last: int | Non
         async with connected(opened.control_dsn) as connection:
             return await disclosures(connection, folder, subject, first, last)
 
-    found = asyncio.run(ask())
-    if form == "json":
-        facts = {"subject": subject, "accesses": [asdict(one) for one in found], "note": _SUBJECT_NOTE}
-        return json.dumps(facts, indent=1, ensure_ascii=False) + "\n"
-    labels = {name: app.label or name for name, app in opened.rules.apps.items()}
-    words = {name: one.label or name for name, one in opened.rules.attributes.items()}
-    if form == "csv":
-        return _as_csv(found)
-    from proxy.audit.report_forms import subject_html
+    from proxy.audit.report_forms import subject_written
 
-    return subject_html(subject, found, labels, words, _SUBJECT_NOTE)
-
-
-def _as_csv(found: list[Access]) -> str:
-    import io
-
-    out = io.StringIO()
-    writer = csv.DictWriter(out, ("app", "attribute", "got", "statements", "first", "last"), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(one) for one in found)
-    return out.getvalue()
+    return subject_written(subject, asyncio.run(ask()), opened.rules, form)[0]
 
 
 async def _from_database(
@@ -155,9 +134,3 @@ def _shown(at: int) -> str:
     from proxy.audit.question import moment
 
     return moment(at).astimezone(UTC).isoformat(timespec="minutes").replace("+00:00", "Z")
-
-
-_SUBJECT_NOTE = (
-    "The log names no customers: these are all reads that can have been of this one. Where an app has the value only "
-    "of those who agreed, it is what this customer had decided at the time of each read that counts."
-)

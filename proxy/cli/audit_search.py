@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 DIRECTORY: Any = typer.Option(None, "--directory", help="The log's folder, instead of the settings' audit.directory.")
 _COLUMNS = (
     "time event app login client database statement rows duration_us disclosed policies consent rewritten sqlstate "
-    "message fingerprint session rules_version worker seq"
+    "message fingerprint session rules_version worker seq attribute decision decided_at expires_at actor act receipt "
+    "rules"
 ).split()
 _LOOK_SECONDS = 0.2
 
@@ -34,7 +35,7 @@ _POLICY = typer.Option(None, "--policy", help="That this policy decided.")
 _FINGERPRINT = typer.Option(None, "--fingerprint", help="Of statements that differ in constants only.")
 _SESSION = typer.Option(None, "--session", help="Of this session.")
 _EVENT = typer.Option(
-    None, "--event", help="connect, connect_refused, statement, refused, disconnect, reload, consent ..."
+    None, "--event", help="connect, connect_refused, statement, refused, disconnect, reload, consent, subject ..."
 )
 _TEXT = typer.Option("", "--text", help="With this in the statement, the message or the application's name.")
 _REFUSED = typer.Option(False, "--refused", help="Statements and connections that were refused.")
@@ -166,8 +167,11 @@ def times(since: str, until: str) -> tuple[int | None, int | None]:
 
 
 def _question(since: str, until: str, *, text: str = "", refused: bool = False, **values: list[str]) -> Question:
-    from proxy.audit.question import Question
+    from proxy.audit.question import EVENTS, Question
 
+    unknown = set(values.get("events") or ()) - EVENTS
+    if unknown:
+        raise typer.BadParameter(f"no {min(unknown)}; there are {', '.join(sorted(EVENTS))}", param_hint="--event")
     first, last = times(since, until)
     sets: dict[str, Any] = {name: frozenset(given or ()) for name, given in values.items()}
     return Question(**sets, text=text, refused=refused, since=first, until=last)

@@ -58,6 +58,7 @@ def test_as_csv(folder: Path) -> None:
     rows = list(csv.DictReader(io.StringIO(consentry(folder, "audit", "search", "--csv", "--attribute", "email"))))
     assert [row["app"] for row in rows] == ["mailco", "crm"]
     assert "public.customers.email (email): show" in rows[1]["disclosed"]
+    assert rows[0].keys() >= {"attribute", "decision", "actor", "act", "rules"}, "what changes, acts and reloads say"
 
 
 def test_as_a_table(folder: Path) -> None:
@@ -90,6 +91,7 @@ def test_used_wrongly(folder: Path) -> None:
     for arguments, said in (
         (["--from", "yesterday"], "is no time"),
         (["--json", "--csv"], "choose one"),
+        (["--event", "statment"], "no statment; there are"),
         (["--directory", "/nowhere"], "cannot be read"),
     ):
         command = [*COMMAND, "audit", "search", "--config", str(folder / "consentry.yaml"), *arguments]

@@ -182,7 +182,14 @@ async def test_report_as_a_file(web: Website) -> None:
         counts = {(a["app"], r["attribute"]): r["statements"] for a in report["apps"] for r in a["readings"]}
         assert counts[("crm", "email")] == 60
         assert (await client.get("/audit/report?from=2026-01-01&to=2099-12-31")).text.count("<svg") == 3
-        assert (await client.get("/audit/report?from=2026-01-01")).status_code == 400
+        for wrong in ("", "&to=2099-12-31&kind=other", "&to=2099-12-31&customer=1"):
+            assert (await client.get(f"/audit/report?from=2026-01-01{wrong}")).status_code == 400
+        days = "/audit/report?from=2026-01-01&to=2099-12-31"
+        some = (await client.get(f"{days}&format=json&attribute=email")).json()
+        assert {one["attribute"] for app in some["apps"] for one in app["readings"]} == {"email"}
+        mine = (await client.get(f"{days}&format=json&subject=1")).json()
+        assert (mine["subject"], bool(mine["accesses"])) == ("1", True)
+        assert "who read" in (await client.get(f"{days}&subject=1")).text.lower()
 
 
 async def test_the_badge_verifies(web: Website, folder: Path) -> None:

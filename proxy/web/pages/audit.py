@@ -20,11 +20,12 @@ from proxy.audit import charts, report_forms
 from proxy.audit.customers import customer_tables
 from proxy.audit.index import Index
 from proxy.audit.overview import overview
-from proxy.audit.question import Question, bound, micros
+from proxy.audit.question import EVENTS, Question, bound, micros
 from proxy.audit.report import findings
 from proxy.audit.rewritten import Rewriter
 from proxy.audit.search import Hit, search
 from proxy.consent.changes import changes
+from proxy.profile.disclosed import disclosures
 from proxy.web.auditors import AUDIT
 from proxy.web.pages.staff import Pages, Visit, staff_routes
 from proxy.web.problems import Problem
@@ -37,6 +38,7 @@ PAGE: Final = 50
 PATIENCE: Final = 5.0  # seconds that a page waits for a verification to end
 DAYS: Final = 30  # that the overview shows by itself
 _FILTERS: Final = ("app", "login", "attribute", "relation", "policy", "fingerprint", "session", "event")
+_REPORTED: Final = frozenset(("from", "to", "format", "app", "attribute", "kind", "subject"))
 
 
 _PAGES: Final = Pages(AUDIT, "audit", refused=503)
@@ -129,7 +131,7 @@ async def show_search(visit: Visit) -> Response:
         older=older,
         apps=list(rules.apps),
         attributes=list(rules.attributes),
-        events=("connect", "connect_refused", "statement", "refused", "disconnect", "reload", "checkpoint", "consent"),
+        events=sorted(EVENTS),
     )
 
 
@@ -160,12 +162,19 @@ async def show_record(visit: Visit) -> Response:
 
 
 async def send_report(visit: Visit) -> Response:
-    """The report of some days, from the log itself, as a file."""
+    """The report of some days, from the log itself, as a file: of all, of some apps or attributes, or of one customer's
+    data.
+    """
     given = visit.request.query_params
     since, until, form = given.get("from", ""), given.get("to", ""), given.get("format", "html")
+    subject, kind = given.get("subject"), given.get("kind") or None
     if form not in ("html", "csv", "json") or not (_day(since) and _day(until)):
         raise Problem(400, "a report is from a day to a day, as html, csv or json")
+    if given.keys() - _REPORTED or kind not in (None, "internal", "partner"):
+        raise Problem(400, f"a report has {', '.join(sorted(_REPORTED))}; a kind is internal or partner")
     first, last = bound(since), bound(until, end=True)
+    if subject:
+        return await _send_report_of(visit, subject, first, last, form)
     begin = datetime.fromisoformat(f"{since}T00:00:00+00:00")
     end = datetime.fromisoformat(f"{until}T23:59:59.999999+00:00")
     async with visit.site.connection() as connection:
@@ -181,11 +190,24 @@ async def send_report(visit: Visit) -> Response:
         consent_changes=changed,
         rules_version=visit.site.in_force.compiled.version,
     )
+    apps, attributes = (list(filter(None, given.getlist(name))) for name in ("app", "attribute"))
+    if apps or attributes or kind:
+        facts = report_forms.narrowed(facts, apps, attributes, kind)
     log.info("auditor %s took the report of %s to %s", visit.name, since, until)
-    text, kind = report_forms.written(facts, form)
-    name = f"access-{since}-{until}.{form}"
+    return _as_file(report_forms.written(facts, form), f"access-{since}-{until}.{form}")
+
+
+async def _send_report_of(visit: Visit, subject: str, first: int, last: int, form: str) -> Response:
+    async with visit.site.connection() as connection:
+        found = await disclosures(connection, visit.site.audit.directory, subject, first, last)
+    log.info("auditor %s took the report of one customer", visit.name)
+    return _as_file(report_forms.subject_written(subject, found, visit.site.in_force.rules, form), f"access.{form}")
+
+
+def _as_file(written: tuple[str, str], name: str) -> Response:
+    text, media_type = written
     headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
-    return Response(text, media_type=kind, headers=headers)
+    return Response(text, media_type=media_type, headers=headers)
 
 
 async def show_verification(visit: Visit) -> Response:
