@@ -30,11 +30,14 @@ class Records:
 def call(show_hints: bool) -> Any:
     relation = ("consentry", "profile")
     profile = SimpleNamespace(relation=relation, columns=())
-    compiled = SimpleNamespace(profile=profile, logins={"mail": "mail"}, show_hints=show_hints, version="v")
+    app = SimpleNamespace(name="mail", trusted=False)
+    compiled = SimpleNamespace(
+        profile=profile, logins={"mail": "mail"}, apps={"mail": app}, show_hints=show_hints, version="v"
+    )
     planner = SimpleNamespace(
         profile=lambda: SimpleNamespace(refusal=REFUSAL),
         plan=lambda sql, path: Plan(REFUSED_TEXT, sql, True, (), insufficient_privilege("permission denied")),
-        app=SimpleNamespace(name="mail"),
+        app=app,
         rules=compiled,
     )
     current = SimpleNamespace(
