@@ -160,7 +160,7 @@ class Clock:
 
 
 def statement_tail(rows: int | None, duration_us: int) -> str:
-    """The end of the record of a statement that ended well, without the closing brace."""
+    """The end of the record of a statement that ended well, without the closing brace; what it measured of any."""
     if rows is None:
         return f'"duration_us":{duration_us}'
     return f'"rows":{rows},"duration_us":{duration_us}'
@@ -168,11 +168,9 @@ def statement_tail(rows: int | None, duration_us: int) -> str:
 
 def error_tail(sqlstate: str, message: str, duration_us: int | None = None, rows: int | None = None) -> str:
     """The end of the record of a statement that failed or was refused. `message` as `wire.scrub` leaves it; `rows`:
-    those that went out before.
+    those that went out before, where its duration is known too.
     """
     if sqlstate == "42601":
         message = _QUOTED.sub('"?"', message)  # what it quotes may be a constant, or a password
-    duration = "" if duration_us is None else f'"duration_us":{duration_us},'
-    if rows is not None:
-        duration = f'"rows":{rows},{duration}'
-    return f'{duration}"sqlstate":{_dumps(sqlstate)},"message":{_dumps(message)}'
+    measured = "" if duration_us is None else statement_tail(rows, duration_us) + ","
+    return f'{measured}"sqlstate":{_dumps(sqlstate)},"message":{_dumps(message)}'
