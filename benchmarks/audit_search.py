@@ -8,6 +8,7 @@ the commands of a round one after another.
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from time import perf_counter
 
 from benchmarks import _report
 from proxy.audit.files import compress, log_files
-from proxy.audit.index import open_index
+from proxy.audit.index import index_file, open_index
 from tests.audit_logs import write_log
 
 CONSENTRY = (sys.executable, "-c", "from proxy.cli.main import main; main()", "audit", "search", "--json")
@@ -80,8 +81,7 @@ def main() -> None:
         folder = options.folder or Path(scratch) / "audit"
         if not folder.exists():
             make(folder, options.records)
-        for file in folder.glob(".index.sqlite*"):
-            file.unlink()
+        os.environ["XDG_CACHE_HOME"] = scratch  # no index is there yet
         begin = perf_counter()
         index = open_index(folder)
         index.refresh()
@@ -89,7 +89,7 @@ def main() -> None:
         built = perf_counter() - begin
         files = [file.path for file in log_files(folder)]
         log_bytes = sum(file.stat().st_size for file in files)
-        index_bytes = (folder / ".index.sqlite").stat().st_size
+        index_bytes = index_file(folder).stat().st_size
         gzipped = Path(scratch) / "gzip"
         gzipped.mkdir()
         in_gzip = as_gzip(files, gzipped)

@@ -1,4 +1,4 @@
-"""An index beside the log, by which questions are answered without reading all of it. Made from the log, never trusted.
+"""An index of the log, by which questions are answered without reading all of it. Made from the log, never trusted.
 
 A kind is what many records share (`Traits`): which kinds a question means is decided on the kinds alone, which are
 thousands where records are millions. Per segment of a file and kind the index has the places of the records, and per
@@ -320,24 +320,36 @@ class Index:
         self._database.execute("COMMIT")
 
 
+def index_file(directory: Path) -> Path:
+    """Where the index of a log lies: in the user's own cache, not beside the log. Who can write into the log's folder
+    could make an index there that leaves records out, and of a log that is whole nobody would notice.
+    """
+    name = hashlib.sha256(str(directory.resolve()).encode()).hexdigest()[:16]
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return Path(cache) / "consentry" / f"audit-{name}.sqlite"
+
+
 def open_index(directory: Path) -> Index:
-    """The index beside the log; where that folder is not ours to write to, in the user's cache."""
-    beside = directory / ".index.sqlite"
+    """The index of the log in a folder. Raises UnreachableError where none can be kept that only this user can write."""
+    path = index_file(directory)
     try:
-        return Index(directory, _made(beside))
-    except OSError:
-        name = hashlib.sha256(str(directory.resolve()).encode()).hexdigest()[:16]
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "consentry"
-        try:
-            cache.mkdir(parents=True, exist_ok=True, mode=0o700)
-            return Index(directory, _made(cache / f"audit-{name}.sqlite"))
-        except OSError as error:
-            raise UnreachableError(f"audit: no index can be written at {beside} or in {cache}: {error}") from error
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder = path.parent.stat()
+        if folder.st_uid != os.geteuid() or folder.st_mode & 0o022:
+            raise UnreachableError(
+                f"audit: others can write to {path.parent}, and an index there could leave records out; set "
+                "XDG_CACHE_HOME to a folder that only you can write, or chmod go-w"
+            )
+        return Index(directory, _made(path))
+    except OSError as error:
+        raise UnreachableError(
+            f"audit: no index can be written at {path}: {error}; set XDG_CACHE_HOME to a folder that you can write"
+        ) from error
 
 
 def _made(path: Path) -> Path:
-    """The file, made as closed to others as the log is. Raises OSError where it cannot be written."""
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640))
+    """The file, closed to others. Raises OSError where it cannot be written."""
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     return path
 
 

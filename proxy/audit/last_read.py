@@ -1,4 +1,4 @@
-"""When each app last read each attribute, by the index beside the log, which takes in what is new at each refresh."""
+"""When each app last read each attribute, by the index of the log, which takes in what is new at each refresh."""
 
 from __future__ import annotations
 

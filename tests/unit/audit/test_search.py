@@ -12,10 +12,10 @@ import pytest
 
 from proxy.audit import index as index_module
 from proxy.audit.files import compress
-from proxy.audit.index import Index, open_index
+from proxy.audit.index import Index, index_file, open_index
 from proxy.audit.question import Question, bound, micros
 from proxy.audit.search import newest, scan, search
-from proxy.errors import ConsentryError
+from proxy.errors import ConsentryError, UnreachableError
 from tests.audit_logs import START, write_log
 
 Record = dict[str, Any]
@@ -97,7 +97,7 @@ def test_the_same_answer_in_every_way(log: Path, question: Question, wanted: Any
     assert [hit.record for hit in newest(scan(log, question), 3)] == expected[:3]
     compress(min(log.glob("*.jsonl")))
     assert by_index(log, question) == expected
-    (log / ".index.sqlite").unlink()
+    index_file(log).unlink()
     assert by_index(log, question) == expected
 
 
@@ -148,7 +148,7 @@ def test_an_index_that_lies_makes_no_answer(log: Path) -> None:
 def test_a_broken_index_is_made_anew(log: Path, damage: bytes) -> None:
     question = Question(apps=frozenset({"mailco"}))
     expected = by_index(log, question)
-    (log / ".index.sqlite").write_bytes(damage)
+    index_file(log).write_bytes(damage)
     assert by_index(log, question) == expected != []
 
 
@@ -181,11 +181,33 @@ def test_days_say_what_was_read_last(log: Path) -> None:
     index.close()
 
 
-def test_a_folder_that_is_not_ours_to_write_to(log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (log / ".index.sqlite").mkdir()  # as good as read-only, also for root
+def test_who_can_write_to_the_log_cannot_make_an_index_that_leaves_records_out(log: Path) -> None:
+    forged = Index(log, log / ".index.sqlite")
+    forged.refresh()
+    forged._database.execute("DELETE FROM places")
+    forged.close()
+    assert len(by_index(log, Question())) == 3900
+    assert not index_file(log).is_relative_to(log)
+
+
+def test_an_index_that_others_can_write_is_not_asked(
+    log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     assert len(by_index(log, Question())) == 3900
-    assert list((tmp_path / "cache" / "consentry").glob("audit-*.sqlite"))
+    assert index_file(log).stat().st_mode & 0o777 == 0o600
+    index_file(log).parent.chmod(0o777)
+    with pytest.raises(UnreachableError, match="XDG_CACHE_HOME"):
+        by_index(log, Question())
+
+
+def test_where_no_index_can_be_kept_it_says_what_to_do(
+    log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.raises(UnreachableError, match="set XDG_CACHE_HOME"):
+        by_index(log, Question())
 
 
 def test_times_as_people_write_them() -> None:
@@ -218,7 +240,7 @@ def test_times_as_people_write_them() -> None:
 def test_a_line_that_is_no_record_hides_none_of_the_others(log: Path, junk: bytes) -> None:
     question = Question(apps=frozenset({"mailco"}))
     expected = by_index(log, question)
-    (log / ".index.sqlite").unlink()
+    index_file(log).unlink()
     path = min(log.glob("*.jsonl"))
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join([junk + b"\n", *lines[:70], junk + b"\n", *lines[70:], junk + b"\n"]))
