@@ -17,7 +17,7 @@ def serve(
     config: Path = CONFIG,
     verbose: bool = typer.Option(False, "--verbose", "-v", help="Log more."),
 ) -> None:
-    """Runs the gateway until SIGTERM; SIGHUP takes the rules anew.
+    """Runs the gateway until SIGTERM. Rules that change are taken by themselves; SIGHUP takes them at once.
 
     Example: consentry serve --config consentry.yaml
     """

@@ -20,6 +20,7 @@ from proxy.config import Configuration
 from proxy.errors import UnreachableError
 from proxy.policy.compile import compile_rules
 from proxy.policy.load import load_rules
+from proxy.rules_files import RulesFiles
 from proxy.server.database import Database
 from proxy.server.gateway import Gateway
 from proxy.server.generation import Generation
@@ -142,11 +143,13 @@ def _upstream(configuration: Configuration, name: str) -> Upstream:
 
 
 def _database(configuration: Configuration, name: str, control: Control) -> Database:
+    files = RulesFiles(lambda: configuration.rules_files(name))
+
     async def load() -> Generation:
-        rules = load_rules(configuration.rules_files(name))
+        rules = load_rules(files.read())
         snapshot = await control.snapshot()
         return Generation(name, compile_rules(rules, snapshot), snapshot)
 
-    database = Database(name, _upstream(configuration, name), load, control.fingerprint)
+    database = Database(name, _upstream(configuration, name), load, control.fingerprint, files.changed)
     control.catalog_changed = database.catalog_changed
     return database

@@ -24,6 +24,7 @@ REST: Final = 0.02  # seconds between two looks at the catalog, however often st
 class Database:
     """`load` makes a generation from the rules' files and the catalog as they are now. `fingerprint` gives what
     `generation.snapshot.version` would be if it were taken now; None: the catalog is never looked at again.
+    `rules_changed`: whether the rules' files are others than those that `load` read last.
     """
 
     def __init__(
@@ -32,9 +33,11 @@ class Database:
         upstream: Upstream,
         load: Callable[[], Awaitable[Generation]],
         fingerprint: Callable[[], Awaitable[str]] | None = None,
+        rules_changed: Callable[[], bool] = lambda: False,
     ) -> None:
         self.name = name
         self.upstream = upstream
+        self.rules_changed = rules_changed
         self.sessions: set[Session] = set()
         self.generation: Generation  # set by `start`
         self.on_rules: Callable[[], None] = lambda: None  # called when other rules came with a change of the catalog

@@ -34,6 +34,7 @@ from proxy.wire.startup import CancelRequest
 
 log = logging.getLogger(__name__)
 
+LOOK_SECONDS: Final = 0.5  # between two looks at the rules' files; what changed is taken at the second that sees it
 STARTING: Final = 100  # connections beyond the limit that may be in their start-up (to be refused, or to cancel)
 
 
@@ -89,6 +90,7 @@ class Gateway:
         self._listener.listen()
         loop = asyncio.get_running_loop()
         self._tasks = [loop.create_task(database.watch(self.options.poll)) for database in self.databases.values()]
+        self._tasks.append(loop.create_task(self._watch_rules()))
         if self._copies is not None:
             self._tasks.append(loop.create_task(self._copies.run()))
         if self._consents is not None:
@@ -125,6 +127,12 @@ class Gateway:
         results = [await database.reload() for database in self.databases.values()]
         self._tell_rules()
         return all(results)
+
+    async def _watch_rules(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            if any([database.rules_changed() for database in self.databases.values()]):  # each looks
+                await self.reload()
 
     def _tell_rules(self) -> None:
         databases = self.databases.values()

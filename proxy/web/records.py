@@ -33,6 +33,13 @@ class Records:
         self._copies = Copies(self._ask)
         self._writer: AuditWriter | None = None
         self._copying: asyncio.Task[None] | None = None
+        self._rules: tuple[str, str, str | None] | None = None
+
+    def rules(self, rules: str, version: str, problem: str | None = None) -> None:
+        """These are in force here from now on, by their hash and that of what they come to. `problem`: why they stay."""
+        before, self._rules = self._rules, (rules, version, problem)
+        if self._writer is not None and (problem or before is None or before[0] != rules):
+            self._writer.rules(rules, version, problem)
 
     @property
     def full_text(self) -> bool:
@@ -66,13 +73,15 @@ class Records:
         for number in range(FIRST, FIRST + MOST):
             writer = AuditWriter(self._options, number, on_checkpoint=self._copies.add)
             try:
-                writer.open()
+                changed = writer.open(rules=self._rules[0] if self._rules else None)
             except UnreachableError:
                 if number == FIRST + MOST - 1:
                     raise
             else:
                 break
         self._writer = writer
+        if changed and self._rules:
+            writer.rules(*self._rules)
         self._copying = asyncio.create_task(self._copies.run())
         return writer
 

@@ -31,6 +31,7 @@ from proxy.rewrite.plan import Planner
 from proxy.rights.desk import Desk
 from proxy.rights.plan import rights_of
 from proxy.rights.restricting import restricted_since
+from proxy.rules_files import RulesFiles
 from proxy.web.audit_log import AuditLog
 from proxy.web.links import Keys, read_secret
 from proxy.web.oidc import Provider
@@ -41,7 +42,7 @@ from proxy.web.verification import Verification
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS: Final = 2.0  # between two looks at the rules' files and the catalog
+LOOK_SECONDS: Final = 1.0  # between two looks at the rules' files and the catalog
 CONNECTIONS: Final = 10
 ANSWER_SECONDS: Final = 10.0
 
@@ -111,6 +112,7 @@ class Site:
         self._looking: asyncio.Task[None] | None = None
         self._wrong: str | None = None
         self._wanted = asyncio.Event()
+        self._files = RulesFiles(lambda: configuration.rules_files(database))
 
     async def start(self) -> None:
         """Raises ConsentryError: rules that are wrong, a database that is not there."""
@@ -166,11 +168,12 @@ class Site:
 
     async def take(self) -> None:
         """Takes rules and catalog anew. Raises ConsentryError; what was in force stays."""
-        rules = load_rules(self._configuration.rules_files(self.database))
+        rules = load_rules(self._files.read())
         async with connected(self._dsn) as connection:
             catalog = await fingerprint(connection)
             snapshot = await take_snapshot(connection)
         self.in_force = InForce(rules, compile_rules(rules, snapshot), catalog, snapshot)
+        self.records.rules(rules.digest, self.in_force.compiled.version)
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[asyncpg.Connection]:
@@ -198,22 +201,25 @@ class Site:
         while True:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wanted.wait(), LOOK_SECONDS)
+            asked = self._wanted.is_set()
             self._wanted.clear()
             try:
-                await self._take_what_changed()
+                await self._take_what_changed(asked)
                 self._wrong = None
             except ConsentryError as error:
+                self._files.forget()
                 if str(error) != self._wrong:
                     log.warning("the rules in force stay: %s", error)
+                    self.records.rules(self.in_force.rules.digest, self.in_force.compiled.version, str(error))
                 self._wrong = str(error)
 
-    async def _take_what_changed(self) -> None:
-        digest = load_rules(self._configuration.rules_files(self.database)).digest
+    async def _take_what_changed(self, asked: bool) -> None:
+        changed = self._files.changed() or asked
         async with self.connection() as connection:
             catalog = await fingerprint(connection)
-        if (digest, catalog) != (self.in_force.rules.digest, self.in_force.catalog):
+        if changed or catalog != self.in_force.catalog:
             await self.take()
-            log.info("rules %.12s in force on the web side", digest)
+            log.info("rules %.12s in force on the web side", self.in_force.rules.digest)
 
 
 @contextmanager

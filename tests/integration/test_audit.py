@@ -835,6 +835,24 @@ def test_reloads_and_the_rules_in_force(serve: Serve) -> None:
     ]
 
 
+def test_rules_files_are_watched(serve: Serve) -> None:
+    gateway = serve()
+    with connect(gateway) as connection:
+        gateway.rules.write_text(f"{RULES}\n# two\n")
+        eventually(lambda: gateway.records("reload"))
+        connection.execute("SELECT 1")
+        gateway.rules.write_text("nonsense")
+        eventually(lambda: len(gateway.records("reload")) == 2)
+        connection.execute("SELECT 2")
+        gateway.rules.unlink()
+        eventually(lambda: len(gateway.records("reload")) == 3)
+    done, wrong, gone = gateway.records("reload")
+    assert "message" not in done
+    assert "rules" in wrong["message"]
+    assert "no *.yaml file" in gone["message"]
+    assert {one["rules_version"] for one in executed(gateway)} == {done["rules_version"]}
+
+
 def _version_now(gateway: GatewayProcess, connection: psycopg.Connection[Any]) -> str:
     before = len(gateway.records("statement"))
     connection.execute("SELECT 1")

@@ -18,8 +18,9 @@ import yaml
 
 from proxy.policy.model import Profile
 from proxy.web.profiles import as_login
+from proxy.web.records import FIRST as WEB_WORKER
 from proxy.web.tokens import add
-from tests.gateways import GatewayProcess, consentry, set_up_consent, write_settings
+from tests.gateways import GatewayProcess, consentry, eventually, set_up_consent, write_settings
 from tests.servers import PgServer
 
 RULES = Path(__file__).parents[2] / "rules"
@@ -426,3 +427,24 @@ def test_tokens_of_logins_that_are_no_app_s_any_more(shop: Example) -> None:
 def test_the_model_and_the_examples_agree() -> None:
     for name in ("shop", "clinic"):
         Profile.model_validate(rules(name)["profile"])
+
+
+def test_rules_files_are_watched_on_both_ways_and_both_record_it(shop: Example) -> None:
+    """The same rules are in force for SQL and for HTTP, and a record of each says since when."""
+    shop.get("mailco_app").raise_for_status()  # both logs are open
+    before = shop.gateway.rules.read_text()
+    told = len(shop.gateway.records("reload"))
+
+    def new() -> list[dict[str, Any]]:
+        return shop.gateway.records("reload")[told:]
+
+    try:
+        shop.gateway.rules.write_text(f"{before}\n# two\n")
+        eventually(lambda: {one["worker"] >= WEB_WORKER for one in new()} == {True, False})
+        versions = {one["rules_version"] for one in new()}
+        assert len(versions) == 1
+        shop.get("mailco_app").raise_for_status()
+        shop.sql("mailco_app", "SELECT subject FROM consentry.profile")
+        eventually(lambda: {one["rules_version"] for one in _statements(shop)[-2:]} == versions)
+    finally:
+        shop.gateway.rules.write_text(before)
