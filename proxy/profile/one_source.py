@@ -22,7 +22,7 @@ from proxy.errors import ConsentryError
 from proxy.policy.rules import Rules
 from proxy.policy.sources import Flag, Source
 from proxy.policy.table import CompiledRules
-from proxy.profile import expiry, matching, merging, own, searched, staging, values
+from proxy.profile import drift, expiry, matching, merging, own, searched, staging, values
 from proxy.profile.cursors import Place, Reach, usable
 from proxy.profile.records import Mapping, Row, bare
 from proxy.profile.refused import refusal
@@ -168,7 +168,13 @@ class OneSource:
             # What went without its flag being set is told by nothing else.
             cleared = self._plan.once and self._plan.accept and isinstance(self._source.deletes, Flag)
             if self._source.deletes == "missing" or cleared:
-                await staging.delete_missing(self._connection, self._name, synced.counts, accept=self._plan.accept)
+                await staging.delete_missing(
+                    self._connection,
+                    self._name,
+                    synced.counts,
+                    accept=self._plan.accept,
+                    may_be_cut=reader.may_be_cut,
+                )
             if self._plan.once:
                 for one in expiry.kept(self._plan.rules):
                     if one.source == self._name:
@@ -176,6 +182,8 @@ class OneSource:
                 synced.compared = await staging.compare(self._connection, self._name)
             await self._merge()
             await self._finish(last, content, synced)
+            if reader.may_be_cut:
+                await drift.note_end(self._connection, self._name)
 
     async def _follow(
         self, reader: ReplicatedReader, mapping: Mapping, state: asyncpg.Record | None, synced: Synced

@@ -12,7 +12,7 @@ from typing import Final
 import asyncpg
 
 from proxy.errors import ConsentryError
-from proxy.profile import tombstones
+from proxy.profile import drift, tombstones
 from proxy.profile.records import COLUMNS, Row
 from proxy.profile.sources.reading import SourceError
 from proxy.rewrite.lex import quote_literal
@@ -124,9 +124,19 @@ async def lacking(connection: asyncpg.Connection, source: str) -> list[int]:
     return [row["number"] for row in rows]
 
 
-async def delete_missing(connection: asyncpg.Connection, source: str, counts: Counts, *, accept: bool) -> None:
-    """Removes the records that were not among the incoming ones, which are all of the source's. As `check_missing`."""
+async def delete_missing(
+    connection: asyncpg.Connection, source: str, counts: Counts, *, accept: bool, may_be_cut: bool = False
+) -> None:
+    """Removes the records that were not among the incoming ones, which are all of the source's. As `check_missing`.
+
+    `may_be_cut`: where the last record of the last time is gone too, and none is new, that is an error as well: what
+    was cut has nothing new behind what it lost.
+    """
     await check_missing(connection, source, counts.added, accept=accept)
+    if may_be_cut and not accept and not counts.added and await drift.lost_end(connection, source):
+        gone = await connection.fetchval("SELECT count(*) FROM pg_temp.profile_missing")
+        said = f"the last record of the file as it was is gone, with {gone - 1} others, and none is new"
+        raise SourceError(source, f"{said}: was it cut? If not, say --accept-deletes")
     counts.deleted += await _delete(connection, source, "SELECT key FROM pg_temp.profile_missing")
 
 

@@ -35,6 +35,7 @@ class CsvReader:
     follows_cursor: ClassVar[bool] = False
     in_order: ClassVar[bool] = False
     complete_fields: ClassVar[bool] = True
+    may_be_cut: ClassVar[bool] = True
 
     def content(self) -> str | None:
         return digest_of(self.source, self.path)

@@ -34,6 +34,7 @@ class HttpReader:
     unit: ClassVar[str] = "record"
     in_order: ClassVar[bool] = False
     complete_fields: ClassVar[bool] = False
+    may_be_cut: ClassVar[bool] = False
 
     @property
     def follows_cursor(self) -> bool:

@@ -20,6 +20,7 @@ class JsonLinesReader:
     follows_cursor: ClassVar[bool] = False
     in_order: ClassVar[bool] = False
     complete_fields: ClassVar[bool] = False
+    may_be_cut: ClassVar[bool] = True
 
     def content(self) -> str | None:
         return digest_of(self.source, self.path)

@@ -41,6 +41,7 @@ class MysqlReader:
     follows_cursor: ClassVar[bool] = True
     in_order: ClassVar[bool] = True
     complete_fields: ClassVar[bool] = True
+    may_be_cut: ClassVar[bool] = False
 
     def content(self) -> str | None:
         return None

@@ -22,6 +22,7 @@ class ParquetReader:
     follows_cursor: ClassVar[bool] = False
     in_order: ClassVar[bool] = False
     complete_fields: ClassVar[bool] = True
+    may_be_cut: ClassVar[bool] = False
 
     def content(self) -> str | None:
         return digest_of(self.source, self.path)

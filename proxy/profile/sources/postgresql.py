@@ -37,6 +37,7 @@ class PostgresReader:
     follows_cursor: ClassVar[bool] = True
     in_order: ClassVar[bool] = True
     complete_fields: ClassVar[bool] = True
+    may_be_cut: ClassVar[bool] = False
 
     def content(self) -> str | None:
         return None

@@ -66,6 +66,10 @@ class Reader(Protocol):
     def complete_fields(self) -> bool:
         """Whether each record has all fields; else it is an error that none has one of them."""
 
+    @property
+    def may_be_cut(self) -> bool:
+        """Whether it looks whole where it was cut between two records. They are in the order of the file then."""
+
     def content(self) -> str | None:
         """A hash of all that would be read: the same again needs no reading. None where only reading tells."""
 
