@@ -325,12 +325,12 @@ def index_file(directory: Path) -> Path:
     could make an index there that leaves records out, and of a log that is whole nobody would notice.
     """
     name = hashlib.sha256(str(directory.resolve()).encode()).hexdigest()[:16]
-    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return Path(cache) / "consentry" / f"audit-{name}.sqlite"
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    return cache / "consentry" / f"audit-{name}.sqlite"
 
 
 def open_index(directory: Path) -> Index:
-    """The index of the log in a folder. Raises UnreachableError where none can be kept that only this user can write."""
+    """The index of the log in a folder. Raises UnreachableError where others could write it."""
     path = index_file(directory)
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -131,7 +131,8 @@ class Gateway:
     async def _watch_rules(self) -> None:
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            if any([database.rules_changed() for database in self.databases.values()]):  # each looks
+            changed = [database.rules_changed() for database in self.databases.values()]  # each looks
+            if any(changed):
                 await self.reload()
 
     def _tell_rules(self) -> None:

@@ -36,7 +36,7 @@ class Records:
         self._rules: tuple[str, str, str | None] | None = None
 
     def rules(self, rules: str, version: str, problem: str | None = None) -> None:
-        """These are in force here from now on, by their hash and that of what they come to. `problem`: why they stay."""
+        """These are in force from now on, by their hash and that of what they come to. `problem`: why they stay."""
         before, self._rules = self._rules, (rules, version, problem)
         if self._writer is not None and (problem or before is None or before[0] != rules):
             self._writer.rules(rules, version, problem)
