@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from proxy.audit.secrets import as_sent
 from proxy.demo.postgres import embedded_binaries, local_binaries
 from proxy.rewrite.lex import parse
 from proxy.rewrite.plan import describe
@@ -34,7 +35,7 @@ class Attempt:
 
     @property
     def empty(self) -> bool:
-        return self.simple and not self.text.strip(" ;")
+        return self.simple and not parse(self.text)
 
     @property
     def statements(self) -> int:
@@ -136,7 +137,5 @@ def _compare(reached: list[Attempt], records: list[Record]) -> int:
 
 
 def _same(recorded: str, text: str) -> bool:
-    """As it was sent, or one of its statements without constants. Texts that may hold a password are recorded without."""
-    if "password" in text.casefold() or "role" in text.casefold() or recorded.strip() == text.strip():
-        return True
-    return recorded in {info.text for info in describe(text.encode())}
+    """One of its statements, as it was sent or without constants. What is not understood is recorded without a text."""
+    return recorded in {text, "", *(info.text for info in describe(text.encode())), *as_sent(text)}

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from itertools import chain, repeat
 from typing import Any
 
 from proxy.audit.trace import session_trace
@@ -109,36 +110,18 @@ def statement_fragments(
     infos: Iterable[StatementInfo],
     rewritten: bool,
     rules_version: str,
-    text: str | None = None,
+    texts: Iterable[str | None] = (),
     would_refuse: PgError | None = None,
 ) -> list[str]:
-    """One fragment a statement of a text; at least one (an empty text is a statement too)."""
-    known = tuple(infos)
-    if any(_may_hold_a_password(info, text or "") for info in known):
-        text = None  # it is the text of all of them
-    made = [statement_fragment(info, rewritten, rules_version, text, would_refuse) for info in known]
-    return made or [statement_fragment(StatementInfo("", "", ""), rewritten, rules_version, text)]
+    """One fragment a statement of a text; at least one (an empty text is a statement too).
 
-
-def _may_hold_a_password(info: StatementInfo, text: str) -> bool:
-    return info.tag in _SECRETIVE or (info.tag in _CODE and "password" in text.casefold())
-
-
-_CODE = frozenset(("DoStmt", "CreateFunctionStmt"))
-_SECRETIVE = frozenset(
-    (
-        "",
-        "AlterRoleStmt",
-        "CreateRoleStmt",
-        "CreateUserMappingStmt",
-        "AlterUserMappingStmt",
-        "CreateSubscriptionStmt",
-        "AlterSubscriptionStmt",
-        "CreateForeignServerStmt",
-        "AlterForeignServerStmt",
-        "AlterSystemStmt",
-    )
-)
+    `texts`: the statements as they may be recorded (`text: full`, see audit.secrets); of others the constants are out.
+    """
+    made = [
+        statement_fragment(info, rewritten, rules_version, text, would_refuse)
+        for info, text in zip(infos, chain(texts, repeat(None)), strict=False)
+    ]
+    return made or [statement_fragment(StatementInfo("", "", ""), rewritten, rules_version)]
 
 
 class Clock:

@@ -35,11 +35,8 @@ class Borrowed:
             if len(self._cursors) > CURSORS:
                 del self._cursors[next(iter(self._cursors))]
 
-    def fragment(self, entry: Entry, number: int, text: str | None) -> str | None:
-        """The constant part of the record, with what is run by name in it; None where it runs nothing that is known.
-
-        `text`: the whole text, where records have it.
-        """
+    def fragment(self, entry: Entry, number: int, full_text: bool) -> str | None:
+        """The constant part of the record, with what is run by name in it; None where it runs nothing that is known."""
         info = _info(entry, number)
         source = self._source(info) if info is not None else None
         if info is None or source is None:
@@ -58,7 +55,8 @@ class Borrowed:
         )
         version = entry.context.generation.rules.version
         plan = entry.plan
-        (made,) = statement_fragments((shown,), plan.rewritten or rewritten, version, text, plan.refused_as)
+        texts = entry.sent[number : number + 1] if full_text else ()
+        (made,) = statement_fragments((shown,), plan.rewritten or rewritten, version, texts, plan.refused_as)
         if len(self._kept) >= KEPT:
             self._kept.clear()
         self._kept[entry, number] = run, made

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, Final
 from weakref import WeakSet, WeakValueDictionary
 
+from proxy.audit.secrets import as_sent
 from proxy.audit.trace import trace_fragment
 from proxy.catalog.model import SearchPath, Snapshot
 from proxy.errors import PgError, protocol_violation
@@ -81,6 +82,7 @@ class Entry:
         "plain",
         "plan",
         "record",
+        "sent",
         "several",
         "trace",
         "types",
@@ -94,6 +96,7 @@ class Entry:
     on_bind: Expected
     on_describe: Expected
     on_execute: Expected
+    sent: list[str | None]  # the statements as records have them with `text: full`
 
     def __init__(self, plan: Plan, key: bytes, context: Context, types: bytes) -> None:
         kinds = {effect.kind for effect in plan.effects}
@@ -145,6 +148,14 @@ class Entry:
         return 4000 + 4 * len(self.key) + 4 * len(self.plan.text)
 
 
+def _sent(entry: Entry) -> list[str | None]:
+    text = entry.plan.original.decode(entry.context.encoding, "replace")
+    found = as_sent(text)
+    if entry.plan.refusal is not None and len(found) > 1:  # it is refused as one, and that has one record
+        return [None if None in found else text]
+    return found
+
+
 _LATER: Final[dict[str, Callable[[Entry], Any]]] = {
     "message": lambda entry: messages.query(entry.plan.text),
     "parse_unnamed": lambda entry: messages.parse(b"", messages.parse_rest(entry.plan.text, entry.types)),
@@ -154,6 +165,7 @@ _LATER: Final[dict[str, Callable[[Entry], Any]]] = {
     "on_bind": lambda entry: Expected(Awaiting.BIND, entry),
     "on_describe": lambda entry: Expected(Awaiting.DESCRIBE, entry),
     "on_execute": lambda entry: Expected(Awaiting.EXECUTE, entry),
+    "sent": _sent,
 }
 
 

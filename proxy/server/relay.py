@@ -139,8 +139,7 @@ class Answers:
     def _fragment(self, entry: Entry, number: int) -> str:
         """What the records of all executions of the text's statement share."""
         if entry.borrows:
-            text = entry.plan.original.decode(entry.context.encoding, "replace") if self.audit.full_text else None
-            made = self.borrowed.fragment(entry, number, text)
+            made = self.borrowed.fragment(entry, number, self.audit.full_text)
             if made is not None:
                 return entry.trace + made
         fragments = entry.fragments or make_fragments(entry, self.audit.full_text)
@@ -220,8 +219,7 @@ class Answers:
         message = session.context.scrubber.message(
             fields or [("C", error.sqlstate.encode()), ("M", error.message.encode())]
         )
-        if not self.audit.full_text:
-            message = of_statement(message, error.sqlstate, fragment, ours=not fields)
+        message = of_statement(message, error.sqlstate, fragment, ours=not fields)
         tail = error_tail(error.sqlstate, message, int((now - session.clock) * 1e6), rows)
         session.clock = now
         self.audit.append(self.audit.begin(event, session.fragment), fragment, tail)
@@ -331,10 +329,10 @@ def _is_own(plan: Plan, fields: Fields) -> bool:
 
 def make_fragments(entry: Entry, full_text: bool) -> list[str]:
     """The constant parts of the text's audit records, kept with the entry."""
-    context = entry.context
-    text = entry.plan.original.decode(context.encoding, "replace") if full_text else None
+    plan = entry.plan
+    texts = entry.sent if full_text else ()
     made = statement_fragments(
-        entry.plan.statements, entry.plan.rewritten, context.generation.rules.version, text, entry.plan.refused_as
+        plan.statements, plan.rewritten, entry.context.generation.rules.version, texts, plan.refused_as
     )
     if full_text:
         entry.fragments = made

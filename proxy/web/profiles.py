@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from proxy.audit.record import error_tail, session_fragment, statement_fragments, statement_tail
+from proxy.audit.secrets import as_sent
 from proxy.catalog.model import SearchPath
 from proxy.errors import ConsentryError, PgError, UnreachableError
 from proxy.policy.names import join_dotted, quote_identifier
@@ -253,15 +254,13 @@ class _Asked:
     async def _record(self, plan: Plan, sql: str, failed: PgError | None, rows: int, duration: int) -> None:
         records = self.call.site.records
         session = _session(self.call, self.planner.app.name, self.login)
-        text = sql if records.full_text else None
+        texts = as_sent(sql) if records.full_text else ()
         version = self.planner.rules.version
-        (statement,) = statement_fragments(plan.statements, plan.rewritten, version, text, plan.refused_as)
+        (statement,) = statement_fragments(plan.statements, plan.rewritten, version, texts, plan.refused_as)
         if failed is None:
             await records.write("statement", session, statement, statement_tail(rows, duration))
             return
-        message = failed.message
-        if not records.full_text:
-            message = of_statement(message, failed.sqlstate, statement, ours=plan.refusal is not None)
+        message = of_statement(failed.message, failed.sqlstate, statement, ours=plan.refusal is not None)
         event = "refused" if plan.refusal is not None else "statement"
         await records.write(event, session, statement, error_tail(failed.sqlstate, message, duration))
 

@@ -656,6 +656,12 @@ PASSWORDS = (
     f"ALTER ROLE audit_role PASSWORD '{SECRET}",
     f"ALTER ROLE audit_role PASWORD '{SECRET}'",
     f"CREATE SUBSCRIPTION audit_s CONNECTION 'host=127.0.0.1 port=1 password={SECRET}' PUBLICATION p",
+    f"SELECT 1 FROM customers WHERE email = 'postgres://crm:{SECRET}@db/shop'",
+    f"SET my.password = '{SECRET}'",
+    f"DECLARE c CURSOR WITH HOLD FOR SELECT set_config('my.password', '{SECRET}', false)",
+    f"SELECT nextval('password={SECRET}')",
+    f"CREATE FOREIGN DATA WRAPPER audit_w OPTIONS (anything '{SECRET}')",
+    f"-- ALTER ROLE audit_role PASSWORD '{SECRET}'",
 )
 
 
@@ -714,6 +720,22 @@ def test_with_text_full_constants_are_there(serve: Serve) -> None:
     assert found == [
         f"SELECT email FROM customers WHERE email = '{SECRET}'",
         "SELECT email FROM customers WHERE email = $1",
+    ]
+
+
+def test_with_text_full_each_record_has_its_own_statement(serve: Serve) -> None:
+    gateway = serve(audit={"text": "full"})
+    text = f"SELECT 1; SET my.password = '{SECRET}'; SELECT phone FROM customers WHERE email = 'ann' /* 2 */"
+    with connect(gateway) as connection, connect(gateway, "mailco_app") as refused:
+        connection.execute(text.encode())
+        with pytest.raises(psycopg.Error):
+            refused.execute(b"SELECT 'a'; UPDATE customers SET email = 'x' WHERE id = 1")
+    found = [record["statement"] for record in all_records(gateway, 2) if record["event"] in ("statement", "refused")]
+    assert found == [
+        "SELECT 1",
+        "SET my.password = $1",
+        "SELECT phone FROM customers WHERE email = 'ann' /* 2 */",
+        "SELECT 'a'; UPDATE customers SET email = 'x' WHERE id = 1",
     ]
 
 
