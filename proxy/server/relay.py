@@ -191,6 +191,11 @@ class Answers:
         position = plan.original_position if plan.splices else None
         return errors.rewrite(fields, scrubber, position, own=_is_own(plan, fields))
 
+    def not_taken(self, error: PgError) -> None:
+        """A statement whose message is too long to be read: nothing was sent, and the session ends."""
+        told = PgError(f"{error.message}. {error.hint}", error.sqlstate)
+        self._record_failure(None, self.session.context.refused(error), told, "refused")
+
     def abandoned(self) -> None:
         """The connection has ended: what was not answered is recorded. The server may have done it, or send it yet."""
         session = self.session

@@ -21,7 +21,7 @@ from proxy.server.generation import Context
 from proxy.server.statements import Statements
 from proxy.wire import errors, messages
 from proxy.wire.backend import BackendFraming
-from proxy.wire.framing import HOLD, FrontendFraming, Hold
+from proxy.wire.framing import HOLD, FrontendFraming, Hold, NotTakenError
 from proxy.wire.states import State
 
 if TYPE_CHECKING:
@@ -325,13 +325,18 @@ class Session(asyncio.Protocol):
             log.error("session %s (login %s): fault", self.name, self.login, exc_info=error)
             error = PgError("internal error in the gateway", "XX000", severity="FATAL")
         log.warning("session %s (login %s): %s", self.name, self.login, error.message)
+        if isinstance(error, NotTakenError):
+            self.backend.sink.not_taken(error)
         if self.answers.between:  # else it would stand in the middle of a row
             self._tell(errors.encode(error))
         self.end(error.message, error.sqlstate)
 
     def _tell(self, data: bytes) -> None:
-        if self.backend.held.parts:
-            self.backend.held.follow(data)
+        backend = self.backend
+        if backend.covers and backend.sink.recorded:
+            backend.held.add(data, True)
+        elif backend.held.parts:
+            backend.held.follow(data)
         else:
             self.transport.write(data)
 

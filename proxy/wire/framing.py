@@ -30,6 +30,10 @@ class Before:
         self.prefix = prefix
 
 
+class NotTakenError(PgError):
+    """FATAL: a message with which a statement was to run is longer than allowed, and is not read."""
+
+
 class Hold:
     """A handler's answer: neither this message nor what follows is taken until `resume`."""
 
@@ -44,6 +48,8 @@ Handler = Callable[[Any, bytes, int, int], Outcome]
 _STREAMED: Final = frozenset((messages.COPY_DATA, messages.FUNCTION_CALL))
 _LARGE: Final = _STREAMED | {messages.BIND}
 _TEXTS: Final = frozenset((messages.QUERY, messages.PARSE))
+_RUNNING: Final = frozenset((messages.BIND, messages.FUNCTION_CALL))
+_SHORTER: Final = "A message is at most 1 GB long: send large values by COPY, or in parts."
 
 # The least length of each type, with which its fixed fields can be read; those that have no body have exactly 4.
 LEAST: Final = [4] * 256
@@ -163,6 +169,8 @@ class FrontendFraming:
                 raise statement_too_long(length, self.statement_bytes)
             limit = LARGE_MESSAGE
         if length > limit:
+            if kind in _RUNNING:
+                raise NotTakenError("invalid message length", "08P01", hint=_SHORTER, severity="FATAL")
             raise protocol_violation("invalid message length")
         if kind in _STREAMED:
             return True
@@ -181,9 +189,9 @@ def _violation(kind: int, length: int) -> PgError:
     return protocol_violation(f"invalid frontend message type {kind}")
 
 
-def statement_too_long(length: int, limit: int) -> PgError:
+def statement_too_long(length: int, limit: int) -> NotTakenError:
     """54000: a text longer than `limits.statement_bytes`; the connection ends, since the rest is not read."""
-    return PgError(
+    return NotTakenError(
         f"statement of {length} bytes is longer than the gateway takes",
         "54000",
         detail=f"The limit is {limit} bytes.",

@@ -320,6 +320,55 @@ def test_a_statement_of_the_greatest_length_passes_and_one_byte_more_does_not(st
             connection.execute(text + "x" * (1_000_001 - len(text)))
 
 
+TOO_LONG = b"SELECT '%s'" % (b"marker7391" * 200)
+ADVICE = "Send large values as parameters or by COPY, or raise limits.statement_bytes in the gateway's settings."
+
+
+@pytest.mark.parametrize(
+    ("sent", "sqlstate", "message"),
+    [
+        (messages.query(TOO_LONG), "54000", f"statement of 2009 bytes is longer than the gateway takes. {ADVICE}"),
+        (
+            messages.parse(b"s", messages.parse_rest(TOO_LONG)),
+            "54000",
+            f"statement of 2013 bytes is longer than the gateway takes. {ADVICE}",
+        ),
+        (b"Q" + (99_000).to_bytes(4, "big") + b"SELECT 'marker7391", "54000", None),
+        (b"P" + (99_000).to_bytes(4, "big") + b"\0SELECT 'marker7391", "54000", None),
+        (b"B" + (1 << 30).to_bytes(4, "big") + b"\0\0marker7391", "08P01", "invalid message length. A message is"),
+        (b"F" + (1 << 30).to_bytes(4, "big") + b"marker7391", "08P01", "invalid message length. A message is"),
+    ],
+    ids=["Query", "Parse", "half a Query", "half a Parse", "Bind", "FunctionCall"],
+)
+def test_a_statement_that_is_too_long_has_a_record_before_the_client_is_told(
+    start: Start, sent: bytes, sqlstate: str, message: str | None
+) -> None:
+    gateway = start(statement_bytes=1000)
+    with RawClient(gateway.port) as client:
+        client.start()
+        client.query(b"SELECT 1")
+        client.send(sent)
+        assert client.until("E")[-1][1].startswith(b"SFATAL\0")
+        (record,) = gateway.records("refused")  # at once: it is written
+        assert client.until_closed() == []
+    assert (record["statement"], record["sqlstate"], record["app"]) == ("(not planned)", sqlstate, "app")
+    assert message is None or record["message"].startswith(message)
+    wait_until(lambda: not gateway.gateway.sessions)
+    events = [one["event"] for one in gateway.records()]
+    assert events == ["connect", "statement", "refused", "disconnect"]
+    assert "marker7391" not in str(gateway.records())
+
+
+def test_names_that_are_too_long_are_no_statement(start: Start) -> None:
+    gateway = start()
+    with RawClient(gateway.port) as client:
+        client.start()
+        client.send(b"D" + (20_000).to_bytes(4, "big") + b"S")
+        assert [kind for kind, _ in client.until_closed()] == ["E"]
+    wait_until(lambda: not gateway.gateway.sessions)
+    assert [one["event"] for one in gateway.records()] == ["connect", "disconnect"]
+
+
 def test_half_a_message_and_a_hang_up(start: Start, wire_server: PgServer) -> None:
     gateway = start()
     with RawClient(gateway.port) as client:
