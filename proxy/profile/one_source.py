@@ -7,6 +7,7 @@ other whole. Where a source is not as the rules say, nothing of that transaction
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -158,9 +159,12 @@ class OneSource:
         last = position
         async with self._connection.transaction():
             await staging.begin(self._connection)
-            reach = Reach(None, self._began)
-            async for rows in self._read(reader, mapping, synced.counts, reach=reach):
+            reach, found = Reach(None, self._began), Counter[str]()
+            async for rows in self._read(reader, mapping, synced.counts, reach=reach, found=found):
                 await staging.add(self._connection, rows)
+            if not reader.complete_fields and not self._plan.accept:
+                fields = wanted(self._name, self._source).fields
+                await drift.check_fields(self._connection, self._name, fields, found, synced.counts.read)
             if reader.follows_cursor:
                 last = reach.text
                 synced.warning = self._ahead(reach)
@@ -184,6 +188,8 @@ class OneSource:
             await self._finish(last, content, synced)
             if reader.may_be_cut:
                 await drift.note_end(self._connection, self._name)
+            if not reader.complete_fields:
+                await drift.note_fields(self._connection, self._name, found, synced.counts.read)
 
     async def _follow(
         self, reader: ReplicatedReader, mapping: Mapping, state: asyncpg.Record | None, synced: Synced
@@ -311,17 +317,18 @@ class OneSource:
         after: str | None = None,
         only: tuple[Any, ...] | None = None,
         reach: Reach | None = None,
+        found: Counter[str] | None = None,
     ) -> AsyncGenerator[list[Row]]:
         """Batches of rows: of `records`, or of what the source has from `after` on, or of `only` these keys.
 
-        `reach` takes the cursor in, of a source that follows it.
+        `reach` takes the cursor in, of a source that follows it; `found`, how many records have each field.
         """
         rows: list[Row] = []
-        found: set[str] = set()
+        found = Counter() if found is None else found
         asked = wanted(self._name, self._source, after, only)
         async with aclosing(records or reader.records(asked)) as reading:
             async for record in reading:
-                found.update(record.values)
+                found.update(record.values.keys())
                 rows.append(mapping.row(record))
                 if reach is not None and reader.follows_cursor:
                     mapping.cursor(record, reach)

@@ -121,12 +121,26 @@ def document(value: Any) -> Any:
     return _plain(value)
 
 
-def loads(given: str | bytes) -> Any:
-    """JSON as it is written. Raises ValueError, also for what is nested so deeply that nothing here could read it."""
+def loads(given: str | bytes, *, unique: bool = False) -> Any:
+    """JSON as it is written. Raises ValueError, also for what is nested so deeply that nothing here could read it.
+
+    `unique`: also where an object has a name twice, of which others read the first, or the last.
+    """
     try:
-        return json.loads(given)
+        return json.loads(given, object_pairs_hook=_unique if unique else None)
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"not JSON: {error}") from error
     except RecursionError:
-        raise ValueError("it is nested too deeply") from None
+        raise ValueError("not JSON: it is nested too deeply") from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f'an object has the name "{twice}" twice')
+    return made
 
 
 def entry(value: Any) -> Any:

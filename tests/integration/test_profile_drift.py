@@ -122,3 +122,55 @@ def test_a_file_that_loses_nothing_that_is_kept(place: Place) -> None:
     place.write("held", some(1, 12))
     assert place.sync("held") == "0 0 0"
     assert len(place.kept("held")) == 20
+
+
+# -- fields -----------------------------------------------------------------------------------------------------------
+
+
+def renamed(rows: list[Row], count: int) -> list[Row]:
+    """The first so many have `value` where they had `v`."""
+    return [
+        {("value" if name == "v" and at < count else name): said for name, said in row.items()}
+        for at, row in enumerate(rows)
+    ]
+
+
+def test_a_field_that_most_records_lost(place: Place) -> None:
+    place.write("lines", some(1, 20))
+    place.sync("lines")
+    before = place.kept("lines")
+    place.write("lines", renamed(some(1, 20, w="new"), 12))
+    for _ in range(2):
+        said = place.sync("lines", code=1)
+        assert 'field "v" is in 8 of 20 records, and was in nearly all the last time: was it renamed?' in said
+        assert "If not, say --accept-deletes" in said
+        assert place.kept("lines") == before
+    place.write("lines", renamed(some(1, 20), 10))
+    assert place.sync("lines") == "0 10 0"  # half of them is not most
+    place.write("lines", renamed(some(1, 20, w="new"), 12))
+    assert place.sync("lines") == "0 20 0"  # not nearly all had it
+
+
+def test_a_field_that_may_go(place: Place) -> None:
+    place.write("lines", some(1, 20))
+    place.sync("lines")
+    place.write("lines", renamed(some(1, 20), 12))
+    assert place.sync("lines", "--accept-deletes") == "0 12 0"
+    place.write("lines", renamed(some(1, 20), 13))
+    assert place.sync("lines") == "0 1 0"
+    place.write("lines", some(1, 7))
+    place.sync("lines", "--accept-deletes")
+    place.write("lines", renamed(some(1, 7), 4))
+    assert place.sync("lines") == "0 4 0"  # so few may be anything
+
+
+@pytest.mark.parametrize(
+    ("text", "name"), [('"v": "a", "v": "b"', "v"), ('"v": "a", "more": [{"x": {"n": 1, "m": 2, "n": 1}}]', "n")]
+)
+def test_a_name_twice_in_an_object(place: Place, text: str, name: str) -> None:
+    place.write("lines", some(1, 3))
+    place.sync("lines")
+    with (place.folder / "lines").open("a") as file:
+        file.write('{"id": 4, "customer": 4, ' + text + "}\n")
+    assert place.sync("lines", code=1) == f'source "lines": line 4: an object has the name "{name}" twice'
+    assert len(place.kept("lines")) == 3

@@ -236,7 +236,7 @@ def test_what_was_decided_and_is_taken_back_waits_again(home: Home) -> None:
 def test_a_ledger_of_an_older_version_is_said(home: Home, pg_server: PgServer) -> None:
     home.sync([("b", None, "+49407770001", None)])
     pg_server.run("home", "ALTER TABLE consentry.profile_records DROP COLUMN erased")
-    pg_server.run("home", "ALTER TABLE consentry.profile_sources DROP COLUMN last_record")
+    pg_server.run("home", "ALTER TABLE consentry.profile_sources DROP COLUMN last_record, DROP COLUMN usual_fields")
     pg_server.run("home", "DELETE FROM consentry.migrations WHERE version >= 17")
     for command in (["subject", "erase", "60", "--yes"], ["profile", "review", "show", "crm", "b"]):
         said = home.command(*command, code=1)

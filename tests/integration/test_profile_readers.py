@@ -48,6 +48,11 @@ class Pages(BaseHTTPRequestHandler):
         {"id": number, "person": {"email": f"{number}@x.org"}} for number in range(5)
     ]
 
+    wrong: ClassVar[dict[str, bytes]] = {
+        "/html": b"<html>",
+        "/twice": b'{"data": {"items": [{"id": 1, "id": 2}]}, "links": {"next": null}}',
+    }
+
     def do_GET(self) -> None:
         parts = urlsplit(self.path)
         asked = {name: int(values[0]) for name, values in parse_qs(parts.query).items() if name != "key"}
@@ -56,7 +61,7 @@ class Pages(BaseHTTPRequestHandler):
             status, document = 401, {}
         if parts.path == "/broken":
             status = 500
-        body = b"<html>" if parts.path == "/html" else json.dumps(document).encode()
+        body = self.wrong.get(parts.path) or json.dumps(document).encode()
         self.send_response(status)
         self.end_headers()
         self.wfile.write(body)
@@ -119,7 +124,8 @@ async def test_pages(site: str) -> None:
         ("lost", "data.items", SourceError, r"/lost, page 2, has no links\.next: null there is the end"),
         ("bare", "data.items", SourceError, r"/bare, page 1, has no links\.next: "),
         ("paged", "data.rows", SourceError, "no list of records is at data.rows"),
-        ("html", "data.items", SourceError, "not JSON"),
+        ("html", "data.items", SourceError, "/html: not JSON: "),
+        ("twice", "data.items", SourceError, '/twice: an object has the name "id" twice$'),
         ("broken", "data.items", UnreachableError, "/broken answered 500"),
         ("token", "data.items", UnreachableError, "/token answered 401"),
     ],

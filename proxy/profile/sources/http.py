@@ -81,9 +81,9 @@ class HttpReader:
         if answer.status_code != 200:
             raise SourceUnreachableError(self.source, f"{self._named(page)} answered {answer.status_code}")
         try:
-            return loads(answer.content)
+            return loads(answer.content, unique=True)
         except ValueError as error:
-            raise SourceError(self.source, f"{self._named(page)}: not JSON: {error}") from error
+            raise SourceError(self.source, f"{self._named(page)}: {error}") from error
 
     def _records(self, document: Any, page: httpx2.URL) -> list[dict[str, Any]]:
         found = document

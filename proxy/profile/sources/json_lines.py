@@ -33,10 +33,10 @@ class JsonLinesReader:
                 if not line.strip():
                     continue
                 try:
-                    document = loads(line)
+                    document = loads(line, unique=True)
                 except ValueError as error:
                     cut = "" if line.endswith(b"\n") else ": the file ends here; was it cut?"
-                    raise SourceError(self.source, f"line {number}: not JSON: {error}{cut}") from error
+                    raise SourceError(self.source, f"line {number}: {error}{cut}") from error
                 if not isinstance(document, dict):
                     raise SourceError(self.source, f"line {number}: not an object: {type(document).__name__}")
                 yield Record(number, inside(document, paths))
