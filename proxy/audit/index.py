@@ -323,14 +323,19 @@ class Index:
 def index_file(directory: Path) -> Path:
     """Where the index of a log lies: in the user's own cache, not beside the log. Who can write into the log's folder
     could make an index there that leaves records out, and of a log that is whole nobody would notice.
+
+    Raises UnreachableError: this user has no home.
     """
     name = hashlib.sha256(str(directory.resolve()).encode()).hexdigest()[:16]
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    try:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError as error:
+        raise UnreachableError(f"audit: {error}; set XDG_CACHE_HOME to a folder for the log's index") from error
     return cache / "consentry" / f"audit-{name}.sqlite"
 
 
 def open_index(directory: Path) -> Index:
-    """The index of the log in a folder. Raises UnreachableError where others could write it."""
+    """The index of the log in a folder. Raises UnreachableError where it cannot be kept as this user's alone."""
     path = index_file(directory)
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
