@@ -38,7 +38,9 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The first bad record, and what happened. `sequence` is its `seq`; of one that is gone, where it would be."""
+    """The first bad record, and what happened. `sequence` is its `seq`; of one that is gone, or of a line that is no
+    record, the one that should be here.
+    """
 
     kind: Kind
     file: str | None
@@ -119,4 +121,5 @@ def _displaced(
     if moved or at_the_end:
         what = f"record {expected} should be here, and is in line {returned.line} of {returned.file}"
         return found_at("reordered", entry, what)
-    return found_at("inserted", entry, f"record {expected} should be here, and follows in line {returned.line}")
+    what = f"record {expected} should be here, and follows in line {returned.line}"
+    return found_at("inserted", entry, what, None if entry.link is not None else expected)

@@ -127,6 +127,9 @@ class Verifier:
             missing = self._page[0]
             what = f"the database has a checkpoint of {missing.time} that vouches for {missing.count} records"
             return found_at("cut off", self._last, what, report.sequence + 1)
+        if 0 < report.copied == report.sequence:
+            what = "the database has the checkpoint that vouches for all that is here, and it is in no line"
+            return found_at("cut off", self._last, what, report.sequence + 1)
         begins = report.begins_at
         if begins > 1 and begins - 1 not in self._expired:
             what = f"all before record {begins}, and no record says that they were deleted by age"

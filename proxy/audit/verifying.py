@@ -10,7 +10,15 @@ from proxy.audit.diagnosis import Entry, Finding
 from proxy.audit.ending import own_files
 from proxy.audit.files import LogFile, chunks, log_files
 from proxy.audit.verify import Copies, Report, Verifier
-from proxy.errors import UnreachableError
+from proxy.errors import ConsentryError, UnreachableError
+
+
+class UnreadableError(ConsentryError):
+    """A file is damaged. `line`: the first one of it that could not be read."""
+
+    def __init__(self, file: str, line: int, message: str) -> None:
+        super().__init__(message)
+        self.file, self.line = file, line
 
 
 def workers_of(directory: Path) -> list[int]:
@@ -47,25 +55,32 @@ def verify_worker(
     files = own_files(directory, worker)
     try:
         return verifier.run(entries(files))
-    except UnreachableError as error:
+    except UnreadableError as error:
         left = own_files(directory, worker)
         if left and left[0].name != files[0].name:  # the oldest were deleted by age meanwhile
             return verify_worker(directory, worker, public, copies, former)
-        verifier.report.finding = Finding("unreadable", None, None, verifier.report.sequence + 1, str(error))
+        finding = Finding("unreadable", error.file, error.line, verifier.report.sequence + 1, str(error))
+        verifier.report.finding = finding
         return verifier.report
 
 
 def entries(files: Iterable[LogFile]) -> Iterator[Entry]:
     """All lines of the files, one after another. Half a line at the very end is being written; anywhere else it is one.
 
-    Raises UnreachableError.
+    Raises UnreadableError.
     """
     half: Entry | None = None
     for file in files:
         if half is not None:
             yield half
-        rest, number = b"", 0
-        for piece in chunks(file):
+        rest, number, pieces = b"", 0, chunks(file)
+        while True:
+            try:
+                piece = next(pieces, None)
+            except UnreachableError as error:
+                raise UnreadableError(file.name, number + 1, str(error)) from error
+            if piece is None:
+                break
             found = (rest + piece).split(b"\n")
             rest = found.pop()
             for line in found:

@@ -118,6 +118,7 @@ def _key_path(configuration: Configuration) -> Path:
 
 def _verify(folder: Path, public: str, dsn: str | None) -> tuple[list[Report], list[tuple[str, int]]]:
     """Reports, and the logs that the database knows of and the folder has not."""
+    from proxy.audit.chain import key_id
     from proxy.audit.copies import copies_after, known_logs
     from proxy.audit.verifying import verify_folder
     from proxy.catalog.connect import connect
@@ -136,7 +137,7 @@ def _verify(folder: Path, public: str, dsn: str | None) -> tuple[list[Report], l
                 return [one for one in found if one.count <= last]
 
             reports = verify_folder(folder, public, copies)
-            keys = {key for report in reports for key in (*report.keys, *report.former_keys)}
+            keys = {key_id(public), *(key for one in reports for key in (*one.keys, *one.former_keys))}
             signed = runner.run(known_logs(connection, sorted(keys)))
         finally:
             runner.run(connection.close())

@@ -123,10 +123,13 @@ def test_a_file_that_no_worker_wrote_is_found(written: Path) -> None:
 
 
 def test_a_log_that_is_gone_is_missed(written: Path) -> None:
+    _, facts = verify(written)
+    (log,) = facts["logs"]
     for path in (written / "audit").iterdir():
         path.unlink()
     code, facts = verify(written)
     assert (code, facts["whole"], facts["logs"]) == (1, False, [])
+    assert [log["log"], log["worker"]] in facts["missing"]
 
 
 def test_checkpoints_in_the_database_are_never_changed(written: Path, server: PgServer) -> None:

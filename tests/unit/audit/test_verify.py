@@ -392,6 +392,18 @@ def test_files_that_were_cut_off_are_found_by_the_database(written: Written) -> 
     assert check(written, left).finding is None  # without it nothing says that there was more
 
 
+def test_the_last_checkpoint_alone_is_missed(written: Written) -> None:
+    left = written.entries[:-1]
+    finding = found(check(written, left, copies=True))
+    assert (finding.kind, finding.sequence) == ("cut off", len(written.entries))
+
+
+def test_a_line_that_is_no_record_is_named_by_the_place_where_it_stands(written: Written) -> None:
+    foreign = replace(written.entries[5], data=b"nonsense", link=None)
+    finding = found(check(written, renumbered([*written.entries[:5], foreign, *written.entries[5:]])))
+    assert (finding.kind, finding.line, finding.sequence) == ("inserted", 6, 6)
+
+
 def test_a_log_that_was_cut_and_went_on_is_found_by_the_database(tmp_path: Path) -> None:
     """By a gateway that was started again on what was left."""
     first = make_log(tmp_path, 400)
@@ -477,5 +489,6 @@ def test_a_damaged_compressed_file_is_named(tmp_path: Path) -> None:
     path.write_bytes(data)
     (report,) = verify_folder(tmp_path / "audit", made.public)
     finding = found(report)
-    assert finding.kind == "unreadable"
+    assert (finding.kind, finding.line) == ("unreadable", 1)
+    assert finding.file == path.name.removesuffix(".jsonl.zst")
     assert path.name in finding.message
