@@ -18,7 +18,8 @@ _PIECES = (
 def mutated(statement: Statement, rng: Random) -> Statement:
     """One to three changes in each step: something put in, taken out, doubled, or moved."""
     steps = [node("statement", _changed(statement.spelling.spell(step).text, rng)) for step in statement.steps]
-    return Statement(statement.seed, "mutated", steps, "simple" if rng.random() < 0.6 else "extended")
+    protocol = "simple" if rng.random() < 0.6 else "extended"
+    return Statement(statement.seed, "mutated", steps, protocol, copy=statement.copy)
 
 
 def _changed(text: str, rng: Random) -> str:
