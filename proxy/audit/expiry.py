@@ -1,14 +1,33 @@
-"""The age of logs that nobody writes any more: of workers that there are no more, of commands that have ended."""
+"""Logs that nobody writes any more, of workers that are gone, of commands that have ended: their end, their age."""
 
 from __future__ import annotations
 
 import logging
 
+from proxy.audit.ending import own_files
 from proxy.audit.log import Log, LogOptions, past
 from proxy.audit.verifying import workers_of
 from proxy.errors import UnreachableError
 
 log = logging.getLogger(__name__)
+
+
+def finish_left(options: LogOptions, workers: int) -> None:
+    """Brings to an end what was killed and is not started again: logs from the number `workers` on, where no other
+    process has them. What was not signed is, and answers that were cut off have a record.
+
+    Raises UnreachableError, ConsentryError.
+    """
+    if not options.directory.is_dir():
+        return
+    for number in workers_of(options.directory):
+        if number >= workers and not own_files(options.directory, number)[-1].compressed:  # as whoever ends leaves it
+            try:
+                _end(options, number)
+            except OSError as error:
+                raise UnreachableError(
+                    f"audit: {options.directory} cannot be written: {error.strerror or error}"
+                ) from error
 
 
 def expire_left(options: LogOptions, own: int) -> None:
@@ -17,13 +36,16 @@ def expire_left(options: LogOptions, own: int) -> None:
     Each says so itself, in a file that is begun for it. Raises OSError, UnreachableError, ConsentryError.
     """
     for number in workers_of(options.directory):
-        if number == own or next(past(options, number), None) is None:
-            continue
-        left = Log(options, number)
-        try:
-            left.open()
-            left.end()
-        except UnreachableError as error:  # another process has it, and takes care of it
-            log.debug("%s", error)
-        finally:
-            left.close()
+        if number != own and next(past(options, number), None) is not None:
+            _end(options, number)
+
+
+def _end(options: LogOptions, number: int) -> None:
+    left = Log(options, number)
+    try:
+        left.open()
+        left.end(left=True)
+    except UnreachableError as error:  # another process has it, and takes care of it
+        log.debug("%s", error)
+    finally:
+        left.close()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -32,6 +33,7 @@ WRITE_BYTES: Final = 1024 * 1024  # what is given to the system at a time
 # more (its time must differ then); who deletes a file takes the records of this time along with all others.
 LOOK_SECONDS: Final = 0.0005
 DAY: Final = 86_400.0
+_ANSWER: Final = re.compile(r'"worker":\d+,"event":"(started|statement)","session":"(\w+)"')
 # What a `started` record does not share with the one that ends its statement.
 _NOT_SHARED: Final = frozenset(("time", "seq", "worker", "event", "prev", "duration_us"))
 
@@ -67,6 +69,7 @@ class Log:
         self.consents: dict[str, int] = {}  # database -> the last event of its ledger that a written record tells
         self.rules: str | None = None  # in force
         self.rules_before: str | None = None  # when the log ended the last time
+        self._begun: dict[str, Body] = {}  # by session: `started` records of which none says that they ended
         self.file = -1
         self._clock = Clock()
         self._id = ""
@@ -153,14 +156,18 @@ class Log:
             self.finished = [path for path in self.finished if path != file.path]
             log.info("audit: %s is older than audit.keep and was deleted", file.path)
 
-    def end(self) -> None:
-        """Closes it for good: what is too old goes, what is left is signed, files that were ended are compressed."""
+    def end(self, *, left: bool = False) -> None:
+        """Closes it: what is too old goes, what is left is signed, files that were ended are compressed.
+
+        `left`: it ends for good, its last file too.
+        """
         self.expire()
         if self.unsigned:
             self.checkpoint()
-        self.close()
-        for path in self.finished:
+        last = [self.options.directory / f"{self._name}.jsonl"] if left else []
+        for path in self.finished + last:
             compress(path)
+        self.close()
 
     def close(self) -> None:
         """Gives the file back."""
@@ -215,6 +222,9 @@ class Log:
                 rules=self.rules,
                 handovers=[asdict(given) for given in self._signer.handovers] or None,
             )
+            begun: list[Body] = [(self._clock.text(now), *body[1:]) for body in self._begun.values()]
+            while begun:
+                self._put(begun)
         except OSError:
             self.file, self._size, self._to_cut = before
             os.close(file)
@@ -285,10 +295,20 @@ class Log:
             self._head = head
             self._size += size
             self.unsigned = True
+            self._note_answers(bodies[:count])
             del bodies[:count]
         if trouble is not None:
             self._cut()
             raise trouble
+
+    def _note_answers(self, bodies: list[Body]) -> None:
+        """So that each file tells at its begin which answers last on: after a crash the last one is looked through."""
+        for body in bodies:
+            if found := _ANSWER.match(body[1]):
+                if found[1] == "started":
+                    self._begun[found[2]] = body
+                else:
+                    self._begun.pop(found[2], None)
 
     def _cut(self) -> None:
         if self._to_cut:

@@ -21,6 +21,8 @@ def serve(
 
     Example: consentry serve --config consentry.yaml
     """
+    from proxy.audit.acts import options_of
+    from proxy.audit.expiry import finish_left
     from proxy.config import load_settings, read_text
     from proxy.errors import ConsentryError
     from proxy.ops.beside import WithWeb
@@ -31,6 +33,7 @@ def serve(
     text = read_text(config)
     configuration = load_settings(config, text=text)
     count = worker_count(configuration.settings.workers)
+    finish_left(options_of(configuration), count)
     gateway: Runs
     if count > 1:
         gateway = Workers(make_options(configuration), config, text, count, verbose)

@@ -16,7 +16,7 @@ import pytest
 from proxy.audit import keys
 from proxy.audit.chain import GENESIS, Checkpoint, Handover, place_of
 from proxy.audit.ending import own_files
-from proxy.audit.expiry import expire_left
+from proxy.audit.expiry import expire_left, finish_left
 from proxy.audit.files import compress, lines, log_files
 from proxy.audit.log import Log, LogOptions
 from proxy.audit.verifying import verify_folder
@@ -186,6 +186,47 @@ def test_logs_that_nobody_writes_any_more_lose_their_old_files_too(tmp_path: Pat
         report.worker: (report.finding, report.begins_at > 1) for report in verify_folder(tmp_path / "audit", public)
     }
     assert found == {3: (None, True), 4: (None, False), 1000: (None, True)}
+
+
+def answer(log: Log, event: str, session: str) -> None:
+    """A record as the gateway's are: its session is in what all of a session share."""
+    now, shared, _, _ = log.body(event, "")
+    log.write([(now, f'{shared}"session":"{session}",', '"statement":"x",', '"rows":0')])
+
+
+def test_an_answer_that_a_kill_cut_off_after_files_were_ended_is_told(opened: Open, tmp_path: Path) -> None:
+    log = opened(rotate_size=500)
+    for session in ("aa", "bb"):
+        answer(log, "started", session)
+    for turn in range(20):
+        write(log, f"{turn}")
+    answer(log, "statement", "aa")
+    for turn in range(20):
+        write(log, f"{turn}")
+    assert len(own_files(tmp_path / "audit", 0)) > 5
+    opened()
+    assert_linked(tmp_path)
+    ended = [one for one in records(tmp_path) if one.get("session") and one["event"] == "statement"]
+    assert [(one["session"], one.get("sqlstate")) for one in ended] == [("aa", None), ("bb", "08006")]
+    opened()
+    assert sum(one.get("sqlstate") == "08006" for one in records(tmp_path)) == 1, "told once"
+
+
+def test_logs_of_workers_that_there_are_no_more_are_brought_to_their_end(tmp_path: Path) -> None:
+    folder = tmp_path / "audit"
+    logs = {number: Log(options(tmp_path), number) for number in (1, 2, 3)}
+    for left in logs.values():
+        left.open()
+        answer(left, "started", "aa")
+    for number in (1, 2):
+        logs[number].close()  # as by a kill
+    for _ in range(2):
+        finish_left(options(tmp_path), 2)
+    ended = [one["worker"] for one in records(tmp_path) if one.get("sqlstate") == "08006"]
+    assert ended == [2], "1 is started again, another process has 3"
+    assert [file.compressed for file in own_files(folder, 2)] == [True, True]
+    logs[3].close()
+    finish_left(options(tmp_path / "nothing"), 0)
 
 
 def checkpoint_of(record: dict[str, Any]) -> Checkpoint:
