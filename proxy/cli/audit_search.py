@@ -30,7 +30,7 @@ _LOOK_SECONDS = 0.2
 _APP = typer.Option(None, "--app", help="Of this app; several: any of them, as with the others below.")
 _LOGIN = typer.Option(None, "--login", help="Of this login.")
 _ATTRIBUTE = typer.Option(None, "--attribute", help="That read this attribute.")
-_RELATION = typer.Option(None, "--relation", help="That read this relation, with or without its schema.")
+_RELATION = typer.Option(None, "--relation", help="That read a column of this relation, with or without its schema.")
 _POLICY = typer.Option(None, "--policy", help="That this policy decided.")
 _FINGERPRINT = typer.Option(None, "--fingerprint", help="Of statements that differ in constants only.")
 _SESSION = typer.Option(None, "--session", help="Of this session.")
