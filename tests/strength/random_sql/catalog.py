@@ -84,7 +84,7 @@ def learn(server: PgServer, port: int, app: str) -> Catalog:
     shapes: dict[str, tuple[str, list[tuple[str, str]]]] = {}
     for relation, kind, column, sqltype in rows:
         shapes.setdefault(relation, (kind, []))[1].append((column, _SHORT[sqltype]))
-    wire = Wire(port, world.login(app), world.base(app))
+    wire = Wire(port, world.login(app), world.base(app), timeout=300)
     relations = [_ask(wire, name, *shapes[name]) for name in NAMES]
     wire.close()
     return Catalog(app, server.version // 10000, tuple(relations), _values())
@@ -100,6 +100,7 @@ def _ask(wire: Wire, name: str, kind: str, columns: list[tuple[str, str]]) -> Re
         ]
     wire.send(b"".join(query(text) for text in texts))
     codes = [next(iter(wire.read(1).codes()), "") for _ in texts]
+    assert wire.usable, f"the gateway does not answer what {name} is"
     seen = {"": "open", "42703": "dropped"}
     found = [
         Column(column, sqltype, seen.get(codes[3 + 2 * n], "denied"), not codes[4 + 2 * n])

@@ -47,7 +47,7 @@ def build(server: PgServer, port: int, catalog: Catalog) -> str:
         connection.execute("ALTER TABLE public.orders DROP CONSTRAINT orders_customer_id_fkey")
         connection.execute("ALTER TABLE public.inbox DROP CONSTRAINT inbox_person_id_fkey")
         connection.execute("DROP TABLE public.secrets CASCADE")
-        wire = Wire(port, world.login(catalog.app), world.base(catalog.app))
+        wire = Wire(port, world.login(catalog.app), world.base(catalog.app), timeout=300)
         rows = {
             table: _rows(wire, catalog.relation(table))
             for table in (*_TABLES, "mv_people")
