@@ -22,14 +22,9 @@ _MARK: Final = "erased-"  # what unique texts begin with in an anonymised row ..
 _UUID_MARK: Final = "e7a5ed00"  # ... and UUIDs
 
 
-def relation(key: Key) -> str:
-    """A relation's name in SQL."""
-    return quote_relation(key)
-
-
 def column(key: Key, name: str) -> str:
     """A column's name in SQL."""
-    return f"{relation(key)}.{quote_identifier(name)}"
+    return f"{quote_relation(key)}.{quote_identifier(name)}"
 
 
 def of_subject(key: Key, subject: Subject, family: str) -> str:
@@ -48,7 +43,7 @@ def subject_of(key: Key, subject: Subject) -> str:
         here = key if number == 0 else (subject.steps[number - 1].schema, subject.steps[number - 1].table)
         there = (step.schema, step.table)
         match = f"{column(there, step.to_column)} {_EQ} {column(here, step.from_column)}"
-        value = f"(SELECT {value} FROM {relation(there)} WHERE {match})"
+        value = f"(SELECT {value} FROM {quote_relation(there)} WHERE {match})"
     return value
 
 
@@ -65,7 +60,7 @@ def reach(key: Key, subject: Subject | None, stop: Key, final: str) -> str:
             break
     text = final
     for left, table, to in reversed(chain):
-        text = f"{left} {_EQ} ANY (SELECT {column(table, to)} FROM {relation(table)} WHERE {text})"
+        text = f"{left} {_EQ} ANY (SELECT {column(table, to)} FROM {quote_relation(table)} WHERE {text})"
     return text
 
 

@@ -14,6 +14,7 @@ import asyncpg
 
 from proxy.consent.ledger import LACKING
 from proxy.errors import ConsentryError
+from proxy.policy.names import quote_relation
 from proxy.rights import conditions
 from proxy.rights.plan import CannotEraseError, Plan, Step
 
@@ -89,7 +90,7 @@ async def carry_out(
         names = ", ".join(step.name for step in left)
         raise CannotEraseError([f"{names}: rows are there again after they went: a trigger or rule of the table"])
     for key in plan.refreshed:
-        await connection.execute(f"REFRESH MATERIALIZED VIEW {conditions.relation(key)}")
+        await connection.execute(f"REFRESH MATERIALIZED VIEW {quote_relation(key)}")
     await connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
     return [replace(one, rows=done[one.relation]) for one in surveyed]
 

@@ -13,7 +13,7 @@ from typing import Final, Literal
 import asyncpg
 
 from proxy.errors import ConsentryError
-from proxy.policy.names import join_dotted
+from proxy.policy.names import join_dotted, quote_relation
 from proxy.policy.paths import Steps, keys_of, split_path
 from proxy.policy.table import CompiledRules, HeldDocument, SubjectTable
 from proxy.rewrite.lex import quote_literal
@@ -98,7 +98,7 @@ def _query(table: SubjectTable, wanted: str, limit: int) -> str | None:
         return None
     subject, rank = conditions.subject_of(key, table.subject), _rank(wanted)
     return (
-        f"SELECT {subject} AS subject, held.name, held.path, held.rank FROM {conditions.relation(key)}, LATERAL ("
+        f"SELECT {subject} AS subject, held.name, held.path, held.rank FROM {quote_relation(key)}, LATERAL ("
         f"SELECT DISTINCT name, path, {rank} AS rank FROM (SELECT name, path, pg_catalog.btrim(said) AS value "
         f"FROM ({' UNION ALL '.join(places)}) AS places (name, path, said)) AS columns) AS held "
         f"WHERE held.rank IS NOT NULL ORDER BY held.rank, 1, 2, 3 LIMIT {limit}"

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from proxy.policy.expressions import named_relations
-from proxy.policy.names import quote_identifier
+from proxy.policy.names import quote_identifier, quote_relation
 from proxy.policy.table import Subject
-from proxy.rights import conditions
 from proxy.rights.plan import Plan, Step
 
 MAINTAIN_SINCE = 170000  # server_version_num from which REFRESH can be granted
@@ -19,9 +18,9 @@ def rights(plan: Plan, server_version: int) -> tuple[str, ...]:
     for step in plan.steps:
         found.update(dict.fromkeys(_of_step(step)))
     for obstacle in plan.obstacles:
-        found[f"SELECT ON {conditions.relation(obstacle.key.relation)}"] = None
+        found[f"SELECT ON {quote_relation(obstacle.key.relation)}"] = None
     for key in plan.refreshed if server_version >= MAINTAIN_SINCE else ():
-        found[f"MAINTAIN ON {conditions.relation(key)}"] = None
+        found[f"MAINTAIN ON {quote_relation(key)}"] = None
     return tuple(found)
 
 
@@ -29,9 +28,9 @@ def _of_step(step: Step) -> Iterator[str]:
     table = step.table
     yield f"SELECT ON {step.relation}"
     for way in table.subject.steps if table.subject else ():
-        yield f"SELECT ON {conditions.relation((way.schema, way.table))}"
+        yield f"SELECT ON {quote_relation((way.schema, way.table))}"
     for schema, name in sorted({key for one in table.kept if one.where for key in named_relations(one.where)}):
-        yield f"SELECT ON {conditions.relation((schema, name))}"
+        yield f"SELECT ON {quote_relation((schema, name))}"
     if table.action == "keep":
         return
     locked = _key(table.subject)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncpg
 
 from proxy.errors import ConsentryError
+from proxy.policy.names import quote_relation
 from proxy.rights import conditions
 from proxy.rights.desk import Desk
 from proxy.rights.plan import rights_of
@@ -19,7 +20,7 @@ async def holds(desk: Desk, subject: str) -> bool:
     for table in rights_of(desk.rules).tables.values():
         if table.subject is not None and desk.snapshot.relations[table.key].kind in "rpf":
             theirs = conditions.of_subject(table.key, table.subject, table.family)
-            queries.append(f"SELECT FROM {conditions.relation(table.key)} WHERE {theirs}")
+            queries.append(f"SELECT FROM {quote_relation(table.key)} WHERE {theirs}")
     try:
         async with desk.connection.transaction(readonly=True):
             await desk.connection.execute("SET LOCAL row_security = off")

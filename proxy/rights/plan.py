@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from proxy.catalog.model import Snapshot
 from proxy.errors import ConsentryError
-from proxy.policy.names import join_dotted
+from proxy.policy.names import join_dotted, quote_relation
 from proxy.policy.rights_table import ErasedTable, Key, RightsTable
 from proxy.policy.table import CompiledRules
 from proxy.rights import conditions
@@ -36,7 +36,7 @@ class Step:
 
     @property
     def relation(self) -> str:
-        return conditions.relation(self.table.key)
+        return quote_relation(self.table.key)
 
     @property
     def goes(self) -> str:
@@ -208,9 +208,9 @@ def _referring(key: ForeignKey, target: Step, rows: str, source: Step | None) ->
         stay = f" AND NOT EXISTS ({own} AND {_same_row(key.relation, source.table.key)})"
         if key.relation == source.table.key:
             stay = f" AND (({source.goes}) IS NOT TRUE)"
-    return f"SELECT count(*) FROM {conditions.relation(key.relation)} WHERE ({left}) IN ({inner}){stay}"
+    return f"SELECT count(*) FROM {quote_relation(key.relation)} WHERE ({left}) IN ({inner}){stay}"
 
 
 def _same_row(part: Key, whole: Key) -> str:
-    one, other = conditions.relation(part), conditions.relation(whole)
+    one, other = quote_relation(part), quote_relation(whole)
     return f"{one}.tableoid = {other}.tableoid AND {one}.ctid = {other}.ctid"

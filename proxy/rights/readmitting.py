@@ -42,8 +42,7 @@ async def _known(desk: Desk, subject: str, also: Sequence[str]) -> list[own.Know
         what = "email" if "@" in raw else "phone"
         value = normalised(what, raw, None)
         if value is None:
-            raise ConsentryError(
-                f"--also, the {number}. time: that is no address, and no number with its country (+49...)"
-            )
+            what = "is no address, and no number with its country (+49...)"
+            raise ConsentryError(f"what else is to be let in: the {number}. of these {what}")
         known.append((subject, what, value))
     return known

@@ -11,7 +11,6 @@ from typing import Any, Final
 import asyncpg
 
 from proxy.audit.keys import Signer, signature_holds
-from proxy.errors import ConsentryError
 
 _TITLE: Final = b"consentry receipt 1\n"
 
@@ -41,12 +40,9 @@ def signed_bytes(body: Mapping[str, Any]) -> bytes:
 
 
 async def keep(connection: asyncpg.Connection, receipt: Mapping[str, Any]) -> None:
-    """Puts it into `consentry.receipts`, in the transaction that it is about. Raises ConsentryError."""
-    try:
-        await connection.execute(
-            "INSERT INTO consentry.receipts (id, receipt) VALUES ($1, $2::text::jsonb)",
-            uuid.UUID(receipt["receipt"]),
-            json.dumps(receipt),
-        )
-    except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError) as error:
-        raise ConsentryError('there is no place for receipts; run "consentry consent setup"') from error
+    """Puts it into `consentry.receipts`, in the transaction that it is about."""
+    await connection.execute(
+        "INSERT INTO consentry.receipts (id, receipt) VALUES ($1, $2::text::jsonb)",
+        uuid.UUID(receipt["receipt"]),
+        json.dumps(receipt),
+    )

@@ -11,7 +11,7 @@ import asyncpg
 
 from proxy.catalog.model import Snapshot
 from proxy.errors import ConsentryError
-from proxy.policy.names import quote_identifier
+from proxy.policy.names import quote_identifier, quote_relation
 from proxy.policy.rights_table import Key
 from proxy.policy.table import CompiledRules
 from proxy.profile import correcting, tombstones
@@ -220,12 +220,12 @@ def _own(one: Place) -> str:
 
 
 def _count(one: Place) -> str:
-    relation = conditions.relation(one.table.key)
+    relation = quote_relation(one.table.key)
     return f"SELECT count(*) AS held, count(*) FILTER (WHERE {_other(one)}) AS rows FROM {relation} WHERE {_own(one)}"
 
 
 def _update(one: Place) -> str:
-    relation, name = conditions.relation(one.table.key), quote_identifier(one.column.name)
+    relation, name = quote_relation(one.table.key), quote_identifier(one.column.name)
     return f"UPDATE {relation} SET {name} = {_value(one)} WHERE {_own(one)} AND {_other(one)}"
 
 
@@ -236,6 +236,5 @@ def rights(rules: CompiledRules, snapshot: Snapshot) -> tuple[str, ...]:
         if not place.leads:
             found.setdefault(place.table.key, {})[place.column.name] = None
     return tuple(
-        f"UPDATE ({', '.join(map(quote_identifier, names))}) ON {conditions.relation(key)}"
-        for key, names in found.items()
+        f"UPDATE ({', '.join(map(quote_identifier, names))}) ON {quote_relation(key)}" for key, names in found.items()
     )

@@ -9,7 +9,7 @@ from typing import Final
 from proxy.audit.acts import Acts, acting
 from proxy.consent import locks
 from proxy.consent.service import subject_type
-from proxy.policy.names import join_dotted
+from proxy.policy.names import join_dotted, quote_relation
 from proxy.policy.rights_table import ErasedTable, Replacement, RetainedTable
 from proxy.profile import expiry, merging, staging
 from proxy.rights import conditions, erasing, erasure, plan
@@ -172,7 +172,7 @@ def _left(earlier: Sequence[Step], column: Replacement, step: Step) -> str:
 async def _batches(
     desk: Desk, table: ErasedTable, entry: RetainedTable, keys: Sequence[ForeignKey], batch: int
 ) -> tuple[dict[str, int], dict[str, int]]:
-    name = conditions.relation(table.key)
+    name = quote_relation(table.key)
     chosen = f"({name}.ctid {_EQ} ANY ({_PLACES}) AND ({name}.tableoid, {name}.ctid) IN ({_BATCH}))"
     made = _plan(desk, table, entry, keys, chosen)
     goes = replace(next(step for step in made.steps if step.table.key == table.key), rows=_past(table, entry)).goes

@@ -186,7 +186,7 @@ def test_what_only_sources_know_that_two_share(home: Home) -> None:
     home.sync(theirs)
     assert home.records() == {}
     assert "no tombstone is in the way" in home.command("subject", "readmit", "61")
-    assert "--also, the 2. time" in home.command(
+    assert "the 2. of these is no address" in home.command(
         "subject", "readmit", "61", "--also", "office@work.example", "--also", "office", code=1
     )
     assert "1 tombstone(s) lifted" in home.command("subject", "readmit", "61", "--also", "OFFICE@work.example")
