@@ -257,6 +257,7 @@ def _report(done: list[Synced], as_json: bool) -> None:
             typer.echo(f"{one.source}: unchanged")
         else:
             erased = f", {counts.erased} of erased customers left out" if counts.erased else ""
+            erased += f" ({counts.shared} by address or number alone)" if counts.shared else ""
             what = f"{counts.added} new, {counts.changed} changed, {counts.deleted} deleted"
             typer.echo(f"{one.source}: {counts.read} records read: {what}{erased}")
         if one.warning is not None and one.error is None:

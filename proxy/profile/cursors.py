@@ -97,6 +97,13 @@ class Reach:
     def text(self) -> str | None:
         return self._highest.text if self._highest is not None else None
 
+    def warning(self, field: str | None) -> str | None:
+        """What is to be said of records whose time, in this field, is still to come."""
+        if not self.ahead:
+            return None
+        first = f"{self.ahead} records (the first has key {self.first_ahead}) are of the future by field"
+        return f'{first} "{field}": they are here, and the next sync goes on before them; is a clock wrong?'
+
     def take(self, found: Place, key: str) -> None:
         """Takes a record's place in. Raises ValueError where it is not of the kind of those before."""
         if self._highest is not None and self._highest.is_time != found.is_time:

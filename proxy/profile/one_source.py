@@ -113,7 +113,7 @@ class OneSource:
         anew = self._plan.full or self._plan.once or state is None or state["mapping"] != self._mapping_hash
         content = reader.content()
         if not anew and content is not None and state is not None and state["content"] == content:
-            synced.unchanged = True
+            synced.unchanged, synced.warning = True, state["warning"]
             await self._finish(None, content, synced)
             return
         mapping = Mapping(self._name, self._source, reader.unit, self._kind)
@@ -167,7 +167,6 @@ class OneSource:
                 await drift.check_fields(self._connection, self._name, fields, found, synced.counts.read)
             if reader.follows_cursor:
                 last = reach.text
-                synced.warning = self._ahead(reach)
             await self._write(reader, synced.counts)
             # What went without its flag being set is told by nothing else.
             cleared = self._plan.once and self._plan.accept and isinstance(self._source.deletes, Flag)
@@ -185,6 +184,7 @@ class OneSource:
                         await expiry.remove(self._connection, one)
                 synced.compared = await staging.compare(self._connection, self._name)
             await self._merge()
+            synced.warning = self._warning(synced.counts, reach)
             await self._finish(last, content, synced)
             if reader.may_be_cut:
                 await drift.note_end(self._connection, self._name)
@@ -208,6 +208,7 @@ class OneSource:
                 if changes.any or not changes.last:
                     await self._changed(reader, following, changes, mapping, stored, synced.counts)
                 stored = str(changes.end)
+            synced.warning = self._warning(synced.counts)
             await self._finish(stored, following.published, synced)
             await following.let_go(int(stored))
 
@@ -255,7 +256,7 @@ class OneSource:
                 async with aclosing(self._read(reader, mapping, counts, only=only)) as batches:
                     async for rows in batches:
                         await self._add(reader, rows, stored, stored, counts)
-        synced.warning = self._ahead(reach)
+        synced.warning = self._warning(counts, reach)
         await self._finish(reach.text, None, synced)
 
     async def _add(
@@ -344,14 +345,9 @@ class OneSource:
         if rows:
             yield rows
 
-    def _ahead(self, reach: Reach) -> str | None:
-        """What is to be said of records whose time is still to come."""
-        if not reach.ahead:
-            return None
-        first = f"{reach.ahead} records (the first has key {reach.first_ahead}) are of the future by field"
-        return (
-            f'{first} "{self._source.cursor}": they are here, and the next sync goes on before them; is a clock wrong?'
-        )
+    def _warning(self, counts: Counts, reach: Reach | None = None) -> str | None:
+        told = (reach.warning(self._source.cursor) if reach is not None else None, counts.warning)
+        return "; ".join(one for one in told if one is not None) or None
 
     async def _lock(self) -> None:
         await self._connection.execute(locks.WRITING)

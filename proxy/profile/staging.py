@@ -22,13 +22,24 @@ _SEVERAL: Final = 5  # records that are gone before it matters how many of all t
 
 @dataclass(slots=True)
 class Counts:
-    """What a sync did with a source's records. `erased`: those of customers who were erased, which are left out."""
+    """What a sync did with a source's records. `erased`: those of customers who were erased, which are left out;
+    `shared`: of these, those of which only an address or number says so.
+    """
 
     read: int = 0
     added: int = 0
     changed: int = 0
     deleted: int = 0
     erased: int = 0
+    shared: int = 0
+
+    @property
+    def warning(self) -> str | None:
+        """What is to be said of records that may be left out wrongly."""
+        if not self.shared:
+            return None
+        why = f"{self.shared} records are left out for nothing but an address or number that an erased customer had"
+        return f"{why}: if a customer has it today, `consentry subject readmit CUSTOMER --also ADDRESS` lets them in"
 
 
 async def begin(connection: asyncpg.Connection) -> None:
@@ -79,7 +90,9 @@ async def write(connection: asyncpg.Connection, source: str, subject_type: str, 
         SELECT DISTINCT ON (i.key) i.*, r.key IS NOT NULL AS known, false AS erased FROM pg_temp.profile_incoming i
         LEFT JOIN consentry.profile_records r ON r.source = {name} AND r.key = i.key
         WHERE r.digest IS DISTINCT FROM i.digest AND NOT i.deleted""")
-    counts.erased += await tombstones.leave_out(connection, source, there)
+    left_out, shared = await tombstones.leave_out(connection, source, there)
+    counts.erased += left_out
+    counts.shared += shared
     await connection.execute(f"""
         INSERT INTO pg_temp.profile_affected
         SELECT r.subject::text FROM pg_temp.profile_changed c

@@ -46,19 +46,21 @@ _KEPT: Final = "consentry.profile_keys k"  # of a record that is kept
 _MAY_STAY: Final = _MAY_WAIT.format(keys=f"(SELECT * FROM {_KEPT} WHERE k.source = r.source AND k.key = r.key) AS k")
 
 
-async def leave_out(connection: asyncpg.Connection, source: str, there: str) -> int:
-    """Takes erased customers' records out of profile_changed and profile_incoming: how many; in a sync's transaction.
+async def leave_out(connection: asyncpg.Connection, source: str, there: str) -> tuple[int, int]:
+    """Takes erased customers' records out of profile_changed and profile_incoming, in a sync's transaction: how many,
+    and how many of these for nothing but an address or number.
 
     Those that are to wait are marked `erased`. `there`: SQL, whether the database has the customer `c.subject`.
     """
     if not await connection.fetchval("SELECT EXISTS (SELECT FROM consentry.profile_tombstones)"):
-        return 0
+        return 0, 0
     keys = "jsonb_to_recordset(c.keys) AS k (kind text, value text)"
     of_record = _OF_RECORD.format(source=quote_literal(source), key="c.key")
     # Of a record that is somebody's already nothing is asked.
     await connection.execute(f"""
         CREATE TEMP TABLE profile_buried ON COMMIT DROP AS
-        SELECT c.key, c.known, c.subject IS NULL AND {_MAY_WAIT.format(keys=keys)} AS waits
+        SELECT c.key, c.known, c.subject IS NULL AND {_MAY_WAIT.format(keys=keys)} AS waits,
+               c.subject IS NULL AND NOT {of_record} AS shared
         FROM pg_temp.profile_changed c
         WHERE NOT EXISTS (SELECT FROM consentry.profile_records r
                           WHERE r.source = {quote_literal(source)} AND r.key = c.key
@@ -73,8 +75,11 @@ async def leave_out(connection: asyncpg.Connection, source: str, there: str) -> 
         WHERE b.key = i.key AND NOT b.waits AND NOT b.known;
         UPDATE pg_temp.profile_incoming i SET deleted = true FROM pg_temp.profile_buried b
         WHERE b.key = i.key AND NOT b.waits AND b.known""")
-    out: int = await connection.fetchval("SELECT count(*) FROM pg_temp.profile_buried WHERE NOT waits")
-    return out
+    row = await connection.fetchrow("""
+        SELECT count(*) AS left_out, count(*) FILTER (WHERE shared) AS shared
+        FROM pg_temp.profile_buried WHERE NOT waits""")
+    assert row is not None  # it counts
+    return row["left_out"], row["shared"]
 
 
 async def sweep(connection: asyncpg.Connection) -> None:

@@ -183,8 +183,15 @@ def test_what_only_sources_know_that_two_share(home: Home) -> None:
     home.command("profile", "review", "decide", "crm", "O-2", "same", "--subject", "60")
     home.erase(60)
     home.sync([])
-    home.sync(theirs)
+    assert home.sync(theirs)["crm"]["erased"] == 2
     assert home.records() == {}
+    said = "1 records are left out for nothing but an address or number that an erased customer had"
+    for _ in range(2):
+        told = home.command("profile", "status", "--json")
+        assert said in told
+        assert "consentry subject readmit CUSTOMER --also ADDRESS" in told
+        assert "office@" not in told
+        assert said in home.command("profile", "sync")  # crm.jsonl is unchanged
     assert "no tombstone is in the way" in home.command("subject", "readmit", "61")
     assert "the 2. of these is no address" in home.command(
         "subject", "readmit", "61", "--also", "office@work.example", "--also", "office", code=1
@@ -192,6 +199,7 @@ def test_what_only_sources_know_that_two_share(home: Home) -> None:
     assert "1 tombstone(s) lifted" in home.command("subject", "readmit", "61", "--also", "OFFICE@work.example")
     home.sync(theirs, [], "--full")
     assert home.records() == {"O-1": (61, [], False)}
+    assert said not in home.command("profile", "status", "--json")
 
 
 def test_who_registers_again_with_the_same_key(home: Home) -> None:
