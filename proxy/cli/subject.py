@@ -39,13 +39,14 @@ def find(
     """
 
     async def work(connection: asyncpg.Connection, opened: Opened) -> None:
-        from proxy.catalog.introspect import take_snapshot
+        from proxy.rights.desk import note
         from proxy.rights.finding import find as find_them
 
-        rules = opened.compiled(await take_snapshot(connection))
+        desk = await desk_of(connection, opened)
         async with connection.transaction(isolation="repeatable_read", readonly=True):
             await connection.execute("SET LOCAL row_security = off")
-            found = [one async for one in find_them(connection, rules, text, limit)]
+            found = [one async for one in find_them(connection, desk.rules, text, limit)]
+        await note(desk, "find", customers=len({one.subject for one in found if one.subject is not None}))
         if as_json:
             print_json([asdict(one) for one in found])
         for one in () if as_json else found:
@@ -83,7 +84,7 @@ def export(
         from proxy.consent.mapped import mapping_of
         from proxy.profile.disclosed import disclosures
         from proxy.profile.export import document
-        from proxy.rights.desk import note_export
+        from proxy.rights.desk import note
         from proxy.rights.plan import rights_of
         from proxy.rights.restricting import restricted_since
         from proxy.web.api import told
@@ -103,7 +104,7 @@ def export(
         if logged and not no_disclosures:
             read = [asdict(one) for one in await disclosures(connection, directory, name)]
         apps = [told(app) for app in seen]
-        await note_export(await desk_of(connection, opened))
+        await note(await desk_of(connection, opened), "export")
         async for part in document(connection, rules, attributes, name, organisation, apps, read):
             sys.stdout.write(part)
 

@@ -100,12 +100,13 @@ class Act:
             self._acts.record(self._name, actor=self.desk.actor, **self._written, undone=True)
 
 
-async def note_export(desk: Desk) -> None:
-    """Records that all that is held on a customer goes to who acts. Raises UnreachableError, ConsentryError: then it
-    must not.
+async def note(desk: Desk, name: str, **facts: object) -> None:
+    """Records that something of customers goes to who acts. Raises UnreachableError, ConsentryError: then it must not.
+
+    `name`: `export` (all that is held on one), `find` (who has something). `facts` as in `Act.finish`.
     """
-    async with act(desk, "export") as under_way:
-        await under_way.note({})
+    async with act(desk, name) as under_way:
+        await under_way.note(facts)
 
 
 @asynccontextmanager

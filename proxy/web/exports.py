@@ -16,7 +16,7 @@ from starlette.responses import Response, StreamingResponse
 
 from proxy.profile.disclosed import disclosures
 from proxy.profile.export import document
-from proxy.rights.desk import note_export
+from proxy.rights.desk import note
 from proxy.web.site import Site
 
 _IN_MEMORY: Final = 1024 * 1024
@@ -52,7 +52,7 @@ async def export(
                     await asyncio.to_thread(file.write, bytes(waiting))
                     waiting.clear()
             file.write(waiting)
-            await note_export(site.desk(connection, actor))
+            await note(site.desk(connection, actor), "export")
         length = file.tell()
         file.seek(0)
     except BaseException:

@@ -380,6 +380,10 @@ def test_find(shop: Shop) -> None:
     assert found("17")[0] == ("17", "public.customers.id", "exact")
     assert shop.ended("subject", "find", "nobody at all").code == 1
     assert shop.ended("subject", "find", "x'; DROP TABLE customers --").code == 1
+    records = [one for one in audit_records(shop.folder / "audit") if one.get("act") == "find"]
+    assert [one["customers"] for one in records] == [1, 1, 1, 1, 1, 1, 1, 0, 0]
+    assert all(one["actor"].startswith("command, ") and one["database"] for one in records)
+    assert "zebra" not in str(records)
 
 
 EXAMPLES = {  # what a customer of each example loses, and what stays
