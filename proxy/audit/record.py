@@ -67,9 +67,9 @@ def statement_fragment(
             "statement": info.text if text is None else text,
             "fingerprint": info.fingerprint,
             "rewritten": rewritten,
-            "disclosed": _disclosed(info.disclosed),
+            "disclosed": disclosed_columns(info.disclosed),
             "unknown": info.unknown,
-            "would_disclose": None if info.would is None else _disclosed(info.would),
+            "would_disclose": None if info.would is None else disclosed_columns(info.would),
             "policies": list(info.policies),
             "consent": info.consent,
             "rules_version": rules_version,
@@ -99,7 +99,8 @@ def _iso(at: datetime) -> str:
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def _disclosed(columns: Iterable[Disclosure]) -> list[dict[str, str | None]]:
+def disclosed_columns(columns: Iterable[Disclosure]) -> list[dict[str, str | None]]:
+    """As records have them."""
     return [
         {"relation": d.relation, "column": d.column, "attribute": d.attribute, "treatment": d.treatment}
         for d in columns
