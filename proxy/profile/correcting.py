@@ -24,11 +24,21 @@ _CHANGE = f"""
 
 @dataclass(frozen=True, slots=True)
 class Corrected:
-    """Records of one source. `rows`: how many have another value; `held`: how many the customer has with one."""
+    """Records of one source. `rows`: how many have another value; `held`: how many the customer has with one; `now`:
+    some of those values, as far as they go into a line.
+    """
 
     source: str
     rows: int
     held: int
+    now: tuple[str, ...] = ()
+
+
+def some(value: str, condition: str) -> str:
+    """SQL, an aggregate: at most three of the texts `value` where `condition` holds, cut where they are long."""
+    cut = f"pg_catalog.substr({value}, 1, 200)"
+    listed = f"pg_catalog.array_agg(DISTINCT {cut}) FILTER (WHERE {condition} AND {value} IS NOT NULL)"
+    return f"coalesce(({listed})[1:3], '{{}}')"
 
 
 async def survey(
@@ -39,11 +49,13 @@ async def survey(
     """
     found = []
     for source in await _cut_over(connection, rules, attribute):
-        query = f"SELECT count(*) AS held, count(*) FILTER (WHERE {_OTHER}) AS rows {_THEIRS.format(kind=kind)}"
+        now = some('"values" ->> $3', _OTHER)
+        counts = f"count(*) AS held, count(*) FILTER (WHERE {_OTHER}) AS rows, {now} AS now"
+        query = f"SELECT {counts} {_THEIRS.format(kind=kind)}"
         row = await connection.fetchrow(query, source, subject, attribute, _json(rules, source, attribute, value))
         assert row is not None  # it counts
         if row["held"]:
-            found.append(Corrected(source, row["rows"], row["held"]))
+            found.append(Corrected(source, row["rows"], row["held"], tuple(row["now"])))
     return found
 
 

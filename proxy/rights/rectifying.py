@@ -27,13 +27,14 @@ SELECT DISTINCT source FROM consentry.profile_values WHERE subject = $1::text::{
 @dataclass(frozen=True, slots=True)
 class Corrected:
     """One column. `rows`: how many have another value; `held`: how many rows the customer has there; `problem`: why it
-    cannot be corrected.
+    cannot be corrected; `now`: some of those values, as far as they go into a line.
     """
 
     place: Place
     rows: int = 0
     held: int = 0
     problem: str = ""
+    now: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -177,7 +178,7 @@ async def _look(desk: Desk, place: Place, subject: str, value: str) -> Corrected
         said = f"{place.name} ({place.column.type_name}) does not take this value"
         raise ConsentryError(f"nothing was changed: {said}") from error
     assert row is not None  # it counts
-    return Corrected(place, row["rows"], row["held"])
+    return Corrected(place, row["rows"], row["held"], now=tuple(row["now"]))
 
 
 async def _with_sources(
@@ -220,8 +221,10 @@ def _own(one: Place) -> str:
 
 
 def _count(one: Place) -> str:
-    relation = quote_relation(one.table.key)
-    return f"SELECT count(*) AS held, count(*) FILTER (WHERE {_other(one)}) AS rows FROM {relation} WHERE {_own(one)}"
+    relation, column = quote_relation(one.table.key), conditions.column(one.table.key, one.column.name)
+    now = correcting.some(f"{column}::pg_catalog.text", _other(one))
+    counts = f"count(*) AS held, count(*) FILTER (WHERE {_other(one)}) AS rows, {now} AS now"
+    return f"SELECT {counts} FROM {relation} WHERE {_own(one)}"
 
 
 def _update(one: Place) -> str:

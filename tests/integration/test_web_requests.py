@@ -190,6 +190,7 @@ async def test_the_pages(web: Website) -> None:
         number = queue.text.split("/requests/")[-1].split('"')[0]
         page = (await agent.get(f"/requests/{number}")).text
         assert "&lt;b&gt;x&lt;/b&gt;" in page
+        assert "public.customers.email: 1 of 1 row(s) change; now <q>c4@example.org</q>" in page
         form = page.split('name="form" value="')[1].split('"')[0]
         assert (await agent.post(f"/requests/{number}", data={"decision": "confirmed"})).status_code == 403
         done = await agent.post(f"/requests/{number}", data={"form": form, "decision": "confirmed"})
