@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from itertools import chain, repeat
@@ -15,7 +16,8 @@ from typing import Any
 
 from proxy.audit.trace import session_trace
 from proxy.errors import PgError
-from proxy.rewrite.result import Disclosure, StatementInfo
+from proxy.rewrite.lex import parse
+from proxy.rewrite.result import Disclosure, Plan, StatementInfo
 
 _MARKS = '["\\u00ab\\u00bb\\u201e\\u201c\\u201d]'
 _QUOTED = re.compile(f"{_MARKS}.*{_MARKS}", re.DOTALL)
@@ -109,20 +111,31 @@ def disclosed_columns(columns: Iterable[Disclosure]) -> list[dict[str, str | Non
 
 def statement_fragments(
     infos: Iterable[StatementInfo],
-    rewritten: bool,
+    rewritten: Iterable[bool],
     rules_version: str,
     texts: Iterable[str | None] = (),
     would_refuse: PgError | None = None,
 ) -> list[str]:
     """One fragment a statement of a text; at least one (an empty text is a statement too).
 
-    `texts`: the statements as they may be recorded (`text: full`, see audit.secrets); of others the constants are out.
+    `rewritten`: which of them were (see `rewritten_ones`). `texts`: the statements that are recorded as sent
+    (`text: full`, see audit.secrets); of others the constants are out.
     """
     made = [
-        statement_fragment(info, rewritten, rules_version, text, would_refuse)
-        for info, text in zip(infos, chain(texts, repeat(None)), strict=False)
+        statement_fragment(info, changed, rules_version, text, would_refuse)
+        for info, changed, text in zip(infos, rewritten, chain(texts, repeat(None)), strict=False)
     ]
-    return made or [statement_fragment(StatementInfo("", "", ""), rewritten, rules_version)]
+    return made or [statement_fragment(StatementInfo("", "", ""), False, rules_version)]
+
+
+def rewritten_ones(plan: Plan, text: str) -> list[bool]:
+    """Of each statement of a plan, whether something of it was replaced. `text`: what the app sent."""
+    if len(plan.statements) < 2 or not plan.rewritten:
+        return [plan.rewritten] * len(plan.statements)
+    raw = text.encode()
+    begins = [len(raw[: one.get("stmt_location", 0)].decode()) for one in parse(text)]
+    changed = {bisect_right(begins, start) - 1 for _, _, start, _ in plan.splices}
+    return [number in changed for number in range(len(plan.statements))]
 
 
 class Clock:

@@ -27,21 +27,22 @@ class Borrowed:
 
     def done(self, entry: Entry, number: int) -> None:
         """The text's statement of this number has been run: a DECLARE gives a name a meaning."""
-        info = _info(entry, number)
-        if info is not None and info.tag == "DeclareCursorStmt" and info.cursor is not None:
-            name = server_name(info.cursor.encode())
+        source = _source(entry, number)
+        if source is not None and source[0].tag == "DeclareCursorStmt" and source[0].cursor is not None:
+            name = server_name(source[0].cursor.encode())
             self._cursors.pop(name, None)
-            self._cursors[name] = info, entry.plan.rewritten
+            self._cursors[name] = source
             if len(self._cursors) > CURSORS:
                 del self._cursors[next(iter(self._cursors))]
 
     def fragment(self, entry: Entry, number: int, full_text: bool) -> str | None:
         """The constant part of the record, with what is run by name in it; None where it runs nothing that is known."""
-        info = _info(entry, number)
-        source = self._source(info) if info is not None else None
-        if info is None or source is None:
+        own = _source(entry, number)
+        source = self._run_by(own[0]) if own is not None else None
+        if own is None or source is None:
             return None
-        run, rewritten = source
+        info, rewritten = own
+        run, run_rewritten = source
         kept = self._kept.get((entry, number))
         if kept is not None and kept[0] is run:
             return kept[1]
@@ -54,15 +55,15 @@ class Borrowed:
             would=run.would,
         )
         version = entry.context.generation.rules.version
-        plan = entry.plan
         texts = entry.sent[number : number + 1] if full_text else ()
-        (made,) = statement_fragments((shown,), plan.rewritten or rewritten, version, texts, plan.refused_as)
+        rewritten = rewritten or run_rewritten
+        (made,) = statement_fragments((shown,), (rewritten,), version, texts, entry.plan.refused_as)
         if len(self._kept) >= KEPT:
             self._kept.clear()
         self._kept[entry, number] = run, made
         return made
 
-    def _source(self, info: StatementInfo) -> Source | None:
+    def _run_by(self, info: StatementInfo) -> Source | None:
         if info.executes is not None:
             prepared = self._statements.confirmed.get(server_name(info.executes.encode()))
             return None if prepared is None else _prepared(prepared, info.executes)
@@ -72,17 +73,17 @@ class Borrowed:
         if name in self._cursors:
             return self._cursors[name]
         portal = self._statements.portals.get(name)
-        return (portal.plan.statements[0], portal.plan.rewritten) if portal and portal.plan.statements else None
+        return _source(portal, 0) if portal else None
 
 
-def _info(entry: Entry, number: int) -> StatementInfo | None:
+def _source(entry: Entry, number: int) -> Source | None:
     infos = entry.plan.statements
-    return infos[number] if number < len(infos) else infos[-1] if infos else None
+    number = min(number, len(infos) - 1)
+    return (infos[number], entry.rewritten[number]) if infos else None
 
 
 def _prepared(entry: Entry, name: str) -> Source | None:
     """The statement of the entry's text that was prepared under the name."""
     infos = entry.plan.statements
-    named = (info for info in infos if any(e.kind == "prepare" and e.name == name for e in info.effects))
-    info = next(named, infos[0] if infos else None)
-    return None if info is None else (info, entry.plan.rewritten)
+    named = (n for n, info in enumerate(infos) if any(e.kind == "prepare" and e.name == name for e in info.effects))
+    return _source(entry, next(named, 0))

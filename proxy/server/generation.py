@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, Final
 from weakref import WeakSet, WeakValueDictionary
 
+from proxy.audit.record import rewritten_ones
 from proxy.audit.secrets import as_sent
 from proxy.audit.trace import trace_fragment
 from proxy.catalog.model import SearchPath, Snapshot
@@ -82,6 +83,7 @@ class Entry:
         "plain",
         "plan",
         "record",
+        "rewritten",
         "sent",
         "several",
         "trace",
@@ -96,6 +98,7 @@ class Entry:
     on_bind: Expected
     on_describe: Expected
     on_execute: Expected
+    rewritten: list[bool]  # which of the statements are
     sent: list[str | None]  # the statements as records have them with `text: full`
 
     def __init__(self, plan: Plan, key: bytes, context: Context, types: bytes) -> None:
@@ -148,8 +151,12 @@ class Entry:
         return 4000 + 4 * len(self.key) + 4 * len(self.plan.text)
 
 
+def _text(entry: Entry) -> str:
+    return entry.plan.original.decode(entry.context.encoding, "replace")
+
+
 def _sent(entry: Entry) -> list[str | None]:
-    text = entry.plan.original.decode(entry.context.encoding, "replace")
+    text = _text(entry)
     found = as_sent(text)
     if entry.plan.refusal is not None and len(found) > 1:  # it is refused as one, and that has one record
         return [None if None in found else text]
@@ -165,6 +172,7 @@ _LATER: Final[dict[str, Callable[[Entry], Any]]] = {
     "on_bind": lambda entry: Expected(Awaiting.BIND, entry),
     "on_describe": lambda entry: Expected(Awaiting.DESCRIBE, entry),
     "on_execute": lambda entry: Expected(Awaiting.EXECUTE, entry),
+    "rewritten": lambda entry: rewritten_ones(entry.plan, _text(entry)),
     "sent": _sent,
 }
 

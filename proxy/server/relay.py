@@ -337,7 +337,7 @@ def make_fragments(entry: Entry, full_text: bool) -> list[str]:
     plan = entry.plan
     texts = entry.sent if full_text else ()
     made = statement_fragments(
-        plan.statements, plan.rewritten, entry.context.generation.rules.version, texts, plan.refused_as
+        plan.statements, entry.rewritten, entry.context.generation.rules.version, texts, plan.refused_as
     )
     if full_text:
         entry.fragments = made

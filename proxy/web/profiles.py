@@ -256,7 +256,7 @@ class _Asked:
         session = _session(self.call, self.planner.app.name, self.login)
         texts = as_sent(sql) if records.full_text else ()
         version = self.planner.rules.version
-        (statement,) = statement_fragments(plan.statements, plan.rewritten, version, texts, plan.refused_as)
+        (statement,) = statement_fragments(plan.statements, [plan.rewritten], version, texts, plan.refused_as)
         if failed is None:
             await records.write("statement", session, statement, statement_tail(rows, duration))
             return

@@ -315,6 +315,37 @@ def test_each_statement_of_a_text_has_a_record(serve: Serve) -> None:
     assert [bool(record["disclosed"]) for record in found] == [False, True, False, False]
 
 
+def test_what_was_rewritten_is_said_of_each_statement_of_a_text(serve: Serve) -> None:
+    gateway = serve()
+    text = (
+        "SELECT 'é€'; SELECT phone FROM customers; SELECT title FROM products; PREPARE plain AS SELECT 1; "
+        "PREPARE changed AS SELECT phone FROM customers; BEGIN; DECLARE plain_c CURSOR FOR SELECT 2; "
+        "DECLARE changed_c CURSOR FOR SELECT phone FROM customers"
+    )
+    with connect(gateway, "mailco_app") as connection:
+        connection.execute(text.encode())
+        for run_by_name in ("EXECUTE plain", "EXECUTE changed", "FETCH plain_c", "FETCH changed_c"):
+            connection.execute(run_by_name.encode())
+        connection.execute("SELECT 3; EXECUTE changed")
+    assert [(record["statement"].split()[-1], record["rewritten"]) for record in executed(gateway)] == [
+        ("$1", False),
+        ("customers", True),
+        ("products", False),
+        ("?", False),
+        ("customers", True),
+        ("BEGIN", False),
+        ("$1", False),
+        ("customers", True),
+        ("plain", False),
+        ("changed", True),
+        ("plain_c", False),
+        ("changed_c", True),
+        ("$1", False),
+        ("changed", True),
+        ("COMMIT", False),
+    ]
+
+
 def test_prepared_in_sql_cursors_and_copies(serve: Serve) -> None:
     gateway = serve()
     with connect(gateway) as connection:

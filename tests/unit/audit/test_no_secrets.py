@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import repeat
 
 import pytest
 from postgast.pg_query_pb2 import Token as TokenKind
@@ -52,7 +53,7 @@ def test_no_marker_is_in_a_record(pair: Pair) -> None:
     text = of_marked(pair)
     if text is None:
         return
-    for fragment in statement_fragments(describe(text.encode()), rewritten=True, rules_version="v"):
+    for fragment in statement_fragments(describe(text.encode()), repeat(True), "v"):
         assert TEXT not in fragment
         assert NUMBER not in fragment
 

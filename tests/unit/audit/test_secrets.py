@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import repeat
+
 import pytest
 
 from proxy.audit.record import statement_fragments
@@ -84,7 +86,7 @@ HOLDING = (
 
 
 def recorded(text: str) -> str:
-    return "".join(statement_fragments(describe(text.encode()), False, "v", as_sent(text)))
+    return "".join(statement_fragments(describe(text.encode()), repeat(False), "v", as_sent(text)))
 
 
 @pytest.mark.parametrize("text", HOLDING)
@@ -112,7 +114,7 @@ def test_what_holds_none_is_recorded_as_it_was_sent(text: str) -> None:
 def test_each_statement_of_a_text_is_judged_by_itself() -> None:
     text = "SELECT 'é' ; /* b */ SELECT 'b';ALTER ROLE crm PASSWORD 'x'; SELECT 'c' -- d\n;"
     assert as_sent(text) == ["SELECT 'é'", "SELECT 'b'", None, "SELECT 'c' -- d"]
-    fragments = statement_fragments(describe(text.encode()), False, "v", as_sent(text))
+    fragments = statement_fragments(describe(text.encode()), repeat(False), "v", as_sent(text))
     assert '"statement":"ALTER ROLE crm PASSWORD $1"' in fragments[2]
 
 
@@ -120,7 +122,9 @@ def test_the_fingerprint_is_the_same_whatever_is_recorded_as_sent() -> None:
     for text in HOLDING:
         infos = describe(text.encode())
         fragments = zip(
-            statement_fragments(infos, False, "v", as_sent(text)), statement_fragments(infos, False, "v"), strict=True
+            statement_fragments(infos, repeat(False), "v", as_sent(text)),
+            statement_fragments(infos, repeat(False), "v"),
+            strict=True,
         )
         for info, (one, other) in zip(infos, fragments, strict=False):
             assert f'"fingerprint":"{info.fingerprint}"' in one
