@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import product
 from typing import Any, Final
 
 from proxy.profile import values
@@ -13,7 +14,7 @@ from proxy.profile import values
 # A transaction stamps its rows when it begins, and they are seen when it commits: that much is read again.
 LATE: Final = timedelta(minutes=5)
 _ZONES: Final = timedelta(hours=14)  # so far a clock is ahead of UTC at most
-_NUMBER: Final = re.compile(r"[+-]?\d{1,40}(\.\d{1,40})?")
+_NUMBER: Final = re.compile(r"[+-]?\d{1,40}(\.\d{1,40})?([eE][+-]?\d{1,3})?")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MOST: Final = 2**63
 # So PostgreSQL writes timestamps without a zone.
@@ -65,6 +66,23 @@ def usable(stored: str | None, now: datetime) -> Place | None:
     except ValueError:
         return None
     return None if found is None or found.ahead(now, surely=True) else found
+
+
+def earlier(text: str) -> str:
+    """The time by `LATE` earlier, in the form that the text has; the text itself where that is none, or of another form
+    than ISO 8601's with date and time.
+    """
+    try:
+        at = datetime.fromisoformat(text)
+        before = at - LATE
+    except (ValueError, OverflowError):
+        return text
+    for separator, precision, utc in product(
+        "T ", ("minutes", "seconds", "milliseconds", "microseconds"), ("+00:00", "Z")
+    ):
+        if at.isoformat(separator, precision).replace("+00:00", utc) == text:
+            return before.isoformat(separator, precision).replace("+00:00", utc)
+    return text
 
 
 def sortable(value: Any, times: bool | None = None) -> int | float | None:

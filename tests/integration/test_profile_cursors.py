@@ -214,6 +214,18 @@ def test_who_was_erased_is_not_asked_for_again(place: Place) -> None:
     assert (counts["read"], counts["erased"], counts["added"]) == (1, 0, 0)
 
 
+def test_floating_point_numbers(place: Place) -> None:
+    """As PostgreSQL writes them from 10^15 on: nanoseconds since 1970, say."""
+    place.change(
+        "ALTER TABLE counted ALTER n TYPE float8; INSERT INTO counted VALUES (1, 1, 'a', 1.7e18), (2, 2, 'b', 3)"
+    )
+    assert place.sync("counted")[0]["added"] == 2
+    place.change("INSERT INTO counted VALUES (3, 3, 'c', 1.8e18)")
+    counts, _ = place.sync("counted")
+    assert (counts["read"], counts["added"]) == (2, 1)  # from the last one on
+    assert place.kept("counted") == {"1": "a", "2": "b", "3": "c"}
+
+
 # -- records that are gone --------------------------------------------------------------------------------------------
 
 

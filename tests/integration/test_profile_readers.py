@@ -14,7 +14,7 @@ from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import pyarrow
 import pytest
@@ -48,6 +48,7 @@ class Pages(BaseHTTPRequestHandler):
         {"id": number, "person": {"email": f"{number}@x.org"}} for number in range(5)
     ]
 
+    paths: ClassVar[list[str]] = []  # what was asked for
     wrong: ClassVar[dict[str, bytes]] = {
         "/html": b"<html>",
         "/twice": b'{"data": {"items": [{"id": 1, "id": 2}]}, "links": {"next": null}}',
@@ -55,6 +56,7 @@ class Pages(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         parts = urlsplit(self.path)
+        self.paths.append(unquote(self.path))
         asked = {name: int(values[0]) for name, values in parse_qs(parts.query).items() if name != "key"}
         status, document = 200, self._page(asked.get("page", 0), asked.get("since", 0), parts.path)
         if parts.path == "/token" and self.headers["authorization"] != "Bearer s3cret":
@@ -111,6 +113,9 @@ async def test_pages(site: str) -> None:
     )
     later = Wanted("other", ("id", "person.email"), "id", cursor="id", after="3")
     assert await read(HttpReader("other", f"{site}/paged", None, "data.items", "links.next", "since"), later) == ALL[3:]
+    late = Wanted("other", ("id",), "id", cursor="at", after="2026-01-01T12:00:00Z")
+    await read(HttpReader("other", f"{site}/plain", since="key"), late)  # what was committed late is read again
+    assert Pages.paths[-1] == "/plain?key=2026-01-01T11:55:00Z"
     assert [key async for key in HttpReader("other", f"{site}/plain").keys(NESTED)] == [0, 1, 2, 3, 4]
     some = Wanted("other", ("id", "person.email"), "id", only=(4, 2, 9))
     assert await read(HttpReader("other", f"{site}/paged", None, "data.items", "links.next"), some) == [ALL[2], ALL[4]]

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Final, Literal
 
 import httpx2
 
+from proxy.profile.cursors import earlier
 from proxy.profile.sources.json_lines import inside
 from proxy.profile.sources.reading import Record, SourceError, SourceUnreachableError, Wanted
 from proxy.profile.values import loads
@@ -48,7 +49,7 @@ class HttpReader:
         headers = {"accept": "application/json"} | ({"authorization": f"Bearer {self.token}"} if self.token else {})
         first = httpx2.URL(self.url)
         if self.since is not None and wanted.after is not None:
-            first = first.copy_merge_params({self.since: wanted.after})
+            first = first.copy_merge_params({self.since: earlier(wanted.after)})
         only = None if wanted.only is None else set(wanted.only)
         key = [(wanted.key, wanted.key.split("."))]
         number = 0

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from proxy.profile.cursors import Place, Reach, place, sortable, usable
+from proxy.profile.cursors import Place, Reach, earlier, place, sortable, usable
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
     "given",
-    ["yesterday", "2026-13-45", "01.02.2026", "", "NaN", "1e5", float("nan"), Decimal("inf"), True, b"1", {"a": 1}, "2026-01-01 BC"],
+    ["yesterday", "2026-13-45", "01.02.2026", "", "NaN", "1e5x", "e5", "1e5000", float("nan"), Decimal("inf"), True, b"1", {"a": 1}, "2026-01-01 BC"],
 )  # fmt: skip
 def test_what_is_neither_a_time_nor_a_number(given: Any) -> None:
     with pytest.raises(ValueError, match=r"neither a time such as .* nor a number"):
@@ -36,6 +36,33 @@ def test_places_order_as_times_whatever_their_form() -> None:
     assert [sortable(one, times=True) for one in ("5", 5)] == [None, None]
     assert sortable("2026-01-01", times=False) is None
     assert sortable(2**63 - 1) == 2**63 - 1
+
+
+@pytest.mark.parametrize("given", [1.7e18, "1.7e+18", Decimal("1.7E+18"), "1700000000000000000", 1.7e-18, 1e300])
+def test_large_and_small_numbers(given: Any) -> None:
+    """Floating point numbers, as Python and PostgreSQL write them: the next sync goes on there."""
+    found = place(given)
+    assert found.at == Decimal(str(given))
+    assert usable(found.text, NOW) == found
+    assert sortable(given) == float(given)
+    assert reached(found.text, 5, 2 * float(given), 3)[0] == str(max(5, 2 * float(given)))
+
+
+@pytest.mark.parametrize(
+    ("last", "asked"),
+    [
+        ("2026-01-01T12:00:00Z", "2026-01-01T11:55:00Z"),
+        ("2026-01-01T00:02:00.250+02:00", "2025-12-31T23:57:00.250+02:00"),
+        ("2026-01-01 12:00:00.000001", "2026-01-01 11:55:00.000001"),
+        ("2026-01-01T12:00+00:00", "2026-01-01T11:55+00:00"),
+        ("2026-01-01", "2026-01-01"),  # a day
+        ("20260101T120000Z", "20260101T120000Z"),  # a form that nothing here writes
+        ("0001-01-01T00:00:00", "0001-01-01T00:00:00"),
+        ("1790000000", "1790000000"),  # seconds, or anything else
+    ],
+)
+def test_a_time_before_in_the_same_form(last: str, asked: str) -> None:
+    assert earlier(last) == asked
 
 
 def reached(last: str | None, *given: Any) -> tuple[str | None, int, str]:
