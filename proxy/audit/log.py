@@ -33,6 +33,7 @@ WRITE_BYTES: Final = 1024 * 1024  # what is given to the system at a time
 # more (its time must differ then); who deletes a file takes the records of this time along with all others.
 LOOK_SECONDS: Final = 0.0005
 DAY: Final = 86_400.0
+_STARTED: Final = '"event":"started"'
 _ANSWER: Final = re.compile(r'"worker":\d+,"event":"(started|statement)","session":"(\w+)"')
 # What a `started` record does not share with the one that ends its statement.
 _NOT_SHARED: Final = frozenset(("time", "seq", "worker", "event", "prev", "duration_us"))
@@ -304,7 +305,7 @@ class Log:
     def _note_answers(self, bodies: list[Body]) -> None:
         """So that each file tells at its begin which answers last on: after a crash the last one is looked through."""
         for body in bodies:
-            if found := _ANSWER.match(body[1]):
+            if (self._begun or _STARTED in body[1]) and (found := _ANSWER.match(body[1])):
                 if found[1] == "started":
                     self._begun[found[2]] = body
                 else:
