@@ -184,12 +184,15 @@ def show(
     """
 
     async def work(connection: asyncpg.Connection, opened: Opened) -> None:
-        from proxy.catalog.introspect import take_snapshot
+        from proxy.cli.subject_acts import desk_of
         from proxy.profile.provenance import provenance
         from proxy.profile.review import told
         from proxy.profile.tombstones import in_the_way
+        from proxy.rights.desk import note
 
-        found = await provenance(connection, opened.compiled(await take_snapshot(connection)), subject)
+        desk = await desk_of(connection, opened)
+        found = await provenance(connection, desk.rules, subject)
+        await note(desk, "show")
         values = [one for one in found.values if attribute in (None, one.attribute)]
         if as_json:
             print_json([asdict(one) for one in values])

@@ -103,7 +103,8 @@ class Act:
 async def note(desk: Desk, name: str, **facts: object) -> None:
     """Records that something of customers goes to who acts. Raises UnreachableError, ConsentryError: then it must not.
 
-    `name`: `export` (all that is held on one), `find` (who has something). `facts` as in `Act.finish`.
+    `name`: `export` (all that is held on one), `show` (what is known of one), `find` (who has something). `facts`: as
+    in `Act.finish`.
     """
     async with act(desk, name) as under_way:
         await under_way.note(facts)

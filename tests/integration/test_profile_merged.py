@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.gateways import audit_records
 from tests.integration.governed import Governed, governed
 from tests.integration.test_cli import run
 from tests.servers import PgServer
@@ -147,6 +148,9 @@ def test_each_value_says_where_it_is_from(gateway: Governed) -> None:
     assert "example" not in said
     nobody = run("profile", "show", "3", "--config", str(gateway.directory / "consentry.yaml"))
     assert (nobody.code, nobody.out, nobody.err) == (1, "", "nothing of 3 is known\n")
+    records = [one for one in audit_records(gateway.directory / "audit") if one.get("act") == "show"]
+    assert len(records) == 3
+    assert all(one["actor"].startswith("command, ") and "ann" not in str(one) for one in records)
 
 
 def test_an_export_says_where_each_entry_is_from(gateway: Governed) -> None:
