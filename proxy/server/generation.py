@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final
 from weakref import WeakSet, WeakValueDictionary
 
@@ -19,8 +20,9 @@ from proxy.errors import PgError, protocol_violation
 from proxy.policy.table import AppPolicy, CompiledRules
 from proxy.rewrite.observe import Observer
 from proxy.rewrite.plan import Planner, describe
-from proxy.rewrite.result import REFUSED_TEXT, Plan, StatementInfo
+from proxy.rewrite.result import REFUSED_TEXT, Effect, Plan, StatementInfo
 from proxy.rewrite.templates import PlansText, Templates
+from proxy.server.nesting import may_be_too_deep
 from proxy.wire import messages
 from proxy.wire.scrub import Scrubber
 from proxy.wire.states import SYNC, Awaiting, Expected, Whole
@@ -343,13 +345,28 @@ class Context:
 
     def _entry(self, key: bytes, text: bytes, types: bytes, oids: tuple[int, ...]) -> tuple[Entry, bool]:
         """The entry, and whether a template made it."""
-        plan, template = self._templates.plan(text, oids)
+        try:
+            if may_be_too_deep(text.decode(self.encoding, "replace")):
+                raise RecursionError
+            plan, template = self._templates.plan(text, oids)
+        except RecursionError:
+            plan, template = self._too_deep(text), None
         entry = Entry(plan, key, self, types)
         if template is not None:
             entry.fragments = template.fragments
         return entry, template is not None
 
+    def _too_deep(self, text: bytes) -> Plan:
+        """Of a text that cannot be parsed here. Where nothing is hidden the server may try it, whatever it is."""
+        refusal = PgError("stack depth limit exceeded", "54001", hint="Nest expressions, joins and unions less deeply.")
+        if not self.app.trusted and not self.app.monitor:
+            return Plan(REFUSED_TEXT, b"", False, (_TOO_DEEP,), refusal)
+        info = replace(_TOO_DEEP, unknown="what it is")
+        would_be = refusal if self.app.monitor else None
+        return Plan(text, b"", False, (info,), effects=(Effect("search_path"),), refused_as=would_be)
 
+
+_TOO_DEEP: Final = StatementInfo("(not understood)", "", "")
 _PORTAL: Final = StatementInfo("(a cursor's portal)", "", "", unknown="what it runs")
 _CALL: Final = StatementInfo("(a function call)", "", "", unknown="what the function reads")
 

@@ -782,6 +782,37 @@ def test_with_text_full_refused_statements_are_whole_too(serve: Serve) -> None:
 # What is no statement.
 
 
+@pytest.mark.parametrize("text", ["normalised", "full"])
+@pytest.mark.parametrize("terms", [1000, 30_000, 250_000])
+def test_statements_that_are_nested_too_deeply(serve: Serve, terms: int, text: str) -> None:
+    rules = RULES.replace("logins: [mailco_app, mailco_batch]", "logins: [mailco_app, mailco_batch]\n    mode: monitor")
+    gateway = serve(rules, audit={"text": text})
+    deep = "SELECT 1" + "+1" * terms
+    with (
+        connect(gateway, "crm_app") as governed,
+        connect(gateway, "mailco_app") as monitored,
+        connect(gateway, "deploy") as trusted,
+    ):
+        with pytest.raises(errors.StatementTooComplex, match="stack depth limit exceeded"):
+            governed.execute(deep.encode())
+        for passing in (monitored, trusted):
+            try:
+                assert passing.execute(deep.encode()).fetchone() == (terms + 1,)
+            except errors.StatementTooComplex:  # says PostgreSQL
+                assert terms > 1000
+        for connection in (governed, monitored, trusted):
+            assert connection.execute("SELECT email FROM customers WHERE id = 1").fetchone() is not None
+    found = [one for one in all_records(gateway, 3) if one["event"] in ("statement", "refused")]
+    deep_ones = [one for one in found if one["statement"] == "(not understood)"]
+    assert [(one["event"], one["app"], one.get("unknown")) for one in deep_ones] == [
+        ("refused", "crm", None),
+        ("statement", "mailco", "what it is"),
+        ("statement", "migrations", "what it is"),
+    ]
+    assert deep_ones[0]["sqlstate"] == deep_ones[1]["would_refuse"]["sqlstate"] == "54001"
+    assert len(found) == 6
+
+
 def test_refused_statements(serve: Serve) -> None:
     gateway = serve()
     with connect(gateway, "mailco_app", prepare_threshold=0) as connection:
