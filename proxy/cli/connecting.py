@@ -30,13 +30,13 @@ def run(
     from proxy.errors import ConsentryError
 
     async def all_of_it() -> None:
-        opened = open_database(config, database)
-        async with connected(dsn or opened.control_dsn) as connection:
+        opened = open_database(config, database, dsn)
+        async with connected(opened.control_dsn) as connection:
             try:
                 await work(connection, opened)
             except Exception as error:
                 if connection.is_closed() and ended(error):
-                    raise lost(dsn or opened.control_dsn, error) from error
+                    raise lost(opened.control_dsn, error) from error
                 if isinstance(error, LACKING) and await is_behind(connection):
                     what = "the ledger is not there or of an older version: run `consentry consent setup`"
                     raise ConsentryError(f"{error}: {what}") from error

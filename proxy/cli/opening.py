@@ -22,10 +22,11 @@ class Opened:
     configuration: Configuration
     database: str
     rules: Rules
+    dsn: str | None = None  # by which the command was told to connect
 
     @property
     def control_dsn(self) -> str:
-        return self.configuration.control_dsn(self.database)
+        return self.dsn or self.configuration.control_dsn(self.database)
 
     def compiled(self, snapshot: Snapshot) -> CompiledRules:
         """The rules against the catalog. Raises RulesError."""
@@ -45,8 +46,8 @@ def choose_database(configuration: Configuration, name: str | None) -> str:
     return name
 
 
-def open_database(config: Path, name: str | None = None) -> Opened:
+def open_database(config: Path, name: str | None = None, dsn: str | None = None) -> Opened:
     """Reads settings and rules. Raises SettingsError, RulesError, UnreachableError."""
     configuration = load_settings(config)
     database = choose_database(configuration, name)
-    return Opened(configuration, database, load_rules(configuration.rules_files(database)))
+    return Opened(configuration, database, load_rules(configuration.rules_files(database)), dsn)

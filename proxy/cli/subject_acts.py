@@ -218,6 +218,7 @@ def verify_receipt(
 async def desk_of(connection: asyncpg.Connection, opened: Opened) -> Desk:
     """What acts need, for who types a command."""
     from proxy.audit.acts import options_of
+    from proxy.catalog.connect import connected
     from proxy.catalog.introspect import take_snapshot
     from proxy.consent.mapped import mapping_of
     from proxy.consent.service import Vocabulary
@@ -235,6 +236,7 @@ async def desk_of(connection: asyncpg.Connection, opened: Opened) -> Desk:
         opened.rules,
         options_of(opened.configuration),
         f"command, {getpass.getuser()}",
+        lambda: connected(opened.control_dsn),
     )
 
 

@@ -16,9 +16,11 @@ from proxy.audit.log import LogOptions
 from proxy.catalog.model import Snapshot
 from proxy.consent import locks
 from proxy.consent.service import Vocabulary, said_of, subject_type
+from proxy.errors import UnreachableError
 from proxy.policy.rules import Rules
 from proxy.policy.table import CompiledRules
 from proxy.rights import receipts
+from proxy.rights.committed import Connecting, answered, number_of, outcome
 from proxy.rights.erasing import careful
 
 
@@ -34,6 +36,7 @@ class Desk:
     written: Rules  # the rules as they are in their files
     audit: LogOptions
     actor: str
+    again: Connecting  # another connection, where this one ended
 
     @property
     def digest(self) -> str:
@@ -68,6 +71,7 @@ class Act:
         self._name = name
         self._acts = acts
         self._written: Mapping[str, Any] | None = None  # by what its record is known
+        self._transaction: str | None = None  # its number
 
     async def finish(self, facts: Mapping[str, Any]) -> dict[str, Any]:
         """Writes the receipt and the record, the last thing before the commit. Raises UnreachableError, ConsentryError.
@@ -91,13 +95,31 @@ class Act:
             self._name, actor=desk.actor, database=desk.database, rules_version=desk.digest, **known_by, **facts
         )
         self._written = known_by
+        self._transaction = await number_of(desk.connection)
         await copy(desk.connection, self._acts.checkpoints)
         self._acts.checkpoints.clear()
 
     def undone(self) -> None:
         """The record was written, and the database did not commit."""
+        self._correct(undone=True)
+
+    async def is_done(self, error: BaseException) -> bool:
+        """Whether the database committed though `error` came instead of its answer.
+
+        Where nobody can say so for now, the record has that, and UnreachableError is raised.
+        """
+        if self._transaction is None or answered(error):
+            return False
+        committed = await outcome(self.desk.again, self._transaction)
+        if committed is None:
+            self._correct(in_doubt=True)
+            what = "the connection ended while the database committed, and what became of it is not known"
+            raise UnreachableError(f"{what}; do it again, which does nothing twice") from error
+        return committed
+
+    def _correct(self, **how: bool) -> None:
         if self._written is not None:
-            self._acts.record(self._name, actor=self.desk.actor, **self._written, undone=True)
+            self._acts.record(self._name, actor=self.desk.actor, **self._written, **how)
 
 
 async def note(desk: Desk, name: str, **facts: object) -> None:
@@ -118,12 +140,15 @@ async def act(desk: Desk, name: str, *, subject: str | None = None, opened: Acts
     `opened`: the log, where one is open for many acts.
     """
     with nullcontext(opened) if opened is not None else acting(desk.audit) as acts:
-        made = Act(desk, name, acts)
+        made, committing = Act(desk, name, acts), False
         try:
             async with careful(desk.connection, writes=True):
                 if subject is not None:
                     await desk.lock(subject)
                 yield made
-        except BaseException:
+                committing = True
+        except BaseException as error:
+            if committing and await made.is_done(error) and isinstance(error, Exception):
+                return
             made.undone()
             raise

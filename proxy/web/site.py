@@ -160,6 +160,7 @@ class Site:
             current.rules,
             options_of(self._configuration),
             actor,
+            self.connection,
         )
 
     def look_now(self) -> None:
