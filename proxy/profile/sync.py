@@ -129,11 +129,17 @@ async def _fail(connection: asyncpg.Connection, synced: Synced, error: Consentry
 @asynccontextmanager
 async def _alone(dsn: str) -> AsyncIterator[None]:
     """Holds the lock in a transaction of its own, which a pooler leaves on one connection."""
-    async with connected(dsn) as holding, holding.transaction():
-        await holding.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+    async with connected(dsn) as holding:
+        await holding.execute("BEGIN; SET LOCAL idle_in_transaction_session_timeout = 0")
         if not await holding.fetchval(locks.SYNCING):
             raise BusyError("another sync of this database is running: wait for its end")
         yield
+        try:
+            await holding.execute("COMMIT")
+        except Exception as error:
+            if not ended(error):
+                raise
+            # The lock went with the connection; what was done is done.
 
 
 async def _prepare(connection: asyncpg.Connection, plan: Plan, kind: str) -> None:

@@ -178,13 +178,13 @@ class _Asked:
         seen = {SUBJECT, *names, *(name for name, _, _ in conditions)} <= set(self.shown)
         by_key = any(condition[:2] == (SUBJECT, "=") for condition in conditions)
         if not by_key and seen and self._keys_are_plain() and not added.isdisjoint(names):
-            found, following = _cut(await self._profiles([SUBJECT], conditions, limit + 1), limit)
+            found, following = _cut(await self._profiles([SUBJECT], conditions, limit, beyond=1), limit)
             keys = ", ".join(quote_literal(one.key) for one in found if one.key is not None)
             if not keys:
                 return [], following
             # With the conditions still: a value may be hidden meanwhile.
             return await self._profiles(names, [*conditions, (SUBJECT, "IN", f"({keys})")], limit), following
-        return _cut(await self._profiles(names, conditions, limit + 1), limit)
+        return _cut(await self._profiles(names, conditions, limit, beyond=1), limit)
 
     def _keys_are_plain(self) -> bool:
         """Whether the app has the keys as they are, by which tables have indexes."""
@@ -192,13 +192,18 @@ class _Asked:
         column = None if table is None else table.column(self.profile.key)
         return column is None or column.treatment.plain
 
-    async def _profiles(self, names: list[str], conditions: list[_Condition], limit: int) -> list[_Profile]:
-        """By one statement. Whatever is asked has a record, as the same statement in SQL has it."""
+    async def _profiles(
+        self, names: list[str], conditions: list[_Condition], limit: int, beyond: int = 0
+    ) -> list[_Profile]:
+        """By one statement. Whatever is asked has a record, as the same statement in SQL has it.
+
+        `beyond`: how many more come, by which the caller sees whether others follow, and which nobody is shown.
+        """
         asked = [*names, *(name for name, _, _ in conditions)]
         withheld = self._withheld(asked)
         if any("\0" in text for text in (*asked, *(value for _, _, value in conditions))):
             raise withheld or Problem(422, "a value has a zero byte")  # no statement can have it
-        sql = self._sql(names, conditions, limit)
+        sql = self._sql(names, conditions, limit + beyond)
         plan = self.planner.plan(sql.encode(), _PATH)
         if withheld is not None:
             missing = next((name for name in asked if name not in self.shown), "")
@@ -216,7 +221,7 @@ class _Asked:
             except ConsentryError as error:  # it may have run; nothing of it is answered
                 await self._record(plan, sql, PgError(str(error), _state(error)), 0, _since(started))
                 raise
-        await self._record(plan, sql, failed, len(rows), _since(started))
+        await self._record(plan, sql, failed, min(len(rows), limit), _since(started))
         if failed is not None:
             raise self._problem(failed)
         return [_Profile(key, _object(names, values)) for key, *values in rows]
@@ -261,8 +266,8 @@ class _Asked:
             await records.write("statement", session, statement, statement_tail(rows, duration))
             return
         message = of_statement(failed.message, failed.sqlstate, statement, ours=plan.refusal is not None)
-        event = "refused" if plan.refusal is not None else "statement"
-        await records.write(event, session, statement, error_tail(failed.sqlstate, message, duration))
+        event, sent = ("refused", None) if plan.refusal is not None else ("statement", 0)
+        await records.write(event, session, statement, error_tail(failed.sqlstate, message, duration, sent))
 
     def _said(self, error: asyncpg.PostgresError) -> PgError:
         """What may be kept of the database's error."""
