@@ -25,6 +25,7 @@ from proxy.errors import ConsentryError, UnreachableError
 from proxy.profile import sync as syncing
 from proxy.profile.one_source import Plan, Synced
 from proxy.profile.tombstones import forget
+from tests.cutting import Cutting
 from tests.gateways import consentry, environment
 from tests.integration.test_cli import run
 from tests.servers import PgServer
@@ -604,3 +605,23 @@ async def test_watching_goes_on(stores: Stores) -> None:
     finally:
         process.kill()
         await process.wait()
+
+
+def test_a_lock_that_is_lost_when_all_is_done_is_no_error(stores: Stores) -> None:
+    (stores.folder / "crm.csv").write_text((stores.folder / "crm.csv").read_text().replace("Berlin", "Bern"))
+    way = Cutting(stores.server, b"lock_key('sync')", "before")
+    try:
+        done = run(
+            "profile",
+            "sync",
+            "--json",
+            "--dsn",
+            way.dsn(stores.database),
+            "--config",
+            str(stores.folder / "consentry.yaml"),
+        )
+    finally:
+        way.close()
+    assert way.cut == 1
+    assert done.code == 0, done.err
+    assert all(one["error"] is None for one in done.json)

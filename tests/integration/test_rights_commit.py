@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import socket
-import threading
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from proxy.rights import committed
+from tests.cutting import Cutting
 from tests.gateways import audit_records
 from tests.integration.test_cli import Ended, run
 from tests.servers import PgServer
@@ -31,63 +29,6 @@ policies: [{name: all of it, attributes: all, action: show, basis: contract}]
 """
 
 
-class Cutting:
-    """A way to the server that ends with the COMMIT behind which a receipt was written: `before` the server has it,
-    `after` it answered, `away` likewise, and nobody comes through any more.
-    """
-
-    def __init__(self, server: PgServer, how: str) -> None:
-        self._server, self._how = server, how
-        self.cut = 0
-        self._listening = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listening.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def close(self) -> None:
-        self._listening.close()
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                client, _ = self._listening.accept()
-                if self._how == "away" and self.cut:
-                    client.close()
-                    continue
-                upstream = socket.create_connection((self._server.host, self._server.port))
-                ends = (client, upstream, threading.Event())
-                for way in (self._there, self._back):
-                    threading.Thread(target=way, args=ends, daemon=True).start()
-
-    def _there(self, client: socket.socket, upstream: socket.socket, committing: threading.Event) -> None:
-        writes = False
-        with suppress(OSError):
-            while data := client.recv(65536):
-                writes = writes or b"INSERT INTO consentry.receipts" in data
-                if writes and b"COMMIT" in data and not self.cut:
-                    self.cut += 1
-                    if self._how == "before":
-                        break
-                    committing.set()
-                upstream.sendall(data)
-        if not committing.is_set():
-            _end(client, upstream)
-
-    def _back(self, client: socket.socket, upstream: socket.socket, committing: threading.Event) -> None:
-        with suppress(OSError):
-            while data := upstream.recv(65536):
-                if committing.is_set():
-                    break
-                client.sendall(data)
-        _end(client, upstream)
-
-
-def _end(*sockets: socket.socket) -> None:
-    for one in sockets:
-        with suppress(OSError):
-            one.shutdown(socket.SHUT_RDWR)
-        one.close()
-
-
 class Office:
     def __init__(self, server: PgServer, folder: Path) -> None:
         self.server, self.folder = server, folder
@@ -97,10 +38,9 @@ class Office:
         return run(*arguments, "--config", str(self.folder / "consentry.yaml"))
 
     def through(self, how: str, *arguments: str) -> Ended:
-        way = Cutting(self.server, how)
-        straight = self.server.dsn("commits")
+        way = Cutting(self.server, b"INSERT INTO consentry.receipts", how)
         try:
-            return self.command(*arguments, "--dsn", straight.replace(f":{self.server.port}", f":{way.port}"))
+            return self.command(*arguments, "--dsn", way.dsn("commits"))
         finally:
             assert way.cut == 1
             way.close()
