@@ -153,9 +153,18 @@ class OneSource:
         return followed
 
     async def _whole(
-        self, reader: Reader, mapping: Mapping, content: str | None, synced: Synced, position: str | None = None
+        self,
+        reader: Reader,
+        mapping: Mapping,
+        content: str | None,
+        synced: Synced,
+        position: str | None = None,
+        *,
+        accept: bool = False,
     ) -> None:
-        """All of the source, in one transaction. `position`: from which on its changes are followed."""
+        """All of the source, in one transaction. `position`: from which on its changes are followed; `accept`: many
+        records may go, whatever the plan says.
+        """
         last = position
         async with self._connection.transaction():
             await staging.begin(self._connection)
@@ -175,7 +184,7 @@ class OneSource:
                     self._connection,
                     self._name,
                     synced.counts,
-                    accept=self._plan.accept,
+                    accept=accept or self._plan.accept,
                     may_be_cut=reader.may_be_cut,
                 )
             if self._plan.once:
@@ -196,11 +205,13 @@ class OneSource:
     ) -> None:
         """The changes since the last sync; without one, and where not all of them were told, the whole before."""
         async with reader.following(wanted(self._name, self._source)) as following:
-            if state is not None and state["content"] == following.published:
+            before = (state["content"] if state is not None else None) or ""
+            if state is not None and before == following.published:
                 stored = state["cursor"]
             else:
                 stored = str(await following.start())
-                await self._whole(reader, mapping, following.published, synced, stored)
+                told = following.rearranged(before)  # somebody did that, as with a TRUNCATE that the log tells
+                await self._whole(reader, mapping, following.published, synced, stored, accept=told)
             changes = None
             while changes is None or not changes.last:
                 await following.let_go(int(stored))
@@ -209,7 +220,7 @@ class OneSource:
                     await self._changed(reader, following, changes, mapping, stored, synced.counts)
                 stored = str(changes.end)
             synced.warning = self._warning(synced.counts)
-            await self._finish(stored, following.published, synced)
+            await self._finish(stored, await following.settled(), synced)
             await following.let_go(int(stored))
 
     async def _changed(

@@ -263,6 +263,10 @@ async def test_an_older_server(pg15_server: PgServer, logical: PgServer, tmp_pat
         assert await shop.good() == (50, 0, 0)
         shop.change("UPDATE members SET size = 'XL' WHERE number = 1; DELETE FROM members WHERE number = 2")
         assert await shop.good() == (0, 1, 1)
+        shop.change("ALTER PUBLICATION consentry SET (publish = 'insert')")
+        shop.change("UPDATE members SET size = 'L' WHERE number = 1")
+        shop.change("ALTER PUBLICATION consentry SET (publish = 'insert, update, delete, truncate')")
+        assert await shop.good() == (0, 1, 0)
         shop.change("ALTER PUBLICATION consentry SET TABLE members WHERE (number > 5)")
         assert "has only some rows of public.members" in await shop.said()
     finally:
@@ -390,6 +394,9 @@ async def test_what_changes_in_a_source_that_is_followed(shop: Shop) -> None:
         ("ALTER PUBLICATION consentry DROP TABLE members", "ALTER PUBLICATION consentry ADD TABLE members"),
         ("ALTER TABLE members RENAME TO old", "CREATE TABLE members AS TABLE old; ALTER TABLE members ADD PRIMARY KEY (number);"
          "ALTER PUBLICATION consentry ADD TABLE members"),
+        ("ALTER PUBLICATION consentry SET (publish = 'insert')",
+         "ALTER PUBLICATION consentry SET (publish = 'insert, update, delete, truncate')"),
+        ("ALTER TABLE members RENAME TO old", "ALTER TABLE old RENAME TO members"),
     ],
 )  # fmt: skip
 async def test_what_was_changed_while_nothing_was_published(shop: Shop, gone: str, again: str) -> None:
@@ -401,6 +408,123 @@ async def test_what_was_changed_while_nothing_was_published(shop: Shop, gone: st
     assert await shop.good() == (0, 1, 0)
     shop.change("DELETE FROM members WHERE number = 2")
     assert await shop.good() == (0, 0, 1)
+
+
+async def test_what_was_changed_while_options_were_others_and_a_sync_said_so(shop: Shop) -> None:
+    await shop.good()
+    shop.change("ALTER PUBLICATION consentry SET (publish = 'insert')")
+    shop.change("UPDATE members SET size = 'XL' WHERE number = 1; DELETE FROM members WHERE number = 2")
+    said = await shop.said()
+    assert "does not tell all changes" in said
+    shop.change(said.split("run there ")[1])
+    assert await shop.good() == (0, 1, 1)
+    assert (await shop.sync()).counts.read == 0, "once"
+
+
+@pytest.mark.parametrize(
+    ("publication", "gone", "again"),
+    [
+        ("FOR TABLES IN SCHEMA public", "ALTER PUBLICATION consentry SET TABLES IN SCHEMA other",
+         "ALTER PUBLICATION consentry SET TABLES IN SCHEMA public"),
+        ("FOR ALL TABLES", "ALTER TABLE members SET UNLOGGED", "ALTER TABLE members SET LOGGED"),
+        ("FOR ALL TABLES", "ALTER TABLE members ALTER size TYPE varchar USING 'XL'", ""),
+    ],
+)  # fmt: skip
+async def test_what_no_log_tells(shop: Shop, publication: str, gone: str, again: str) -> None:
+    shop.change(f"CREATE SCHEMA other; CREATE PUBLICATION consentry {publication}")
+    await shop.good()
+    shop.change(gone)
+    shop.change("UPDATE members SET size = 'XL' WHERE number = 1")
+    shop.change(again)
+    await shop.good()
+    shop.change("DELETE FROM members WHERE number = 2")
+    assert await shop.good() == (0, 0, 1)
+
+
+PARTITIONED = """
+    CREATE TABLE members (number bigint, customer bigint, born date, size text, tags text[], PRIMARY KEY (number))
+        PARTITION BY RANGE (number);
+    CREATE TABLE members_a PARTITION OF members FOR VALUES FROM (0) TO (10);
+    CREATE TABLE members_b PARTITION OF members FOR VALUES FROM (10) TO (100) PARTITION BY RANGE (number);
+    CREATE TABLE members_c PARTITION OF members_b FOR VALUES FROM (10) TO (100);
+    CREATE TABLE members_d (LIKE members INCLUDING ALL);
+    INSERT INTO members SELECT n, n FROM generate_series(1, 50) n;
+    INSERT INTO members_d SELECT n, n FROM generate_series(100, 109) n"""
+REPARTITIONED: dict[str, tuple[str, tuple[int, int, int]]] = {
+    "truncate a partition": ("TRUNCATE members_a", (0, 0, 9)),
+    "truncate most of it": ("TRUNCATE members_c", (0, 0, 41)),
+    "truncate all": ("TRUNCATE members", (0, 0, 50)),
+    "detach": ("ALTER TABLE members DETACH PARTITION members_a", (0, 0, 9)),
+    "detach below": ("ALTER TABLE members_b DETACH PARTITION members_c", (0, 0, 41)),
+    "drop": ("DROP TABLE members_a", (0, 0, 9)),
+    "attach": ("ALTER TABLE members ATTACH PARTITION members_d FOR VALUES FROM (100) TO (200)", (10, 0, 0)),
+    "detach, change, attach": ("ALTER TABLE members DETACH PARTITION members_a; UPDATE members_a SET size = 'XL';"
+        "ALTER TABLE members ATTACH PARTITION members_a FOR VALUES FROM (0) TO (10)", (0, 9, 0)),
+    "not by the root for a while": ("ALTER PUBLICATION consentry SET (publish_via_partition_root = false);"
+        "UPDATE members SET size = 'XL' WHERE number < 10; ALTER PUBLICATION consentry SET (publish_via_partition_root)", (0, 9, 0)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REPARTITIONED)
+async def test_partitions_that_come_and_go(logical: PgServer, tmp_path: Path, case: str) -> None:
+    change, counted = REPARTITIONED[case]
+    shop = make_shop(logical, logical, tmp_path, PARTITIONED)
+    assert await shop.good() == (50, 0, 0)
+    for statement in change.split(";"):
+        shop.change(statement)
+    assert await shop.good() == counted
+    assert (await shop.sync()).counts.read == 0, "once"
+    shop.change(
+        "INSERT INTO members_b VALUES (60, 60)" if "below" not in case else "DELETE FROM members WHERE number = 1"
+    )
+    assert await shop.good() in ((1, 0, 0), (0, 0, 1))
+
+
+@pytest.mark.parametrize("point", ["start", "changes", "records"])
+async def test_partitions_that_come_and_go_meanwhile(
+    logical: PgServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, point: str
+) -> None:
+    """Whatever of it this sync sees, with the next one it is right, also where the partitions are by then as before."""
+    shop = make_shop(logical, logical, tmp_path, PARTITIONED)
+    if point != "start":
+        await shop.good()
+        shop.change("UPDATE members SET size = 'XL' WHERE number = 1")
+    before = getattr(Following, point)
+
+    def attach() -> None:
+        shop.change("ALTER TABLE members ATTACH PARTITION members_d FOR VALUES FROM (100) TO (200)")
+        shop.change("TRUNCATE members_c; UPDATE members_d SET size = 'XL' WHERE number = 100")
+
+    def meanwhile(self: Following, *arguments: Any, **named: Any) -> Any:
+        monkeypatch.undo()
+        attach()
+        return before(self, *arguments, **named)
+
+    monkeypatch.setattr(Following, point, meanwhile)
+    assert (await shop.sync()).error is None
+    shop.change("ALTER TABLE members DETACH PARTITION members_d")
+    await shop.good()
+    assert (await shop.sync()).counts.read == 0
+
+
+@pytest.mark.parametrize(
+    ("script", "spoil", "mend"),
+    [
+        (MEMBERS, "CREATE TABLE more () INHERITS (members)", "ALTER TABLE more NO INHERIT members"),
+        (PARTITIONED, "CREATE UNLOGGED TABLE more PARTITION OF members FOR VALUES FROM (100) TO (200)",
+         "ALTER TABLE more SET LOGGED"),
+    ],
+)  # fmt: skip
+async def test_tables_within_that_no_log_tells_of(
+    logical: PgServer, tmp_path: Path, script: str, spoil: str, mend: str
+) -> None:
+    shop = make_shop(logical, logical, tmp_path, script)
+    await shop.good()
+    shop.change(spoil)
+    shop.change("INSERT INTO more VALUES (100, 1)")
+    assert "rows of public.members are in more, of which replication does not tell" in await shop.said()
+    shop.change(mend)
+    await shop.good()
 
 
 async def test_a_key_that_was_renamed(shop: Shop) -> None:

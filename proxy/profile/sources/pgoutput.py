@@ -45,8 +45,8 @@ class UnfollowableError(ValueError):
 class Decoder:
     """Takes the messages of one reading in their order; `changes` is what they come to."""
 
-    def __init__(self, relation: tuple[str, str], key: str) -> None:
-        """`relation`: schema and name; `key`: the column that names a row."""
+    def __init__(self, relation: int, key: str) -> None:
+        """`relation`: its oid, for it may have had another name then; `key`: the column that names a row."""
         self.changes = Changes()
         self._relation = relation
         self._key = key
@@ -76,7 +76,7 @@ class Decoder:
 
     def _describe(self, reader: _Bytes) -> None:
         oid = reader.number(_OID)
-        schema, name = reader.text(), reader.text()
+        _schema, _name = reader.text(), reader.text()
         reader.number(_BYTE)  # the replica identity
         columns = []
         for _ in range(reader.number(_SHORT)):
@@ -84,8 +84,8 @@ class Decoder:
             columns.append(reader.text())
             reader.number(_OID)
             reader.number(_OID)
-        wanted = (schema or "pg_catalog", name) == self._relation
-        self._relations[oid] = _Relation(wanted, columns.index(self._key) if self._key in columns else None)
+        key = columns.index(self._key) if self._key in columns else None
+        self._relations[oid] = _Relation(oid == self._relation, key)
 
     def _change(self, relation: _Relation, reader: _Bytes) -> None:
         """A row as it was (`K` or `O`, where it tells), and as it is (`N`)."""

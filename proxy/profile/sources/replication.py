@@ -20,7 +20,7 @@ from proxy.catalog.connect import connect, connected
 from proxy.policy.names import quote_identifier
 from proxy.profile.sources.pgoutput import Changes, Decoder, UnfollowableError, sees
 from proxy.profile.sources.postgresql import PREFETCH, PostgresReader, shown
-from proxy.profile.sources.publication import Table, check
+from proxy.profile.sources.publication import Table, check, storage
 from proxy.profile.sources.reading import Record, SourceError, Wanted, relation
 
 _T = TypeVar("_T")
@@ -109,8 +109,18 @@ class Following:
 
     @property
     def published(self) -> str:
-        """Another text than before, where the publication or the table was made anew: the whole is to be read."""
-        return self._table.published
+        """Another text than before, where not all changes may have been told: the whole is to be read."""
+        return f"{self._table.published}; {self._table.storage}"
+
+    def rearranged(self, before: str) -> bool:
+        """Whether `published` is other than it was for nothing but partitions that came or went, or were emptied."""
+        return before.partition("; ")[0] == self._table.published and before != self.published
+
+    async def settled(self) -> str:
+        """`published` for who has read all; what will be another, where partitions came or went in the meantime."""
+        with self._reader.errors():
+            same = await storage(self._connection, self._table.oid) == self._table.storage
+        return self.published if same else f"{self._table.published}; rearranged while it was read"
 
     async def start(self) -> int:
         """A position, for who reads the whole afterwards: what is before it is seen, what is after it will be told."""
@@ -179,7 +189,7 @@ class Following:
 
     async def _peek(self, upto: int, at_most: int) -> tuple[int, Changes]:
         """How many messages there were, and what they come to."""
-        decoder = Decoder((self._table.schema, self._table.name), self._wanted.key)
+        decoder = Decoder(self._table.oid, self._wanted.key)
         publication = quote_identifier(self._reader.publication)
         count = 0
         async with self._connection.transaction():

@@ -42,7 +42,7 @@ OTHERS = relation(8, "other", "people", "id", "name")
 
 
 def decoded(*messages: bytes) -> Decoder:
-    decoder = Decoder(("public", "people"), "id")
+    decoder = Decoder(7, "id")
     for message in messages:
         decoder.take(message)
     return decoder
