@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from proxy.profile import identity, values
 from proxy.profile.cursors import Reach, place
 from proxy.profile.sources.reading import Record, SourceError
 
+_SHOWN: Final = 100  # characters of a key in an error
 _LONGEST_KEY: Final = 2000  # bytes: an index has no room for more
 
 Row = tuple[int, str, str | None, str, str, bytes, bool]
@@ -116,5 +118,8 @@ class Mapping:
             raise self._error(record, f'field "{name}" is longer than {_LONGEST_KEY} bytes, and is to name something')
 
     def _error(self, record: Record, message: str, key: str | None = None) -> SourceError:
-        named = f" with key {key}" if key is not None else ""
+        if key is None and self._unit != "line":  # a number by which nobody finds it
+            with suppress(ValueError):
+                key = values.text(record.values.get(self._key))
+        named = f" with key {key}" if key and len(key) <= _SHOWN else ""
         return SourceError(self._name, f"{self._unit} {record.number}{named}: {message}")

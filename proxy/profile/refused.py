@@ -19,4 +19,4 @@ def refusal(error: asyncpg.PostgresError) -> str | None:
     if not state.startswith(_OTHERS):
         return None
     search = ": leave `search` out in the rules, or set a lower `limit`" if "tsvector" in str(error) else ""
-    return f"the database does not take it: {error}{search}"
+    return f"the database does not take it: {error.args[0]}{search}"  # without the detail, which quotes values

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
 import sqlite3
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -23,7 +24,10 @@ from mysql_mimic.types import ColumnType
 from pyarrow import parquet
 
 from proxy.errors import UnreachableError
+from proxy.profile.sources import http
+from proxy.profile.sources.csv_file import CsvReader
 from proxy.profile.sources.http import HttpReader
+from proxy.profile.sources.json_lines import JsonLinesReader
 from proxy.profile.sources.mysql import MysqlReader
 from proxy.profile.sources.parquet import ParquetReader
 from proxy.profile.sources.postgresql import PostgresReader
@@ -77,6 +81,8 @@ class Pages(BaseHTTPRequestHandler):
             return {"data": {"items": []}, "links": {}}
         if path == "/bare":
             return {"data": {"items": self.records}}
+        if path == "/endless":
+            return {"data": {"items": []}, "links": {"next": f"{path}?page={page + 1}"}}
         if path == "/circle":
             following = f"{path}?page={page}"
         if path == "/elsewhere":
@@ -125,6 +131,7 @@ async def test_pages(site: str) -> None:
     ("path", "at", "error", "said"),
     [
         ("circle", "data.items", SourceError, "comes after itself"),
+        ("endless", "data.items", SourceError, "/endless: more than 100 pages in a row have no record"),
         ("elsewhere", "data.items", SourceError, "is on another server: 127.0.0.2"),
         ("lost", "data.items", SourceError, r"/lost, page 2, has no links\.next: null there is the end"),
         ("bare", "data.items", SourceError, r"/bare, page 1, has no links\.next: "),
@@ -145,6 +152,22 @@ async def test_pages_that_are_not_as_expected(site: str, path: str, at: str, err
 async def test_nobody_answers() -> None:
     with pytest.raises(UnreachableError, match=r'source "other": http://127\.0\.0\.1:1/'):
         await read(HttpReader("other", "http://127.0.0.1:1/"))
+
+
+async def test_a_server_that_never_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "_SECONDS", 0.2)
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        pytest.raises(UnreachableError, match=r"/items did not answer within 0\.2 s$"),
+    ):
+        await read(HttpReader("other", f"http://127.0.0.1:{silent.getsockname()[1]}/items"))
+
+
+def test_a_pipe_is_no_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "people.csv")
+    for kind in (CsvReader, JsonLinesReader, ParquetReader):
+        with pytest.raises(UnreachableError, match=r"people\.csv is no file"):
+            kind("other", tmp_path / "people.csv").content()
 
 
 # -- Parquet ----------------------------------------------------------------------------------------------------------

@@ -291,7 +291,7 @@ BAD: dict[str, tuple[str, Callable[[Stores], None], str]] = {
         'no field "size".*did you mean "sizes"'),
     "a column of another type": (
         "members", lambda s: change_members(s, "ALTER TABLE members ALTER born TYPE text USING 'in ' || born; UPDATE members SET changed = now()"),
-        'record 1: field "born" is no date such as 1990-12-31$'),
+        'record 1 with key .+: field "born" is no date such as 1990-12-31$'),
     "no such table": ("members", lambda s: change_members(s, "DROP TABLE members"), "does not exist"),
     "a table of SQLite gone": ("newsletter", lambda s: change_newsletter(s, "DROP TABLE subscribers"), "no such table"),
     "no database of SQLite": ("newsletter", lambda s: (s.folder / "newsletter.db").write_text("nothing of that kind" * 99) and None,

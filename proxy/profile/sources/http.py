@@ -14,6 +14,7 @@ from proxy.profile.sources.reading import Record, SourceError, SourceUnreachable
 from proxy.profile.values import loads
 
 _SECONDS: Final = 30.0
+EMPTY_PAGES: Final = 100  # in a row, of servers that filter after they have cut pages; more are pages without end
 _NEXT: Final = "next"
 _ABSENT: Final = object()
 
@@ -56,12 +57,18 @@ class HttpReader:
         async with httpx2.AsyncClient(headers=headers, timeout=_SECONDS) as client:
             page: httpx2.URL | None = first
             seen: set[str] = set()
+            empty = 0  # pages in a row
             while page is not None:
                 if str(page) in seen:
                     raise SourceError(self.source, f"{self._named(page)} comes after itself: the pages have no end")
                 seen.add(str(page))
                 document = await self._get(client, page)
-                for values in self._records(document, page):
+                found = self._records(document, page)
+                empty = 0 if found else empty + 1
+                if empty > EMPTY_PAGES:
+                    what = f"more than {EMPTY_PAGES} pages in a row have no record, and each a next one"
+                    raise SourceError(self.source, f"{self._named(page)}: {what}")
+                for values in found:
                     number += 1
                     if only is not None and inside(values, key).get(wanted.key) not in only:
                         continue
@@ -75,10 +82,12 @@ class HttpReader:
     async def _get(self, client: httpx2.AsyncClient, page: httpx2.URL) -> Any:
         try:
             answer = await client.get(page)
+        except httpx2.TimeoutException as error:
+            what = f"{self._named(page)} did not answer within {_SECONDS:g} s"
+            raise SourceUnreachableError(self.source, what) from error
         except httpx2.HTTPError as error:
-            raise SourceUnreachableError(
-                self.source, f"{self._named(page)}: {error or type(error).__name__}"
-            ) from error
+            what = f"{self._named(page)}: {str(error) or type(error).__name__}"
+            raise SourceUnreachableError(self.source, what) from error
         if answer.status_code != 200:
             raise SourceUnreachableError(self.source, f"{self._named(page)} answered {answer.status_code}")
         try:

@@ -136,6 +136,8 @@ def places(values: Iterable[str]) -> dict[str, int]:
 
 def digest_of(source: str, path: Path) -> str:
     """The SHA-256 of a file. Raises SourceUnreachableError."""
+    if path.exists() and not path.is_file():  # of a pipe the end may never come
+        raise SourceUnreachableError(source, f"{path} is no file")
     with file_errors(source, path), path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
