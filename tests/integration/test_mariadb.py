@@ -240,7 +240,9 @@ async def test_a_bad_record_is_told_at_once(
     reader = MysqlReader("other", people.dsn("shop", f"reader:{PASSWORD}"))
     before = sent(people)
     done = await sync(folder)
-    assert str(done.error) == ('source "other": record 1 with key 1: field "at" is no time such as 2026-01-31T12:00:00Z')
+    assert str(done.error) == (
+        'source "other": record 1 with key 1: field "at" is no time such as 2026-01-31T12:00:00Z'
+    )
     assert sent(people) - before < 20_000_000, "all of the table was read"
     records = reader.records(Wanted("other", ("number", "note"), "number", "people"))
     assert (await anext(records)).values["number"]
