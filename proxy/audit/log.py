@@ -209,7 +209,7 @@ class Log:
         path = self.options.directory / f"{name}.jsonl"
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         file = os.open(path, flags, 0o640)
-        before = self.file, self._size, self._to_cut
+        before = self.file, self._size, self._to_cut, self._sequence, self._head
         self.file, self._size, self._to_cut = file, 0, False
         try:
             self.record(
@@ -227,7 +227,7 @@ class Log:
             while begun:
                 self._put(begun)
         except OSError:
-            self.file, self._size, self._to_cut = before
+            self.file, self._size, self._to_cut, self._sequence, self._head = before
             os.close(file)
             path.unlink()
             raise

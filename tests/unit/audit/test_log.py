@@ -298,6 +298,29 @@ def test_a_disk_that_takes_a_part_of_a_batch(
     assert_linked(tmp_path)
 
 
+def test_a_disk_that_takes_a_file_but_not_all_that_it_begins_with(
+    opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a file that could not be begun nothing is in the chain."""
+    log = opened(rotate_size=500)
+    answer(log, "started", "aa")
+    write(log, "x" * 500)
+    real = os.write
+
+    def full(file: int, data: bytes) -> int:
+        if b'"event":"started"' in data:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(file, data)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", full)
+        with pytest.raises(OSError, match="No space left"):
+            write(log, "one")
+    write(log, "two")
+    assert_linked(tmp_path)
+    assert [one["event"] for one in records(tmp_path)][-3:] == ["open", "started", "statement"]
+
+
 def test_a_file_that_is_deleted_is_followed_by_another(
     opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
