@@ -30,7 +30,7 @@ SEGMENT: Final = 1 << 16  # records; places in a segment are two bytes
 BLOCK: Final = 64  # records that are read together
 READ: Final = 1 << 23  # bytes of the log at a time
 _ENDS: Final = 4096  # bytes by which a file is known again
-_VERSION: Final = 2
+_VERSION: Final = 3
 _SCHEMA: Final = """
 CREATE TABLE files (id integer PRIMARY KEY, name text UNIQUE NOT NULL, size integer NOT NULL, ends blob NOT NULL,
     first integer, last integer);
@@ -67,7 +67,10 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """How often records of a kind came on a day (UTC), how many read something, and how many rows those had."""
+    """How often records of a kind came on a day (UTC), how many read something, and how many rows those had.
+
+    `last_read`: when the newest of them came that had a row.
+    """
 
     traits: Traits
     day: str
@@ -251,7 +254,8 @@ class Index:
                 if found.read:
                     day[1] += 1
                     day[2] += found.rows or 0
-                    day[3] = max(day[3], micros(time.decode()))
+                    if found.rows != 0:  # customers are told when somebody was answered with a row
+                        day[3] = max(day[3], micros(time.decode()))
             blocks.extend((micros(earliest.decode()), micros(latest.decode())))
         first, last = min(blocks[2::4]), max(blocks[3::4])
         self._write(file, number, len(lines), first, last, blocks, places, days)

@@ -105,12 +105,15 @@ class Outline:
 
     @property
     def read(self) -> bool:
-        """Whether rows were read. One that failed may have sent some before, unless PostgreSQL did not begin it."""
+        """Whether columns were read: that no row is answered tells something too.
+
+        One that failed counts where rows went out before, or may have, unless PostgreSQL did not begin it.
+        """
         if self.traits.event != "statement" or not self.traits.disclosed:
             return False
-        if self.rows is not None:
-            return self.rows > 0
-        return self.sqlstate is not None and not self.sqlstate.startswith("42")
+        if self.rows is None:
+            return self.sqlstate is not None and not self.sqlstate.startswith("42")
+        return self.rows > 0 or self.sqlstate is None
 
 
 UNREADABLE: Final = Traits("unreadable")  # of a line that is no record
@@ -154,12 +157,11 @@ class Outliner:
                 return _outline(line)
             found = self._shared(line[event:session], line[session:said], line[begin:end])
             version = line[end + 18 : line.index(b'"', end + 18)]
-            rows = line.find(b',"rows":', end)
-            if rows > 0:
-                return Outline(line[9:36], found, int(line[rows + 8 : line.index(b",", rows + 8)]), None, version)
+            at = line.find(b',"rows":', end)
+            rows = int(line[at + 8 : line.index(b",", at + 8)]) if at > 0 else None
             state = line.find(b',"sqlstate":"', end)
             code = line[state + 13 : state + 18].decode() if state > 0 else None
-            return Outline(line[9:36], found, None, code, version)
+            return Outline(line[9:36], found, rows, code, version)
         except (ValueError, KeyError, TypeError, AttributeError):
             return _outline(line)
 

@@ -256,12 +256,13 @@ def _notes(found: Findings, rules_version: str | None, consent_changes: object) 
         "that of the rows, and a customer who was read twice is counted twice; of aggregates and sub-queries it can be "
         "any number. At least as many were read as the largest result of a statement has rows that are each of another "
         "customer: of a table with one row a customer, read alone and without asking consent.",
-        "Reads by which a row was only found or joined are reads of the attribute too.",
+        "Reads by which a row was only found or joined are reads of the attribute too, and so are statements that were "
+        "answered without a row.",
     ]
     if found.untold:
         notes.append(
-            "Of some statements of trusted and monitored apps, which pass as they are, it is not known whether they "
-            "read more than is told here: `unknown` in their records says why."
+            "Of some statements (of temp tables; of trusted and monitored apps, which pass as they are) it is not "
+            "known whether they read more than is told here: `unknown` in their records says why."
         )
     others = found.rules_versions - {"", rules_version or ""}
     if others:

@@ -17,7 +17,8 @@ from proxy.rewrite.lex import Node, parse
 # Words of names, constants, bodies and comments. `(?<![a-z])` begins a word, in `app.api_key` too.
 _TELLING: Final = re.compile(
     r"""
-    passw(?:or)?d | passphrase | passcode | pwd | _pass(?![a-z]) | (?<![a-z])pass\s*[=:]
+    passw(?:or)?d | passphrase | passcode | pwd | (?<![a-z])(?:pw|jwt)(?![a-z]) | scram-sha | authorization:
+    | _pass(?![a-z]) | (?<![a-z])pass\s*[=:]
     | credential | (?<![a-z])(?:secret|token)s?(?![a-z]) | bearer\s
     # Which key it is; of any other one rows have names ("the key of the customer").
     | (?:api|access|account|auth|session|private|secret|cipher|crypt\w*|sign\w*|master|symmetric|ssl|ssh|scram\w*)
@@ -25,7 +26,7 @@ _TELLING: Final = re.compile(
     # A URI that says who connects, and libpq's own.
     | \w://[^\s/?\#]*@ | postgres(?:ql)?://
     # Functions that are given keys (pgcrypto's, pgsodium's) or connection strings, which may come in pieces.
-    | (?<![a-z])(?:(?:en|de)?crypt(?:_iv)?|hmac|pgp_(?:sym|pub)_\w+|crypto_\w+|dblink\w*)(?![a-z])
+    | (?<![a-z])(?:(?:en|de)?crypt(?:_iv)?|hmac|digest|sign|verify|pgp_(?:sym|pub)_\w+|crypto_\w+|dblink\w*)(?![a-z])
     """,
     re.IGNORECASE | re.VERBOSE,
 )

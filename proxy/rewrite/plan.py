@@ -294,8 +294,17 @@ def _describe(text: str, statement: Node, context: Context | None = None) -> Sta
         effects=(*effects_of(statement), *((Effect("search_path"),) if context and context.unsettles else ())),
         executes=_executed(statement),
         cursor=_cursor(statement),
-        unknown=_NOT_SEEN if _executed(statement) or next(iter(statement)) == "FetchStmt" else None,
+        unknown=_unknown(statement, context),
     )
+
+
+def _unknown(statement: Node, context: Context | None) -> str | None:
+    """Why a statement may read more than its columns say."""
+    if _executed(statement) or next(iter(statement)) == "FetchStmt":
+        return _NOT_SEEN
+    references = context.analysis.references if context else ()
+    temporary = next((one for one in references if one.temporary and one.role in ("read", "copy_to")), None)
+    return f'what temp relation "{temporary.name}" holds' if temporary else None
 
 
 # Of EXECUTE and FETCH, until the session says what they run.

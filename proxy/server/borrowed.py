@@ -55,13 +55,20 @@ class Borrowed:
             would=run.would,
         )
         version = entry.context.generation.rules.version
-        texts = entry.sent[number : number + 1] if full_text else ()
+        texts = entry.sent[number : number + 1] if full_text and not self._may_be_given_a_secret(info) else ()
         rewritten = rewritten or run_rewritten
         (made,) = statement_fragments((shown,), (rewritten,), version, texts, entry.plan.refused_as)
         if len(self._kept) >= KEPT:
             self._kept.clear()
         self._kept[entry, number] = run, made
         return made
+
+    def _may_be_given_a_secret(self, info: StatementInfo) -> bool:
+        """Of an EXECUTE: what it gives may be the parameter of a function that takes a key, in the text it runs."""
+        if info.executes is None:
+            return False
+        prepared = self._statements.confirmed.get(server_name(info.executes.encode()))
+        return prepared is not None and None in prepared.sent
 
     def _run_by(self, info: StatementInfo) -> Source | None:
         if info.executes is not None:

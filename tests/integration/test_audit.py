@@ -725,6 +725,29 @@ def test_passwords_are_in_no_record(serve: Serve, text: str) -> None:
     assert contains_secret(everything_written(gateway)) == []
 
 
+def test_a_key_that_is_given_to_what_was_prepared_is_in_no_record(serve: Serve) -> None:
+    gateway = serve(audit={"text": "full"})
+    with connect(gateway, "deploy") as connection:
+        connection.execute("PREPARE keyed(text) AS SELECT md5($1) AS password_hash")
+        connection.execute(f"EXECUTE keyed('{SECRET}')")
+        connection.execute("PREPARE plain(text) AS SELECT md5($1)")
+        connection.execute("EXECUTE plain('shown')")
+    assert contains_secret(everything_written(gateway)) == []
+    assert executed(gateway)[-1]["statement"] == "EXECUTE plain('shown')"
+
+
+def test_of_what_a_temp_table_holds_the_record_says_that_it_is_unknown(serve: Serve) -> None:
+    gateway = serve()
+    with connect(gateway) as connection:
+        connection.execute("CREATE TEMP TABLE held AS SELECT email FROM customers")
+        connection.execute("SELECT * FROM held")
+        connection.execute("SELECT email FROM customers")
+    made, read, plain = executed(gateway)
+    assert "unknown" not in made
+    assert "unknown" not in plain
+    assert read["unknown"] == 'what temp relation "held" holds'
+
+
 def test_passwords_of_logins_are_in_no_record(serve: Serve, server: PgServer) -> None:
     server.create_login("mailco_batch", "right-" + SECRET, options="VALID UNTIL 'infinity'")
     with server.connect() as connection:

@@ -61,6 +61,9 @@ HOLDING = (
     f"CREATE VIEW v AS SELECT hmac(email, '{SECRET}', 'sha256') FROM customers",
     f"COPY (SELECT hmac(email, '{SECRET}', 'sha256') FROM customers) TO STDOUT",
     f"PREPARE p AS SELECT hmac(email, '{SECRET}', 'sha256') FROM customers",
+    f"SELECT sign('{{}}', '{SECRET}'), digest('{SECRET}', 'sha256')",
+    f"SELECT set_config('app.jwt', '{SECRET}', false)",
+    f"SELECT http_header('Authorization: Basic {SECRET}')",
     # Columns.
     f"UPDATE users SET password = '{SECRET}' WHERE id = 1",
     f"SELECT 1 FROM users u WHERE u.\"userPassword\" = '{SECRET}'",
