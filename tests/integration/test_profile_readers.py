@@ -163,6 +163,27 @@ async def test_a_server_that_never_answers(monkeypatch: pytest.MonkeyPatch) -> N
         await read(HttpReader("other", f"http://127.0.0.1:{silent.getsockname()[1]}/items"))
 
 
+async def test_a_token_that_is_none_is_in_no_error() -> None:
+    for token in ("s3c\nret", "s3crét"):
+        with pytest.raises(SourceError, match="its token has a character") as caught:
+            await read(HttpReader("other", "http://127.0.0.1:1/", token))
+        assert "s3c" not in str(caught.value)
+
+
+async def test_an_error_of_a_postgresql_source_has_no_value(pg_server: PgServer) -> None:
+    pg_server.create_database(
+        "valued", "CREATE VIEW people AS SELECT 1 AS id, email::int FROM (VALUES ('a@x.org')) t (email)"
+    )
+    with pytest.raises(SourceError, match="its database cannot read a value") as caught:
+        await read(PostgresReader("other", pg_server.dsn("valued")), Wanted("other", ("id", "email"), "id", "people"))
+    assert "a@x.org" not in str(caught.value)
+
+
+def test_a_name_that_no_file_can_have(tmp_path: Path) -> None:
+    with pytest.raises(UnreachableError, match="cannot be read: File name too long"):
+        CsvReader("other", tmp_path / ("x" * 300)).content()
+
+
 def test_a_pipe_is_no_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "people.csv")
     for kind in (CsvReader, JsonLinesReader, ParquetReader):

@@ -47,6 +47,8 @@ class HttpReader:
 
     async def records(self, wanted: Wanted) -> AsyncGenerator[Record]:
         paths = [(field, field.split(".")) for field in wanted.fields]
+        if self.token is not None and not (self.token.isascii() and self.token.isprintable()):
+            raise SourceError(self.source, "its token has a character that no token has: look into the file")
         headers = {"accept": "application/json"} | ({"authorization": f"Bearer {self.token}"} if self.token else {})
         first = httpx2.URL(self.url)
         if self.since is not None and wanted.after is not None:

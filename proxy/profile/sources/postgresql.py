@@ -97,7 +97,14 @@ class PostgresReader:
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
             if ended(error):
                 raise SourceUnreachableError(self.source, f"the connection ended: {error}") from error
-            raise SourceError(self.source, str(error)) from error
+            raise SourceError(self.source, _said(error)) from error
+
+
+def _said(error: Exception) -> str:
+    """Without a value: PostgreSQL quotes one in what it says of values, and rows in the detail."""
+    if isinstance(error, asyncpg.DataError):
+        return f"its database cannot read a value (SQLSTATE {error.sqlstate}, {type(error).__name__})"
+    return str(error.args[0]) if isinstance(error, asyncpg.PostgresError) else str(error)
 
 
 _PLAIN: Final = frozenset({"text", "varchar", "int2", "int4", "int8", "numeric", "bool", "date", "timestamptz", "uuid"})

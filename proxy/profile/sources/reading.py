@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import stat
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -136,10 +137,11 @@ def places(values: Iterable[str]) -> dict[str, int]:
 
 def digest_of(source: str, path: Path) -> str:
     """The SHA-256 of a file. Raises SourceUnreachableError."""
-    if path.exists() and not path.is_file():  # of a pipe the end may never come
-        raise SourceUnreachableError(source, f"{path} is no file")
-    with file_errors(source, path), path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    with file_errors(source, path):
+        if not stat.S_ISREG(path.stat().st_mode):  # of a pipe the end may never come
+            raise SourceUnreachableError(source, f"{path} is no file")
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager
