@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from proxy.audit.chain import Checkpoint
-from proxy.audit.log import Log, LogOptions
+from proxy.audit.log import Log, LogOptions, unwritable
 from proxy.config import Configuration
 from proxy.errors import UnreachableError
 
@@ -44,7 +44,7 @@ class Acts:
             self._log.record(EVENT, act=act, **fields)
             self._log.checkpoint()
         except OSError as error:
-            raise _unwritable(self._options, error) from error
+            raise unwritable(self._options, error) from error
 
     def close(self) -> None:
         """Ends the file; those before it are compressed."""
@@ -86,14 +86,10 @@ def _opened(options: LogOptions) -> Acts:
         try:
             acts.open()
         except OSError as error:
-            raise _unwritable(options, error) from error
+            raise unwritable(options, error) from error
         except UnreachableError:
             if number == FIRST + MOST - 1:
                 raise
         else:
             return acts
     raise AssertionError
-
-
-def _unwritable(options: LogOptions, error: OSError) -> UnreachableError:
-    return UnreachableError(f"audit: {options.directory} cannot be written: {error.strerror}")

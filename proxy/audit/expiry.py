@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from proxy.audit.ending import own_files
-from proxy.audit.log import Log, LogOptions, past
+from proxy.audit.log import Log, LogOptions, past, unwritable
 from proxy.audit.verifying import workers_of
 from proxy.errors import UnreachableError
 
@@ -21,13 +21,11 @@ def finish_left(options: LogOptions, workers: int) -> None:
     if not options.directory.is_dir():
         return
     for number in workers_of(options.directory):
-        if number >= workers and not own_files(options.directory, number)[-1].compressed:  # as whoever ends leaves it
+        if number >= workers and not own_files(options.directory, number)[-1].compressed:  # `_end` compresses the last
             try:
                 _end(options, number)
             except OSError as error:
-                raise UnreachableError(
-                    f"audit: {options.directory} cannot be written: {error.strerror or error}"
-                ) from error
+                raise unwritable(options, error) from error
 
 
 def expire_left(options: LogOptions, own: int) -> None:

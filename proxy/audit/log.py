@@ -321,6 +321,11 @@ class Log:
             os.fdatasync(self.file)
 
 
+def unwritable(options: LogOptions, error: OSError) -> UnreachableError:
+    """What to say where nothing can be written into the log's folder."""
+    return UnreachableError(f"audit: {options.directory} cannot be written: {error.strerror}")
+
+
 def past(options: LogOptions, worker: int) -> Iterator[tuple[LogFile, Link]]:
     """A worker's files that ended longer ago than `keep`, each with the first record of the next one."""
     if not options.keep:

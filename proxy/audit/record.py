@@ -16,7 +16,7 @@ from typing import Any
 
 from proxy.audit.trace import session_trace
 from proxy.errors import PgError
-from proxy.rewrite.lex import parse
+from proxy.rewrite.lex import extent, parse
 from proxy.rewrite.result import Disclosure, Plan, StatementInfo
 
 _MARKS = '["\\u00ab\\u00bb\\u201e\\u201c\\u201d]'
@@ -133,7 +133,7 @@ def rewritten_ones(plan: Plan, text: str) -> list[bool]:
     if len(plan.statements) < 2 or not plan.rewritten:
         return [plan.rewritten] * len(plan.statements)
     raw = text.encode()
-    begins = [len(raw[: one.get("stmt_location", 0)].decode()) for one in parse(text)]
+    begins = [len(raw[: extent(one, raw)[0]].decode()) for one in parse(text)]
     changed = {bisect_right(begins, start) - 1 for _, _, start, _ in plan.splices}
     return [number in changed for number in range(len(plan.statements))]
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from proxy.errors import PgError
-from proxy.rewrite.lex import Node, parse
+from proxy.rewrite.lex import Node, extent, parse
 
 # Words of names, constants, bodies and comments. `(?<![a-z])` begins a word, in `app.api_key` too.
 _TELLING: Final = re.compile(
@@ -56,8 +56,8 @@ def as_sent(text: str) -> list[str | None]:
     raw = text.encode()
     found: list[str | None] = []
     for statement in statements:
-        begin = statement.get("stmt_location", 0)
-        part = raw[begin : begin + statement.get("stmt_len", len(raw) - begin)].decode().strip()
+        begin, end = extent(statement, raw)
+        part = raw[begin:end].decode().strip()
         found.append(None if _may_hold_a_secret(part, statement) else part)
     return found
 

@@ -14,9 +14,9 @@ from typing import Any, Final, Protocol
 from proxy.audit.chain import Body, Checkpoint
 from proxy.audit.expiry import expire_left
 from proxy.audit.files import compress
-from proxy.audit.log import Log, LogOptions
+from proxy.audit.log import Log, LogOptions, unwritable
 from proxy.audit.record import Clock, consent_fragment, fragment
-from proxy.errors import ConsentryError, UnreachableError
+from proxy.errors import ConsentryError
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ class AuditWriter:
             self._log.open(consents, rules)
             self._log.expire()
         except OSError as error:
-            raise UnreachableError(f"audit: {self.options.directory} cannot be written: {error.strerror}") from error
+            raise unwritable(self.options, error) from error
         self._loop = asyncio.get_running_loop()
         self._sign()
         self._put_away(_compress_all)

@@ -94,9 +94,9 @@ def sync(
     from proxy.cli.opening import open_database
     from proxy.ops.watch import Watch, keep_watching
 
-    opened = open_database(config, database)
+    opened = open_database(config, database, dsn)
     watched = Watch(
-        dsn=dsn or opened.control_dsn,
+        dsn=opened.control_dsn,
         sources=tuple(sources or ()),
         pause=pause,
         plan=lambda connection: planned(connection, opened),

@@ -64,6 +64,12 @@ def parse(text: str) -> list[Node]:
     return statements
 
 
+def extent(statement: Node, raw: bytes) -> tuple[int, int]:
+    """Where a statement that `parse` gave stands in its text: bytes of `raw`, with the comments before it."""
+    begin = statement.get("stmt_location", 0)
+    return begin, begin + statement.get("stmt_len", len(raw) - begin)
+
+
 class Tokens(Sequence[Token]):
     """The tokens of a text, comments left out, in its order; each is made when it is asked for."""
 

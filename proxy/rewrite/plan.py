@@ -17,7 +17,7 @@ from proxy.policy.table import AppPolicy, CompiledRules
 from proxy.rewrite.context import Context
 from proxy.rewrite.definitions import names_after
 from proxy.rewrite.forms import Form
-from proxy.rewrite.lex import Node, Tokens, parse, without_constants
+from proxy.rewrite.lex import Node, Tokens, extent, parse, without_constants
 from proxy.rewrite.locate import check_agreement
 from proxy.rewrite.observe import Observer, Seen
 from proxy.rewrite.passes import Passes, Sent
@@ -114,9 +114,7 @@ class Planner:
             if path.schemas is not begun.schemas:
                 _check_certain(context)
             if context.edits:
-                begin = statement.get("stmt_location", 0)
-                end = begin + statement.get("stmt_len", len(raw) - begin)
-                check_agreement(found, context.statement, context.analysis.nodes, begin, end)
+                check_agreement(found, context.statement, context.analysis.nodes, *extent(statement, raw))
             edits += context.edits
             contexts.append(context)
             path = self._path_after(context, path, begun, last=number == len(statements) - 1)
@@ -199,9 +197,8 @@ class Planner:
         return after
 
     def _info(self, context: Context, statement: Node, raw: bytes) -> StatementInfo:
-        begin = statement.get("stmt_location", 0)
-        part = raw[begin : begin + statement.get("stmt_len", len(raw) - begin)].decode()
-        return _describe(part, context.statement, context)
+        begin, end = extent(statement, raw)
+        return _describe(raw[begin:end].decode(), context.statement, context)
 
     def _shape(self, contexts: list[Context]) -> str:
         """The columns of what is read, for statements whose result has them by `*` or a row."""
@@ -355,9 +352,8 @@ def describe(
     raw = text.encode()
     out = []
     for statement in statements:
-        begin = statement.get("stmt_location", 0)
-        part = raw[begin : begin + statement.get("stmt_len", len(raw) - begin)].decode("utf-8", "replace")
-        out.append(_describe(part, statement["stmt"]))
+        begin, end = extent(statement, raw)
+        out.append(_describe(raw[begin:end].decode("utf-8", "replace"), statement["stmt"]))
     if observer is None:
         return tuple(out)
     seen = observer.look(statements, path or SearchPath(), parameter_types)
