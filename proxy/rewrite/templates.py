@@ -276,6 +276,8 @@ def _movables(edits: tuple[Edit, ...], constants: Constants) -> Iterator[_Movabl
         parts: list[str | int] = []
         at = 0
         for match in _FOUND.finditer(edit.text):
-            parts += [edit.text[at : match.start()], int(next(group for group in match.groups() if group))]
-            at = match.end()
+            number = int(next(group for group in match.groups() if group))
+            if constants.values[number : number + 1] == (match[0],):  # else it is one of ours, an oid for example
+                parts += [edit.text[at : match.start()], number]
+                at = match.end()
         yield _Movable(place(edit.start), place(edit.end), (*parts, edit.text[at:]))

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from proxy.catalog.model import SearchPath
 from proxy.rewrite.plan import Planner
 from proxy.rewrite.result import Plan
-from proxy.rewrite.templates import Constants, Templates, take_apart
+from proxy.rewrite.splice import Edit
+from proxy.rewrite.templates import Constants, Templates, _movables, take_apart
 from tests.sql.test_pairs import PAIRS, Pair
 
 SQL = Path(__file__).parents[2] / "sql"
@@ -69,6 +70,13 @@ def test_filled_in_is_as_planned(planners: dict[str, Planner], text: str, app: s
     templates = Templates(planners[app], PATH, "utf-8")
     ((plan, _),) = filled(templates, text, [other])
     same(plan, planners[app].plan(other.encode(), PATH))
+
+
+def test_a_number_of_our_own_is_no_constant_of_the_app() -> None:
+    """The oid of a hidden relation may look like what stands for a constant."""
+    constants = Constants("i", ("select ", ""), ("1900000000",))
+    (movable,) = _movables((Edit(0, 0, "oid NOT IN (1912345678, 771900000000003) AND id = 1900000000"),), constants)
+    assert movable.text == ("oid NOT IN (1912345678, 771900000000003) AND id = ", 0, "")
 
 
 @pytest.mark.parametrize("text", MORE)
