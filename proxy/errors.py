@@ -12,7 +12,8 @@ from dataclasses import dataclass
 class PgError(Exception):
     """An error as the frontend sees it.
 
-    `position` counts characters from 1 in the text that the app sent, or is None.
+    `position` counts characters from 1 in the text that the app sent, or is None. `policies`: the names of those that
+    decided it, for the audit log; the frontend does not see them.
     """
 
     message: str
@@ -21,6 +22,7 @@ class PgError(Exception):
     hint: str | None = None
     position: int | None = None
     severity: str = "ERROR"
+    policies: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return self.message

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 
 from proxy.catalog.model import SearchPath, Snapshot
 from proxy.errors import PgError, feature_not_supported, insufficient_privilege
-from proxy.policy.table import AppPolicy, GovernedColumn, GovernedTable
+from proxy.policy.table import AppPolicy, GovernedColumn, GovernedTable, PolicyRef
 from proxy.rewrite.comparable import Values
 from proxy.rewrite.fence import Fences
 from proxy.rewrite.forms import Form
 from proxy.rewrite.lex import Node, Tokens, part_end
 from proxy.rewrite.result import Disclosure, SystemCatalog
-from proxy.rewrite.scope import Analysis, ColumnUse, ReadColumn, Reference, Source, View, flatten, owners, touched
+from proxy.rewrite.scope import Analysis, ColumnUse, ReadColumn, Reference, Source, View, flatten, owners, touched, withheld
 from proxy.rewrite.splice import Edit
 
 
@@ -85,8 +85,12 @@ class Context:
 
     # -- refusals ---------------------------------------------------------------------------------------------------
 
-    def refuse(self, message: str, hint: str | None = None, start: int = -1) -> PgError:
-        return insufficient_privilege(message, hint if self.hints else None, self.position(start))
+    def refuse(
+        self, message: str, hint: str | None = None, start: int = -1, because: PolicyRef | None = None
+    ) -> PgError:
+        refusal = insufficient_privilege(message, hint if self.hints else None, self.position(start))
+        refusal.policies = _named(because)
+        return refusal
 
     def unsupported(self, message: str, hint: str | None = None, start: int = -1) -> PgError:
         return feature_not_supported(message, hint, self.position(start))
@@ -97,9 +101,18 @@ class Context:
             f'permission denied for column "{column.name}" of relation "{table.name}"',
             f"{because} denies it to app {self.app.name}." if because else f"The rules deny it to app {self.app.name}.",
             start,
+            because,
         )
 
+    def missing_column(self, message: str, column: GovernedColumn | None, start: int = -1) -> PgError:
+        """The error, in PostgreSQL's words, of a column that is not there, or not for the app (it is dropped)."""
+        because = None if column is None else column.treatment.policy
+        return PgError(message, "42703", position=self.position(start), policies=_named(because))
+
     # -- what is disclosed ------------------------------------------------------------------------------------------
+
+    def decided_by(self, policy: PolicyRef | None) -> None:
+        self.policies |= dict.fromkeys(_named(policy))
 
     def disclose(self, column: ReadColumn) -> None:
         self.disclosed |= dict.fromkeys(column.disclosed)
@@ -110,8 +123,12 @@ class Context:
         for column in touched(use):
             if column.denied is not None:
                 raise self.denied_column(*column.denied, use.start)
-            if column.action != "drop":
+            if column.action == "drop":
+                self.policies |= dict.fromkeys(column.policies)
+            else:
                 self.disclose(column)
+        for column in withheld(use):
+            self.policies |= dict.fromkeys(column.policies)
 
     def uses_of(self, reference: Reference) -> list[tuple[ColumnUse, Source, bool]]:
         """(use, the source through which it means `reference`, whether it is the whole row)."""
@@ -123,3 +140,7 @@ class Context:
                     if source.reference is not None:
                         self._uses.setdefault(id(source.reference), []).append((use, source, found.whole_row))
         return self._uses.get(id(reference), [])
+
+
+def _named(policy: PolicyRef | None) -> tuple[str, ...]:
+    return () if policy is None else (policy.name,)

@@ -110,9 +110,10 @@ def _check_written(context: Context, table: GovernedTable, names: list[str]) -> 
     for name in names:
         column = table.column(name)
         if column is None or column.treatment.action == "drop":
-            raise PgError(f'column "{name}" of relation "{table.name}" does not exist', "42703")
+            raise context.missing_column(f'column "{name}" of relation "{table.name}" does not exist', column)
         if not column.treatment.writable:
             raise _not_writable(context, table, column)
+        context.decided_by(column.treatment.policy)
 
 
 def _not_writable(context: Context, table: GovernedTable, column: GovernedColumn) -> PgError:
@@ -122,6 +123,7 @@ def _not_writable(context: Context, table: GovernedTable, column: GovernedColumn
         f"App {context.app.name} has it as: {column.treatment}"
         + (f", by {because}" if because else "")
         + ". A policy with `write: allow` would let it write.",
+        because=because,
     )
 
 
@@ -133,6 +135,7 @@ def _check_deletable(context: Context, table: GovernedTable, reference: Referenc
                 f'permission denied to delete from relation "{table.name}"',
                 f'{column.treatment.policy} denies writing its column "{column.name}" to app {context.app.name}.',
                 reference.start,
+                column.treatment.policy,
             )
     if not any(column.treatment.visible for column in table.columns):
         raise context.refuse(
@@ -206,7 +209,7 @@ def _copy_to(context: Context, reference: Reference, table: GovernedTable) -> No
     for name in names:
         column = table.column(name)
         if column is None or column.treatment.action == "drop":
-            raise PgError(f'column "{name}" of relation "{table.name}" does not exist', "42703")
+            raise context.missing_column(f'column "{name}" of relation "{table.name}" does not exist', column)
         if name in generated:
             detail = "Generated columns cannot be used in COPY."
             raise PgError(f'column "{name}" is a generated column', "42P10", detail=detail)
@@ -220,7 +223,7 @@ def _copy_to(context: Context, reference: Reference, table: GovernedTable) -> No
     if table.plain:
         return
     for row in table.rows:
-        context.policies[row.policy.name] = None
+        context.decided_by(row.policy)
     index = context.token_at(reference.start)
     after = context.name_end(index)
     if "attlist" in node:

@@ -212,10 +212,11 @@ class Planner:
 
     def _refused(self, query: bytes, text: str, error: PgError, path: SearchPath, encoding: str) -> Plan:
         if self._observer is not None:
-            infos = tuple(replace(info, would=()) for info in describe(query, self._observer, path, encoding=encoding))
+            seen = describe(query, self._observer, path, encoding=encoding)
+            infos = tuple(replace(info, would=(), policies=error.policies) for info in seen)
             effects = tuple(effect for info in infos for effect in info.effects)
             return Plan(query, query, False, infos, refused_as=error, effects=effects)
-        return Plan(REFUSED_TEXT, query, False, _refused_infos(text), refusal=error)
+        return Plan(REFUSED_TEXT, query, False, _refused_infos(text, error.policies), refusal=error)
 
 
 def _observed(info: StatementInfo, seen: Seen) -> StatementInfo:
@@ -225,10 +226,10 @@ def _observed(info: StatementInfo, seen: Seen) -> StatementInfo:
     return replace(info, disclosed=seen.disclosed, unknown=unknown, effects=effects)
 
 
-def _refused_infos(text: str) -> tuple[StatementInfo, ...]:
-    """A statement each, the first with the whole text: it is refused as one."""
+def _refused_infos(text: str, policies: tuple[str, ...]) -> tuple[StatementInfo, ...]:
+    """A statement each, the first with the whole text: it is refused as one, by `policies` where these decided."""
     first, *rest = describe(text.encode()) or (StatementInfo("", "", ""),)
-    infos = (replace(first, text=normalised(text), fingerprint=fingerprint(text)), *rest)
+    infos = (replace(first, text=normalised(text), fingerprint=fingerprint(text), policies=policies), *rest)
     return tuple(replace(info, effects=(), executes=None, cursor=None, unknown=None) for info in infos)
 
 

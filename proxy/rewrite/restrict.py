@@ -90,7 +90,7 @@ class _Rows:
     @classmethod
     def of(cls, context: Context, reference: Reference, table: GovernedTable) -> _Rows:
         for row in table.rows:
-            context.policies[row.policy.name] = None
+            context.decided_by(row.policy)
         alias = quote_identifier(reference.alias)
         return cls(context, alias, " AND ".join(context.form_of(table).rows(alias)))
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from proxy.errors import PgError
 from proxy.policy.names import quote_identifier
 from proxy.policy.table import GovernedTable
 from proxy.rewrite.context import Context
@@ -120,7 +119,7 @@ class _Row:
         column = reference.table.column(word) if reference.table is not None else None
         if column is None or column.treatment.action == "drop":
             message = f'column "{word}" not found in data type {reference.name}'
-            raise PgError(message, "42703", position=self.context.position(self.use.start))
+            raise self.context.missing_column(message, column, self.use.start)
         if not column.treatment.plain:
             raise self._unsupported(f'"{word}" of the row of "{reference.name}" cannot be taken out here')
 

@@ -285,6 +285,17 @@ def touched(use: ColumnUse) -> Iterator[ReadColumn]:
                 yield named
 
 
+def withheld(use: ColumnUse) -> Iterator[ReadColumn]:
+    """The dropped columns that a bare name would mean, where it means nothing: the server says that there is none."""
+    level: Level | None = None if owners(use).sources else use.level
+    while level is not None:
+        for source in level.sources:
+            named = None if source.reference is None else source.reference.column(use.fields[-1])
+            if named is not None and named.action == "drop":
+                yield named
+        level = level.parent
+
+
 def column_fields(node: Node) -> tuple[str, ...]:
     """The parts of a ColumnRef's name."""
     return tuple([f["String"].get("sval", "") if "String" in f else STAR for f in node["fields"]])

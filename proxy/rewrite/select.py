@@ -46,7 +46,7 @@ def _replace(context: Context, reference: Reference, apart: bool, calm: bool) ->
     )
     place(context, reference, form)
     for row in table.rows:
-        context.policies[row.policy.name] = None
+        context.decided_by(row.policy)
 
 
 def _comparisons(context: Context, reference: Reference, fenced: bool, calm: bool) -> list[str]:

@@ -31,9 +31,9 @@ def replace_uses(context: Context, reference: Reference, table: GovernedTable, i
         if column is None:
             if name in SYSTEM_COLUMNS:
                 continue
-            raise PgError(f'column "{name}" does not exist', "42703", position=context.position(use.start))
+            raise context.missing_column(f'column "{name}" does not exist', column, use.start)
         if column.treatment.action == "drop":
-            raise PgError(f"column {_printed(use)} does not exist", "42703", position=context.position(use.start))
+            raise context.missing_column(f"column {_printed(use)} does not exist", column, use.start)
         if column.treatment.action == "deny":
             raise context.denied_column(table, column, use.start)
         if column.treatment.plain:
@@ -64,7 +64,7 @@ def check_arbiter(context: Context, table: GovernedTable, conflict: Node) -> Non
             continue
         column = table.column(name)
         if column is None or column.treatment.action == "drop":
-            raise PgError(f'column "{name}" does not exist', "42703")
+            raise context.missing_column(f'column "{name}" does not exist', column)
         if column.treatment.action == "deny":
             raise context.denied_column(table, column, -1)
 
@@ -86,7 +86,7 @@ def _check_proposed(context: Context, table: GovernedTable, use: ColumnUse, inse
     if len(use.fields) == 1:
         raise PgError(f'column reference "{name}" is ambiguous', "42702", position=context.position(use.start))
     if column is None or column.treatment.action == "drop":
-        raise PgError(f"column {_printed(use)} does not exist", "42703", position=context.position(use.start))
+        raise context.missing_column(f"column {_printed(use)} does not exist", column, use.start)
     if not column.treatment.plain and name not in inserted:
         raise context.unsupported(
             f'excluded."{name}" cannot be used here: app {context.app.name} has the column as {column.treatment}, '

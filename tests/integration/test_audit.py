@@ -854,6 +854,46 @@ def test_refused_statements(serve: Serve) -> None:
     assert found[0]["fingerprint"] == found[1]["fingerprint"]
 
 
+CONTACT = "partners get contact data from those who agreed"
+ROWS = "MailCo sees customers who share their address"
+DENIED = """
+  - {name: notes are never touched, apps: [mailco], attributes: [notes], action: deny}
+
+  - name: partners get contact"""
+ATTEMPTS = {
+    "SELECT card_no FROM customers": {"cards are never read", ROWS},
+    "SELECT 1 FROM orders o, customers c WHERE c.card_no LIKE '4%'": {"cards are never read", ROWS},
+    "SELECT (SELECT card_no) FROM customers": {"cards are never read", ROWS},
+    "UPDATE customers SET card_no = 'x'": {"cards are never read"},
+    "INSERT INTO customers (email) VALUES ('x') RETURNING card_no": {CONTACT},
+    "UPDATE customers SET email = 'x' WHERE id = 1": {CONTACT},
+    "SELECT body FROM support_notes": {"notes are never touched"},
+    "EXPLAIN SELECT id FROM customers": {ROWS},
+    "SELECT card_no FROM (SELECT 1 AS card_no) c": set(),
+}
+
+
+def test_the_policies_that_an_attempt_came_upon(serve: Serve) -> None:
+    gateway = serve(RULES.replace("\n  - name: partners get contact", DENIED))
+    with connect(gateway, "mailco_app") as connection:
+        for text in ATTEMPTS:
+            with suppress(errors.InsufficientPrivilege, errors.UndefinedColumn):
+                connection.execute(text)
+    with connect(gateway) as connection:
+        connection.execute("UPDATE customers SET phone = phone WHERE id = 1")
+    *found, written = (one for one in all_records(gateway, 2) if one["event"] in ("statement", "refused"))
+    assert dict(zip(ATTEMPTS, (set(record["policies"]) for record in found), strict=True)) == ATTEMPTS
+    assert written["policies"] == ["service works with customer data"]
+
+
+def test_monitored_attempts_name_the_policies_too(serve: Serve) -> None:
+    gateway = serve(RULES.replace("logins: [mailco_app, mailco_batch]", "logins: [mailco_app]\n    mode: monitor"))
+    with connect(gateway, "mailco_app") as connection:
+        connection.execute("UPDATE customers SET email = email WHERE id = 1")
+    (record,) = executed(gateway)
+    assert record["policies"] == [CONTACT]
+
+
 def test_monitored_statements_say_what_would_be_refused(serve: Serve) -> None:
     rules = RULES.replace("logins: [mailco_app, mailco_batch]", "logins: [mailco_app, mailco_batch]\n    mode: monitor")
     gateway = serve(rules)
