@@ -23,6 +23,7 @@ from proxy.audit.report import Findings, Reading
 from proxy.audit.subject import Access
 from proxy.policy.decide import Decisions
 from proxy.policy.rules import Rules
+from proxy.yaml_lines import nearest
 
 _TEMPLATES = Environment(
     loader=PackageLoader("proxy.audit"),
@@ -32,6 +33,9 @@ _TEMPLATES = Environment(
     lstrip_blocks=True,
 )
 Facts = dict[str, Any]
+NOBODY: Final = (
+    "No row, no record of a source and no decision has this key: it may be written wrongly, or they were erased."
+)
 _SUBJECT_NOTE: Final = (
     "The log names no customers: these are all reads that can have been of this one. Where an app has the value only "
     "of those who agreed, it is what this customer had decided at the time of each read that counts."
@@ -98,8 +102,16 @@ def facts(
     }
 
 
-def narrowed(report: Facts, apps: Collection[str], attributes: Collection[str], kind: str | None) -> Facts:
-    """Of a report the readings of these apps, attributes and kind of app (nothing given: all), and nothing else."""
+def narrowed(
+    report: Facts, rules: Rules, apps: Collection[str], attributes: Collection[str], kind: str | None
+) -> Facts:
+    """Of a report the readings of these apps, attributes and kind of app (nothing given: all), and nothing else.
+
+    Raises ValueError for a name that neither the rules nor the log have: nothing read would be no answer.
+    """
+    read = {one["attribute"] for app in report["apps"] for one in app["readings"]}
+    _check_names("app", apps, {*rules.apps, *(app["app"] for app in report["apps"])})
+    _check_names("attribute", attributes, {*rules.attributes, *read})
     chosen = []
     for app in report["apps"]:
         readings = [one for one in app["readings"] if not attributes or one["attribute"] in attributes]
@@ -162,10 +174,15 @@ def written(report: Facts, form: str) -> tuple[str, str]:
     return (as_csv(report), "text/csv") if form == "csv" else (as_html(report), "text/html")
 
 
-def subject_written(subject: str, accesses: Sequence[Access], rules: Rules, form: str) -> tuple[str, str]:
-    """(text, media type) of what a customer's data was read by, in the form html, csv or json."""
+def subject_written(
+    subject: str, accesses: Sequence[Access], rules: Rules, form: str, *, known: bool | None
+) -> tuple[str, str]:
+    """(text, media type) of what a customer's data was read by, in the form html, csv or json. `known`: whether there
+    is something of them; None where that cannot be said.
+    """
+    note = _SUBJECT_NOTE if known is not False else f"{NOBODY} {_SUBJECT_NOTE}"
     if form == "json":
-        facts = {"subject": subject, "accesses": [asdict(one) for one in accesses], "note": _SUBJECT_NOTE}
+        facts = {"subject": subject, "known": known, "accesses": [asdict(one) for one in accesses], "note": note}
         return json.dumps(facts, indent=1, ensure_ascii=False) + "\n", "application/json"
     if form == "csv":
         out = io.StringIO()
@@ -176,7 +193,7 @@ def subject_written(subject: str, accesses: Sequence[Access], rules: Rules, form
     apps = {name: app.label or name for name, app in rules.apps.items()}
     attributes = {name: one.label or name for name, one in rules.attributes.items()}
     template = _TEMPLATES.get_template("subject.html")
-    page = template.render(subject=subject, accesses=accesses, apps=apps, attributes=attributes, note=_SUBJECT_NOTE)
+    page = template.render(subject=subject, accesses=accesses, apps=apps, attributes=attributes, note=note)
     return page, "text/html"
 
 
@@ -278,6 +295,12 @@ def _notes(found: Findings, rules_version: str | None, consent_changes: object) 
     if consent_changes is None:
         notes.append("Changes of consent are not in this report: the ledger was not asked.")
     return notes
+
+
+def _check_names(what: str, given: Collection[str], known: Collection[str]) -> None:
+    for name in given:
+        if name not in known:
+            raise ValueError(f'there is no {what} "{name}"{nearest(name, known)}')
 
 
 def _row(writer: csv.DictWriter[str], **cells: object) -> None:

@@ -98,7 +98,7 @@ class Verifier:
             self._head, report.sequence, report.begins_at = link.prev, link.sequence - 1, link.sequence
             report.first, self._begins_after = link.time, link.prev
             if self._number == 1 and (link.sequence, link.prev) != (1, GENESIS):
-                return found_at("changed", entry, "the log's first record has none before", 1)
+                return _renamed(entry) or found_at("changed", entry, "the log's first record has none before", 1)
         if (
             link is None
             or link.prev != self._head
@@ -148,6 +148,11 @@ class Verifier:
         before, self._number = self._number, number
         self.report.files += 1
         if before and number != before + 1:
+            link, renamed = entry.link, _renamed(entry)
+            if link is not None and renamed is not None and link.sequence <= self.report.sequence:
+                return found_at("inserted", entry, "a copy of a file that stands before it")
+            if link is not None and renamed is not None and link.sequence == self.report.sequence + 1:
+                return renamed
             count = number - before - 1
             what = f"{count} file{'s' if count != 1 else ''} before {entry.file}"
             return Finding("file missing", entry.file, None, self.report.sequence + 1, what)
@@ -163,8 +168,9 @@ class Verifier:
             return found_at("changed", entry, "it lacks what such a record has")
 
     def _open(self, entry: Entry, link: Link, record: dict[str, Any]) -> Finding | None:
-        if record["file"] != entry.file:
-            return found_at("reordered", entry, f"the file was {record['file']} when it was written")
+        renamed = _renamed(entry)
+        if renamed is not None:
+            return renamed
         if self.report.log and record["log"] != self.report.log:
             return found_at("changed", entry, "another log begins here")
         if not self.report.log:
@@ -257,6 +263,15 @@ _OWN: Final[dict[str, Callable[[Verifier, Entry, Link, dict[str, Any]], Finding 
     "torn": Verifier._torn,
     "checkpoint": Verifier._checkpoint,
 }
+
+
+def _renamed(entry: Entry) -> Finding | None:
+    """Of a file whose first record names another: it stands in that one's place."""
+    try:
+        name = json.loads(entry.data)["file"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return None if name == entry.file else found_at("reordered", entry, f"the file was {name} when it was written")
 
 
 def _seconds(entry: Entry, until: str) -> float:

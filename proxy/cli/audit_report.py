@@ -58,7 +58,10 @@ def report(
     if subject is None:
         facts = _report(opened, folder, first, last, offline)
         if app or attribute or kind:
-            facts = narrowed(facts, app or (), attribute or (), kind)
+            try:
+                facts = narrowed(facts, opened.rules, app or (), attribute or (), kind)
+            except ValueError as error:
+                raise typer.BadParameter(str(error)) from error
         text = written(facts, form)[0]
     elif offline:
         raise typer.BadParameter("what a customer had decided only the database knows", param_hint="--offline")
@@ -90,15 +93,19 @@ def _report(opened: Opened, folder: Path, first: int | None, last: int | None, o
 
 def _of_subject(opened: Opened, folder: Path, first: int | None, last: int | None, form: str, subject: str) -> str:
     from proxy.catalog.connect import connected
-    from proxy.profile.disclosed import disclosures
+    from proxy.audit.report_forms import NOBODY, subject_written
+    from proxy.catalog.introspect import take_snapshot
+    from proxy.profile.disclosed import disclosures, is_known
 
-    async def ask() -> list[Access]:
+    async def ask() -> tuple[list[Access], bool | None]:
         async with connected(opened.control_dsn) as connection:
-            return await disclosures(connection, folder, subject, first, last)
+            known = await is_known(connection, opened.compiled(await take_snapshot(connection)), subject)
+            return await disclosures(connection, folder, subject, first, last), known
 
-    from proxy.audit.report_forms import subject_written
-
-    return subject_written(subject, asyncio.run(ask()), opened.rules, form)[0]
+    accesses, known = asyncio.run(ask())
+    if known is False:
+        typer.echo(f"consentry: {NOBODY}", err=True)
+    return subject_written(subject, accesses, opened.rules, form, known=known)[0]
 
 
 async def _from_database(

@@ -160,7 +160,10 @@ def times(since: str, until: str) -> tuple[int | None, int | None]:
             found.append(bound(given, end=name == "--to") if given else None)
         except ValueError as error:
             raise typer.BadParameter(str(error), param_hint=name) from error
-    return found[0], found[1]
+    first, last = found
+    if first is not None and last is not None and first > last:
+        raise typer.BadParameter("is after --to", param_hint="--from")
+    return first, last
 
 
 # -- inside ------------------------------------------------------------------------------------------------------------

@@ -142,7 +142,8 @@ def _verify(folder: Path, public: str, dsn: str | None) -> tuple[list[Report], l
         finally:
             runner.run(connection.close())
     here = {(report.log, report.worker) for report in reports}
-    return reports, [(name, worker) for name, worker, _ in signed if (name, worker) not in here]
+    unnamed = {report.worker for report in reports if not report.log}  # damaged before it says which log it is
+    return reports, [(name, at) for name, at, _ in signed if (name, at) not in here and at not in unnamed]
 
 
 def _print_report(report: Report, *, asked: bool) -> None:

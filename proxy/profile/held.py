@@ -38,9 +38,30 @@ async def rows(connection: asyncpg.Connection, table: SubjectTable, subject: str
             raise NotReadableError(f"{name} is not exported: {error}; {hint}") from error
 
 
+async def holds(connection: asyncpg.Connection, tables: Sequence[SubjectTable], subject: str) -> bool | None:
+    """Whether one of the tables has a row of the customer; None where those that can be read have none.
+
+    Raises ConsentryError: a subject that is not of the key's type.
+    """
+    hidden = False
+    for table in tables:
+        with said_of(subject, KEY_TYPES[table.kind]):
+            try:
+                if await connection.fetchval(f"SELECT EXISTS (SELECT {_rows_of(table)})", subject):  # noqa: S608
+                    return True
+            except asyncpg.InsufficientPrivilegeError:
+                hidden = True
+    return None if hidden else False
+
+
 def query(table: SubjectTable) -> str:
     """SELECT with the subject's key as $1, of type text."""
     shown = ", ".join(f"t.{quote_identifier(name)}" for name, _ in table.columns)
+    return f"SELECT pg_catalog.row_to_json(held)::text FROM (SELECT {shown} {_rows_of(table)}) AS held"
+
+
+def _rows_of(table: SubjectTable) -> str:
+    """FROM and WHERE for the customer's rows, as `t`, by the key as $1."""
     joins, last = "", "t"
     for number, step in enumerate(table.subject.steps):
         relation = f"{quote_identifier(step.schema)}.{quote_identifier(step.table)}"
@@ -53,8 +74,7 @@ def query(table: SubjectTable) -> str:
     relation = f"{quote_identifier(table.schema)}.{quote_identifier(table.name)}"
     key = f"$1::pg_catalog.text::{KEY_TYPES[table.kind]}"
     where = f"{last}.{quote_identifier(table.subject.column)} OPERATOR(pg_catalog.=) {key}"
-    inner = f"SELECT {shown} FROM {relation} AS t{joins} WHERE {where}"
-    return f"SELECT pg_catalog.row_to_json(held)::text FROM ({inner}) AS held"
+    return f"FROM {relation} AS t{joins} WHERE {where}"
 
 
 def rights(tables: Sequence[SubjectTable]) -> tuple[str, ...]:

@@ -32,6 +32,11 @@ def folder(pg_server: PgServer, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return folder
 
 
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [*COMMAND, *arguments, "--config", str(folder / "consentry.yaml")]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment())
+
+
 def search(folder: Path, *arguments: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in consentry(folder, "audit", "search", "--json", *arguments).splitlines()]
 
@@ -91,11 +96,11 @@ def test_used_wrongly(folder: Path) -> None:
     for arguments, said in (
         (["--from", "yesterday"], "is no time"),
         (["--json", "--csv"], "choose one"),
+        (["--from", "2026-11-30", "--to", "2026-11-01"], "is after --to"),
         (["--event", "statment"], "no statment; there are"),
         (["--directory", "/nowhere"], "cannot be read"),
     ):
-        command = [*COMMAND, "audit", "search", "--config", str(folder / "consentry.yaml"), *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment())
+        done = run(folder, "audit", "search", *arguments)
         assert done.returncode in (2, 3)
         assert said in done.stderr
 
@@ -147,4 +152,30 @@ def test_report_of_one_customer(folder: Path) -> None:
     got = {(one["app"], one["attribute"]): one["got"] for one in report["accesses"]}
     assert got[("crm", "email")] == "value"
     assert got[("mailco", "email")] != "value"  # this customer had not agreed when it was read
+    assert report["known"] is True
     assert "Who read the data of 5" in consentry(folder, "audit", "report", "--subject", "5")
+
+
+def test_report_of_somebody_who_is_not_here(folder: Path) -> None:
+    report = json.loads(consentry(folder, "audit", "report", "--subject", "4711", "--format", "json"))
+    assert report["known"] is False
+    assert report["note"].startswith("No row, no record of a source and no decision has this key")
+    said = run(folder, "audit", "report", "--subject", "4711", "--format", "csv").stderr
+    assert "No row, no record of a source and no decision has this key" in said
+    page = consentry(folder, "audit", "report", "--subject", "4711")
+    assert "No row, no record of a source and no decision has this key" in page
+    assert '"x" is not a subject key' in run(folder, "audit", "report", "--subject", "x").stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--app", "crn"], 'there is no app "crn" (did you mean "crm"?)'),
+        (["--attribute", "emial"], 'there is no attribute "emial" (did you mean "email"?)'),
+        (["--from", "2026-11-30", "--to", "2026-11-01"], "is after --to"),
+    ],
+)
+def test_reports_of_what_there_is_not(folder: Path, arguments: list[str], said: str) -> None:
+    done = run(folder, "audit", "report", *arguments)
+    assert done.returncode == 2
+    assert said in " ".join(done.stderr.replace("│", " ").split())

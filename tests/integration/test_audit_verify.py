@@ -132,6 +132,16 @@ def test_a_log_that_is_gone_is_missed(written: Path) -> None:
     assert [log["log"], log["worker"]] in facts["missing"]
 
 
+def test_a_log_that_is_damaged_from_its_first_line_on_is_no_other_that_is_missing(written: Path) -> None:
+    _, before = verify(written)
+    (first,) = (path for path in (written / "audit").glob("0-*-000001.jsonl*"))
+    first.write_bytes(b"not a compressed file" if first.suffix == ".zst" else b"nonsense\n")
+    code, facts = verify(written)
+    assert (code, facts["whole"]) == (1, False)
+    assert facts["logs"][0]["finding"]["file"] == first.name.split(".")[0]
+    assert [before["logs"][0]["log"], 0] not in facts["missing"]
+
+
 def test_checkpoints_in_the_database_are_never_changed(written: Path, server: PgServer) -> None:
     with server.connect("proved") as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
         connection.execute("DELETE FROM consentry.checkpoints")

@@ -146,7 +146,13 @@ async def test_search_and_a_records_story(web: Website) -> None:
         assert len(links) == 50
         for link in links[:12]:  # connections, failures, statements
             assert (await client.get(link)).status_code == 200
-        for wrong, status in (("/audit/search?from=soon", 400), ("/audit/record/0/5/5", 404), ("/audit?from=x", 400)):
+        for wrong, status in (
+            ("/audit/search?from=soon", 400),
+            ("/audit/search?event=statment", 400),
+            ("/audit/search?from=2026-02-01&to=2026-01-01", 400),
+            ("/audit/record/0/5/5", 404),
+            ("/audit?from=x", 400),
+        ):
             assert (await client.get(wrong)).status_code == status
 
 
@@ -182,13 +188,15 @@ async def test_report_as_a_file(web: Website) -> None:
         counts = {(a["app"], r["attribute"]): r["statements"] for a in report["apps"] for r in a["readings"]}
         assert counts[("crm", "email")] == 60
         assert (await client.get("/audit/report?from=2026-01-01&to=2099-12-31")).text.count("<svg") == 3
-        for wrong in ("", "&to=2099-12-31&kind=other", "&to=2099-12-31&customer=1"):
+        for wrong in ("", "&to=2025-01-01", *(f"&to=2099-12-31&{more}" for more in ("kind=other", "customer=1", "app=no"))):
             assert (await client.get(f"/audit/report?from=2026-01-01{wrong}")).status_code == 400
         days = "/audit/report?from=2026-01-01&to=2099-12-31"
         some = (await client.get(f"{days}&format=json&attribute=email")).json()
         assert {one["attribute"] for app in some["apps"] for one in app["readings"]} == {"email"}
         mine = (await client.get(f"{days}&format=json&subject=1")).json()
         assert (mine["subject"], bool(mine["accesses"])) == ("1", True)
+        assert mine["known"] is True
+        assert (await client.get(f"{days}&format=json&subject=4711")).json()["known"] is False
         assert "who read" in (await client.get(f"{days}&subject=1")).text.lower()
 
 

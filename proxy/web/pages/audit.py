@@ -25,7 +25,7 @@ from proxy.audit.report import findings
 from proxy.audit.rewritten import Rewriter
 from proxy.audit.search import Hit, search
 from proxy.consent.changes import changes
-from proxy.profile.disclosed import disclosures
+from proxy.profile.disclosed import disclosures, is_known
 from proxy.web.auditors import AUDIT
 from proxy.web.pages.staff import Pages, Visit, staff_routes
 from proxy.web.problems import Problem
@@ -173,6 +173,8 @@ async def send_report(visit: Visit) -> Response:
     if given.keys() - _REPORTED or kind not in (None, "internal", "partner"):
         raise Problem(400, f"a report has {', '.join(sorted(_REPORTED))}; a kind is internal or partner")
     first, last = bound(since), bound(until, end=True)
+    if first > last:
+        raise Problem(400, "the first day comes before the last")
     if subject:
         return await _send_report_of(visit, subject, first, last, form)
     begin = datetime.fromisoformat(f"{since}T00:00:00+00:00")
@@ -192,16 +194,22 @@ async def send_report(visit: Visit) -> Response:
     )
     apps, attributes = (list(filter(None, given.getlist(name))) for name in ("app", "attribute"))
     if apps or attributes or kind:
-        facts = report_forms.narrowed(facts, apps, attributes, kind)
+        try:
+            facts = report_forms.narrowed(facts, visit.site.in_force.rules, apps, attributes, kind)
+        except ValueError as error:
+            raise Problem(400, str(error)) from error
     log.info("auditor %s took the report of %s to %s", visit.name, since, until)
     return _as_file(report_forms.written(facts, form), f"access-{since}-{until}.{form}")
 
 
 async def _send_report_of(visit: Visit, subject: str, first: int, last: int, form: str) -> Response:
     async with visit.site.connection() as connection:
+        known = await is_known(connection, visit.site.in_force.compiled, subject)
         found = await disclosures(connection, visit.site.audit.directory, subject, first, last)
     log.info("auditor %s took the report of one customer", visit.name)
-    return _as_file(report_forms.subject_written(subject, found, visit.site.in_force.rules, form), f"access.{form}")
+    return _as_file(
+        report_forms.subject_written(subject, found, visit.site.in_force.rules, form, known=known), f"access.{form}"
+    )
 
 
 def _as_file(written: tuple[str, str], name: str) -> Response:
@@ -241,6 +249,10 @@ def _question(request: Request) -> Question:
             times.append(bound(given[name], end=name == "to") if given.get(name) else None)
         except ValueError as error:
             raise Problem(400, str(error)) from error
+    if times[0] is not None and times[1] is not None and times[0] > times[1]:
+        raise Problem(400, "`from` is after `to`")
+    for event in values["event"] - EVENTS:
+        raise Problem(400, f'there is no event "{event}"')
     return Question(
         apps=values["app"],
         logins=values["login"],

@@ -225,7 +225,7 @@ def exchange_files(written: Written, chance: random.Random) -> Tampered:
     lines = [replace(entry, file=other.get(entry.file, entry.file)) for entry in written.entries]
     lines.sort(key=lambda entry: (entry.file, entry.line))
     first = next(entry for entry in lines if entry.file == names[at])
-    return lines, {"reordered", "changed"}, 1 if at == 0 else sequence_of(first)
+    return lines, {"reordered"}, 1 if at == 0 else sequence_of(first)
 
 
 def rewrite(written: Written, chance: random.Random) -> Tampered:
@@ -396,6 +396,18 @@ def test_the_last_checkpoint_alone_is_missed(written: Written) -> None:
     left = written.entries[:-1]
     finding = found(check(written, left, copies=True))
     assert (finding.kind, finding.sequence) == ("cut off", len(written.entries))
+
+
+def test_a_copy_of_a_file_under_another_number_is_an_insertion(written: Written) -> None:
+    names = sorted({entry.file for entry in written.entries})
+    copied = f"{names[1][: -len('000002')]}000099"
+    copy_of_it = [replace(entry, file=copied) for entry in written.entries if entry.file == names[1]]
+    finding = found(check(written, [*written.entries, *copy_of_it]))
+    assert (finding.kind, finding.file, finding.line) == ("inserted", copied, 1)
+    apart = [replace(entry, file=copied) if entry.file == names[-1] else entry for entry in written.entries]
+    assert found(check(written, apart)).kind == "reordered"
+    gone = [entry for entry in apart if entry.file != names[-2]]
+    assert found(check(written, gone)).kind == "file missing"
 
 
 def test_a_line_that_is_no_record_is_named_by_the_place_where_it_stands(written: Written) -> None:
