@@ -92,8 +92,8 @@ def _report(opened: Opened, folder: Path, first: int | None, last: int | None, o
 
 
 def _of_subject(opened: Opened, folder: Path, first: int | None, last: int | None, form: str, subject: str) -> str:
-    from proxy.catalog.connect import connected
     from proxy.audit.report_forms import NOBODY, subject_written
+    from proxy.catalog.connect import connected
     from proxy.catalog.introspect import take_snapshot
     from proxy.profile.disclosed import disclosures, is_known
 

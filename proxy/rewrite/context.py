@@ -14,7 +14,18 @@ from proxy.rewrite.fence import Fences
 from proxy.rewrite.forms import Form
 from proxy.rewrite.lex import Node, Tokens, part_end
 from proxy.rewrite.result import Disclosure, SystemCatalog
-from proxy.rewrite.scope import Analysis, ColumnUse, ReadColumn, Reference, Source, View, flatten, owners, touched, withheld
+from proxy.rewrite.scope import (
+    Analysis,
+    ColumnUse,
+    ReadColumn,
+    Reference,
+    Source,
+    View,
+    flatten,
+    owners,
+    touched,
+    withheld,
+)
 from proxy.rewrite.splice import Edit
 
 

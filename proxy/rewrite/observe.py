@@ -127,6 +127,8 @@ class Observer:
 
 
 def _told(error: PgError) -> str:
+    if error.sqlstate == "42883":
+        return "what a function reads that was not in the catalog when that was last looked at"
     what = error.message.removeprefix("permission denied for ")
     return f"what it reads by {what}" if what != error.message else f"what it reads: {error.message}"
 

@@ -74,8 +74,9 @@ class Control:
             connection.terminate()
             raise UnreachableError(f"the control connection was lost: {error}") from error
         finally:
-            asking.cancel()
-        connection.terminate()
+            if not asking.done():  # its answer would come to the next question
+                asking.cancel()
+                connection.terminate()
         raise UnreachableError(f"the database did not answer the control connection within {ANSWER_SECONDS:g} s")
 
 

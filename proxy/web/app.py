@@ -33,17 +33,14 @@ _HEADERS = {
 
 
 def make_app(site: Site, rates: Rates | None = None) -> ASGIApp:
-    """The application; it starts and stops `site`."""
+    """The application over a site that has started; it stops it at its end."""
     counted = rates or Rates()
     description = describe(OPERATIONS, API)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        await site.start()
-        try:
-            yield
-        finally:
-            await site.stop()
+        yield
+        await site.stop()
 
     async def openapi(_: Request) -> Response:
         return JSONResponse(description)

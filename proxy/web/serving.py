@@ -37,7 +37,6 @@ def serve(file: Path, *, beside: bool = False) -> None:
         timeout_graceful_shutdown=10,
     )
     server = uvicorn.Server(configuration)
-    log.info("the web side listens on %s", opened.getsockname())
     asyncio.run(_run(server, site, opened, beside))
     if not server.started:
         raise ConsentryError("the web side could not start; the log above says why")
@@ -66,4 +65,6 @@ async def _run(server: uvicorn.Server, site: Site, opened: socket.socket, beside
 
     if beside:
         loop.add_reader(sys.stdin.fileno(), watch)
+    await site.start()
+    log.info("the web side listens on %s", opened.getsockname())
     await server.serve(sockets=[opened])

@@ -149,6 +149,11 @@ def test_what_a_trusted_app_reads_is_told_or_said_to_be_unknown(serve: Serve) ->
         with connection.transaction():
             connection.execute("DECLARE c CURSOR FOR SELECT phone FROM public.customers")
             connection.execute("FETCH ALL FROM c")
+        connection.execute(
+            "CREATE FUNCTION public.phone_of(int) RETURNS text STABLE RETURN (SELECT phone FROM customers WHERE id = $1)"
+        )
+        connection.execute("SELECT public.phone_of(1)")
+        connection.execute("DROP FUNCTION public.phone_of(int)")
         connection.execute("SET standard_conforming_strings = off")
         connection.execute("SELECT email FROM public.customers")
     told = [
@@ -167,6 +172,8 @@ def test_what_a_trusted_app_reads_is_told_or_said_to_be_unknown(serve: Serve) ->
         ("BEGIN", [], None),
     ]
     assert told[9] == ("FETCH", ["phone"], None)
+    created = "what a function reads that was not in the catalog when that was last looked at"
+    assert ("SELECT", [], created) in told
     assert told[-1][2] is not None
     assert "standard_conforming_strings" in told[-1][2]
 

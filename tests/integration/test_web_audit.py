@@ -188,7 +188,11 @@ async def test_report_as_a_file(web: Website) -> None:
         counts = {(a["app"], r["attribute"]): r["statements"] for a in report["apps"] for r in a["readings"]}
         assert counts[("crm", "email")] == 60
         assert (await client.get("/audit/report?from=2026-01-01&to=2099-12-31")).text.count("<svg") == 3
-        for wrong in ("", "&to=2025-01-01", *(f"&to=2099-12-31&{more}" for more in ("kind=other", "customer=1", "app=no"))):
+        for wrong in (
+            "",
+            "&to=2025-01-01",
+            *(f"&to=2099-12-31&{more}" for more in ("kind=other", "customer=1", "app=no")),
+        ):
             assert (await client.get(f"/audit/report?from=2026-01-01{wrong}")).status_code == 400
         days = "/audit/report?from=2026-01-01&to=2099-12-31"
         some = (await client.get(f"{days}&format=json&attribute=email")).json()

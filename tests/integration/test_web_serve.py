@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -17,7 +18,7 @@ import psutil
 import pytest
 
 from proxy.web.tokens import add
-from tests.gateways import GatewayProcess, set_up_consent, write_settings
+from tests.gateways import COMMAND, GatewayProcess, environment, set_up_consent, write_settings
 from tests.servers import PgServer
 
 RULES = """
@@ -102,6 +103,17 @@ def test_rules_that_change_are_taken(gateway: GatewayProcess, pg_server: PgServe
     assert label() == "mailco"
     assert gateway.reload(RULES.replace("kind: partner", "kind: partner, label: Mail and Co"))
     wait_until(lambda: label() == "Mail and Co", "the new rules are not taken")
+
+
+def test_that_it_cannot_start_is_said_in_a_line(gateway: GatewayProcess) -> None:
+    gateway.kill()
+    (rules,) = gateway.folder.glob("rules*")
+    for file in rules.iterdir():
+        file.unlink()
+    command = [*COMMAND, "web", "--config", str(gateway.folder / "consentry.yaml")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=environment())
+    assert done.returncode == 3
+    assert re.fullmatch(r"consentry: .*rules.*\n", done.stderr), done.stderr
 
 
 async def make_token(server: PgServer) -> str:
