@@ -202,20 +202,23 @@ class Site:
         while True:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wanted.wait(), LOOK_SECONDS)
-            asked = self._wanted.is_set()
+            changed = self._wanted.is_set()
             self._wanted.clear()
+            changed = self._files.changed() or changed
             try:
-                await self._take_what_changed(asked)
+                await self._take(changed)
                 self._wrong = None
             except ConsentryError as error:
-                self._files.forget()
+                if changed:
+                    self._files.forget()
                 if str(error) != self._wrong:
                     log.warning("the rules in force stay: %s", error)
+                if str(error) != self._wrong and (changed or not isinstance(error, UnreachableError)):
                     self.records.rules(self.in_force.rules.digest, self.in_force.compiled.version, str(error))
                 self._wrong = str(error)
 
-    async def _take_what_changed(self, asked: bool) -> None:
-        changed = self._files.changed() or asked
+    async def _take(self, changed: bool) -> None:
+        """Takes rules that have changed, or a catalog that has."""
         async with self.connection() as connection:
             catalog = await fingerprint(connection)
         if changed or catalog != self.in_force.catalog:

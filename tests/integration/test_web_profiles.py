@@ -437,6 +437,20 @@ def test_the_model_and_the_examples_agree() -> None:
         Profile.model_validate(rules(name)["profile"])
 
 
+def test_a_database_that_is_away_is_no_change_of_rules(shop: Example, pg_server: PgServer) -> None:
+    shop.get("mailco_app").raise_for_status()  # the web side's log is open
+    told = len(shop.gateway.records("reload"))
+    name = shop.name
+    pg_server.run("postgres", f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+    try:
+        pg_server.run("postgres", f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+        eventually(lambda: "proxy.web.site: the rules in force stay" in shop.gateway.log)
+    finally:
+        pg_server.run("postgres", f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+    eventually(lambda: shop.get("mailco_app").status_code == 200)
+    assert [one for one in shop.gateway.records("reload")[told:] if one["worker"] >= WEB_WORKER] == []
+
+
 def test_rules_files_are_watched_on_both_ways_and_both_record_it(shop: Example) -> None:
     """The same rules are in force for SQL and for HTTP, and a record of each says since when."""
     shop.get("mailco_app").raise_for_status()  # both logs are open
