@@ -4,7 +4,7 @@ the keys in consentry.profile_others."""
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import asyncpg
 
@@ -22,6 +22,8 @@ _COLUMNS = """
 _INDEXES = """
     SELECT c.relname::text AS name FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
     WHERE i.indrelid = pg_catalog.to_regclass('consentry.profile_data') AND NOT i.indisprimary"""
+_SEARCHED, _LOOKED_UP = "profile_search_", "profile_value_"  # what the names of our indexes begin with
+_NEVER_LOOKED_UP = ("boolean", "jsonb")
 _SPELT = {"timestamptz": "timestamp with time zone"}  # as format_type has it
 
 
@@ -71,21 +73,29 @@ def _columns(wanted: Mapping[str, Kept], there: Mapping[str, str]) -> list[tuple
 
 
 def _indexes(wanted: Mapping[str, Kept], there: Collection[str]) -> list[tuple[str, str]]:
-    """As `_columns`. An index goes by itself with its column; its name says what it was made of."""
-    named = {_index_name(column): column for column in wanted.values() if column.search}
+    """As `_columns`. An index goes by itself with its column; its name says what it was made of. Of others than our own
+    nothing is known.
+    """
+    named = {name: made for column in wanted.values() for name, made in _index_of(column)}
     steps = [
         (f"DROP INDEX IF EXISTS consentry.{quote_identifier(name)}", f"dropped index {name}")
         for name in there
-        if name.startswith("profile_search_") and name not in named
+        if name.startswith((_SEARCHED, _LOOKED_UP)) and name not in named
     ]
-    for name, column in named.items():
+    for name, made in named.items():
         if name not in there:
-            words = f"to_tsvector({quote_literal(column.search or '')}, {quote_identifier(column.attribute)})"
-            made = f"CREATE INDEX IF NOT EXISTS {quote_identifier(name)} ON consentry.profile_data USING gin ({words})"
-            steps.append((made, f"made index {name}"))
+            statement = f"CREATE INDEX IF NOT EXISTS {quote_identifier(name)} ON consentry.profile_data USING {made}"
+            steps.append((statement, f"made index {name}"))
     return steps
 
 
-def _index_name(column: Kept) -> str:
+def _index_of(column: Kept) -> Iterator[tuple[str, str]]:
+    """(name, method and what is indexed): the words of what is searched, and values by which customers are looked up,
+    which may be of any length.
+    """
     digest = hashlib.sha256(f"{column.attribute} {column.type} {column.search}".encode()).hexdigest()[:8]
-    return f"profile_search_{column.attribute[:30]}_{digest}"
+    name, column_name = f"{column.attribute[:30]}_{digest}", quote_identifier(column.attribute)
+    if column.search:
+        yield f"{_SEARCHED}{name}", f"gin (to_tsvector({quote_literal(column.search)}, {column_name}))"
+    elif column.type not in _NEVER_LOOKED_UP:
+        yield f"{_LOOKED_UP}{name}", f"hash ({column_name})"

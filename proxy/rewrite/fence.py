@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from itertools import repeat
 
 from proxy.catalog.model import Column, SearchPath, Snapshot
+from proxy.catalog.types import OIDS
 from proxy.rewrite.comparable import COMPARISONS, Values
 from proxy.rewrite.computed import put_out, without_computed
 from proxy.rewrite.lex import Node
@@ -217,9 +218,15 @@ class Fences:
             return self._bare(node.get("val"))
         if kind == "SortBy":
             return "useOp" not in node and self._bare(node["node"])
-        if kind in ("ColumnRef", "A_Const", "ParamRef"):
+        if kind in ("ColumnRef", "A_Const", "ParamRef") or (kind == "TypeCast" and self._relabelled(node)):
             return True
         return self.values.type_of(part) is not None or self._after_grouping(part)
+
+    def _relabelled(self, cast: Node) -> bool:
+        """A column of type text or varchar as text: nothing is called for that (pg_cast says binary-coercible)."""
+        column = self.known_column(cast["arg"])
+        strings = (OIDS["text"], OIDS["varchar"])
+        return column is not None and column.type_oid in strings and self.values.named(cast) == OIDS["text"]
 
     def _expression(self, value: object) -> bool:
         if not value:
@@ -342,9 +349,16 @@ class Fences:
         return Types(self.uses, self.values.parameter_types, self.values.times_used)
 
     def _output(self, query: Node, position: int) -> Column | None:
-        """The relation's column that an output of a sub-query in FROM is."""
+        """The relation's column that an output of a sub-query in FROM is; of a set operation, whose arms have such of
+        one type, the first one's.
+        """
+        if "larg" in query:
+            one, other = self._output(query["larg"], position), self._output(query["rarg"], position)
+            if one is None or other is None or one.collation != other.collation:
+                return None
+            return one if one.type_oid == other.type_oid else None
         targets = [item["ResTarget"]["val"] for item in query.get("targetList", ())]
-        if "larg" in query or any("A_Star" in value.get("ColumnRef", {}).get("fields", [{}])[-1] for value in targets):
+        if any("A_Star" in value.get("ColumnRef", {}).get("fields", [{}])[-1] for value in targets):
             return None
         return self.known_column(targets[position]) if position < len(targets) else None
 

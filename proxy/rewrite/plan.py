@@ -21,8 +21,8 @@ from proxy.rewrite.lex import Node, Tokens, extent, parse, without_constants
 from proxy.rewrite.locate import check_agreement
 from proxy.rewrite.observe import Observer, Seen
 from proxy.rewrite.passes import Passes, Sent
-from proxy.rewrite.profile import with_profile
-from proxy.rewrite.profile_parts import named_columns
+from proxy.rewrite.profile import chosen_columns, with_profile
+from proxy.rewrite.profile_parts import compared_column, named_columns
 from proxy.rewrite.result import REFUSED_TEXT, Effect, Plan, StatementInfo
 from proxy.rewrite.scope import View
 from proxy.rewrite.settings import path_after_set
@@ -45,7 +45,8 @@ class Planner:
         self._verifier = Verifier(self.app, self.snapshot, self._passes.system)
         self._observer = Observer(app, rules, snapshot) if app.monitor else None
         self._given = app, snapshot
-        self._narrower: dict[frozenset[str], tuple[Passes, Verifier]] = {}  # by the profile's columns
+        # By the profile's columns, and which is looked for.
+        self._narrower: dict[tuple[frozenset[str] | None, str | None], tuple[Passes, Verifier]] = {}
 
     def forms(self) -> list[Form]:
         """The governed form of every relation of the app's; PgError where one cannot be built."""
@@ -140,22 +141,27 @@ class Planner:
         )
 
     def _over(self, text: str, statements: list[Node]) -> tuple[Passes, Verifier]:
-        """What statements are planned and proved with; where they read the profile, under one of the columns named."""
+        """What statements are planned and proved with; where they read the profile, under one of the columns named, by
+        which a value that they compare can be looked up.
+        """
         relation = self._profile_relation()
         if relation is None or relation.name not in text.lower():  # most texts: nothing of their trees is looked at
             return self._passes, self._verifier
+        assert self.rules.profile is not None
         view, named = self._passes.view(relation), None
         if view is not None and view.shows(SUBJECT):
             named = named_columns(statements, relation, self.snapshot)
-        if named is None:
+        sought = compared_column(statements, chosen_columns(self.rules.profile))
+        if named is None and sought is None:
             return self._passes, self._verifier
-        if named not in self._narrower:
-            app, snapshot = with_profile(self._given[0], self.rules.profile, self._given[1], named)
+        key = named, sought
+        if key not in self._narrower:
+            app, snapshot = with_profile(self._given[0], self.rules.profile, self._given[1], named, sought)
             passes = Passes(app, self.rules.show_hints, snapshot, system=self._passes.system)
             if len(self._narrower) == NARROWER:
                 del self._narrower[next(iter(self._narrower))]
-            self._narrower[named] = passes, Verifier(app, snapshot, passes.system)
-        return self._narrower[named]
+            self._narrower[key] = passes, Verifier(app, snapshot, passes.system)
+        return self._narrower[key]
 
     def _profile_relation(self) -> Relation | None:
         """The profile as the app has it."""

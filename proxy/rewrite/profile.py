@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from proxy.catalog.model import Snapshot
 from proxy.policy.names import quote_identifier, quote_relation
-from proxy.policy.others import CUSTOMERS, KEYS, keys_of, relation_of, table_of
+from proxy.policy.others import CUSTOMERS, KEYS, keys_of, mark_of, own_columns, relation_of, table_of
 from proxy.policy.profile import DATA, SUBJECT
 from proxy.policy.table import AppPolicy, GovernedColumn, GovernedTable, Hop, Mask, PolicyRef, ProfileColumn, ProfileMap
 from proxy.rewrite.lex import quote_literal
@@ -46,15 +46,20 @@ def column_names(profile: ProfileMap) -> tuple[str, ...]:
 
 
 def with_profile(
-    app: AppPolicy, profile: ProfileMap | None, snapshot: Snapshot, named: Collection[str] | None = None
+    app: AppPolicy,
+    profile: ProfileMap | None,
+    snapshot: Snapshot,
+    named: Collection[str] | None = None,
+    sought: str | None = None,
 ) -> tuple[AppPolicy, Snapshot]:
     """The app with the profile as it has it, and the catalog with that view in the place of the database's.
 
-    `named`: the columns that a statement can mean, where not all; the view has no others then.
+    `named`: the columns that a statement can mean, where not all; the view has no others then. `sought`: one of several
+    choices whose values it compares; the view has the same rows, found by any of these.
     """
     if profile is not None and not app.trusted:
         app, snapshot = _with_others(app, profile, snapshot)
-    view = app_view(profile, app, snapshot, named)
+    view = app_view(profile, app, snapshot, named, sought)
     if profile is None or view is None:
         return app, snapshot
     there = snapshot.relations[profile.relation]
@@ -79,7 +84,11 @@ def _with_others(app: AppPolicy, profile: ProfileMap, snapshot: Snapshot) -> tup
 
 
 def app_view(
-    profile: ProfileMap | None, app: AppPolicy, snapshot: Snapshot, named: Collection[str] | None = None
+    profile: ProfileMap | None,
+    app: AppPolicy,
+    snapshot: Snapshot,
+    named: Collection[str] | None = None,
+    sought: str | None = None,
 ) -> OwnView | None:
     """The profile as the app has it; None where there is no such view, or no column of it for the app.
 
@@ -95,10 +104,15 @@ def app_view(
     names = [c.name for c in profile.columns if (named is None or c.name in named) and writer.has(c)]
     if not writer.reads_any():
         return None
-    text = writer.query(names)
+    text = writer.query(names, sought)
     oids = tuple(oid for key in writer.read if (oid := snapshot.relations[key].oid))
     kept = ((SUBJECT,) if writer.sees(profile.start, profile.key) else ()) + tuple(names)
     return OwnView(kept, text, oids)
+
+
+def chosen_columns(profile: ProfileMap) -> tuple[str, ...]:
+    """The columns that are the first of several values: no index knows of them."""
+    return tuple(c.name for c in profile.columns if c.kind == "column" and len(c.choices) > 1)
 
 
 def withheld_by(profile: ProfileMap, app: AppPolicy, name: str, snapshot: Snapshot) -> tuple[PolicyRef, ...]:
@@ -134,7 +148,9 @@ class _Writer:
             self._start = of_everybody(profile) if tables is None else of_app(profile)
         self.read: dict[Key, None] = {}
         self._joins: list[str] = []
-        self._aliases: dict[Key, str] = {}
+        self._aliases: dict[Key, str] = {profile.start: "p"}
+        self._own: dict[str, None] = {}  # the columns of `p` that stand in the text
+        self._sought: tuple[str, str] | None = None  # a column, and what it is in the text
 
     # -- what the app has -------------------------------------------------------------------------------------------
 
@@ -209,37 +225,85 @@ class _Writer:
 
     # -- the text ---------------------------------------------------------------------------------------------------
 
-    def query(self, names: list[str]) -> str:
-        """The query with the profile's columns of these names, and the key where it is seen."""
+    def query(self, names: list[str], sought: str | None = None) -> str:
+        """The query with the profile's columns of these names, and the key where it is seen. `sought`: see `_found`."""
         profile = self._profile
-        self._aliases[profile.start] = "p"
         self.read[profile.start] = None
+        start, conditions = self._start.text, self._conditions()
+        choices = [c for c in profile.columns if c.name == sought and c.name in names and len(self._kept(c)) > 1]
+        for column in choices:
+            self._sought = column.name, f"p.{quote_identifier(sought_of(profile))}"
         items = []
         if self.sees(profile.start, profile.key):
-            items.append(f"{self._start.key} AS {quote_identifier(SUBJECT)}")
+            items.append(f"{self._key()} AS {quote_identifier(SUBJECT)}")
         items += [f"{self._value(c)} AS {quote_identifier(c.name)}" for c in profile.columns if c.name in names]
-        if self._start.condition is not None:
-            self.read[KEYS] = None
-            self._joins.append(f"WHERE {self._start.condition}")
-        return "\n".join([f"SELECT {', '.join(items)}", f"FROM {self._start.text}", *self._joins])
+        for column in choices:
+            start, conditions = self._found(column), []
+        where = [f"WHERE {' AND '.join(conditions)}"] if conditions else []
+        return "\n".join([f"SELECT {', '.join(items)}", f"FROM {start}", *self._joins, *where])
+
+    def _found(self, column: ProfileColumn) -> str:
+        """The rows that the query begins with, with the value of a column that has several choices: those that have the
+        first of these, those that do not and have the second, and so on. So an index on each finds its own.
+        """
+        kept, found = self._kept(column), quote_identifier(sought_of(self._profile))
+        columns = [f"p.{quote_identifier(name)}" for name in self._own]
+        parts = []
+        for number in range(len(kept)):
+            arm = _Writer(self._profile, self._snapshot, self._tables)
+            values = arm._values(kept[: number + 1])
+            before = [f"{value} IS NULL" for value in values[:-1]]
+            there = [f"{values[-1]} IS NOT NULL"] if number < len(kept) - 1 else []
+            outputs = ", ".join((*columns, f"{arm._cast(kept, values[-1])} AS {found}"))
+            where = " AND ".join(f"({condition})" for condition in (*arm._conditions(), *before, *there))
+            parts.append("\n".join([f"SELECT {outputs}", f"FROM {arm._start.text}", *arm._joins, f"WHERE {where}"]))
+            self.read |= arm.read
+        return "({}) p".format("\nUNION ALL\n".join(parts))
+
+    def _conditions(self) -> list[str]:
+        """Which of the rows that it begins with are customers."""
+        if self._start.condition is None:
+            return []
+        self.read[KEYS] = None
+        return [self._start.condition]
+
+    def _values(self, kept: Sequence[tuple[Key, str]]) -> list[str]:
+        return [self._column(key, name) for key, name in kept]
+
+    def _column(self, key: Key, name: str) -> str:
+        """A column of a table that has one row a customer."""
+        if key == self._profile.start:
+            self._own[name] = None
+        return f"{self._join(key)}.{quote_identifier(name)}"
+
+    def _key(self) -> str:
+        self._own[self._profile.key] = None
+        return self._start.key
+
+    def _cast(self, kept: Sequence[tuple[Key, str]], value: str) -> str:
+        """One of several values, of the type that they have together."""
+        return f"{value}::text" if any(self._type(*one) in _STRINGS for one in kept) else value
 
     def _value(self, column: ProfileColumn) -> str:
+        if self._sought is not None and column.name == self._sought[0]:
+            return self._sought[1]
         kept = self._kept(column)
         if column.kind == "list":
             return self._list(column, kept)
         if column.kind == "object":
             key = kept[0][0]
-            made = _object(self._join(key), [name for _, name in kept])
-            if key == self._profile.start:
-                return f"CASE WHEN {self._start.mark} THEN {made} END" if self._start.mark is not None else made
-            known = f"{self._join(key)}.{quote_identifier(self._profile.hops[key].column)}"
-            return f"CASE WHEN {known} IS NOT NULL THEN {made} END"
-        values = [f"{self._join(key)}.{quote_identifier(name)}" for key, name in kept]
+            made = _object([(name, self._column(key, name)) for _, name in kept])
+            if key != self._profile.start:
+                known = self._column(key, self._profile.hops[key].column)
+                return f"CASE WHEN {known} IS NOT NULL THEN {made} END"
+            if self._start.mark is None:
+                return made
+            self._own[mark_of(self._profile)] = None
+            return f"CASE WHEN {self._start.mark} THEN {made} END"
+        values = self._values(kept)
         if len(values) == 1:
             return values[0]
-        if any(self._type(*one) in _STRINGS for one in kept):
-            values = [f"{value}::text" for value in values]
-        return f"COALESCE({', '.join(values)})"
+        return f"COALESCE({', '.join(self._cast(kept, value) for value in values)})"
 
     def _join(self, key: Key) -> str:
         """The alias of a table that has one row a customer; each is joined by itself, so that PostgreSQL can leave out
@@ -259,7 +323,8 @@ class _Writer:
         told = any(key == DATA for key, _ in kept)
         if not told:
             outputs = ", ".join(f"t.{quote_identifier(name)}" for name in names)
-            found, entry = self._newest(column, names, outputs), _object("l", names)
+            entry = _object([(name, f"l.{quote_identifier(name)}") for name in names])
+            found = self._newest(column, names, outputs)
         else:
             found, entry = self._merged(column, names), "l.entry"
         return f"COALESCE((SELECT pg_catalog.jsonb_agg({entry}) FROM ({found}) l), '[]'::jsonb)"
@@ -276,7 +341,7 @@ class _Writer:
 
         Those of sources are kept so that they order as times do; to cast them could fail.
         """
-        data = f"{self._join(DATA)}.{quote_identifier(column.name)}"
+        data = self._column(DATA, column.name)
         told = ", ".join(f"e.entry ->> {quote_literal(field)}" for field in column.told_by)
         array = (
             f"CASE WHEN pg_catalog.jsonb_typeof({data}) = 'array' THEN {data} END"  # a mask may make it another thing
@@ -286,7 +351,8 @@ class _Writer:
             at = f"t.{quote_identifier(column.order_by)}"
             zone = " AT TIME ZONE 'UTC'" if self._type(column.choices[0][0], column.order_by) == "timestamptz" else ""
             time = f"""pg_catalog.to_char(({at}{zone})::timestamp, 'YYYY-MM-DD"T"HH24:MI:SS.US')"""
-            outputs = f"{_object('t', names)} AS entry, {time} AS at"
+            entry = _object([(name, f"t.{quote_identifier(name)}") for name in names])
+            outputs = f"{entry} AS entry, {time} AS at"
             parts.insert(0, f"({self._newest(column, names, outputs)})")
         return (
             f"SELECT m.entry FROM ({' UNION ALL '.join(parts)}) m "
@@ -318,8 +384,11 @@ class _Writer:
 
     def _to(self, around: str, hop: Hop) -> str:
         """What a step to the table `around` compares with."""
-        is_key = (hop.table, hop.to) == (self._profile.start, self._profile.key)
-        return self._start.key if is_key else f"{around}.{quote_identifier(hop.to)}"
+        if (hop.table, hop.to) == (self._profile.start, self._profile.key):
+            return self._key()
+        if hop.table == self._profile.start:
+            self._own[hop.to] = None
+        return f"{around}.{quote_identifier(hop.to)}"
 
     def _nulls(self, key: Key, column: str) -> str:
         """Nothing where there are none: an index in the usual order is in use then."""
@@ -335,11 +404,19 @@ def tells_apart(mask: Mask, base_type: str) -> bool:
     return mask.kind == "pseudonym" and base_type not in _SMALL_CODES
 
 
+def sought_of(profile: ProfileMap) -> str:
+    """What the value of a column that is looked for is called, where none of the table's has the name."""
+    name = "sought"
+    while name in (*own_columns(profile), mark_of(profile)):
+        name += "_"
+    return name
+
+
 def _told(column: ProfileColumn) -> tuple[tuple[Key, str], ...]:
     """Where sources say entries of a list."""
     return ((DATA, column.name),) if column.told_by else ()
 
 
-def _object(alias: str, names: list[str]) -> str:
-    pairs = ", ".join(f"{quote_literal(name)}, {alias}.{quote_identifier(name)}" for name in names)
+def _object(members: list[tuple[str, str]]) -> str:
+    pairs = ", ".join(f"{quote_literal(name)}, {value}" for name, value in members)
     return f"pg_catalog.jsonb_build_object({pairs})"

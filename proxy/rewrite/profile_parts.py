@@ -9,6 +9,7 @@ from proxy.policy.profile import SUBJECT
 from proxy.rewrite.lex import Node
 from proxy.rewrite.scope import SYSTEM_SCHEMAS, column_fields, every_node
 
+_EQUAL = ("AEXPR_OP", "AEXPR_OP_ANY", "AEXPR_IN")
 _WHOLE = ("A_Star", "CopyStmt", "TableLikeClause")  # COPY and LIKE name no columns
 
 
@@ -35,6 +36,17 @@ def named_columns(statements: list[Node], profile: Relation, snapshot: Snapshot)
         return None
     words = frozenset(word for _, node in found for word in _words(node))
     return words & columns
+
+
+def compared_column(statements: list[Node], columns: Collection[str]) -> str | None:
+    """The first of the columns that the statements compare with something by `=` or IN; None where there is none."""
+    compared: set[str] = set()
+    for statement in statements:
+        for kind, node in every_node(statement):
+            if kind == "A_Expr" and node["kind"] in _EQUAL and node["name"][-1]["String"]["sval"] == "=":
+                sides = (node.get("lexpr", {}), node.get("rexpr", {}))
+                compared |= {column_fields(side["ColumnRef"])[-1] for side in sides if "ColumnRef" in side}
+    return next((column for column in columns if column in compared), None)
 
 
 def _is_another_view(relation: Relation, names: Collection[str], profile: Relation) -> bool:

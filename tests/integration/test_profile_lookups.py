@@ -26,8 +26,11 @@ from proxy.rewrite.plan import Planner
 from tests.servers import PgServer
 
 FILL = """
-CREATE TABLE customers (id bigint PRIMARY KEY, name text, email varchar(80) UNIQUE, vip boolean NOT NULL);
-CREATE TABLE details (customer_id bigint PRIMARY KEY, nick text UNIQUE, street text, city text);
+CREATE TABLE customers (id bigint PRIMARY KEY, name text, email varchar(80) UNIQUE, vip boolean NOT NULL,
+    phone varchar(40));
+CREATE INDEX ON customers (phone);
+CREATE TABLE details (customer_id bigint PRIMARY KEY, nick text UNIQUE, street text, city text, phone text);
+CREATE INDEX ON details (phone);
 CREATE TABLE cards (customer_id bigint NOT NULL, number text, seen date NOT NULL);
 CREATE INDEX ON cards (customer_id, seen);
 CREATE TABLE orders (id int PRIMARY KEY, customer_id bigint, placed date NOT NULL);
@@ -36,9 +39,11 @@ CREATE TABLE items (id int PRIMARY KEY, order_id int REFERENCES orders, sku text
 CREATE INDEX ON items (order_id);
 CREATE TABLE parts (item_id int REFERENCES items, code text);
 CREATE INDEX ON parts (item_id);
-INSERT INTO customers SELECT n, CASE n WHEN 13 THEN 'x' ELSE '' END || n, 'mail-' || n, n % 3 > 0
+INSERT INTO customers
+    SELECT n, CASE n WHEN 13 THEN 'x' ELSE '' END || n, 'mail-' || n, n % 3 > 0, CASE n % 4 WHEN 0 THEN 'phone-' || n END
     FROM generate_series(1, 3000) n;
-INSERT INTO details SELECT n, 'nick-' || n, 'street-' || n, 'city-' || n FROM generate_series(1, 3000) n WHERE n <> 2;
+INSERT INTO details SELECT n, 'nick-' || n, 'street-' || n, 'city-' || n, CASE WHEN n % 4 < 2 THEN 'phone-' || n - n % 4 END
+    FROM generate_series(1, 3000) n WHERE n <> 2;
 INSERT INTO cards SELECT n, 'card-' || n || '-' || k, date '2020-01-01' + k
     FROM generate_series(1, 3000) n, generate_series(1, 3) k;
 INSERT INTO orders SELECT n * 10 + k, n, date '2021-01-01' + k FROM generate_series(1, 3000) n, generate_series(1, 2) k;
@@ -49,10 +54,10 @@ CREATE VIEW contacts AS SELECT c.id, d.nick, c.email, upper(c.name) AS name
 CREATE VIEW failing AS SELECT c.id, c.vip, COALESCE(1 / (c.id - 13), 0) AS part FROM customers c;
 """
 RULES = """version: 1
-attributes: {name: {}, email: {}, vip: {}, nick: {}, address: {}, card: {}, visits: {}, goods: {}, parts: {}, topic: {}}
+attributes: {name: {}, email: {}, vip: {}, nick: {}, address: {}, card: {}, visits: {}, goods: {}, parts: {}, topic: {}, phone: {}}
 tables:
-  public.customers: {subject: id, columns: {id: open, name: name, email: email, vip: vip}}
-  public.details: {subject: customer_id, columns: {customer_id: open, nick: nick, street: address, city: address}}
+  public.customers: {subject: id, columns: {id: open, name: name, email: email, vip: vip, phone: phone}}
+  public.details: {subject: customer_id, columns: {customer_id: open, nick: nick, street: address, city: address, phone: phone}}
   public.cards: {subject: customer_id, columns: {customer_id: open, number: card, seen: open}}
   public.orders: {subject: customer_id, columns: {id: open, customer_id: open, placed: visits}}
   public.items: {subject: {column: order_id, references: public.orders.id}, columns: {id: open, order_id: open, sku: goods}}
@@ -64,10 +69,12 @@ policies:
   - {name: who agreed, apps: [chosen], tables: [public.customers, public.details], rows: {consent: [email]}}
   - {name: of these years, apps: [chosen], tables: [public.cards, public.orders], rows: {where: "CURRENT_DATE > '2020-01-01'"}}
 rights: {restriction: enforced}
-sources: {letters: {subject: number, fields: {topic: topic}}}
+sources: {letters: {subject: number, fields: {topic: topic, phone: phone}}}
 profile:
   subject: public.customers.id
-  columns: {address: {from: public.details, columns: [street, city]}}
+  columns:
+    address: {from: public.details, columns: [street, city]}
+    phone: [public.customers.phone, public.details.phone, sources]
   lists:
     card: {from: public.cards, columns: [number, seen], order_by: seen, limit: 2}
     visits: {from: public.orders, columns: [placed], order_by: placed}
@@ -78,11 +85,12 @@ HELD = """
 INSERT INTO consentry.restrictions (subject) VALUES (7), (13);
 INSERT INTO consentry.state (subject, app, granted)
     SELECT n, 'chosen', '{email}' FROM generate_series(1, 3000) n WHERE n NOT IN (8, 13, 23);
-INSERT INTO consentry.profile_data (subject, topic) SELECT n, 'topic-' || n FROM generate_series(2, 3000, 2) n;
+INSERT INTO consentry.profile_data (subject, topic, phone)
+    SELECT n, 'topic-' || n, 'phone-' || n - n % 4 FROM generate_series(2, 3000, 2) n;
 -- Whom only other sources know: -2 came into the table since the last sync.
-INSERT INTO consentry.profile_data (subject, topic) SELECT -n, 'other-' || n FROM generate_series(1, 3000) n;
+INSERT INTO consentry.profile_data (subject, topic, phone) SELECT -n, 'other-' || n, 'phone--' || n FROM generate_series(1, 3000) n;
 INSERT INTO consentry.profile_others SELECT -n FROM generate_series(1, 3000) n;
-INSERT INTO customers VALUES (-2, '-2', 'mail--2', true);
+INSERT INTO customers VALUES (-2, '-2', 'mail--2', true, NULL);
 INSERT INTO cards VALUES (-1, 'card--1', '2020-01-01');
 INSERT INTO consentry.restrictions (subject) VALUES (-7), (-13);
 INSERT INTO consentry.state (subject, app, granted)
@@ -156,6 +164,11 @@ LOOKUPS = [
     (0, f"SELECT {ALL} FROM consentry.profile WHERE email = 'mail-42'"),
     (1, f"SELECT {ALL} FROM consentry.profile WHERE email = $1"),
     (0, f"SELECT {ALL} FROM consentry.profile WHERE nick = 'nick-42'"),
+    (0, f"SELECT {ALL} FROM consentry.profile WHERE phone = 'phone-40'"),
+    (1, f"SELECT {ALL}, phone FROM consentry.profile WHERE phone = $1"),
+    (1, "SELECT * FROM consentry.profile WHERE $1 = phone"),
+    (1, "SELECT subject FROM consentry.profile WHERE phone = $1 AND name IS NOT NULL"),
+    (0, "SELECT * FROM consentry.profile WHERE phone IN ('phone-40', 'phone-44', 'phone--13')"),
     (1, f"SELECT {ALL} FROM consentry.profile WHERE nick = $1"),
     (1, "SELECT * FROM consentry.profile WHERE subject = $1"),
     (
@@ -251,8 +264,8 @@ def test_the_answers_are_the_same(planned: Planned, app: str, values: int, state
     keys: list[Any] = [42, 2, 7, 8, 13, 421, 9999, -1, -2, -7, -8, -13, -2999, -9999]
     if "ANY ($1)" in statement:
         keys = [[42, 7, 8, 9999], [2], [], [-1, -2, 3, -7, -8]]
-    elif "email = $1" in statement or "nick = $1" in statement:
-        keys = [f"{'mail' if 'email = $1' in statement else 'nick'}-{key}" for key in keys]
+    elif (compared := re.search(r"(mail|nick|phone) = \$1|\$1 = (phone)", statement)) is not None:
+        keys = [f"{compared[1] or compared[2]}-{key}" for key in (*keys, 40)]
     given = [(key,) for key in keys] if values else [()]
     found = 0
     for one in given:
@@ -279,9 +292,29 @@ def test_the_answers_are_the_same(planned: Planned, app: str, values: int, state
 )
 def test_what_the_verifier_demands(planned: Planned, old: str, new: str) -> None:
     """With whom the profile begins is a part of the proof."""
-    sent, path = "SELECT name FROM consentry.profile WHERE name ILIKE '%2'", SearchPath(("pg_catalog", "public"))
-    made = planned.text("held", sent)
-    _, verifier = planned.planners["held"]._over(sent, parse(sent))
+    check_proof(planned, "SELECT name FROM consentry.profile WHERE name ILIKE '%2'", old, new)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('(p."phone" IS NULL) AND (p1."phone" IS NOT NULL)', '(p1."phone" IS NOT NULL)'),
+        ('p1."phone"::text AS "sought"', 'p1."nick"::text AS "sought"'),
+        ('p1."phone"::text AS "sought"', 'p1."phone"::name AS "sought"'),
+        ('p."sought" AS "phone"', 'p."email" AS "phone"'),
+        ('LEFT JOIN "public"."details" p1', 'JOIN "public"."details" p1'),
+        ("\nUNION ALL\nSELECT", "\nUNION\nSELECT"),
+        ('WHERE (p."own" OR NOT EXISTS', 'WHERE (NOT p."own" OR NOT EXISTS'),
+    ],
+)
+def test_how_a_value_is_looked_up_is_a_part_of_the_proof(planned: Planned, old: str, new: str) -> None:
+    check_proof(planned, "SELECT name, email FROM consentry.profile WHERE phone = 'phone-42'", old, new, "every")
+
+
+def check_proof(planned: Planned, sent: str, old: str, new: str, app: str = "held") -> None:
+    path = SearchPath(("pg_catalog", "public"))
+    made = planned.text(app, sent)
+    _, verifier = planned.planners[app]._over(sent, parse(sent))
     verifier.verify(sent, made, path, ())
     assert old in made
     with pytest.raises(PgError):

@@ -48,6 +48,10 @@ async def test_columns_and_indexes_are_those_of_the_rules(owner: asyncpg.Connect
     for condition in ("to_tsvector('english', notes) @@ 'cat'", "to_tsvector('simple', tickets) @@ 'cat'"):
         plan = await owner.fetch(f"EXPLAIN SELECT FROM consentry.profile_data WHERE {condition}")
         assert "profile_search_" in str(plan)
+    plan = await owner.fetch("EXPLAIN SELECT FROM consentry.profile_data WHERE full_name = 'Ann'")
+    assert "profile_value_full_name_" in str(plan)
+    await owner.execute("UPDATE consentry.profile_data SET full_name = repeat('Ann ', 1000000)")  # of any length
+    await owner.execute("UPDATE consentry.profile_data SET full_name = 'Ann'")
     changed = rules(CRM.replace("type: date", "type: text"), NOTES.replace("english", "german"))
     assert await shape.follow(owner, changed) != ()
     row = dict(await owner.fetchrow("SELECT * FROM consentry.profile_data"))

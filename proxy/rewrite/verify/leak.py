@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from proxy.catalog.model import Column, Relation
+from proxy.catalog.types import OIDS
 from proxy.errors import PgError
 from proxy.policy.table import GovernedTable
 from proxy.rewrite.verify.computed import emptied, is_computed, put_out
@@ -33,6 +34,7 @@ _AGGREGATES = frozenset(
     var_samp variance xmlagg
     """.split()
 )
+_STRINGS = (OIDS["text"], OIDS["varchar"])
 _FREE = ("targetList", "groupClause", "sortClause", "windowClause")  # computed for what the conditions have left
 
 
@@ -271,7 +273,7 @@ class LeakProof:
     def _output_columns(self, body: Node, level: Level) -> Columns | None:
         """The columns that a sub-query makes, as far as their types can be told; None where not even their names."""
         if "larg" in body:
-            return None
+            return self._columns_of_arms([body["larg"], body["rarg"]], level)
         found: list[tuple[str, Column | None]] = []
         rows = [row["List"]["items"] for row in body.get("valuesLists", ())]
         for number in range(len(rows[0]) if rows else 0):
@@ -297,6 +299,17 @@ class LeakProof:
                 found.append((name or "", known))
         names = [name for name, _ in found]
         return {name: column if names.count(name) == 1 else None for name, column in found}
+
+    def _columns_of_arms(self, arms: list[Node], level: Level) -> Columns | None:
+        """The columns of a set operation: the first arm's names, and types where the arms list columns of the same."""
+        made = [self._output_columns(arm, self._again(arm, level.parent, level.ctes)) for arm in arms]
+        first, second = made
+        if first is None or second is None:
+            return None
+        if not all(_lists(arm, len(columns)) for arm, columns in zip(arms, (first, second), strict=True)):
+            return dict.fromkeys(first)
+        pairs = zip(first.items(), second.values(), strict=False)
+        return {name: one if _alike(one, other) else None for (name, one), other in pairs}
 
     def _free(self, node: object, level: Level) -> bool:
         """What is computed for rows that are not hidden: but its sub-queries have rows of their own."""
@@ -465,11 +478,18 @@ class LeakProof:
                 return self._comparison(body, level) or self._values.type_of(node) is not None
             if kind == "SubLink":
                 return self._sublink(body, level)
+            if kind == "TypeCast" and self._relabelled(body, level):
+                return True
             if kind in ("TypeCast", "SQLValueFunction", "FuncCall"):
                 return self._values.type_of(node) is not None
             if kind == "SetToDefault":
                 return True
         return False
+
+    def _relabelled(self, cast: Node, level: Level) -> bool:
+        """A column of strings as text: PostgreSQL calls nothing for that."""
+        column = self.column(cast["arg"], level)
+        return column is not None and column.type_oid in _STRINGS and self._values.is_text(cast["typeName"])
 
     def _reference(self, fields: list[Node], level: Level) -> bool:
         """A name; not one that might be a function in column's clothes."""
@@ -580,6 +600,17 @@ class LeakProof:
             if len(words) == 2 and sources:
                 return None
         return None
+
+
+def _alike(one: Column | None, other: Column | None) -> bool:
+    if one is None or other is None:
+        return False
+    return (one.type_oid, one.collation) == (other.type_oid, other.collation)
+
+
+def _lists(arm: Node, count: int) -> bool:
+    """Whether a query's outputs are so many, each under a name of its own (of a set operation the arms were asked)."""
+    return "larg" in arm or len(arm.get("targetList", ())) == count
 
 
 def _name_join(body: Node, level: Level, start: int) -> None:

@@ -82,6 +82,10 @@ class Values:
             return None
         return wanted if found in (_OTHERS, wanted) or (found, wanted) in WIDER else None
 
+    def is_text(self, name: Node) -> bool:
+        """Whether a cast's type is text itself."""
+        return self._named(name) == OIDS["text"]
+
     def _named(self, name: Node) -> int | None:
         """A built-in type without a length, as the names of the session find it."""
         if name.keys() - {"names", "typemod", "arrayBounds"} or name.get("typemod", -1) != -1:

@@ -118,6 +118,32 @@ def test_an_apps_query_has_what_the_app_has_and_reads_no_other_table() -> None:
     assert app_view(rules.profile, rules.apps["none"], snapshot(every)) is None  # no policy gives it anything
 
 
+def test_a_value_that_several_tables_may_have_is_looked_for_in_each() -> None:
+    choices = "  columns:\n    name: [public.details.nick, public.customers.name]\n    address"
+    text = changed("nick: nick, ", "nick: name, ").replace("  columns:\n    address", choices)
+    every = view("subject", "name", "email", "address", "visits", "goods")
+    rules = compiled(text, every)
+    plain = app_view(rules.profile, rules.apps["some"], snapshot(every), ["name", "visits"])
+    found = app_view(rules.profile, rules.apps["some"], snapshot(every), ["name", "visits"], "name")
+    assert plain is not None
+    assert 'COALESCE(p1."nick"::text, p."name"::text) AS "name"' in plain.definition
+    assert found is not None
+    assert found.columns == plain.columns
+    assert set(found.reads) == set(plain.reads)
+    assert found.definition.startswith('SELECT p."id" AS "subject", p."sought" AS "name", COALESCE((')
+    assert found.definition.endswith(
+        'FROM (SELECT p."id", p1."nick"::text AS "sought"\n'
+        'FROM "public"."customers" p\nLEFT JOIN "public"."details" p1 ON p1."customer_id" = p."id"\n'
+        'WHERE (p1."nick" IS NOT NULL)\nUNION ALL\n'
+        'SELECT p."id", p."name"::text AS "sought"\n'
+        'FROM "public"."customers" p\nLEFT JOIN "public"."details" p1 ON p1."customer_id" = p."id"\n'
+        'WHERE (p1."nick" IS NULL)) p'
+    )
+    other = app_view(rules.profile, rules.apps["some"], snapshot(every), ["visits"], "name")
+    assert other is not None
+    assert "sought" not in other.definition  # it is no column of this one
+
+
 def test_a_view_of_other_rules_is_read_by_its_own_definition() -> None:
     rules = compiled(RULES + PROFILE, old := view("subject", "name"))
     found = app_view(rules.profile, rules.apps["some"], snapshot(old))

@@ -8,7 +8,7 @@ from proxy.catalog.model import Relation, Snapshot
 from proxy.policy.table import Mask
 from proxy.rewrite.lex import parse
 from proxy.rewrite.profile import tells_apart
-from proxy.rewrite.profile_parts import named_columns
+from proxy.rewrite.profile_parts import compared_column, named_columns
 from tests.unit.rewrite.world import columns
 
 PROFILE = Relation(200, "consentry", "profile", "v", columns("subject:int4 name:text email:text orders:text"))
@@ -90,3 +90,21 @@ def test_without_the_key_all_stay() -> None:
 )
 def test_codes_lead_to_rows_where_they_tell_customers_apart(mask: Mask, base_type: str, apart: bool) -> None:
     assert tells_apart(mask, base_type) == apart
+
+
+@pytest.mark.parametrize(
+    ("text", "column"),
+    [
+        ("SELECT 1 FROM consentry.profile WHERE email = $1", "email"),
+        ("SELECT 1 FROM consentry.profile p WHERE 'x' = p.email", "email"),
+        ("SELECT 1 FROM consentry.profile WHERE email IN ('x', 'y')", "email"),
+        ("SELECT 1 FROM consentry.profile WHERE email = ANY ($1)", "email"),
+        ("SELECT 1 FROM customers c JOIN consentry.profile p ON p.email = c.name", "email"),
+        ("SELECT 1 FROM consentry.profile WHERE email = $1 AND phone = $2", "phone"),  # the first of the rules'
+        ("SELECT email FROM consentry.profile WHERE name = $1", None),
+        ("SELECT 1 FROM consentry.profile WHERE email > $1 OR email LIKE 'x%' OR email BETWEEN $1 AND $2", None),
+        ("SELECT 1 FROM consentry.profile ORDER BY email", None),
+    ],
+)
+def test_which_column_is_looked_for(text: str, column: str | None) -> None:
+    assert compared_column(parse(text), ("phone", "email")) == column

@@ -506,7 +506,7 @@ def test_what_needs_no_fence(rest: str) -> None:
         "where note > now()",
         "join (select lower(label) as id, id as x from things) t on t.x = visits.id",
         "join (select id::text as id from things) t on t.id = visits.note",
-        "join (select id from things union select 1) t on t.id = visits.id",
+        "join (select id from things union select 2.5) t on t.id = visits.id",
         "where visits.row_to_json is null",
         "join things using (id) as u where u.label = 'x'",
         "where exists (select from (whole a join things b on a.id = b.id) as j (x, y) where j.y = 1)",
