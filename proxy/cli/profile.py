@@ -143,10 +143,13 @@ def status(
     """
 
     async def work(connection: asyncpg.Connection, opened: Opened) -> None:
+        from proxy.cli.subject_acts import desk_of
         from proxy.profile import status as reading
+        from proxy.rights.desk import note
 
         if conflicts is not None:
             found = await reading.conflicts(connection, conflicts, limit)
+            await note(await desk_of(connection, opened), "find", customers=len(found))
             if as_json:
                 print_json(found)
             for one in found if not as_json else ():

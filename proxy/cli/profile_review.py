@@ -76,8 +76,10 @@ def show(
     async def work(connection: asyncpg.Connection, opened: Opened) -> None:
         from proxy.catalog.introspect import take_snapshot
         from proxy.profile.review import attributes_of, pair, told
+        from proxy.rights.desk import note
 
         found = await pair(connection, opened.compiled(await take_snapshot(connection)), source, key)
+        await note(await desk_of(connection, opened), "show")
         if as_json:
             print_json(asdict(found))
             return

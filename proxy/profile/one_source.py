@@ -255,7 +255,8 @@ class OneSource:
             async for rows in batches:
                 for row in rows:
                     if row[1] in seen:
-                        raise SourceError(self._name, f"{reader.unit} {row[0]}: an earlier one has the same key")
+                        what = f"an earlier one has the same key, {row[1]}: `key` must name one record"
+                        raise SourceError(self._name, f"{reader.unit} {row[0]}: {what}")
                     seen.add(row[1])
                 cursor = reach.text if reader.in_order else stored
                 await self._add(reader, rows, stored, cursor, counts)
@@ -293,9 +294,13 @@ class OneSource:
         keys: dict[str, Any] = {}
         async for key in reader.keys(wanted(self._name, self._source)):
             try:
-                keys[values.text(key)] = key
+                text = values.text(key)
             except ValueError as error:
                 raise SourceError(self._name, f'a key (field "{self._source.key}") {error}') from error
+            if text in keys and reader.in_order:  # all of one moment; pages may move while they are read
+                what = f'two records have the same key, {text} (field "{self._source.key}")'
+                raise SourceError(self._name, f"{what}: `key` must name one record")
+            keys[text] = key
         async with self._connection.transaction():
             await staging.begin(self._connection)
             await staging.add(self._connection, list(map(bare, keys)))

@@ -64,11 +64,12 @@ async def check_keys(connection: asyncpg.Connection, source: str, unit: str) -> 
     """Raises SourceError for two different records of one key; the same record twice is one."""
     await index(connection)
     twice = await connection.fetchrow("""
-        SELECT min(number) AS first, max(number) AS last FROM pg_temp.profile_incoming
-        GROUP BY key HAVING count(DISTINCT (digest, deleted)) > 1 ORDER BY 1 LIMIT 1""")
+        SELECT key, min(number) AS first, max(number) AS last FROM pg_temp.profile_incoming
+        GROUP BY key HAVING count(DISTINCT (digest, deleted)) > 1 ORDER BY first LIMIT 1""")
     if twice is not None:
         places = f"{unit} {twice['first']} and {unit} {twice['last']}"
-        raise SourceError(source, f"{places} have the same key, and differ: `key` must name one record")
+        what = f"{places} have the same key, {twice['key']}, and differ"
+        raise SourceError(source, f"{what}: `key` must name one record")
 
 
 async def index(connection: asyncpg.Connection) -> None:

@@ -152,7 +152,7 @@ async def _prepare(connection: asyncpg.Connection, plan: Plan, kind: str) -> Non
         await connection.execute(locks.WRITING)
         await staging.begin(connection)
         await own.read(connection, plan.rules, plan.compiled)
-        if await merging.follow_precedence(connection, plan.rules) or made:
+        if await merging.follow_precedence(connection, plan.rules) or made or plan.full:
             await merging.affect_all(connection)
             await merging.merge(connection, plan.rules, kind)
         await others.note(connection, plan.rules)  # customers may have come and gone meanwhile

@@ -115,16 +115,22 @@ def document(value: Any) -> Any:
         if value[:1] not in ("{", "["):
             return text(value)
         try:
-            value = loads(value)
+            value = loads(value, unique=True)
+        except NameTwiceError as error:
+            raise ValueError(f"is JSON in which {error}") from None
         except ValueError:
             raise ValueError("is no JSON") from None
     return _plain(value)
 
 
+class NameTwiceError(ValueError):
+    """Which name an object has twice."""
+
+
 def loads(given: str | bytes, *, unique: bool = False) -> Any:
     """JSON as it is written. Raises ValueError, also for what is nested so deeply that nothing here could read it.
 
-    `unique`: also where an object has a name twice, of which others read the first, or the last.
+    `unique`: raises NameTwiceError where an object has a name twice, of which others read the first, or the last.
     """
     try:
         return json.loads(given, object_pairs_hook=_unique if unique else None)
@@ -139,7 +145,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(made) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f'an object has the name "{twice}" twice')
+        raise NameTwiceError(f'an object has the name "{twice}" twice')
     return made
 
 

@@ -214,6 +214,25 @@ def test_who_was_erased_is_not_asked_for_again(place: Place) -> None:
     assert (counts["read"], counts["erased"], counts["added"]) == (1, 0, 0)
 
 
+@pytest.mark.parametrize("source", ["counted", "lite"])
+def test_two_records_of_one_key_in_different_syncs(place: Place, source: str) -> None:
+    """The second one would pass for a change of the first."""
+    if source == "lite":
+        place.lite("CREATE TABLE loose (id, customer INTEGER, v TEXT, changed TEXT)", "DROP TABLE lite",
+                   "ALTER TABLE loose RENAME TO lite",
+                   "INSERT INTO lite VALUES (1, 1, 'a', '2026-01-01T00:00:00Z')")  # fmt: skip
+    else:
+        place.change("ALTER TABLE counted DROP CONSTRAINT counted_pkey; INSERT INTO counted VALUES (1, 1, 'a', 5)")
+    place.sync(source)
+    if source == "lite":
+        place.lite("INSERT INTO lite VALUES (1, 1, 'b', '2026-03-01T00:00:00Z')")
+    else:
+        place.change("INSERT INTO counted VALUES (1, 1, 'b', 50)")
+    _, said = place.sync(source, code=1)
+    assert 'two records have the same key, 1 (field "id"): `key` must name one record' in said
+    assert place.kept(source) == {"1": "a"}
+
+
 def test_floating_point_numbers(place: Place) -> None:
     """As PostgreSQL writes them from 10^15 on: nanoseconds since 1970, say."""
     place.change(

@@ -9,7 +9,7 @@ import socket
 import sqlite3
 import threading
 from collections.abc import AsyncIterator, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import pyarrow
+import pymysql
 import pytest
 from mysql_mimic import MysqlServer, ResultColumn, ResultSet, Session
 from mysql_mimic.types import ColumnType
@@ -25,6 +26,7 @@ from pyarrow import parquet
 
 from proxy.errors import UnreachableError
 from proxy.profile.sources import http
+from proxy.profile.sources import mysql as mysql_source
 from proxy.profile.sources.csv_file import CsvReader
 from proxy.profile.sources.http import HttpReader
 from proxy.profile.sources.json_lines import JsonLinesReader
@@ -163,6 +165,42 @@ async def test_a_server_that_never_answers(monkeypatch: pytest.MonkeyPatch) -> N
         await read(HttpReader("other", f"http://127.0.0.1:{silent.getsockname()[1]}/items"))
 
 
+async def test_a_server_that_drips(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each piece comes in time, and the page never."""
+    monkeypatch.setattr(http, "PAGE_SECONDS", 0.5)
+    ended = threading.Event()
+
+    def drip(server: socket.socket) -> None:
+        client, _ = server.accept()
+        with client, suppress(OSError):
+            client.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n[")
+            while not ended.wait(0.05):
+                client.sendall(b" ")
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=drip, args=(server,))
+        thread.start()
+        with pytest.raises(UnreachableError, match=r"/items did not come within 0\.5 s$"):
+            await read(HttpReader("other", f"http://127.0.0.1:{server.getsockname()[1]}/items"))
+        ended.set()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (pymysql.err.OperationalError(1292, "Truncated incorrect DOUBLE value: 'a@x.org'"), "(error 1292)"),
+        (pymysql.err.DataError(1366, "Incorrect integer value: 'a@x.org' for column 'id'"), "(error 1366)"),
+        (pymysql.err.OperationalError(1105, "XPATH syntax error: 'a@x.org'"), "(error 1105)"),
+        (pymysql.err.ProgrammingError(1146, "Table 'shop.people' doesn't exist"), "Table 'shop.people' doesn't exist"),
+        (pymysql.err.OperationalError(2003, "Can't connect to MySQL server"), "Can't connect to MySQL server"),
+    ],
+)
+def test_what_mysql_says_of_values_is_in_no_error(error: pymysql.err.MySQLError, said: str) -> None:
+    assert said in mysql_source._said(error)
+    assert "a@x.org" not in mysql_source._said(error)
+
+
 async def test_a_token_that_is_none_is_in_no_error() -> None:
     for token in ("s3c\nret", "s3crét"):
         with pytest.raises(SourceError, match="its token has a character") as caught:
@@ -189,6 +227,12 @@ def test_a_pipe_is_no_file(tmp_path: Path) -> None:
     for kind in (CsvReader, JsonLinesReader, ParquetReader):
         with pytest.raises(UnreachableError, match=r"people\.csv is no file"):
             kind("other", tmp_path / "people.csv").content()
+
+
+async def test_a_pipe_is_no_database(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "people.db")
+    with pytest.raises(UnreachableError, match=r"people\.db is no file"):
+        await read(SqliteReader("other", tmp_path / "people.db"), Wanted("other", ("id",), "id", "people"))
 
 
 # -- Parquet ----------------------------------------------------------------------------------------------------------

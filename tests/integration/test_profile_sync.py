@@ -26,7 +26,7 @@ from proxy.profile import sync as syncing
 from proxy.profile.one_source import Plan, Synced
 from proxy.profile.tombstones import forget
 from tests.cutting import Cutting
-from tests.gateways import consentry, environment
+from tests.gateways import audit_records, consentry, environment
 from tests.integration.test_cli import run
 from tests.servers import PgServer
 from tests.stores import RULES, Stores, make_stores
@@ -210,6 +210,21 @@ async def test_a_second_sync_changes_nothing(synced: Stores) -> None:
     assert everything(synced) == before
 
 
+async def test_a_full_sync_mends_what_apps_read(stores: Stores) -> None:
+    await sync(stores)
+    before = query(stores, "SELECT * FROM consentry.profile_data ORDER BY subject")
+    damage = """DELETE FROM consentry.profile_data WHERE subject % 3 = 0;
+        UPDATE consentry.profile_data SET email = 'x@x.org' WHERE subject % 3 = 1;
+        INSERT INTO consentry.profile_data (subject, email) VALUES (123456789, 'nobody@x.org')"""
+    connection = await asyncpg.connect(stores.server.dsn(stores.database))
+    await connection.execute(damage)
+    await connection.close()
+    await sync(stores)
+    assert query(stores, "SELECT * FROM consentry.profile_data ORDER BY subject") != before
+    await sync(stores, full=True)
+    assert query(stores, "SELECT * FROM consentry.profile_data ORDER BY subject") == before
+
+
 async def test_changes_and_deletes_follow(stores: Stores) -> None:
     member, reader, account = some(stores, "members"), some(stores, "newsletter"), some(stores, "crm", "newsletter")
     change_members(stores, f"UPDATE members SET size = 'XXL', changed = now() WHERE customer = {member}")
@@ -259,7 +274,7 @@ BAD: dict[str, tuple[str, Callable[[Stores], None], str]] = {
         r"line 2: unexpected end of data"),
     "too many values": ("crm", lambda s: change_file(s, "crm.csv", "\n", "\nA-0,a,b,c,d,e\n"), "line 2: it has 6 values"),
     "one key twice": (
-        "crm", lambda s: change_file(s, "crm.csv", "\n", "\nA-x,a,,,d\nA-x,b,,,d\n"), "line 2 and line 3 have the same key"),
+        "crm", lambda s: change_file(s, "crm.csv", "\n", "\nA-x,a,,,d\nA-x,b,,,d\n"), "line 2 and line 3 have the same key, A-x, and differ"),
     "an empty key": ("crm", lambda s: change_file(s, "crm.csv", "\n", "\n,a,,,d\n"), 'line 2: field "account" is empty'),
     "not the encoding, in line 6 of 9": (
         "crm", lambda s: (s.folder / "crm.csv").write_bytes(b"account,name,mail,tel,city\n" + b"".join(
@@ -422,6 +437,7 @@ def test_review(stores: Stores) -> None:
     assert {reason for person in shown["people"] for reason in person["why"]} == {"email", "phone"}
     assert shown["values"]["email"] in shown["people"][0]["values"]["email"] + shown["people"][1]["values"]["email"]
     assert "in common" in command(stores, "profile", "review", "show", source, key)
+    assert len(acts(stores, "show")) == 2
     said = command(stores, "profile", "review", "decide", source, key, "same", code=1)
     assert "say whose with --subject" in said
     command(stores, "profile", "review", "decide", source, key, "other", "--subject", two)
@@ -575,6 +591,11 @@ def test_review_of_no_source(synced: Stores) -> None:
     assert 'the rules have no source "nope"; they have: members, newsletter, crm, tickets' in said
 
 
+def acts(stores: Stores, act: str) -> list[dict[str, Any]]:
+    """The records of the audit log of acts of this name."""
+    return [one for one in audit_records(stores.folder / "audit") if one.get("act") == act]
+
+
 def test_status(synced: Stores) -> None:
     facts = json.loads(command(synced, "profile", "status", "--json"))
     assert {one["name"]: one["records"] for one in facts["sources"]} == {
@@ -586,6 +607,7 @@ def test_status(synced: Stores) -> None:
     disagreeing = json.loads(command(synced, "profile", "status", "--conflicts", "email", "--json", "--limit", "9999"))
     assert email["conflicts"] == len(disagreeing) > 0
     assert email["customers"] > email["conflicts"]
+    assert acts(synced, "find")[-1]["customers"] == len(disagreeing)
     assert "customers are known from sources" in command(synced, "profile", "status")
 
 

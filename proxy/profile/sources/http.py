@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Literal
@@ -14,6 +15,7 @@ from proxy.profile.sources.reading import Record, SourceError, SourceUnreachable
 from proxy.profile.values import loads
 
 _SECONDS: Final = 30.0
+PAGE_SECONDS: Final = 300.0  # for all of one page
 EMPTY_PAGES: Final = 100  # in a row, of servers that filter after they have cut pages; more are pages without end
 _NEXT: Final = "next"
 _ABSENT: Final = object()
@@ -83,7 +85,11 @@ class HttpReader:
 
     async def _get(self, client: httpx2.AsyncClient, page: httpx2.URL) -> Any:
         try:
-            answer = await client.get(page)
+            async with asyncio.timeout(PAGE_SECONDS):  # the client's own is for each piece that comes
+                answer = await client.get(page)
+        except TimeoutError as error:
+            what = f"{self._named(page)} did not come within {PAGE_SECONDS:g} s"
+            raise SourceUnreachableError(self.source, what) from error
         except httpx2.TimeoutException as error:
             what = f"{self._named(page)} did not answer within {_SECONDS:g} s"
             raise SourceUnreachableError(self.source, what) from error

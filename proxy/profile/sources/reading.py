@@ -137,11 +137,17 @@ def places(values: Iterable[str]) -> dict[str, int]:
 
 def digest_of(source: str, path: Path) -> str:
     """The SHA-256 of a file. Raises SourceUnreachableError."""
+    check_file(source, path)
+    with file_errors(source, path), path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_file(source: str, path: Path) -> None:
+    """Raises SourceUnreachableError where it is no file that can be read; of a pipe the end may never come."""
     with file_errors(source, path):
-        if not stat.S_ISREG(path.stat().st_mode):  # of a pipe the end may never come
+        if not stat.S_ISREG(path.stat().st_mode):
             raise SourceUnreachableError(source, f"{path} is no file")
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        path.open("rb").close()
 
 
 @contextmanager

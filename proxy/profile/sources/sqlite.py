@@ -20,6 +20,7 @@ from proxy.profile.sources.reading import (
     SourceUnreachableError,
     Wanted,
     check_fields,
+    check_file,
     fetched,
     file_errors,
     relation,
@@ -82,8 +83,7 @@ class SqliteReader:
     @contextmanager
     def _opened(self, *, whole: bool = False) -> Iterator[sqlite3.Connection]:
         """`whole`: all of the file is checked first; SQLite takes the pages that were cut off for empty ones."""
-        with file_errors(self.source, self.path):
-            self.path.open("rb").close()
+        check_file(self.source, self.path)
         try:
             address = f"{self.path.resolve().as_uri()}?mode=ro"
             with closing(sqlite3.connect(address, uri=True, check_same_thread=False)) as connection:

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from proxy.profile import review
 from proxy.profile.review import Choice
 from proxy.rights import reviewing
+from proxy.rights.desk import note
 from proxy.web.pages.staff import Handled, Visit
 from proxy.web.problems import Problem
 
@@ -32,6 +33,7 @@ async def show_record(visit: Visit) -> Response:
     async with visit.site.connection() as connection:
         found = await review.pair(connection, visit.site.in_force.compiled, source, key)
         decided = await review.decided(connection, source, key)
+        await note(visit.site.desk(connection, actor_of(visit)), "show")
     attributes = visit.site.in_force.rules.attributes
     labels = {name: (attributes[name].label if name in attributes else "") or name for name in _attributes(found)}
     return visit.page("review_record", found=found, decided=decided, labels=labels, told=review.told)

@@ -66,3 +66,8 @@ def test_json_that_is_nested_too_deeply() -> None:
         with pytest.raises(ValueError, match=r"nested too deeply|no JSON"):
             values.document("[" * depth + "]" * depth)
     assert values.document("[" * 100 + "]" * 100) is not None
+
+
+def test_json_in_a_text_whose_objects_have_a_name_twice() -> None:
+    with pytest.raises(ValueError, match=r'^is JSON in which an object has the name "a" twice$'):
+        values.document('[{"a": 1, "a": 2}]')
