@@ -106,15 +106,15 @@ def killed_at_random(server: PgServer, folder: Path, times: int, fsync: bool = F
 
 
 def test_a_log_covers_what_clients_received_before_a_kill(server: PgServer, tmp_path: Path) -> None:
-    killed_at_random(server, tmp_path, 10)
+    killed_at_random(server, tmp_path, 6)
 
 
 def test_a_log_that_is_synced_covers_what_clients_received_before_a_kill(server: PgServer, tmp_path: Path) -> None:
-    killed_at_random(server, tmp_path, 3, fsync=True)
+    killed_at_random(server, tmp_path, 2, fsync=True)
 
 
 def test_logs_of_several_workers_cover_what_clients_received_before_kills(server: PgServer, tmp_path: Path) -> None:
-    killed_at_random(server, tmp_path, 5, workers=3)
+    killed_at_random(server, tmp_path, 3, workers=3)
 
 
 def test_an_answer_that_a_kill_cut_off_is_read_by_all_who_ask(server: PgServer, tmp_path: Path) -> None:

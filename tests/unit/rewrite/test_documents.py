@@ -27,7 +27,7 @@ def tree(expression: str) -> str:
     return re.sub(r"'location': \d+|'(?:rexpr_)?list_(?:start|end)': \d+", "", repr(parse(f"SELECT {expression}")))
 
 
-@settings(max_examples=300 if os.environ.get("CONSENTRY_NIGHTLY") else 30, deadline=None)
+@settings(max_examples=300 if os.environ.get("CONSENTRY_NIGHTLY") else 10, deadline=None)
 @given(rule=rules)
 def test_the_rewriter_and_the_verifier_make_the_same_of_the_rules(rule: tuple[str, list[tuple[Steps, str]]]) -> None:
     rest, paths = rule
