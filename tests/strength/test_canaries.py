@@ -150,8 +150,7 @@ def dangers(databases: world.World) -> list[Attack]:
 
 @pytest.fixture(scope="module")
 def dangerous(databases: world.World, gateway: Gateway, dangers: list[Attack]) -> Outcome:
-    apps = world.APPS if os.environ.get("CONSENTRY_NIGHTLY") else ("dropper", "rower", "mixer")
-    return campaign(gateway.port, dangers, apps, ("simple",), databases.last_oid, twin_of_refused=False)
+    return campaign(gateway.port, dangers, world.APPS, ("simple",), databases.last_oid, twin_of_refused=False)
 
 
 @pytest.mark.parametrize("kind", ["function", "relation", "statement"])
