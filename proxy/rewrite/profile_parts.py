@@ -39,14 +39,20 @@ def named_columns(statements: list[Node], profile: Relation, snapshot: Snapshot)
 
 
 def compared_column(statements: list[Node], columns: Collection[str]) -> str | None:
-    """The first of the columns that the statements compare with something by `=` or IN; None where there is none."""
+    """The first of the columns that the statements compare with something by `=` or IN; None where there is none.
+
+    None too where they compare the key, by which the others are found as well, and where they lock rows: a set
+    operation has none.
+    """
     compared: set[str] = set()
     for statement in statements:
         for kind, node in every_node(statement):
+            if "lockingClause" in node:
+                return None
             if kind == "A_Expr" and node["kind"] in _EQUAL and node["name"][-1]["String"]["sval"] == "=":
                 sides = (node.get("lexpr", {}), node.get("rexpr", {}))
                 compared |= {column_fields(side["ColumnRef"])[-1] for side in sides if "ColumnRef" in side}
-    return next((column for column in columns if column in compared), None)
+    return None if SUBJECT in compared else next((column for column in columns if column in compared), None)
 
 
 def _is_another_view(relation: Relation, names: Collection[str], profile: Relation) -> bool:

@@ -185,6 +185,7 @@ LOOKUPS = [
 # What needs fences, because more than comparisons is asked.
 FENCED = [
     (0, f"SELECT {ALL} FROM consentry.profile WHERE subject = 42 AND name ILIKE '%2'"),
+    (0, f"SELECT {ALL} FROM consentry.profile WHERE subject = 42 AND phone = 'phone-40' AND name ILIKE '%2'"),
     (1, f"SELECT {ALL} FROM consentry.profile WHERE subject = $1 AND card @> '[{{}}]'"),
     (1, f"SELECT {ALL} FROM consentry.profile p WHERE $1::bigint = p.subject AND length(p.name) > 0"),
     (0, f"SELECT {ALL} FROM consentry.profile WHERE subject IN (42, 43, 13) AND name ILIKE '%2'"),

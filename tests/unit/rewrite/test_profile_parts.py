@@ -102,6 +102,9 @@ def test_codes_lead_to_rows_where_they_tell_customers_apart(mask: Mask, base_typ
         ("SELECT 1 FROM customers c JOIN consentry.profile p ON p.email = c.name", "email"),
         ("SELECT 1 FROM consentry.profile WHERE email = $1 AND phone = $2", "phone"),  # the first of the rules'
         ("SELECT email FROM consentry.profile WHERE name = $1", None),
+        ("SELECT 1 FROM consentry.profile WHERE email = $1 AND subject = 42", None),
+        ("SELECT 1 FROM consentry.profile p JOIN customers c ON c.id = p.subject WHERE c.email = $1", None),
+        ("SELECT 1 FROM consentry.profile WHERE email = $1 FOR UPDATE", None),
         ("SELECT 1 FROM consentry.profile WHERE email > $1 OR email LIKE 'x%' OR email BETWEEN $1 AND $2", None),
         ("SELECT 1 FROM consentry.profile ORDER BY email", None),
     ],
