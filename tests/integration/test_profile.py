@@ -170,6 +170,21 @@ def test_precedence_and_what_is_not_there(gateway: Governed) -> None:
     assert third[0] == "other-3"
 
 
+@pytest.mark.parametrize("login", ["prall", "prmail"])
+def test_who_is_found_by_a_value_is_who_has_it(gateway: Governed, login: str) -> None:
+    """Of an attribute that two tables and sources give, each app among the values that it has."""
+    query = "SELECT name, email, card FROM consentry.profile"
+    tried = [f"{word}-{n}" for word in ("mail", "other", "letter") for n in range(1, 12)] + ["", "nobody"]
+    with gateway.connect(login) as connection:
+        everybody = sorted(connection.execute(query).fetchall(), key=repr)
+        for mail in tried:
+            found = connection.execute(f"{query} WHERE email = %s", [mail]).fetchall()
+            assert sorted(found, key=repr) == [row for row in everybody if row[1] == mail], mail
+        found = connection.execute(f"{query} WHERE email = ANY (%s)", [tried]).fetchall()
+        assert sorted(found, key=repr) == [row for row in everybody if row[1] in tried]
+    assert found
+
+
 def test_what_other_sources_say(gateway: Governed) -> None:
     query = "SELECT email, topic, letters FROM consentry.profile WHERE subject = 4"
     assert ask(gateway, "prall", query) == [("mail-4", "topic-4", [{"title": "first"}])]
