@@ -151,7 +151,7 @@ class Planner:
         view, named = self._passes.view(relation), None
         if view is not None and view.shows(SUBJECT):
             named = named_columns(statements, relation, self.snapshot)
-        sought = compared_column(statements, chosen_columns(self.rules.profile))
+        sought = compared_column(statements, relation, chosen_columns(self.rules.profile))
         if named is None and sought is None:
             return self._passes, self._verifier
         key = named, sought

@@ -230,7 +230,7 @@ class _Writer:
         profile = self._profile
         self.read[profile.start] = None
         start, conditions = self._start.text, self._conditions()
-        choices = [c for c in profile.columns if c.name == sought and c.name in names and len(self._kept(c)) > 1]
+        choices = [c for c in profile.columns if c.name == sought and c.name in names and self._may_be_found(c)]
         for column in choices:
             self._sought = column.name, f"p.{quote_identifier(sought_of(profile))}"
         items = []
@@ -241,6 +241,11 @@ class _Writer:
             start, conditions = self._found(column), []
         where = [f"WHERE {' AND '.join(conditions)}"] if conditions else []
         return "\n".join([f"SELECT {', '.join(items)}", f"FROM {start}", *self._joins, *where])
+
+    def _may_be_found(self, column: ProfileColumn) -> bool:
+        """Whether it has several choices, none of which is denied: a refusal says of which column it is."""
+        kept = [self.governed(*one) for one in self._kept(column)]
+        return len(kept) > 1 and all(one is None or one.treatment.visible for one in kept)
 
     def _found(self, column: ProfileColumn) -> str:
         """The rows that the query begins with, with the value of a column that has several choices: those that have the

@@ -38,21 +38,32 @@ def named_columns(statements: list[Node], profile: Relation, snapshot: Snapshot)
     return words & columns
 
 
-def compared_column(statements: list[Node], columns: Collection[str]) -> str | None:
-    """The first of the columns that the statements compare with something by `=` or IN; None where there is none.
+def compared_column(statements: list[Node], profile: Relation, columns: Collection[str]) -> str | None:
+    """The first of the profile's columns that the statements compare with something by `=` or IN; None: none of them.
 
-    None too where they compare the key, by which the others are found as well, and where they lock rows: a set
-    operation has none.
+    None too where they give the key, by which the others are found as well, and where they lock rows: a set operation
+    has none.
     """
+    found = [pair for statement in statements for pair in every_node(statement)]
+    if any("lockingClause" in node for _, node in found):
+        return None
+    relations = [(node.get("alias", {}).get("aliasname"), node["relname"]) for _, node in found if "relname" in node]
+    ours = {alias or name for alias, name in relations if name == profile.name}
+    others = {alias or name for alias, name in relations if name != profile.name} - ours
     compared: set[str] = set()
-    for statement in statements:
-        for kind, node in every_node(statement):
-            if "lockingClause" in node:
-                return None
-            if kind == "A_Expr" and node["kind"] in _EQUAL and node["name"][-1]["String"]["sval"] == "=":
-                sides = (node.get("lexpr", {}), node.get("rexpr", {}))
-                compared |= {column_fields(side["ColumnRef"])[-1] for side in sides if "ColumnRef" in side}
-    return None if SUBJECT in compared else next((column for column in columns if column in compared), None)
+    for kind, node in found:
+        if kind != "A_Expr" or node["kind"] not in _EQUAL or node["name"][-1]["String"]["sval"] != "=":
+            continue
+        sides = [column_fields(side["ColumnRef"]) if "ColumnRef" in side else () for side in _sides(node)]
+        names = [fields[-1] for fields in sides if fields and others.isdisjoint(fields[:-1])]
+        if names == [SUBJECT] and () in sides:
+            return None
+        compared.update(names)
+    return next((column for column in columns if column in compared), None)
+
+
+def _sides(node: Node) -> list[Node]:
+    return [node.get("lexpr", {}), node.get("rexpr", {})]
 
 
 def _is_another_view(relation: Relation, names: Collection[str], profile: Relation) -> bool:

@@ -168,6 +168,8 @@ LOOKUPS = [
     (1, f"SELECT {ALL}, phone FROM consentry.profile WHERE phone = $1"),
     (1, "SELECT * FROM consentry.profile WHERE $1 = phone"),
     (1, "SELECT subject FROM consentry.profile WHERE phone = $1 AND name IS NOT NULL"),
+    (1, "SELECT p.name, o.id FROM consentry.profile p JOIN orders o ON o.customer_id = p.subject WHERE p.phone = $1"),
+    (1, "SELECT subject FROM consentry.profile WHERE phone = ANY ($1::text[])"),
     (0, "SELECT * FROM consentry.profile WHERE phone IN ('phone-40', 'phone-44', 'phone--13')"),
     (1, f"SELECT {ALL} FROM consentry.profile WHERE nick = $1"),
     (1, "SELECT * FROM consentry.profile WHERE subject = $1"),
@@ -239,6 +241,26 @@ def check_scans(plan: str) -> None:
     assert "Seq Scan" not in plan, plan
 
 
+@pytest.mark.parametrize(
+    "sources",
+    [
+        "(SELECT customer_id AS id FROM details) s",
+        "(SELECT customer_id AS id FROM details UNION ALL SELECT customer_id FROM cards) s",
+        "(SELECT customer_id AS id FROM details EXCEPT (SELECT customer_id FROM cards UNION SELECT customer_id FROM orders)) s",
+        "(SELECT c.customer_id AS id FROM (SELECT * FROM cards) c) s",
+        "(VALUES (1), (2)) s (id)",
+        "generate_series(1, 2) s (id)",
+    ],
+)
+def test_what_a_sub_query_around_makes_goes_inside(planned: Planned, sources: str) -> None:
+    """It is compared within, where the form needs a fence."""
+    inner = "SELECT 1 FROM customers c WHERE c.id = s.id AND length(c.name) > 1"
+    deeper = f"SELECT 1 FROM orders o WHERE o.customer_id = s.id AND EXISTS ({inner})"
+    for condition in (inner, deeper):
+        planned.rows("held", f"SELECT s.id FROM {sources} WHERE EXISTS ({condition})")
+    planned.rows("held", f"SELECT (SELECT count(*) FROM ({inner}) x) FROM {sources}")
+
+
 @pytest.mark.parametrize("app", HIDDEN)
 def test_a_look_up_through_a_join(planned: Planned, app: str) -> None:
     values, statement = JOINED
@@ -265,6 +287,8 @@ def test_the_answers_are_the_same(planned: Planned, app: str, values: int, state
     keys: list[Any] = [42, 2, 7, 8, 13, 421, 9999, -1, -2, -7, -8, -13, -2999, -9999]
     if "ANY ($1)" in statement:
         keys = [[42, 7, 8, 9999], [2], [], [-1, -2, 3, -7, -8]]
+    elif "::text[]" in statement:
+        keys = [["phone-40", "phone-12", "phone--13", "phone--1"], ["phone-8"], []]
     elif (compared := re.search(r"(mail|nick|phone) = \$1|\$1 = (phone)", statement)) is not None:
         keys = [f"{compared[1] or compared[2]}-{key}" for key in (*keys, 40)]
     given = [(key,) for key in keys] if values else [()]

@@ -558,10 +558,15 @@ class LeakProof:
 
     def whole(self, level: Level) -> Level:
         """A level with all that its FROM has, calm or not."""
-        whole = Level(level.parent, level.ctes)
+        whole = Level(self.around(level.parent) if level.parent is not None else None, level.ctes)
         for item in [*level.beside, *level.items]:
             self._put(item, whole)
         return whole
+
+    def around(self, level: Level) -> Level:
+        """The same of a query around, where its names are all of its FROM; any other level as it is."""
+        known = bool(level.items) and level.target is None and not level.beside and not level.loose
+        return self.whole(level) if known else level
 
     def _again(self, query: Node, parent: Level | None, ctes: Mapping[str, Node]) -> Level:
         return self.whole(Level(parent, self._ctes(query, parent, ctes) or {}, items=query.get("fromClause", [])))

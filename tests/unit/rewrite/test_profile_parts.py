@@ -104,10 +104,14 @@ def test_codes_lead_to_rows_where_they_tell_customers_apart(mask: Mask, base_typ
         ("SELECT email FROM consentry.profile WHERE name = $1", None),
         ("SELECT 1 FROM consentry.profile WHERE email = $1 AND subject = 42", None),
         ("SELECT 1 FROM consentry.profile p JOIN customers c ON c.id = p.subject WHERE c.email = $1", None),
+        ("SELECT 1 FROM consentry.profile p JOIN customers c ON c.id = p.subject WHERE p.email = $1", "email"),
+        ("SELECT 1 FROM consentry.profile JOIN customers c ON c.id = subject WHERE email = $1", "email"),
+        ("SELECT 1 FROM consentry.profile p WHERE $2::int = p.subject AND email = $1", None),
+        ("SELECT 1 FROM consentry.profile WHERE subject IN (1, 2) AND email = $1", None),
         ("SELECT 1 FROM consentry.profile WHERE email = $1 FOR UPDATE", None),
         ("SELECT 1 FROM consentry.profile WHERE email > $1 OR email LIKE 'x%' OR email BETWEEN $1 AND $2", None),
         ("SELECT 1 FROM consentry.profile ORDER BY email", None),
     ],
 )
 def test_which_column_is_looked_for(text: str, column: str | None) -> None:
-    assert compared_column(parse(text), ("phone", "email")) == column
+    assert compared_column(parse(text), PROFILE, ("phone", "email")) == column
