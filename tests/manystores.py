@@ -120,7 +120,7 @@ class ManyStores:
         for name, rows in self.rows.items():
             known = [number for number, row in rows.items() if not row.gone]
             some = self.chosen.sample(known, 12)
-            fresh = [f"{self.chosen.randrange(10**4, 10**5)}" for _ in range(8)]
+            fresh = [f"{number}" for number in self.chosen.sample(range(10**4, 10**5), 8) if f"{number}" not in rows]
             changed = [self._new(number, self.rows[name].get(number)) for number in (*some[:8], *fresh)]
             self._store(name, changed, some[8:])
 
