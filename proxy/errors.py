@@ -28,9 +28,11 @@ class PgError(Exception):
         return self.message
 
 
-def insufficient_privilege(message: str, hint: str | None = None, position: int | None = None) -> PgError:
+def insufficient_privilege(
+    message: str, hint: str | None = None, position: int | None = None, policies: tuple[str, ...] = ()
+) -> PgError:
     """42501: the rules do not let this app do this."""
-    return PgError(message, "42501", hint=hint, position=position)
+    return PgError(message, "42501", hint=hint, position=position, policies=policies)
 
 
 def feature_not_supported(message: str, hint: str | None = None, position: int | None = None) -> PgError:

@@ -8,6 +8,7 @@ customer's key alone; of any other row policy that cannot be known, and an app t
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Final
 
@@ -61,10 +62,14 @@ def own_columns(profile: ProfileMap) -> tuple[str, ...]:
 
 def mark_of(profile: ProfileMap) -> str:
     """The column of `CUSTOMERS` that is true for rows of the table."""
-    name = "own"
-    while name in own_columns(profile):
-        name += "_"
-    return name
+    return unused("own", own_columns(profile))
+
+
+def unused(word: str, names: Collection[str]) -> str:
+    """The word, or the next one like it that is not among the names."""
+    while word in names:
+        word += "_"
+    return word
 
 
 def relation_of(profile: ProfileMap, snapshot: Snapshot) -> Relation:

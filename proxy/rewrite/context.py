@@ -96,12 +96,8 @@ class Context:
 
     # -- refusals ---------------------------------------------------------------------------------------------------
 
-    def refuse(
-        self, message: str, hint: str | None = None, start: int = -1, because: PolicyRef | None = None
-    ) -> PgError:
-        refusal = insufficient_privilege(message, hint if self.hints else None, self.position(start))
-        refusal.policies = _named(because)
-        return refusal
+    def refuse(self, message: str, hint: str | None = None, start: int = -1, policies: tuple[str, ...] = ()) -> PgError:
+        return insufficient_privilege(message, hint if self.hints else None, self.position(start), policies)
 
     def unsupported(self, message: str, hint: str | None = None, start: int = -1) -> PgError:
         return feature_not_supported(message, hint, self.position(start))
@@ -112,18 +108,18 @@ class Context:
             f'permission denied for column "{column.name}" of relation "{table.name}"',
             f"{because} denies it to app {self.app.name}." if because else f"The rules deny it to app {self.app.name}.",
             start,
-            because,
+            named(because),
         )
 
     def missing_column(self, message: str, column: GovernedColumn | None, start: int = -1) -> PgError:
         """The error, in PostgreSQL's words, of a column that is not there, or not for the app (it is dropped)."""
         because = None if column is None else column.treatment.policy
-        return PgError(message, "42703", position=self.position(start), policies=_named(because))
+        return PgError(message, "42703", position=self.position(start), policies=named(because))
 
     # -- what is disclosed ------------------------------------------------------------------------------------------
 
     def decided_by(self, policy: PolicyRef | None) -> None:
-        self.policies |= dict.fromkeys(_named(policy))
+        self.policies |= dict.fromkeys(named(policy))
 
     def disclose(self, column: ReadColumn) -> None:
         self.disclosed |= dict.fromkeys(column.disclosed)
@@ -153,5 +149,6 @@ class Context:
         return self._uses.get(id(reference), [])
 
 
-def _named(policy: PolicyRef | None) -> tuple[str, ...]:
+def named(policy: PolicyRef | None) -> tuple[str, ...]:
+    """The policy's name, for errors; none where the defaults decided."""
     return () if policy is None else (policy.name,)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from proxy.errors import PgError
 from proxy.policy.names import quote_identifier
 from proxy.policy.table import GovernedColumn, GovernedTable
-from proxy.rewrite.context import Context
+from proxy.rewrite.context import Context, named
 from proxy.rewrite.forms import is_form_alias
 from proxy.rewrite.lex import Node
 from proxy.rewrite.restrict import merge_actions, restrict_merge, restrict_rows
@@ -123,7 +123,7 @@ def _not_writable(context: Context, table: GovernedTable, column: GovernedColumn
         f"App {context.app.name} has it as: {column.treatment}"
         + (f", by {because}" if because else "")
         + ". A policy with `write: allow` would let it write.",
-        because=because,
+        policies=named(because),
     )
 
 
@@ -135,7 +135,7 @@ def _check_deletable(context: Context, table: GovernedTable, reference: Referenc
                 f'permission denied to delete from relation "{table.name}"',
                 f'{column.treatment.policy} denies writing its column "{column.name}" to app {context.app.name}.',
                 reference.start,
-                column.treatment.policy,
+                named(column.treatment.policy),
             )
     if not any(column.treatment.visible for column in table.columns):
         raise context.refuse(

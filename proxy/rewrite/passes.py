@@ -163,9 +163,8 @@ class Passes:
             self._check_relations(context, inner=view.relation.key in self._app.views)
             _edit(context)
         except PgError as error:
-            refusal = context.refuse(f'permission denied for view "{view.relation.name}"', error.message)
-            refusal.policies = error.policies
-            raise refusal from error
+            message = f'permission denied for view "{view.relation.name}"'
+            raise context.refuse(message, error.message, policies=error.policies) from error
         text = splice(view.text, context.edits).text
         if view.relation.barrier and not calm:  # a view with a privilege barrier of its own keeps it
             return f"(SELECT * FROM ({text}) AS {quote_identifier('_v')} OFFSET 0)"

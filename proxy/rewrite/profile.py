@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from proxy.catalog.model import Snapshot
 from proxy.policy.names import quote_identifier, quote_relation
-from proxy.policy.others import CUSTOMERS, KEYS, keys_of, mark_of, own_columns, relation_of, table_of
+from proxy.policy.others import CUSTOMERS, KEYS, keys_of, mark_of, own_columns, relation_of, table_of, unused
 from proxy.policy.profile import DATA, SUBJECT
 from proxy.policy.table import AppPolicy, GovernedColumn, GovernedTable, Hop, Mask, PolicyRef, ProfileColumn, ProfileMap
 from proxy.rewrite.lex import quote_literal
@@ -411,10 +411,7 @@ def tells_apart(mask: Mask, base_type: str) -> bool:
 
 def sought_of(profile: ProfileMap) -> str:
     """What the value of a column that is looked for is called, where none of the table's has the name."""
-    name = "sought"
-    while name in (*own_columns(profile), mark_of(profile)):
-        name += "_"
-    return name
+    return unused("sought", (*own_columns(profile), mark_of(profile)))
 
 
 def _told(column: ProfileColumn) -> tuple[tuple[Key, str], ...]:

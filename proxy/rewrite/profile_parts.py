@@ -44,6 +44,8 @@ def compared_column(statements: list[Node], profile: Relation, columns: Collecti
     None too where they give the key, by which the others are found as well, and where they lock rows: a set operation
     has none.
     """
+    if not columns:
+        return None
     found = [pair for statement in statements for pair in every_node(statement)]
     if any("lockingClause" in node for _, node in found):
         return None

@@ -151,14 +151,13 @@ def check_explain(node: Node, analysis: Analysis, app: AppPolicy) -> None:
                 f'EXPLAIN would show the definition of view "{reference.name}"',
                 f"The rules can let it: explain: allow at app {app.name}.",
             )
-        hiding = [row.policy.name for table in reference.governed for row in table.rows]
+        hiding = dict.fromkeys(row.policy.name for table in reference.governed for row in table.rows)
         if hiding:
-            refusal = insufficient_privilege(
+            raise insufficient_privilege(
                 f'EXPLAIN would count rows of relation "{reference.name}" that app {app.name} may not see',
                 f"The rules can let it: explain: allow at app {app.name}.",
+                policies=tuple(hiding),
             )
-            refusal.policies = tuple(dict.fromkeys(hiding))
-            raise refusal
         if analyzed and any(table.makes_documents for table in reference.governed):
             raise insufficient_privilege(
                 f'EXPLAIN ANALYZE would count what is hidden in documents of relation "{reference.name}"',
