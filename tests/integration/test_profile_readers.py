@@ -191,6 +191,9 @@ async def test_a_server_that_drips(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (pymysql.err.OperationalError(1292, "Truncated incorrect DOUBLE value: 'a@x.org'"), "(error 1292)"),
         (pymysql.err.DataError(1366, "Incorrect integer value: 'a@x.org' for column 'id'"), "(error 1366)"),
+        (pymysql.err.ProgrammingError(1064, "You have an error in your SQL syntax near 'a@x.org'"), "(error 1064)"),
+        (pymysql.err.OperationalError(3140, 'Invalid JSON text: "a@x.org"'), "(error 3140)"),
+        (pymysql.err.OperationalError(5001, "a@x.org is none"), "(error 5001)"),  # a SIGNAL's own
         (pymysql.err.OperationalError(1105, "XPATH syntax error: 'a@x.org'"), "(error 1105)"),
         (pymysql.err.ProgrammingError(1146, "Table 'shop.people' doesn't exist"), "Table 'shop.people' doesn't exist"),
         (pymysql.err.OperationalError(2003, "Can't connect to MySQL server"), "Can't connect to MySQL server"),

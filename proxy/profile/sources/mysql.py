@@ -27,10 +27,9 @@ _TIMEOUT: Final = 10
 _LATE: Final = " - INTERVAL 5 MINUTE"  # as in postgresql
 # The protocol's numbers of types: TIMESTAMP, DATE, DATETIME; all that are numbers.
 _TIMES: Final = frozenset({7, 10, 12})
-# Errors of the server that tell of connections, rights, names and statements.
-_OF_NAMES: Final = frozenset(
-    {1040, 1044, 1045, 1046, 1049, 1054, 1064, 1142, 1143, 1146, 1205, 1226, 1227, 1290, 1356, 1698}
-)
+# Errors of the server that tell of connections, rights and names, and the driver's own; any other may quote a value.
+_OF_NAMES: Final = frozenset({1040, 1044, 1045, 1046, 1049, 1054, 1142, 1143, 1146, 1205, 1226, 1227, 1290, 1356, 1698})
+_OF_CLIENT: Final = range(2000, 3000)
 _NUMBERS: Final = frozenset({0, 1, 2, 3, 4, 5, 8, 9, 13, 246})
 
 
@@ -124,7 +123,7 @@ class MysqlReader:
 def _said(error: Exception) -> str:
     """Without a value: the server quotes some in what it says of them. Of others it is names that stand there."""
     code = error.args[0] if len(error.args) > 1 else None
-    if isinstance(code, int) and code in range(1000, 2000) and code not in _OF_NAMES:
+    if isinstance(code, int) and code not in _OF_NAMES and code not in _OF_CLIENT:
         return f"its database cannot give what is asked for (error {code})"
     return str(error.args[-1]) if error.args else str(error)
 
