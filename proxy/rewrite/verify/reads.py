@@ -365,7 +365,7 @@ class ReadWalk(NodeWalk):
             words = [part.get("String", {}).get("sval", "") for part in node["ColumnRef"]["fields"]]
             if len(words) != 2 or words[0] in aliases or words[0].startswith("_") or level.parent is None:
                 return None
-            return proof.column(node, proof.around(level.parent))
+            return proof.column(node, level.parent) or proof.column(node, proof.around(level.parent))
 
         def beside(node: Node) -> Column | None:
             return proof.column(node, proof.whole(level))
