@@ -60,8 +60,8 @@ class Synced:
 class Plan:
     """A sync: of one database by its rules.
 
-    `full`: read from the start; `accept`: let many records go; `once`: read each source whole, and compare what is
-    kept with what was read.
+    `full`: read from the start, and mend what is kept and what apps read; `accept`: let many records go; `once`: as
+    full, each source whole, and compare what is kept with what was read.
     """
 
     configuration: Configuration
@@ -71,6 +71,11 @@ class Plan:
     full: bool = False
     accept: bool = False
     once: bool = False
+
+    @property
+    def anew(self) -> bool:
+        """Whether all is read from the start, and what is kept is mended by it."""
+        return self.full or self.once
 
 
 def making(rules: Rules) -> list[str]:
@@ -110,7 +115,7 @@ class OneSource:
             return
         followed = self._followed()
         reader = followed or open_reader(self._plan.configuration, self._plan.database, self._name)
-        anew = self._plan.full or self._plan.once or state is None or state["mapping"] != self._mapping_hash
+        anew = self._plan.anew or state is None or state["mapping"] != self._mapping_hash
         content = reader.content()
         if not anew and content is not None and state is not None and state["content"] == content:
             synced.unchanged, synced.warning = True, state["warning"]
@@ -373,7 +378,7 @@ class OneSource:
         await self._lock()
         await expiry.leave_out(self._connection, self._plan.rules, self._name)
         there = own.there(self._plan.rules, self._plan.compiled, f"c.subject::{self._kind}")
-        await staging.write(self._connection, self._name, self._kind, counts, there)
+        await staging.write(self._connection, self._name, self._kind, counts, there, mend=self._plan.anew)
         await matching.match(self._connection, self._kind, making(self._plan.rules))
 
     async def _merge(self) -> None:

@@ -41,17 +41,20 @@ class _Column:
     kind: str
 
 
-async def read(connection: asyncpg.Connection, rules: Rules, compiled: CompiledRules) -> None:
-    """Brings consentry.profile_keys up to date with the database's own tables; in the caller's transaction."""
+async def read(connection: asyncpg.Connection, rules: Rules, compiled: CompiledRules, *, anew: bool = False) -> None:
+    """Brings consentry.profile_keys up to date with the database's own tables; in the caller's transaction. `anew`:
+    whatever it has of them.
+    """
     try:
         async with connection.transaction():
             await connection.execute(f"CREATE TEMP TABLE profile_own ON COMMIT DROP AS {_query(rules, compiled)}")
     except asyncpg.InsufficientPrivilegeError as error:
         raise ConsentryError(f"customers cannot be matched: {error}; {_HINT}") from error
     await connection.execute("CREATE INDEX ON pg_temp.profile_own (key); ANALYZE pg_temp.profile_own")
-    await connection.execute("""
-        DELETE FROM consentry.profile_keys k WHERE source = '' AND NOT EXISTS (
-            SELECT FROM pg_temp.profile_own o WHERE (o.key, o.kind, o.raw) = (k.key, k.kind, k.raw))""")
+    still = """EXISTS (
+            SELECT FROM pg_temp.profile_own o WHERE (o.key, o.kind, o.raw) = (k.key, k.kind, k.raw))"""
+    kept = "false" if anew else still
+    await connection.execute(f"DELETE FROM consentry.profile_keys k WHERE source = '' AND NOT {kept}")
     unknown = await connection.fetch(_UNKNOWN.format(own="pg_temp.profile_own"))
     await add(connection, rules, [tuple(row) for row in unknown])
 

@@ -17,6 +17,11 @@ from proxy.profile.records import COLUMNS, Row
 from proxy.profile.sources.reading import SourceError
 from proxy.rewrite.lex import quote_literal
 
+# Of the record `r` that is kept, beside `i` that was read.
+_DAMAGED: Final = """r."values" IS DISTINCT FROM i."values" OR r.subject IS DISTINCT FROM coalesce(i.subject::{type}, r.subject)
+            OR (SELECT jsonb_agg(to_jsonb(k) ORDER BY k) FROM jsonb_to_recordset(i.keys) AS k (kind text, raw text, value text))
+               IS DISTINCT FROM (SELECT jsonb_agg(to_jsonb(k) ORDER BY k) FROM (
+                   SELECT kind, raw, value FROM consentry.profile_keys WHERE source = r.source AND key = r.key) AS k)"""
 _SEVERAL: Final = 5  # records that are gone before it matters how many of all they are
 
 
@@ -79,18 +84,22 @@ async def index(connection: asyncpg.Connection) -> None:
     )
 
 
-async def write(connection: asyncpg.Connection, source: str, subject_type: str, counts: Counts, there: str) -> None:
+async def write(
+    connection: asyncpg.Connection, source: str, subject_type: str, counts: Counts, there: str, *, mend: bool = False
+) -> None:
     """Writes what is new or other than before, and removes what its source flags as deleted.
 
     Whom it concerns is added to profile_affected; records whose customer is to be found, to profile_touched. `there`:
-    SQL, whether the database has the customer `c.subject`.
+    SQL, whether the database has the customer `c.subject`. `mend`: what is kept of a record is compared too, not its
+    digest alone, so that what somebody damaged there is written anew.
     """
     name = quote_literal(source)
+    damaged = f" OR {_DAMAGED.format(type=subject_type)}" if mend else ""
     await connection.execute(f"""
         CREATE TEMP TABLE profile_changed ON COMMIT DROP AS
         SELECT DISTINCT ON (i.key) i.*, r.key IS NOT NULL AS known, false AS erased FROM pg_temp.profile_incoming i
         LEFT JOIN consentry.profile_records r ON r.source = {name} AND r.key = i.key
-        WHERE r.digest IS DISTINCT FROM i.digest AND NOT i.deleted""")
+        WHERE (r.digest IS DISTINCT FROM i.digest{damaged}) AND NOT i.deleted""")
     left_out, shared = await tombstones.leave_out(connection, source, there)
     counts.erased += left_out
     counts.shared += shared
@@ -109,7 +118,7 @@ async def write(connection: asyncpg.Connection, source: str, subject_type: str, 
             how = coalesce(excluded.how, r.how)""")
     await connection.execute(f"""
         DELETE FROM consentry.profile_keys k USING pg_temp.profile_changed c
-        WHERE c.known AND k.source = {name} AND k.key = c.key""")
+        WHERE k.source = {name} AND k.key = c.key""")
     await connection.execute(f"""
         INSERT INTO consentry.profile_keys (source, key, kind, raw, value)
         SELECT {name}, c.key, k.kind, k.raw, k.value FROM pg_temp.profile_changed c

@@ -151,18 +151,20 @@ async def _prepare(connection: asyncpg.Connection, plan: Plan, kind: str) -> Non
     async with connection.transaction():
         await connection.execute(locks.WRITING)
         await staging.begin(connection)
-        await own.read(connection, plan.rules, plan.compiled)
-        if await merging.follow_precedence(connection, plan.rules) or made or plan.full:
+        await own.read(connection, plan.rules, plan.compiled, anew=plan.anew)
+        if await merging.follow_precedence(connection, plan.rules) or made:
             await merging.affect_all(connection)
             await merging.merge(connection, plan.rules, kind)
         await others.note(connection, plan.rules)  # customers may have come and gone meanwhile
 
 
 async def _rematch(connection: asyncpg.Connection, plan: Plan, kind: str) -> None:
-    """Records that wait may be somebody's now."""
+    """Records that wait may be somebody's now. Where the sources were read anew, so is made what apps read of them."""
     async with connection.transaction():
         await connection.execute(locks.WRITING)
         await staging.begin(connection)
+        if plan.anew:
+            await merging.affect_all(connection)
         await newcomers.touch(connection, plan.compiled, kind)
         await matching.match(connection, kind, making(plan.rules))
         await merging.merge(connection, plan.rules, kind)

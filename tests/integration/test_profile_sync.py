@@ -225,6 +225,27 @@ async def test_a_full_sync_mends_what_apps_read(stores: Stores) -> None:
     assert query(stores, "SELECT * FROM consentry.profile_data ORDER BY subject") == before
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        """UPDATE consentry.profile_records SET values = jsonb_set(values, '{email}', '"x@example.org"') WHERE values ? 'email'""",
+        "UPDATE consentry.profile_records SET subject = subject + 1 WHERE how = 'key' AND mod(subject, 3) = 0",
+        "DELETE FROM consentry.profile_records WHERE mod(subject, 3) = 0",
+        "DELETE FROM consentry.profile_records WHERE subject IS NULL",
+        "DELETE FROM consentry.profile_keys",
+        "UPDATE consentry.profile_keys SET value = 'x@example.org' WHERE kind = 'email'",
+        "DELETE FROM consentry.profile_data",
+    ],
+)
+async def test_a_full_sync_mends_what_is_kept(stores: Stores, damage: str) -> None:
+    before = everything(stores)
+    change(stores, damage)
+    assert everything(stores) != before
+    done = await sync(stores, full=True)
+    assert [one.error for one in done.values() if one.error] == []
+    assert everything(stores) == before
+
+
 async def test_changes_and_deletes_follow(stores: Stores) -> None:
     member, reader, account = some(stores, "members"), some(stores, "newsletter"), some(stores, "crm", "newsletter")
     change_members(stores, f"UPDATE members SET size = 'XXL', changed = now() WHERE customer = {member}")
