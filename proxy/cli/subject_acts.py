@@ -147,6 +147,9 @@ def restrict(
     run(work, config, database, dsn)
 
 
+_OTHERS = "; an address or number that only other sources have is let in by `--also ADDRESS`"
+
+
 def readmit(
     name: str = SUBJECT,
     also: list[str] = ALSO,
@@ -178,9 +181,10 @@ def readmit(
         if as_json:
             print_json(done or {"tombstones": 0})
         elif done is None:
-            typer.echo(f"no tombstone is in the way of {name}")
+            typer.echo(f"no tombstone is in the way of {name}{_OTHERS}")
         else:
             typer.echo(f"{done['tombstones']} tombstone(s) lifted: `consentry profile sync --full` brings the records")
+            typer.echo(f"that is for the key and for what the database has of {name} today{_OTHERS}")
 
     run(work, config, database, dsn)
 

@@ -20,6 +20,7 @@ from proxy.catalog.connect import ended
 from proxy.config import Configuration
 from proxy.consent import locks
 from proxy.errors import ConsentryError
+from proxy.policy.mapped_sources import key_of
 from proxy.policy.rules import Rules
 from proxy.policy.sources import Flag, Source
 from proxy.policy.table import CompiledRules
@@ -93,6 +94,7 @@ class OneSource:
         self._plan = plan
         self._name = name
         self._source: Source = plan.rules.sources[name]
+        self._key = key_of(self._source)
         self._kind = kind
         self._tell = progress or (lambda _name, _count: None)
         self._mapping_hash = ""
@@ -252,17 +254,16 @@ class OneSource:
         counts = synced.counts
         reach = Reach(last, self._began)
         after = last.text if last is not None else None
-        seen: set[str] = set()
+        seen: dict[str, tuple[bytes, bool]] = {}
         keys: dict[str, Any] = {}
         if self._source.deletes == "missing":
             keys = await self._keys(reader)
         async with aclosing(self._read(reader, mapping, counts, after=after, reach=reach)) as batches:
             async for rows in batches:
                 for row in rows:
-                    if row[1] in seen:
-                        what = f"an earlier one has the same key, {row[1]}: `key` must name one record"
-                        raise SourceError(self._name, f"{reader.unit} {row[0]}: {what}")
-                    seen.add(row[1])
+                    if seen.setdefault(row[1], row[-2:]) != row[-2:]:
+                        what = f'an earlier one has the same key, {row[1]} (field "{self._key}"), and differs'
+                        raise SourceError(self._name, f"{reader.unit} {row[0]}: {what}: `key` must name one record")
                 cursor = reach.text if reader.in_order else stored
                 await self._add(reader, rows, stored, cursor, counts)
                 stored = cursor
@@ -301,9 +302,9 @@ class OneSource:
             try:
                 text = values.text(key)
             except ValueError as error:
-                raise SourceError(self._name, f'a key (field "{self._source.key}") {error}') from error
+                raise SourceError(self._name, f'a key (field "{self._key}") {error}') from error
             if text in keys and reader.in_order:  # all of one moment; pages may move while they are read
-                what = f'two records have the same key, {text} (field "{self._source.key}")'
+                what = f'two records have the same key, {text} (field "{self._key}")'
                 raise SourceError(self._name, f"{what}: `key` must name one record")
             keys[text] = key
         async with self._connection.transaction():
@@ -374,7 +375,7 @@ class OneSource:
         await self._connection.execute(locks.WRITING)
 
     async def _write(self, reader: Reader, counts: Counts) -> None:
-        await staging.check_keys(self._connection, self._name, reader.unit)
+        await staging.check_keys(self._connection, self._name, reader.unit, self._key)
         await self._lock()
         await expiry.leave_out(self._connection, self._plan.rules, self._name)
         there = own.there(self._plan.rules, self._plan.compiled, f"c.subject::{self._kind}")

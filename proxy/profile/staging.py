@@ -17,11 +17,13 @@ from proxy.profile.records import COLUMNS, Row
 from proxy.profile.sources.reading import SourceError
 from proxy.rewrite.lex import quote_literal
 
-# Of the record `r` that is kept, beside `i` that was read.
-_DAMAGED: Final = """r."values" IS DISTINCT FROM i."values" OR r.subject IS DISTINCT FROM coalesce(i.subject::{type}, r.subject)
-            OR (SELECT jsonb_agg(to_jsonb(k) ORDER BY k) FROM jsonb_to_recordset(i.keys) AS k (kind text, raw text, value text))
-               IS DISTINCT FROM (SELECT jsonb_agg(to_jsonb(k) ORDER BY k) FROM (
-                   SELECT kind, raw, value FROM consentry.profile_keys WHERE source = r.source AND key = r.key) AS k)"""
+# Whether what is kept, the record `r`, is not what was read, `i`.
+_DAMAGED: Final = """
+    r."values" IS DISTINCT FROM i."values" OR r.subject IS DISTINCT FROM coalesce(i.subject::{type}, r.subject)
+    OR (SELECT array_agg(k ORDER BY k) FROM jsonb_to_recordset(i.keys) AS k (kind text, raw text, value text))
+       IS DISTINCT FROM (
+        SELECT array_agg(k ORDER BY k) FROM (
+            SELECT kind, raw, value FROM consentry.profile_keys WHERE source = r.source AND key = r.key) AS k)"""
 _SEVERAL: Final = 5  # records that are gone before it matters how many of all they are
 
 
@@ -65,15 +67,15 @@ async def add(connection: asyncpg.Connection, rows: Sequence[Row]) -> None:
     await connection.copy_records_to_table("profile_incoming", records=rows, columns=COLUMNS, schema_name="pg_temp")
 
 
-async def check_keys(connection: asyncpg.Connection, source: str, unit: str) -> None:
-    """Raises SourceError for two different records of one key; the same record twice is one."""
+async def check_keys(connection: asyncpg.Connection, source: str, unit: str, field: str) -> None:
+    """Raises SourceError for two different records of one key, which is in `field`; the same record twice is one."""
     await index(connection)
     twice = await connection.fetchrow("""
         SELECT key, min(number) AS first, max(number) AS last FROM pg_temp.profile_incoming
         GROUP BY key HAVING count(DISTINCT (digest, deleted)) > 1 ORDER BY first LIMIT 1""")
     if twice is not None:
         places = f"{unit} {twice['first']} and {unit} {twice['last']}"
-        what = f"{places} have the same key, {twice['key']}, and differ"
+        what = f'{places} have the same key, {twice["key"]} (field "{field}"), and differ'
         raise SourceError(source, f"{what}: `key` must name one record")
 
 

@@ -233,6 +233,29 @@ def test_two_records_of_one_key_in_different_syncs(place: Place, source: str) ->
     assert place.kept(source) == {"1": "a"}
 
 
+def test_two_records_of_one_key_that_are_read_together(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same record twice is one; two that differ are an error, in one batch or in two."""
+    monkeypatch.setattr("proxy.profile.one_source.BATCH", 2)
+    place.change("ALTER TABLE timed DROP CONSTRAINT timed_pkey; INSERT INTO timed VALUES (1, 1, 'a', '2026-01-01'),"
+                 "(1, 1, 'a', '2026-01-02'), (2, 2, 'b', '2026-01-03'), (1, 1, 'a', '2026-01-04')")  # fmt: skip
+    assert place.sync("timed")[0]["added"] == 2
+    for day in ("2026-01-02", "2026-01-05"):
+        place.change(f"INSERT INTO timed VALUES (1, 1, 'other', '{day}')")
+        _, said = place.sync("timed", "--full", code=1)
+        assert re.search(r'same key, 1 \(field "id"\), and differ', said), said
+        assert place.kept("timed") == {"1": "a", "2": "b"}
+        place.change("DELETE FROM timed WHERE v = 'other'")
+
+
+def test_what_a_view_raises_is_not_quoted(place: Place) -> None:
+    place.change("""INSERT INTO timed VALUES (1, 1, 'secret', now()); ALTER TABLE timed RENAME TO timed_rows;
+        CREATE FUNCTION said(text) RETURNS text LANGUAGE plpgsql AS $$BEGIN RAISE EXCEPTION 'not %', $1; END$$;
+        CREATE VIEW timed AS SELECT id, customer, said(v) AS v, changed FROM timed_rows""")
+    _, said = place.sync("timed", code=1)
+    assert "secret" not in said
+    assert "SQLSTATE P0001" in said
+
+
 def test_floating_point_numbers(place: Place) -> None:
     """As PostgreSQL writes them from 10^15 on: nanoseconds since 1970, say."""
     place.change(

@@ -62,8 +62,10 @@ tables:
   public.orders: {subject: customer_id, columns: {id: open, customer_id: open, placed: visits}}
   public.items: {subject: {column: order_id, references: public.orders.id}, columns: {id: open, order_id: open, sku: goods}}
   public.parts: {subject: {column: item_id, references: public.items.id}, columns: {item_id: open, code: parts}}
-apps: {every: {logins: [every]}, held: {logins: [held]}, chosen: {logins: [chosen]}}
+apps: {every: {logins: [every]}, held: {logins: [held]}, chosen: {logins: [chosen]}, masked: {logins: [masked]}}
+masks: {half: {kind: partial, keep_first: 2}}
 policies:
+  - {name: in part, apps: [masked], attributes: [name, address, card, topic], action: mask, mask: half}
   - {name: everything, attributes: all, action: show}
   - {name: by the law, apps: [every], attributes: all, action: show, basis: legal_obligation}
   - {name: who agreed, apps: [chosen], tables: [public.customers, public.details], rows: {consent: [email]}}
@@ -80,7 +82,7 @@ profile:
     visits: {from: public.orders, columns: [placed], order_by: placed}
     goods: {from: public.items, columns: [sku], order_by: sku, limit: 5}
     parts: {from: public.parts, columns: [code], order_by: code, limit: 3}
-""".replace("everything, attributes", "everything, apps: [held, chosen], attributes")
+""".replace("everything, attributes", "everything, apps: [held, chosen, masked], attributes")
 HELD = """
 INSERT INTO consentry.restrictions (subject) VALUES (7), (13);
 INSERT INTO consentry.state (subject, app, granted)
@@ -133,7 +135,7 @@ def planned(pg_server: PgServer) -> Iterator[Planned]:
     async def prepare() -> dict[str, Planner]:
         connection = await asyncpg.connect(dsn)
         try:
-            await ledger.setup(connection, "bigint", ["every", "held", "chosen"])
+            await ledger.setup(connection, "bigint", ["every", "held", "chosen", "masked"])
             await connection.execute(FILL)
             source = load_rules([("rules.yaml", RULES)])
             await shape.follow(connection, source)
@@ -229,7 +231,7 @@ SMALL = ("Seq Scan on state", "Seq Scan on restrictions")  # all of it may be re
 HIDDEN = {"every": [0], "held": [7, 13, -7, -13], "chosen": [7, 8, 13, 23, -7, -8, -13, -23]}
 
 
-@pytest.mark.parametrize("app", HIDDEN)
+@pytest.mark.parametrize("app", [*HIDDEN, "masked"])
 @pytest.mark.parametrize(("values", "statement"), [*LOOKUPS, *FENCED])
 def test_a_look_up_is_one_in_each_table(planned: Planned, app: str, values: int, statement: str) -> None:
     check_scans(planned.explained(planned.text(app, statement), values))
@@ -406,7 +408,7 @@ def test_what_a_view_computes_is_not_computed_of_hidden_rows(planned: Planned, a
             planned.rows(app, statement)
 
 
-@pytest.mark.parametrize("app", ["every", "held", "chosen"])
+@pytest.mark.parametrize("app", ["every", "held", "chosen", "masked"])
 @pytest.mark.parametrize("condition", ["true", "subject > 42"])
 def test_a_page_by_the_key_reads_no_further_than_it_goes(planned: Planned, app: str, condition: str) -> None:
     statement = f"SELECT {ALL} FROM consentry.profile WHERE {condition} ORDER BY subject LIMIT 3"

@@ -295,7 +295,7 @@ BAD: dict[str, tuple[str, Callable[[Stores], None], str]] = {
         r"line 2: unexpected end of data"),
     "too many values": ("crm", lambda s: change_file(s, "crm.csv", "\n", "\nA-0,a,b,c,d,e\n"), "line 2: it has 6 values"),
     "one key twice": (
-        "crm", lambda s: change_file(s, "crm.csv", "\n", "\nA-x,a,,,d\nA-x,b,,,d\n"), "line 2 and line 3 have the same key, A-x, and differ"),
+        "crm", lambda s: change_file(s, "crm.csv", "\n", "\nA-x,a,,,d\nA-x,b,,,d\n"), "line 2 and line 3 have the same key, A-x .field .account.., and differ"),
     "an empty key": ("crm", lambda s: change_file(s, "crm.csv", "\n", "\n,a,,,d\n"), 'line 2: field "account" is empty'),
     "not the encoding, in line 6 of 9": (
         "crm", lambda s: (s.folder / "crm.csv").write_bytes(b"account,name,mail,tel,city\n" + b"".join(

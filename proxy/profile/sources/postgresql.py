@@ -101,8 +101,10 @@ class PostgresReader:
 
 
 def _said(error: Exception) -> str:
-    """Without a value: PostgreSQL quotes one in what it says of values, and rows in the detail."""
-    if isinstance(error, asyncpg.DataError):
+    """Without a value: PostgreSQL quotes one in what it says of values, a view's functions in what they raise, and rows
+    in the detail.
+    """
+    if isinstance(error, asyncpg.DataError | asyncpg.PLPGSQLError):
         return f"its database cannot read a value (SQLSTATE {error.sqlstate}, {type(error).__name__})"
     return str(error.args[0]) if isinstance(error, asyncpg.PostgresError) else str(error)
 
