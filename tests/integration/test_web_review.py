@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.gateways import write_settings
+from tests.gateways import audit_records, write_settings
 from tests.servers import PgServer
 from tests.websites import SETTINGS, Website, prepare, website
 
@@ -86,6 +86,22 @@ async def test_records_are_shown_beside_customers_decided_and_taken_back(web: We
         assert "Whose is it?" in page.text
         page = await client.post("/requests/record", data=buttons["other", "2"])
         assert "It is customer 1’s." in page.text  # the one who is left
+
+
+async def test_who_was_shown_a_record_and_decided_is_recorded(web: Website, tmp_path: Path) -> None:
+    async with web.client(follow_redirects=True) as client:
+        await enter(client, web)
+        await client.get("/requests/records")
+        page = await client.get("/requests/record", params={"source": "leads", "key": "nobody"})
+        await client.post("/requests/record", data=forms(page)[0])
+    found = [
+        (one["act"], one["actor"], one.get("choice"))
+        for one in audit_records(tmp_path / "audit")
+        if one.get("act") in ("show", "review")
+    ]
+    agent = "agents' page, agent"
+    # What is decided is shown again.
+    assert found == [("show", agent, None), ("review", agent, "new"), ("show", agent, None)]
 
 
 async def test_what_is_refused(web: Website) -> None:
