@@ -256,7 +256,7 @@ class Copies:
             return self._values.text(node)
         use = self._use(node)
         found = owners(use)
-        if found.whole_row or not found.certain or len(found.sources) != 1:
+        if self._fences.alone or found.whole_row or not found.certain or len(found.sources) != 1:
             return None
         (source,) = found.sources
         if self._written:

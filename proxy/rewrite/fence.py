@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from enum import Enum
 from itertools import repeat
 
 from proxy.catalog.model import Column, SearchPath, Snapshot
@@ -34,6 +35,14 @@ AGGREGATES = frozenset(
 )
 
 
+class Care(Enum):
+    """What is done where a proof knows less of a statement than the rewriter: nothing is taken as leakproof, and then
+    no comparison with another relation's column is copied, either.
+    """
+
+    NONE, FENCED, ALONE = range(3)
+
+
 @dataclass(frozen=True, slots=True)
 class Fences:
     """Answers for one statement: needs what the analysis knows of it and the types that the driver gave its
@@ -47,6 +56,7 @@ class Fences:
     uses: dict[int, ColumnUse]
     uncalm: Mapping[int, View]  # by the ids of the RangeVars: views of which the definition is not leakproof
     carried: Mapping[int, list[Node]] = field(default_factory=dict)  # by a SELECT's id: what holds of its rows, too
+    alone: bool = False  # what is copied has no column of another relation
     _compared: dict[int, bool] = field(default_factory=dict)  # by the expression's id: each relation asks again
 
     @classmethod

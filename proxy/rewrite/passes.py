@@ -19,7 +19,7 @@ from proxy.rewrite.comparable import Values
 from proxy.rewrite.context import Context
 from proxy.rewrite.definitions import Names
 from proxy.rewrite.dml import rewrite_writes
-from proxy.rewrite.fence import Fences
+from proxy.rewrite.fence import Care, Fences
 from proxy.rewrite.forms import Form
 from proxy.rewrite.functions import check_functions
 from proxy.rewrite.lex import Node, Tokens, parse
@@ -100,11 +100,12 @@ class Passes:
             text = self._expanded[key] = self._expand(view, apart, calm)
         return text
 
-    def over(self, sent: Sent, fenced: bool = False) -> Context:
-        """All edits of one statement. Raises PgError, its refusal. `fenced`: nothing of it is taken as leakproof."""
+    def over(self, sent: Sent, care: Care = Care.NONE) -> Context:
+        """All edits of one statement. Raises PgError, its refusal."""
         check_statement(sent.statement, self._app, Names(sent.path, self._snapshot))
         context = self._context(sent, self._analysis(sent))
-        context.calm = False if fenced else None
+        context.calm = None if care is Care.NONE else False
+        context.fences = replace(context.fences, alone=care is Care.ALONE)
         check_into(context.analysis.nodes, self._app)
         self._check_relations(context)
         check_functions(context)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
@@ -16,6 +17,7 @@ from proxy.policy.profile import SUBJECT
 from proxy.policy.table import AppPolicy, CompiledRules
 from proxy.rewrite.context import Context
 from proxy.rewrite.definitions import names_after
+from proxy.rewrite.fence import Care
 from proxy.rewrite.forms import Form
 from proxy.rewrite.lex import Node, Tokens, extent, parse, without_constants
 from proxy.rewrite.locate import check_agreement
@@ -28,7 +30,7 @@ from proxy.rewrite.scope import View
 from proxy.rewrite.settings import path_after_set
 from proxy.rewrite.splice import Edit, splice
 from proxy.rewrite.statements import effects_of
-from proxy.rewrite.verify import FenceNeeded, Verifier
+from proxy.rewrite.verify import TakenForGranted, Verifier
 
 log = logging.getLogger(__name__)
 
@@ -71,10 +73,10 @@ class Planner:
             raised = PgError(f'invalid byte sequence for encoding "{encoding}": {error.reason}', "22021")
             return self._refused(query, "", raised, path, encoding)
         try:
-            try:
-                return self._plan(query, text, path, parameter_types, encoding)
-            except FenceNeeded:  # the proof knows less of the statement than the rewriter does
-                return self._plan(query, text, path, parameter_types, encoding, fenced=True)
+            for care in (Care.NONE, Care.FENCED):
+                with suppress(TakenForGranted):
+                    return self._plan(query, text, path, parameter_types, encoding, care)
+            return self._plan(query, text, path, parameter_types, encoding, Care.ALONE)
         except PgError as error:
             return self._refused(query, text, error, path, encoding)
         except RecursionError:
@@ -94,10 +96,8 @@ class Planner:
         path: SearchPath,
         parameter_types: tuple[int, ...],
         encoding: str,
-        *,
-        fenced: bool = False,
+        care: Care,
     ) -> Plan:
-        """`fenced`: every form that can have a fence gets one."""
         statements = parse(text)
         passes, verifier = self._over(text, statements)
         found = Tokens(text)
@@ -111,7 +111,7 @@ class Planner:
                     "PREPARE must not come after a statement of the same query that changes what names mean",
                     "Send it separately.",
                 )
-            context = passes.over(Sent(text, raw, found, statement["stmt"], path, parameter_types), fenced)
+            context = passes.over(Sent(text, raw, found, statement["stmt"], path, parameter_types), care)
             if path.schemas is not begun.schemas:
                 _check_certain(context)
             if context.edits:

@@ -110,7 +110,7 @@ class _Rows:
     ) -> None:
         """Puts the policies before the app's condition, which stands from behind token `keyword` to token `last`."""
         begin, end = self.context.tokens[keyword].end, self.context.tokens[last].end
-        if leakproof and self.context.fences.leakproof_condition(condition):
+        if leakproof and self.context.calm is not False and self.context.fences.leakproof_condition(condition):
             self.add(begin, f" {self.text} AND (")
             self.add(end, ")")
             return

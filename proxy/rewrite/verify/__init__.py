@@ -6,7 +6,7 @@ statement is walked by `statements`, `walk`, `reads`, `dml` and `merge`, `nodes`
 `computed`), what may go inside of it of `copies` and `carried`.
 """
 
-from proxy.rewrite.verify.columns import FenceNeeded
+from proxy.rewrite.verify.columns import TakenForGranted
 from proxy.rewrite.verify.statements import Verifier
 
-__all__ = ["FenceNeeded", "Verifier"]
+__all__ = ["TakenForGranted", "Verifier"]

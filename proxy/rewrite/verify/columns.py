@@ -14,13 +14,15 @@ def differs(what: str) -> PgError:
     return feature_not_supported(f"the rewritten statement could not be proved: {what}", "Please report the statement.")
 
 
-class FenceNeeded(PgError):
-    """A form has no fence, and it could not be proved that it needs none."""
+class TakenForGranted(PgError):
+    """It could not be proved that a form needs no fence, or that a comparison is the app's own: the rewriter may know
+    more of the statement than the proof does, and can do without.
+    """
 
 
-def needs_fence(name: str) -> FenceNeeded:
-    error = differs(f"the form of {name} needs a fence")
-    return FenceNeeded(error.message, error.sqlstate, hint=error.hint)
+def granted(what: str) -> TakenForGranted:
+    error = differs(what)
+    return TakenForGranted(error.message, error.sqlstate, hint=error.hint)
 
 
 class ColumnWalk:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from proxy.errors import feature_not_supported
-from proxy.rewrite.verify.columns import differs
+from proxy.rewrite.verify.columns import differs, granted
 from proxy.rewrite.verify.copies import Bound
 from proxy.rewrite.verify.leak import LeakProof
 from proxy.rewrite.verify.names import Named
@@ -195,10 +195,12 @@ class WriteWalk(ReadWalk):
                 if bound.implies(conjunct, target.name, raw=False):
                     continue
                 if not proof.copies_join(conjunct, statement, source, rows):
-                    raise differs("a condition that is none of the app's")
+                    raise granted("a condition that is none of the app's")
             return
-        if parts[: len(rows)] != rows or not proof.proves_condition(statement, source):
+        if parts[: len(rows)] != rows:
             raise differs("the row policies are not before the condition")
+        if not proof.proves_condition(statement, source):
+            raise granted("the row policies do not guard the condition")
         rest = flattened(own)
         if len(rest) != len(parts) - len(rows):
             raise differs("the condition changed")

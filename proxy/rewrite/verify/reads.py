@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from proxy.catalog.model import Column, Relation
 from proxy.errors import insufficient_privilege
 from proxy.rewrite.verify.carried import carried
-from proxy.rewrite.verify.columns import differs, needs_fence
+from proxy.rewrite.verify.columns import differs, granted
 from proxy.rewrite.verify.copies import Bound
 from proxy.rewrite.verify.form import SYSTEM_COLUMNS
 from proxy.rewrite.verify.leak import LeakProof
@@ -147,7 +147,8 @@ class ReadWalk(NodeWalk):
         if len(before) != len(after):
             raise differs("FROM has another number of items")
         level.items = before
-        for b, a in zip(before, after, strict=True):
+        for number, (b, a) in enumerate(zip(before, after, strict=True)):
+            level.left = before[:number]
             level.sources += self._item(b, a, level)
 
     def _item(self, before: Node, after: Node, level: Level) -> list[Source]:
@@ -167,7 +168,8 @@ class ReadWalk(NodeWalk):
         if kind == "RangeSubselect":
             if b.get("lateral") != a.get("lateral") or b.get("alias") != a.get("alias"):
                 raise differs("a sub-query's alias changed")
-            outer = Level(level.parent, level.ctes, list(level.sources)) if b.get("lateral") else level.parent
+            left = Level(level.parent, level.ctes, list(level.sources), items=list(level.left))
+            outer = left if b.get("lateral") else level.parent
             self.query(b["subquery"], a["subquery"], outer, level.ctes)
             name = b.get("alias", {}).get("aliasname", "")
             return [Source(name, self._made(b["subquery"], b.get("alias")), aliased=True)]
@@ -180,9 +182,10 @@ class ReadWalk(NodeWalk):
 
     def _join(self, b: Node, a: Node, level: Level) -> list[Source]:
         short = self._short(b)
-        left = self._item(b["larg"], a["larg"], _side(short, "larg", level, level.sources))
-        sides = [*left, *self._item(b["rarg"], a["rarg"], _side(short, "rarg", level, [*level.sources, *left]))]
-        on = Level(level.parent, level.ctes, sides)
+        left = self._item(b["larg"], a["larg"], _side(short, "larg", level))
+        right = self._item(b["rarg"], a["rarg"], _side(short, "rarg", level, left))
+        sides = [*left, *right]
+        on = Level(level.parent, level.ctes, sides, items=[b["larg"], b["rarg"]])
         if b.get("isNatural") or "usingClause" in b:
             self._names.operator_named("=", [_TYPED, _TYPED])
         system = tuple(name for source in sides for name in source.system_columns)
@@ -342,7 +345,7 @@ class ReadWalk(NodeWalk):
         if table.rows:
             self.row_policies = True
             if not fenced and not self._leakproof():
-                raise needs_fence(table.name)
+                raise granted(f"the form of {table.name} needs a fence")
         elif fenced:
             raise differs("a fence that nothing needs")
         if copied:
@@ -353,7 +356,7 @@ class ReadWalk(NodeWalk):
                 plain = fenced and any(bound.implies(conjunct, "_t", raw=False) for bound in bounds)
                 raw = not self.told and self._leakproof() and bounds[0].implies(conjunct, "_t", raw=True)
                 if not plain and not raw:
-                    raise differs(f"a comparison inside of the form of {table.name} is none of the app's")
+                    raise granted(f"a comparison inside of the form of {table.name} is none of the app's")
         return system
 
     def _bounds(self, conjuncts: list[Node], source: Source, level: Level) -> list[Bound]:
@@ -398,15 +401,24 @@ def _aliases(items: Sequence[Node]) -> frozenset[str]:
     return frozenset(found)
 
 
-def _side(join: Node, side: str, level: Level, sources: list[Source]) -> Level:
-    """The level as one side of a join sees it, and the conditions that its rows must pass."""
+def _side(join: Node, side: str, level: Level, left: Sequence[Source] = ()) -> Level:
+    """The level as one side of a join sees it, with `left` the sources of the other one, and the conditions that its
+    rows must pass.
+    """
     where = level.where if "alias" not in join else None  # an alias hides the names that WHERE could have
     if side in _BOUND[join["jointype"]] and "quals" in join:
         both = [join["quals"]] if where is None else [where, join["quals"]]
         where = {"BoolExpr": {"boolop": "AND_EXPR", "args": both}}
     nullable = level.nullable or (join["jointype"] != "JOIN_INNER" and side not in _KEPT[join["jointype"]])
     return Level(
-        level.parent, level.ctes, sources, where=where, nullable=nullable, items=level.items, beside=level.beside
+        level.parent,
+        level.ctes,
+        [*level.sources, *left],
+        where=where,
+        nullable=nullable,
+        items=level.items,
+        beside=level.beside,
+        left=[*level.left, join["larg"]] if side == "rarg" else level.left,
     )
 
 

@@ -73,6 +73,7 @@ class Level:
     beside: Sequence[Node] = ()  # the target of a write that reads FROM
     guarded: bool = False  # a guarded target is here or further out
     items: list[Node] = field(default_factory=list)  # the items of FROM that `sources` are of
+    left: Sequence[Node] = ()  # those of them that a LATERAL one which comes next may name
     target_last: bool = False  # `*` has the columns of FROM first (MERGE)
 
     def __post_init__(self) -> None:
