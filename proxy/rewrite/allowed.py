@@ -178,21 +178,23 @@ SETTABLE = frozenset(
     """
     application_name bytea_output client_encoding client_min_messages cpu_index_tuple_cost cpu_operator_cost
     cpu_tuple_cost cursor_tuple_fraction datestyle deadlock_timeout default_statistics_target
-    default_transaction_deferrable default_transaction_isolation default_transaction_read_only effective_cache_size
-    enable_async_append enable_bitmapscan enable_distinct_reordering enable_gathermerge enable_group_by_reordering
-    enable_hashagg enable_hashjoin enable_incremental_sort enable_indexonlyscan enable_indexscan enable_material
-    enable_memoize enable_mergejoin enable_nestloop enable_parallel_append enable_parallel_hash
-    enable_partition_pruning enable_partitionwise_aggregate enable_partitionwise_join enable_presorted_aggregate
-    enable_self_join_elimination enable_seqscan enable_sort enable_tidscan escape_string_warning extra_float_digits
-    from_collapse_limit geqo geqo_effort geqo_generations geqo_pool_size geqo_seed geqo_selection_bias
-    geqo_threshold hash_mem_multiplier idle_in_transaction_session_timeout idle_session_timeout intervalstyle jit
-    jit_above_cost jit_inline_above_cost jit_optimize_above_cost join_collapse_limit lc_messages lc_monetary
-    lc_numeric lc_time lock_timeout maintenance_work_mem max_parallel_workers_per_gather
+    default_transaction_deferrable default_transaction_isolation default_transaction_read_only
+    effective_cache_size enable_async_append enable_bitmapscan enable_distinct_reordering enable_gathermerge
+    enable_group_by_reordering enable_hashagg enable_hashjoin enable_incremental_sort enable_indexonlyscan
+    enable_indexscan enable_material enable_memoize enable_mergejoin enable_nestloop enable_parallel_append
+    enable_parallel_hash enable_partition_pruning enable_partitionwise_aggregate enable_partitionwise_join
+    enable_presorted_aggregate enable_self_join_elimination enable_seqscan enable_sort enable_tidscan
+    escape_string_warning extra_float_digits from_collapse_limit geqo geqo_effort geqo_generations
+    geqo_pool_size geqo_seed geqo_selection_bias geqo_threshold hash_mem_multiplier
+    idle_in_transaction_session_timeout idle_session_timeout intervalstyle jit jit_above_cost
+    jit_inline_above_cost jit_optimize_above_cost join_collapse_limit lc_messages lc_monetary lc_numeric lc_time
+    lock_timeout maintenance_work_mem max_parallel_workers max_parallel_workers_per_gather
     min_parallel_index_scan_size min_parallel_table_scan_size parallel_leader_participation parallel_setup_cost
-    parallel_tuple_cost plan_cache_mode random_page_cost recursive_worktable_factor search_path seed seq_page_cost
-    standard_conforming_strings statement_timeout synchronous_commit tcp_keepalives_count tcp_keepalives_idle
-    tcp_keepalives_interval tcp_user_timeout temp_buffers timezone transaction_deferrable transaction_isolation
-    transaction_read_only transaction_timeout work_mem xmlbinary xmloption
+    parallel_tuple_cost plan_cache_mode random_page_cost recursive_worktable_factor search_path seed
+    seq_page_cost standard_conforming_strings statement_timeout stats_fetch_consistency synchronous_commit
+    tcp_keepalives_count tcp_keepalives_idle tcp_keepalives_interval tcp_user_timeout temp_buffers timezone
+    transaction_deferrable transaction_isolation transaction_read_only transaction_timeout work_mem xmlbinary
+    xmloption
     """.split()
 )
 
