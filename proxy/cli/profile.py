@@ -31,6 +31,10 @@ _DIFFERS = (
     "what is kept is not what was read. Records that went without their flag being set stay: `profile sync --once "
     "--accept-deletes` removes them; with `deletes: keep` all that went stay, unless the rules say `deletes: missing`"
 )
+_WHOSE = (
+    "records are with other customers than they say, or wait since they say now that they are another's: "
+    "`profile review` shows these"
+)
 _SOURCES: Any = typer.Option(None, "--source", help="Only this source; may be given several times.")
 
 
@@ -250,6 +254,8 @@ def match(config: Path = CONFIG, database: str | None = DATABASE, as_json: bool 
 
 
 def _report(done: list[Synced], as_json: bool) -> None:
+    from proxy.profile.staging import WHOSE
+
     if as_json:
         print_json([{**asdict(replace(one, error=None)), "error": one.error and str(one.error)} for one in done])
         return
@@ -271,8 +277,10 @@ def _report(done: list[Synced], as_json: bool) -> None:
         if one.compared:
             rows = [(c.attribute, c.read, c.kept, c.read_sum, "same" if c.same else "DIFFERS") for c in one.compared]
             print_table(("attribute", "values read", "kept", "checksum", ""), rows)
-            if not all(compared.same for compared in one.compared):
-                typer.echo(f'consentry: source "{one.source}": {_DIFFERS}', err=True)
+            differing = {compared.attribute for compared in one.compared if not compared.same}
+            for told in (_DIFFERS if differing - {WHOSE} else None, _WHOSE if WHOSE in differing else None):
+                if told is not None:
+                    typer.echo(f'consentry: source "{one.source}": {told}', err=True)
 
 
 def _end(done: list[Synced]) -> None:

@@ -45,6 +45,10 @@ _LIKELY = """
     GROUP BY l.source, l.key"""
 
 
+# Whose the touched records are.
+_AFFECTED = """
+    INSERT INTO pg_temp.profile_affected SELECT r.subject::text FROM pg_temp.profile_touched t
+    JOIN consentry.profile_records r ON r.source = t.source AND r.key = t.key WHERE r.subject IS NOT NULL"""
 # A decision ends where the record says something new, and is somebody else's by what it says and not the decided one's.
 _ENDED = """
     d.subject <> ALL (c.said) AND EXISTS (
@@ -63,6 +67,7 @@ async def match(connection: asyncpg.Connection, subject_type: str, making: Seque
     if not await connection.fetchval("SELECT EXISTS (SELECT FROM pg_temp.profile_touched)"):
         return
     await connection.execute("ANALYZE pg_temp.profile_touched")
+    await connection.execute(_AFFECTED)
     await connection.execute(f"""
         CREATE TEMP TABLE profile_found ON COMMIT DROP AS
         SELECT r.source, r.key, CASE WHEN e.ended THEN d.subject ELSE r.subject END AS old, r.how AS old_how,
@@ -86,7 +91,8 @@ async def match(connection: asyncpg.Connection, subject_type: str, making: Seque
             how = CASE WHEN f.subject IS NULL THEN NULL WHEN f.decided IS NOT NULL THEN 'agent'
                        WHEN f.subject = f.old THEN f.old_how ELSE coalesce(f.how, 'likely') END
         FROM (SELECT *, CASE WHEN subject IS NOT NULL THEN '{{}}'
-                             WHEN old IS NOT NULL THEN array_append(subjects, old) ELSE subjects END AS candidates
+                             WHEN old IS NOT NULL THEN ARRAY(SELECT unnest(array_append(exact, old)) ORDER BY 1)
+                             ELSE subjects END AS candidates
               FROM (SELECT *, CASE
                         WHEN decided IS NOT NULL THEN decided
                         WHEN old IS NOT NULL AND (exact IS NULL OR old = ANY (exact)) THEN old
@@ -99,9 +105,7 @@ async def match(connection: asyncpg.Connection, subject_type: str, making: Seque
         DROP TABLE pg_temp.profile_found""")
     if making:
         await _make_customers(connection, subject_type, making)
-    await connection.execute("""
-        INSERT INTO pg_temp.profile_affected SELECT r.subject::text FROM pg_temp.profile_touched t
-        JOIN consentry.profile_records r ON r.source = t.source AND r.key = t.key WHERE r.subject IS NOT NULL""")
+    await connection.execute(_AFFECTED)
 
 
 async def touch_waiting(connection: asyncpg.Connection) -> None:

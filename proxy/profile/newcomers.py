@@ -1,5 +1,5 @@
-"""Customers who are new in the database: records that wait for review may be theirs, and people whom a sync made, since
-nobody had their address, are them.
+"""Customers who are new in the database, or have other addresses and numbers than before: records that wait for review
+may be theirs, or records of others; and people whom a sync made, since nobody had their address, are them.
 
 A made person whose address or number customers of the database have gives way: their records are matched as if they
 were read now, so that it does not matter who was there first. One whose key somebody uses already (an agent decided on
@@ -30,6 +30,15 @@ _THEIRS: Final = """
     JOIN consentry.profile_keys k ON k.kind = n.kind AND k.value = n.value AND k.source <> ''
     JOIN consentry.profile_records r ON r.source = k.source AND r.key = k.key"""
 _WAITING: Final = "INSERT INTO pg_temp.profile_touched SELECT DISTINCT r.source, r.key {theirs} WHERE r.subject IS NULL"
+_SAME: Final = """
+    SELECT FROM consentry.profile_keys k
+    JOIN consentry.profile_keys o ON o.source = '' AND o.kind = k.kind AND o.value = k.value
+    WHERE k.source = r.source AND k.key = r.key"""
+# Records by whose addresses and numbers customers of the database are found, and not the one whose they are.
+_MOVED: Final = f"""
+    INSERT INTO pg_temp.profile_touched SELECT r.source, r.key FROM consentry.profile_records r
+    WHERE r.how NOT IN ('key', 'agent', 'new') AND {{which}}
+      AND EXISTS ({_SAME}) AND NOT EXISTS ({_SAME} AND o.key = r.subject::text)"""
 _YIELDING: Final = "CREATE TEMP TABLE profile_yielding (subject {type} PRIMARY KEY, used boolean) ON COMMIT DROP"
 _MADE: Final = """
     INSERT INTO pg_temp.profile_yielding SELECT DISTINCT r.subject {theirs}
@@ -88,8 +97,8 @@ async def match(
 async def touch(
     connection: asyncpg.Connection, compiled: CompiledRules, kind: str, known: Sequence[own.Known] | None = None
 ) -> None:
-    """Adds to profile_touched the records that may be customers' of the database: those that wait, and those of people
-    who give way, who are in profile_affected then.
+    """Adds to profile_touched the records that may be customers' of the database: those that wait, those of another one
+    than has their addresses and numbers now, and those of people who give way, who are in profile_affected then.
 
     `known`: only records with one of these addresses and numbers; None: all.
     """
@@ -97,11 +106,14 @@ async def touch(
     if known is None:
         await tombstones.sweep(connection)
         await matching.touch_waiting(connection)
+        await connection.execute(_MOVED.format(which="true"))
         await connection.execute(_MADE.format(theirs=_THEIRS.format(known=_OWN)))
     else:
         given = [[one[place] for one in known] for place in range(3)]
         theirs = _THEIRS.format(known=_GIVEN)
         await connection.execute(_WAITING.format(theirs=theirs), *given)
+        which = f"(r.source, r.key) IN (SELECT k.source, k.key {theirs})"
+        await connection.execute(_MOVED.format(which=which), *given)
         await connection.execute(_MADE.format(theirs=theirs), *given)
     await connection.execute(_USED + _consented(compiled))
     await connection.execute("INSERT INTO pg_temp.profile_affected SELECT subject::text FROM pg_temp.profile_yielding")

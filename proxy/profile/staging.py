@@ -24,6 +24,7 @@ _DAMAGED: Final = """
        IS DISTINCT FROM (
         SELECT array_agg(k ORDER BY k) FROM (
             SELECT kind, raw, value FROM consentry.profile_keys WHERE source = r.source AND key = r.key) AS k)"""
+WHOSE: Final = "(customer)"  # beside attributes, none of which can be called that
 _SEVERAL: Final = 5  # records that are gone before it matters how many of all they are
 
 
@@ -93,7 +94,7 @@ async def write(
 
     Whom it concerns is added to profile_affected; records whose customer is to be found, to profile_touched. `there`:
     SQL, whether the database has the customer `c.subject`. `mend`: what is kept of a record is compared too, not its
-    digest alone, so that what somebody damaged there is written anew.
+    digest alone, so that what somebody damaged there is written anew; and the customers of all records are found anew.
     """
     name = quote_literal(source)
     damaged = f" OR {_DAMAGED.format(type=subject_type)}" if mend else ""
@@ -127,7 +128,8 @@ async def write(
         CROSS JOIN LATERAL jsonb_to_recordset(c.keys) AS k (kind text, raw text, value text)""")
     await connection.execute(f"""
         INSERT INTO pg_temp.profile_affected SELECT subject FROM pg_temp.profile_changed WHERE subject IS NOT NULL;
-        INSERT INTO pg_temp.profile_touched SELECT {name}, key FROM pg_temp.profile_changed WHERE subject IS NULL""")
+        INSERT INTO pg_temp.profile_touched SELECT DISTINCT {name}, key
+        FROM pg_temp.{"profile_incoming" if mend else "profile_changed"} WHERE subject IS NULL AND NOT deleted""")
     for known, count in await connection.fetch("SELECT known, count(*) FROM pg_temp.profile_changed GROUP BY known"):
         if known:
             counts.changed += count
@@ -187,7 +189,10 @@ async def check_missing(connection: asyncpg.Connection, source: str, added: int 
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """An attribute as the source has it and as it is kept: how many values, and a sum over all of them."""
+    """An attribute as the source has it and as it is kept: how many values, and a sum over all of them.
+
+    Of `WHOSE`: the records' customers.
+    """
 
     attribute: str
     read: int
@@ -201,16 +206,25 @@ class Compared:
 
 
 async def compare(connection: asyncpg.Connection, source: str) -> tuple[Compared, ...]:
-    """What was read of the whole source beside what is kept of it, attribute by attribute; after `write`."""
-    summed = """
+    """What was read of the whole source beside what is kept of it, attribute by attribute; after all records were
+    matched anew. One that waits since it says that it is another customer's than before differs by its customer.
+    """
+    name = quote_literal(source)
+    summed = f"""
         SELECT v.key AS attribute, count(DISTINCT r.key) AS count,
                sum(hashtextextended(r.key || ' ' || v.value::text, 0)::numeric) AS sum
-        FROM {records} AS r CROSS JOIN LATERAL jsonb_each(r."values") AS v GROUP BY v.key"""
+        FROM {{records}} AS r CROSS JOIN LATERAL jsonb_each(
+            r."values" || jsonb_strip_nulls(jsonb_build_object('{WHOSE}', r.whose))) AS v GROUP BY v.key"""
+    before = "CASE WHEN r.formerly = ANY (r.candidates) THEN r.formerly::text END"
     read = summed.format(
-        records="""(SELECT DISTINCT ON (key) key, "values" FROM pg_temp.profile_incoming WHERE NOT deleted)"""
+        records=f"""(
+            SELECT DISTINCT ON (i.key) i.key, i."values", coalesce(i.subject, r.subject::text, {before}) AS whose
+            FROM pg_temp.profile_incoming i
+            LEFT JOIN consentry.profile_records r ON r.source = {name} AND r.key = i.key WHERE NOT i.deleted)"""
     )
     kept = summed.format(
-        records=f"""(SELECT key, "values" FROM consentry.profile_records WHERE source = {quote_literal(source)})"""
+        records=f"""(
+            SELECT key, "values", subject::text AS whose FROM consentry.profile_records WHERE source = {name})"""
     )
     rows = await connection.fetch(f"""
         SELECT attribute, coalesce(r.count, 0) AS read, coalesce(k.count, 0) AS kept,

@@ -103,6 +103,7 @@ def test_a_migration_compares_what_may_be_kept(place: Place) -> None:
     assert {one["attribute"]: (one["read"], one["kept"]) for one in done["compared"]} == {
         "talks": (1, 1),
         "topic": (3, 3),
+        "(customer)": (3, 3),
     }
     assert place.shown() == ["new"]
 

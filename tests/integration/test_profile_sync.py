@@ -516,6 +516,76 @@ async def test_a_record_that_says_it_is_somebody_else_now_waits_for_review(store
     assert whose(stores)["newsletter"][key] == old
 
 
+def waits(stores: Stores, key: str) -> list[int] | None:
+    """Whose a newsletter's record may be, where it waits."""
+    where = "source = 'newsletter' AND key = %s"
+    ((subject, candidates),) = query(
+        stores, f"SELECT subject, candidates FROM consentry.profile_records WHERE {where}", key
+    )
+    return sorted(candidates) if subject is None else None
+
+
+@pytest.mark.parametrize("option", ["--full", "--once"])
+def test_a_record_that_is_with_a_wrong_customer_waits(stores: Stores, option: str) -> None:
+    """Nothing of it was read otherwise than before; it is where it is since somebody wrote that into the table."""
+    key, right = next((key, one) for key, one in stores.truth["newsletter"].items() if one is not None)
+    wrong = next(one for one in stores.truth["members"].values() if one not in (None, right))
+    stranger = next(key for key, one in stores.truth["newsletter"].items() if one is None)
+    command(stores, "profile", "review", "decide", "newsletter", stranger, "same", "--subject", str(right))
+    change_newsletter(stores, f"UPDATE subscribers SET name = 'Marked' WHERE id IN ({key}, {stranger})")
+    asyncio.run(sync(stores))
+    for damaged in (key, stranger):
+        where = "source = 'newsletter' AND key = %s"
+        change(stores, f"UPDATE consentry.profile_records SET subject = {wrong} WHERE {where}", damaged)
+    options = ("--source", "newsletter", option, *(("--cutover",) if option == "--once" else ()))
+    for _ in range(2):
+        said = command(stores, "profile", "sync", *options, code=int(option == "--once"))
+        assert waits(stores, key) == sorted([right, wrong])
+        assert whose(stores)["newsletter"][stranger] == right  # an agent's word
+        assert query(stores, "SELECT count(*) FROM consentry.profile_values WHERE subject = %s AND value = '\"Marked\"'", wrong) == [(0,)]  # fmt: skip
+        assert data(stores, wrong)["full_name"] != "Marked"
+        if option == "--once":
+            assert "nothing is cut over: newsletter: (customer) differ" in said
+            assert "`profile review`" in said
+    assert query(stores, "SELECT count(cut_over_at) FROM consentry.profile_sources") == [(0,)]
+    command(stores, "profile", "review", "decide", "newsletter", key, "same", "--subject", str(right))
+    command(stores, "profile", "sync", *options)
+    assert whose(stores)["newsletter"][key] == right
+
+
+async def test_records_follow_the_addresses_that_customers_have_now(stores: Stores) -> None:
+    """Who has an address was somebody else when the record was read last."""
+    of: dict[int, str] = {}
+    for key, one in stores.truth["newsletter"].items():
+        if one is not None and list(stores.truth["newsletter"].values()).count(one) == 1:
+            of[one] = key
+    first, second, third, fourth = list(of)[:4]
+    addresses = dict(query(stores, "SELECT id, email FROM customers WHERE id = ANY (%s)", [first, second, third]))
+    set_email = "UPDATE customers SET email = %s WHERE id = %s"
+    change(stores, set_email, addresses[second], first)
+    change(stores, set_email, addresses[first], second)
+    change(stores, set_email, "moved@example.org", third)
+    change(stores, "INSERT INTO customers VALUES (5803, 'New', %s)", addresses[third])
+    change(stores, set_email, "nobody-else-has@example.org", fourth)
+    await sync(stores)
+    assert {key: waits(stores, of[key]) for key in (first, second, third)} == {
+        first: [first, second], second: [first, second], third: [third, 5803],
+    }  # fmt: skip
+    assert whose(stores)["newsletter"][of[fourth]] == fourth  # who was theirs is nobody else's
+    assert (
+        query(stores, "SELECT FROM consentry.profile_values WHERE (source, key) = ('newsletter', %s)", of[first]) == []
+    )
+    before = everything(stores)
+    await sync(stores)
+    assert everything(stores) == before
+    await sync(stores, full=True)
+    assert everything(stores) == before
+    change(stores, set_email, addresses[first], first)
+    change(stores, set_email, addresses[second], second)
+    await sync(stores)
+    assert (whose(stores)["newsletter"][of[first]], whose(stores)["newsletter"][of[second]]) == (first, second)
+
+
 def found(stores: Stores, source: str, key: str) -> dict[str, Any]:
     """A record as reviewers see it."""
     return dict(json.loads(command(stores, "profile", "review", "show", source, key, "--json")))
@@ -585,7 +655,11 @@ def test_once_and_for_all(stores: Stores) -> None:
     done = json.loads(command(stores, "profile", "sync", "--once", "--cutover", "--json"))
     for one in done:
         compared = {each["attribute"]: each for each in one["compared"]}
-        assert {name: each["read"] for name, each in compared.items()} == stores.values[one["source"]]
+        customers = sum(whose is not None for whose in stores.truth[one["source"]].values())
+        assert {name: each["read"] for name, each in compared.items()} == {
+            **stores.values[one["source"]],
+            "(customer)": customers,
+        }
         assert all(each["read_sum"] == each["kept_sum"] != "0" for each in compared.values())
     (stores.folder / "crm.csv").unlink()
     before = everything(stores)

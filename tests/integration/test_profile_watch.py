@@ -291,6 +291,20 @@ def test_a_customer_who_comes_gets_the_record_that_waited(place: Place) -> None:
     watching.until(lambda: watching.says("1 records are with customers who came") == 2)
 
 
+def test_a_customer_who_comes_with_the_address_that_somebody_had(place: Place) -> None:
+    """The record is asked about at once: whose it was has another address by now."""
+    place.change("INSERT INTO letters VALUES (1, 'one@example.org', 'hers')")
+    place.server.run("watched", "INSERT INTO customers VALUES (21, 'one@example.org')")
+    watching = place.watch("10m", LOOKING)
+    assert place.whose() == [("1", 21, "email")]
+    place.server.run("watched", "UPDATE customers SET email = 'moved@example.org' WHERE id = 21")
+    place.command("profile", "sync")
+    place.server.run("watched", "INSERT INTO customers VALUES (22, 'one@example.org')")
+    watching.until(lambda: place.whose() == [("1", None, None)])
+    assert place.query("SELECT candidates FROM consentry.profile_records WHERE source = 'letters'") == [([21, 22],)]
+    assert place.query("SELECT FROM consentry.profile_data WHERE note = 'hers'") == []
+
+
 def test_a_customer_who_comes_is_the_one_whom_a_sync_made(place: Place) -> None:
     """As if they had been there first. Who was only likely to be them is compared anew by `profile match`."""
     place.write(NEW)
