@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import psutil
@@ -23,6 +24,7 @@ import yaml
 from proxy.audit.chain import OWN_EVENTS
 from proxy.audit.files import lines, log_files
 from proxy.errors import UnreachableError
+from tests.launching import launch
 from tests.servers import PgServer
 
 log = logging.getLogger("consentry.serve")  # what the process logs, for pytest to show with a test that fails
@@ -42,14 +44,7 @@ class GatewayProcess:
         self.port = 0
         self.lines: list[str] = []
         self._changed = threading.Condition()
-        self._process = subprocess.Popen(
-            [*COMMAND, "serve", "--config", str(folder / "consentry.yaml")],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env=environment(),
-        )
+        self._process = launch(["serve", "--config", str(folder / "consentry.yaml")], environment())
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         try:
@@ -239,10 +234,12 @@ def write_settings(
 
 def consentry(folder: Path, *arguments: str) -> str:
     """Runs `consentry ARGUMENTS` with the settings in `folder`; standard output. Fails where the exit code is not 0."""
-    command = [*COMMAND, *arguments, "--config", str(folder / "consentry.yaml")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=environment())
-    assert done.returncode == 0, f"consentry {' '.join(arguments)}: {done.stdout}{done.stderr}"
-    return done.stdout
+    with TemporaryFile() as out, TemporaryFile() as err:
+        command = [*arguments, "--config", str(folder / "consentry.yaml")]
+        code = launch(command, environment(), stdout=out.fileno(), stderr=err.fileno()).wait(60)
+        said, errors = (os.pread(file.fileno(), 2**24, 0).decode() for file in (out, err))
+    assert code == 0, f"consentry {' '.join(arguments)}: {said}{errors}"
+    return said
 
 
 def set_up_consent(folder: Path, database: str) -> None:
