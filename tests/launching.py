@@ -118,7 +118,7 @@ class _Launcher:
         assert started is not None
         if reading is not None:
             os.close(writing)
-            started.stdout = open(reading, encoding="utf-8", errors="backslashreplace")
+            started.stdout = os.fdopen(reading, encoding="utf-8", errors="backslashreplace")
         return started
 
     def _listen(self) -> None:

@@ -15,6 +15,14 @@ Unsure = Literal["", "names", "text"]
 # Types, functions and operators are *foreign* where neither PostgreSQL nor a harmless extension made them.
 
 
+# Types all whose operators that have an estimator raise no error, whatever the values are.
+_COMPARED_WITHOUT_ERRORS = frozenset(
+    """
+    bool int2 int4 int8 oid float4 float8 numeric money date time timetz timestamp timestamptz interval uuid
+    """.split()
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """One live (not dropped) user column of a relation, or a system column with number < 0."""
@@ -32,6 +40,14 @@ class Column:
     compared: int = 0  # oid of the type by whose operators it is compared: text for varchar, the base type of a domain
     leakproof: bool = False  # all btree comparison operators (= < > <= >= <>) of the type with itself are leakproof
     foreign: bool = False  # its type, through domains and arrays, is not PostgreSQL's nor a harmless extension's
+
+    @property
+    def tells_by_estimates(self) -> bool:
+        """Whether an operator of the app's could raise an error for one of its values and not for another: LIKE does,
+        where the pattern ends in an escape. To estimate how many rows it finds, PostgreSQL runs it on the values in
+        the statistics: on those of hidden rows, too, through a sub-query that no condition goes into.
+        """
+        return self.type_category != "E" and self.base_type not in _COMPARED_WITHOUT_ERRORS
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,7 +78,7 @@ class Form:
         self._predicates = [
             compile_predicate(row.where, relation, app, snapshot) if row.where else None for row in table.rows
         ]
-        self._outputs: dict[bool, str] = {}  # by whether the state is joined: the same for every statement
+        self._outputs: dict[tuple[bool, bool], str] = {}  # by whether the state is joined, and there is a fence
         self.visible = tuple(c for c in table.columns if c.treatment.visible)
         self.asks_consent = any(c.asks_consent for c in self.visible) or any(row.consent for row in table.rows)
 
@@ -114,10 +114,11 @@ class Form:
         `comparisons` are the app's own, copied.
         """
         joined = not apart and self._app.store is None
-        outputs = self._outputs.get(joined)
+        outputs = self._outputs.get((joined, fenced))
         if outputs is None:
             consent = self._consent_by_join if joined else self._consent_by_look_up
-            outputs = self._outputs[joined] = ", ".join(self._output(c, "_t", consent) for c in self.visible)
+            outputs = ", ".join(self._output(c, "_t", consent, fenced) for c in self.visible)
+            self._outputs[joined, fenced] = outputs
         more = "".join(f", _t.{name}" for name in system)
         parts = [f"SELECT {outputs}{more if outputs else more[2:]} FROM {'ONLY ' if only else ''}{self._base} AS _t"]
         if sample:
@@ -161,9 +162,13 @@ class Form:
 
     # -- inside -----------------------------------------------------------------------------------------------------
 
-    def _output(self, column: GovernedColumn, alias: str, consent: Callable[[str, str, str], str]) -> str:
+    def _output(self, column: GovernedColumn, alias: str, consent: Callable[[str, str, str], str], fenced: bool) -> str:
         text = self._value(column, alias, consent)
-        return text if column.treatment.plain else f"{text} AS {quote_identifier(column.name)}"
+        if column.treatment.plain:
+            if not fenced or not self._column(column.name).tells_by_estimates:
+                return text
+            text = f"COALESCE({text}, {text})"  # no column, and so without statistics
+        return f"{text} AS {quote_identifier(column.name)}"
 
     def _value(self, column: GovernedColumn, alias: str, consent: Callable[[str, str, str], str]) -> str:
         treatment = column.treatment

@@ -26,7 +26,7 @@ select id from (SELECT _t."id", _t."name", _t."email", _t."phone", _t."seen" FRO
 -- as parcel
 select id from customers where lower(name) = 'x'
 -- becomes
-select id from (SELECT _t."id", _t."name", _t."email", _t."phone", _t."seen" FROM "public"."customers" AS _t WHERE ((EXISTS (SELECT 1 FROM "public"."user_consents" AS _c WHERE (_c."user_id" OPERATOR(pg_catalog.=) _t."id") AND (_c."partner_code" OPERATOR(pg_catalog.=) 'parcel') AND (_c."field_name" OPERATOR(pg_catalog.=) 'mail_optin') AND (_c."status" OPERATOR(pg_catalog.=) 'yes' AND (_c."valid_until" IS NULL OR _c."valid_until" OPERATOR(pg_catalog.>) pg_catalog.statement_timestamp()))))) OFFSET 0) AS "customers" where lower(name) = 'x'
+select id from (SELECT _t."id", COALESCE(_t."name", _t."name") AS "name", COALESCE(_t."email", _t."email") AS "email", COALESCE(_t."phone", _t."phone") AS "phone", _t."seen" FROM "public"."customers" AS _t WHERE ((EXISTS (SELECT 1 FROM "public"."user_consents" AS _c WHERE (_c."user_id" OPERATOR(pg_catalog.=) _t."id") AND (_c."partner_code" OPERATOR(pg_catalog.=) 'parcel') AND (_c."field_name" OPERATOR(pg_catalog.=) 'mail_optin') AND (_c."status" OPERATOR(pg_catalog.=) 'yes' AND (_c."valid_until" IS NULL OR _c."valid_until" OPERATOR(pg_catalog.>) pg_catalog.statement_timestamp()))))) OFFSET 0) AS "customers" where lower(name) = 'x'
 
 -- locking is the same form
 -- as post

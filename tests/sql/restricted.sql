@@ -8,7 +8,7 @@ select name from (SELECT _t."id", _t."name", _t."email", _t."phone", _t."seen" F
 -- as shop
 select name from customers where lower(name) = 'x'
 -- becomes
-select name from (SELECT _t."id", _t."name", _t."email", _t."phone", _t."seen" FROM "public"."customers" AS _t WHERE (NOT EXISTS (SELECT 1 FROM consentry.restrictions consentry_restricted WHERE consentry_restricted.subject OPERATOR(pg_catalog.=) _t."id")) OFFSET 0) AS "customers" where lower(name) = 'x'
+select name from (SELECT _t."id", COALESCE(_t."name", _t."name") AS "name", COALESCE(_t."email", _t."email") AS "email", COALESCE(_t."phone", _t."phone") AS "phone", _t."seen" FROM "public"."customers" AS _t WHERE (NOT EXISTS (SELECT 1 FROM consentry.restrictions consentry_restricted WHERE consentry_restricted.subject OPERATOR(pg_catalog.=) _t."id")) OFFSET 0) AS "customers" where lower(name) = 'x'
 
 -- the subject stands in another table
 -- as shop

@@ -54,20 +54,20 @@ class Forms:
     def __init__(self, app: AppPolicy, snapshot: Snapshot) -> None:
         self._app = app
         self._snapshot = snapshot
-        self._reads: dict[tuple[tuple[str, str], bool, bool, tuple[str, ...]], ReadForm] = {}
+        self._reads: dict[tuple[tuple[str, str], bool, bool, bool, tuple[str, ...]], ReadForm] = {}
         self._written: dict[tuple[tuple[str, str], str, bool], WrittenForm] = {}
         self._subqueries: dict[str, Node] = {}
         self._templates: dict[str, Node] = {}
         self._granted: Node | None = None  # of a mapped store, made once
 
     def read(
-        self, table: GovernedTable, relation: Relation, only: bool, exists: bool, system: tuple[str, ...]
+        self, table: GovernedTable, relation: Relation, only: bool, exists: bool, fenced: bool, system: tuple[str, ...]
     ) -> ReadForm:
         """The form in FROM. `exists`: the shape; `system`: the system columns that it shows, in this order."""
-        key = (table.key, only, exists, system)
+        key = (table.key, only, exists, fenced, system)
         form = self._reads.get(key)
         if form is None:
-            form = self._reads[key] = self._make_read(table, relation, only, exists, system)
+            form = self._reads[key] = self._make_read(table, relation, only, exists, fenced, system)
         return form
 
     def written(self, table: GovernedTable, relation: Relation, alias: str, version: bool = False) -> WrittenForm:
@@ -100,14 +100,14 @@ class Forms:
     # -- making ---------------------------------------------------------------------------------------------------
 
     def _make_read(
-        self, table: GovernedTable, relation: Relation, only: bool, exists: bool, system: tuple[str, ...]
+        self, table: GovernedTable, relation: Relation, only: bool, exists: bool, fenced: bool, system: tuple[str, ...]
     ) -> ReadForm:
         subject = Asking(self._app, table, "_t")
         exists = exists or self._app.store is not None
         asked = any(c.asks_consent for c in table.columns) or any(row.consent for row in table.rows)
         joined = asked and not exists
         columns = [
-            self._output(subject, governed, self._column(relation, governed.name), exists)
+            self._output(subject, governed, self._column(relation, governed.name), exists, fenced)
             for governed in table.columns
             if governed.treatment.visible
         ]
@@ -146,9 +146,13 @@ class Forms:
             )
         return column
 
-    def _output(self, subject: Asking, governed: GovernedColumn, column: Column, exists: bool) -> str:
+    def _output(self, subject: Asking, governed: GovernedColumn, column: Column, exists: bool, fenced: bool) -> str:
         value = self._value(subject, governed, column, exists)
-        return value if governed.treatment.plain else f"{value} AS {quoted(governed.name)}"
+        if governed.treatment.plain and not (fenced and column.tells_by_estimates):
+            return value
+        if governed.treatment.plain:
+            value = f"COALESCE({value}, {value})"
+        return f"{value} AS {quoted(governed.name)}"
 
     def _value(self, subject: Asking, governed: GovernedColumn, column: Column, exists: bool) -> str:
         value = f"{subject.alias}.{quoted(governed.name)}"

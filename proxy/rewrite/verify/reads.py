@@ -327,7 +327,8 @@ class ReadWalk(NodeWalk):
         sources = select.get("fromClause")
         joined = any("JoinExpr" in item for item in sources or ())
         exists = self._locking or not joined  # which may stand anywhere, the join shape may not
-        form = self._forms.read(table, relation, not b.get("inh", False), exists, system)
+        fenced = "limitOffset" in select
+        form = self._forms.read(table, relation, not b.get("inh", False), exists, fenced, system)
         if sample is not None and sources:
             sources = [_unsampled(sources[0], sample), *sources[1:]]
         if select.get("targetList", []) != form.targets or sources != form.sources:
@@ -338,7 +339,6 @@ class ReadWalk(NodeWalk):
         own, copied = conjuncts[: len(form.conjuncts)], conjuncts[len(form.conjuncts) :]
         if own != form.conjuncts:
             raise differs(f"the row policies of {table.name} are not there")
-        fenced = "limitOffset" in select
         if {key: select[key] for key in select.keys() & _FENCE.keys()} != (_FENCE if fenced else _PLAIN_TAIL):
             raise differs(f"the form of {table.name} ends in another way")
         self.documents = self.documents or table.makes_documents

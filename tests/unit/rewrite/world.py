@@ -124,5 +124,15 @@ PEOPLE = '(SELECT _t."id", _t."name", (NULL)::text AS "ssn" FROM "public"."peopl
 VISITS = '(SELECT _t."id", _t."person", _t."note" FROM "public"."visits" AS _t WHERE (_t."person" > 0){})'
 
 
+def fenced(more: str = "") -> str:
+    """The form of visits with a fence, and `more` conjuncts: no statistics tell of a text then."""
+    return VISITS.replace('_t."note"', 'COALESCE(_t."note", _t."note") AS "note"').format(f"{more} OFFSET 0")
+
+
+def unfenced(text: str) -> str:
+    """The same without it."""
+    return text.replace(" OFFSET 0", "").replace('COALESCE(_t."note", _t."note") AS "note"', '_t."note"')
+
+
 def verifier(app: AppPolicy = APP, snapshot: Snapshot = PLAIN_OPERATORS) -> Verifier:
     return Verifier(app, snapshot, SYSTEM)
