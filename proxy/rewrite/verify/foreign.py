@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from proxy.catalog.model import Column, FunctionName, Snapshot
+from proxy.errors import PgError
 from proxy.rewrite.allowed import HARMLESS_EXTENSIONS
-from proxy.rewrite.verify.tree import Node, strings
+from proxy.rewrite.verify.tree import Node, parse, strings
 
 _OIDS_OF_USERS = 16384
 # Between two constants without type these are pg_catalog's between strings.
@@ -123,6 +124,24 @@ def types_in_text(snapshot: Snapshot, argument: Node) -> list[tuple[str, str]]:
         return behind
     words = {word.lower() for word in _WORD.findall(text)}
     return [key for key in behind if {word.lower() for word in _WORD.findall(key[1].removeprefix("_"))} & words]
+
+
+def type_in_text(argument: Node) -> list[str] | None:
+    """The type's name that a constant has, as a cast would; none in it where no cast takes it. None where the argument
+    is no constant.
+    """
+    while "TypeCast" in argument:
+        argument = argument["TypeCast"]["arg"]
+    text = argument.get("A_Const", {}).get("sval", {}).get("sval")
+    if text is None:
+        return [] if "isnull" in argument.get("A_Const", {}) else None
+    try:
+        statements = parse(f"SELECT NULL::{text}")
+    except PgError:
+        return []  # the server has the error
+    targets = statements[0].get("SelectStmt", {}).get("targetList", ())
+    cast = targets[0].get("ResTarget", {}).get("val", {}).get("TypeCast") if len(targets) == 1 else None
+    return type_name(cast["typeName"]) if cast is not None and len(statements) == 1 else None
 
 
 def type_name(body: Node) -> list[str]:

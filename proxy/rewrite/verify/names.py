@@ -28,6 +28,7 @@ from proxy.rewrite.verify.foreign import (
     overloads,
     own_call,
     own_oid,
+    type_in_text,
     type_name,
     types_in_text,
     types_meant,
@@ -300,6 +301,10 @@ class Names:
     def begin(self, parts: Sequence[Node], types: Sequence[int]) -> None:
         """The next statement, all parts of it: whether a value of a foreign type may stand in it."""
         self._calls.clear()
+        for oid in types:
+            relation = self.rights.relation_of_row_type(oid)
+            if relation is not None:
+                self._check_row(relation)
         self.foreign_values = own_oid(types) or any(
             self._brings_foreign_values(kind, body) for kind, body in bodies(parts, _SOURCES)
         )
@@ -337,8 +342,13 @@ class Names:
             places = self.path.schemas if len(parts) == 1 else parts[-2:-1]
             self.unsettled = any((place, parts[-1]) in self._snapshot.unsettling for place in places)
         if parts[-1] in TYPE_READERS:
-            for found in types_in_text(self._snapshot, arguments[1] if len(arguments) == 2 else {}):
+            given = arguments[1] if len(arguments) == 2 else {}
+            for found in types_in_text(self._snapshot, given):
                 self._check_behind(found)
+            named = type_in_text(given)
+            if named is None:
+                raise insufficient_privilege(f"{parts[-1]}() must be called with a type's name as a constant")
+            self._row_type(named)
         return self._calls[key]
 
     def _call(self, parts: tuple[str, ...], arguments: list[Node], foreign_values: bool) -> str | None:
@@ -442,9 +452,13 @@ class Names:
             relation = self._snapshot.resolve(word, schema, self.path)
             if relation is None or relation.schema in SYSTEM_SCHEMAS or relation.kind not in "rvmpf":
                 continue
-            table = self.rights.app.tables.get(relation.key)
-            if not self.rights.is_plain(table, relation) if table else self.rights.readable(relation):
-                raise insufficient_privilege(f"permission denied for type {word}")
+            self._check_row(relation)
+
+    def _check_row(self, relation: Relation) -> None:
+        """Refuses the row of a relation that the app does not have whole."""
+        table = self.rights.app.tables.get(relation.key)
+        if not self.rights.is_plain(table, relation) if table else self.rights.readable(relation):
+            raise insufficient_privilege(f"permission denied for type {relation.name}")
 
     def notation(self, word: str) -> None:
         """Refuses `t.f` where `f` may be a function of the row that the app may not call."""

@@ -37,6 +37,8 @@ class Rights:
         self.snapshot = snapshot
         self.system = system
         self._by_oid = snapshot.by_oid or {relation.oid: relation for relation in snapshot.relations.values()}
+        relations = [one for one in self._by_oid.values() if one.kind in "rvmpf" and one.schema not in SYSTEM_SCHEMAS]
+        self._of_row_types = {oid: one for one in relations for oid in one.row_types}
         self._readable: dict[int, PgError | None] = {}
         self._lost: dict[int, frozenset[str]] = {}
         # A parent shows the rows of its children: those of which the app must not see everything.
@@ -142,6 +144,10 @@ class Rights:
         """The governed table that a sequence belongs to; of another relation, itself."""
         owner = relation if relation.owner is None else self._by_oid.get(relation.owner)
         return self.app.tables.get(owner.key) if owner is not None else None
+
+    def relation_of_row_type(self, oid: int) -> Relation | None:
+        """The relation of which a type is the row, or an array of rows."""
+        return self._of_row_types.get(oid)
 
     def has_whole(self, oid: int) -> bool:
         """Whether the app sees all of a relation, as it is."""

@@ -36,6 +36,7 @@ SETTINGS = {
 FILE_SECONDS = 1800
 HIDING = ("unrelated", "identity", "rows", "masked")
 ROUNDS: tuple[Round, ...] = ("shown", "unrelated", "identity", "rows")
+_EXECUTE = re.compile(r"\s*(--.*\n\s*)*execute\b", re.IGNORECASE)
 BEGINNING = "CREATE TABLE public.consentry_unrelated (id int PRIMARY KEY, held text); "
 
 
@@ -171,7 +172,8 @@ def _judge(played: Played, straight: Straight, gateway: Behind, outcome: Outcome
     if before is None or (played.file, played.number) in straight.unstable:
         outcome.unstable += 1
         return
-    rewritten = said is None or said.rewritten
+    # What was prepared may have been.
+    rewritten = said is None or said.rewritten or _EXECUTE.match(played.text) is not None
     hides = gateway.what in HIDING
     how = difference(played.text, before.answer.messages, played.answer.messages, rewritten, hides)
     if how is None:
