@@ -41,13 +41,14 @@ class Rights:
         self._of_row_types = {oid: one for one in relations for oid in one.row_types}
         self._readable: dict[int, PgError | None] = {}
         self._lost: dict[int, frozenset[str]] = {}
-        # A parent shows the rows of its children: those of which the app must not see everything.
+        # A parent shows the rows of its children: those of which the app must not see everything that the parent has.
         self._hidden_children: dict[int, Relation] = {}
         for table in app.tables.values():
             relation = snapshot.relations.get(table.key)
             if relation is not None and not self.is_plain(table, relation):
                 for parent in relation.parents:
-                    self._hidden_children[parent] = relation
+                    if not self._shows_all_of(table, self._by_oid.get(parent)):
+                        self._hidden_children[parent] = relation
         # Names that a temp relation must not take: our own casts and the form's sources would mean it.
         self.reserved = {name for schema, name in snapshot.relations if schema in SYSTEM_SCHEMAS}
         self.reserved |= {name for schema, name in (*system.open, *system.forms) if schema in SYSTEM_SCHEMAS}
@@ -68,6 +69,14 @@ class Rights:
     def is_plain(table: GovernedTable, relation: Relation) -> bool:
         """Whether the app sees all of it: a column that came after the rules were compiled is not seen."""
         return table.plain and all(c.number < 0 or table.column(c.name) is not None for c in relation.columns)
+
+    @staticmethod
+    def _shows_all_of(child: GovernedTable, parent: Relation | None) -> bool:
+        """Whether the app sees of the child's rows all that is in the parent's."""
+        if parent is None or child.rows or child.others is not None:
+            return False
+        shown = {column.name for column in child.columns if column.treatment.plain}
+        return all(column.number < 0 or column.name in shown for column in parent.columns)
 
     def readable(self, relation: Relation) -> PgError | None:
         """Why a relation that is not governed for the app may not be read; None where it may."""

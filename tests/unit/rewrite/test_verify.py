@@ -196,7 +196,7 @@ def test_what_is_almost_the_form(sent: str, final: str | None) -> None:
         ("select * from v_nested", "42501"),
         ("select * from v_stats", "42501"),
         ("select * from v_lost", "42501"),
-        ("select * from parent", "42501"),
+        ("select * from ancestor", "42501"),
         ("select * from consentry.state_web", "42501"),
         ("select * from pg_toast.pg_toast_100", "42501"),
         ("select * from pg_stats", "42501"),
@@ -214,7 +214,11 @@ def test_relations_that_the_app_does_not_have(sent: str, sqlstate: str) -> None:
 
 
 def test_a_parent_alone_is_read_without_its_children() -> None:
-    proved("select * from only parent")
+    proved("select * from only ancestor")
+
+
+def test_a_parent_is_read_with_children_of_which_nothing_that_it_has_is_hidden() -> None:
+    proved("select * from parent")
 
 
 # -- what names mean ------------------------------------------------------------------------------------------------

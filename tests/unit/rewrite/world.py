@@ -47,6 +47,8 @@ RELATIONS = (
     Relation(164, "public", "v_deep", "v", columns("number:int4 who:int4"), reads=(117,), definition=" SELECT x.id AS number, x.person AS who FROM public.v_visits x WHERE (x.low > 'x'::text);"),
     Relation(120, "public", "parent", "r", columns("id:int4")),
     Relation(121, "public", "child", "r", columns("id:int4 secret:text"), parents=(120,)),
+    Relation(122, "public", "ancestor", "r", columns("id:int4 secret:text")),
+    Relation(123, "public", "heir", "r", columns("id:int4 secret:text"), parents=(122,)),
     Relation(130, "public", "things_id_seq", "S", ()),
     Relation(131, "public", "hidden_id_seq", "S", ()),
     Relation(140, "consentry", "state_web", "r", columns("app:text subject:int4")),
@@ -102,6 +104,8 @@ TABLES = (
     table("whole", "id:show label:show"),
     table("parent", "id:show"),
     table("child", "id:show secret:drop"),
+    table("ancestor", "id:show secret:show"),
+    table("heir", "id:show secret:mask"),
 )
 APP = AppPolicy(
     name="web",
