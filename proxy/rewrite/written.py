@@ -28,11 +28,9 @@ def replace_uses(context: Context, reference: Reference, table: GovernedTable, i
         alias = quote_identifier(source.name or reference.name)
         name = use.fields[-1]
         column = table.column(name)
-        if column is None:
-            if name in SYSTEM_COLUMNS:
-                continue
-            raise context.missing_column(f'column "{name}" does not exist', column, use.start)
-        if column.treatment.action == "drop":
+        if column is None and name in SYSTEM_COLUMNS:
+            continue
+        if column is None or column.treatment.action == "drop":
             raise context.missing_column(f"column {_printed(use)} does not exist", column, use.start)
         if column.treatment.action == "deny":
             raise context.denied_column(table, column, use.start)

@@ -16,7 +16,7 @@ CREATE TABLE people (id int PRIMARY KEY, name text, card text);
 CREATE TABLE payroll (id int PRIMARY KEY, pay int);
 CREATE TABLE open (id int PRIMARY KEY, word text);
 CREATE TYPE point3 AS (x int, y int, z int);
-GRANT SELECT ON ALL TABLES IN SCHEMA public TO PUBLIC;
+GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO PUBLIC;
 """
 RULES = """version: 1
 attributes: {name: {}, card: {}}
@@ -106,3 +106,40 @@ def test_other_types_are(gateway: Governed, text: str, type_name: str, valid: bo
                 connection.execute(query.encode())
         else:
             assert connection.execute(query.encode()).fetchone() == (valid,)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "UPDATE people SET name = name RETURNING {}",
+        "UPDATE people SET name = name RETURNING people.{}",
+        "UPDATE people p SET name = name WHERE p.{} = '1'",
+        "UPDATE people SET name = name RETURNING (people).{}",
+        "UPDATE people SET name = name FROM open o WHERE o.id = people.{}",
+        "INSERT INTO people (id) VALUES (1) ON CONFLICT (id) DO UPDATE SET name = people.{}",
+        "INSERT INTO people (id) VALUES (1) ON CONFLICT (id) DO UPDATE SET name = excluded.{}",
+        "MERGE INTO people p USING open o ON o.id = p.{} WHEN MATCHED THEN DELETE",
+        "DELETE FROM people USING open WHERE people.{} IS NULL",
+        "SELECT {} FROM people",
+        "SELECT people.{} FROM people",
+        "SELECT (people).{} FROM people",
+        "SELECT name FROM people ORDER BY {}",
+    ],
+)
+def test_a_column_that_is_hidden_is_as_one_that_there_is_not(gateway: Governed, text: str) -> None:
+    """The same words, and the same place."""
+    with gateway.connect("row_types") as connection:
+        said = []
+        for name in ("card", "cart"):
+            with pytest.raises(psycopg.Error) as caught:
+                connection.execute(text.format(name).encode())
+            diag = caught.value.diag
+            said.append(
+                (
+                    diag.sqlstate,
+                    str(diag.message_primary).replace(name, "x"),
+                    diag.statement_position,
+                    diag.message_hint,
+                )
+            )
+    assert said[0] == said[1]
