@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from functools import lru_cache
 from typing import Final
+from urllib.parse import unquote
 
 import phonenumbers
 
 LONGEST: Final = 500  # characters: what is longer is no address or number, and no key of an index
-_EMAIL: Final = re.compile(r"[^@\s,;<>\"]+@([^@\s,;<>\"]+\.[^@\s,;<>\".]+)")
+_EMAIL: Final = re.compile(r"[^@\s\0-\x1f,;<>\"]+@([^@\s\0-\x1f,;<>\"]+\.[^@\s\0-\x1f,;<>\".]+)")
+_NAMED: Final = re.compile(r"([^<>]*)<([^<>]*)>")  # Ann Example <ann@example.org>
+_SCHEME: Final = "mailto:"
+_AROUND: Final = " \t\r\n'\"<>,;."  # of an address that stood in a list, or in a sentence
 
 
 def email(raw: str) -> str | None:
-    """In lower case, the domain as DNS has it; None where it is no address."""
-    found = _EMAIL.fullmatch(raw.strip().lower())
+    """In lower case, the domain as DNS has it; None where it is no address, or several."""
+    text = _plain(raw).lower()
+    named = _NAMED.fullmatch(text.strip())
+    if named is not None:
+        if "@" in named[1] and email(named[1]) != email(named[2]):
+            return None
+        text = named[2]
+    text = text.strip(_AROUND)
+    if text.startswith(_SCHEME):
+        text = _plain(unquote(text.removeprefix(_SCHEME).partition("?")[0])).lower().strip(_AROUND)
+    found = _EMAIL.fullmatch(text)
     if found is None:
         return None
     domain = found[1]
@@ -24,6 +38,11 @@ def email(raw: str) -> str | None:
         except UnicodeError:
             return None
     return found[0][: found.start(1)] + domain
+
+
+def may_hold_email(raw: str) -> bool:
+    """Whether there may be an address in it, or several, though it is none."""
+    return "@" in _plain(raw)
 
 
 @lru_cache(maxsize=4096)
@@ -41,3 +60,10 @@ def phone(raw: str, region: str | None = None) -> str | None:
 def normalised(kind: str, raw: str, region: str | None) -> str | None:
     """By the kind: email or phone."""
     return email(raw) if kind == "email" else phone(raw, region)
+
+
+def _plain(raw: str) -> str:
+    """Letters of one kind only, and none that nobody sees."""
+    if raw.isascii():
+        return raw
+    return "".join(one for one in unicodedata.normalize("NFKC", raw) if unicodedata.category(one) != "Cf")

@@ -12,6 +12,8 @@ from uuid import uuid4
 
 import asyncpg
 
+from proxy.profile import identity
+
 _CANDIDATES = """
     SELECT t.source, t.key, array_agg(DISTINCT c.subject ORDER BY c.subject) AS subjects,
            string_agg(DISTINCT c.kind, '+' ORDER BY c.kind) AS how,
@@ -115,19 +117,27 @@ async def touch_waiting(connection: asyncpg.Connection) -> None:
 
 
 async def _make_customers(connection: asyncpg.Connection, subject_type: str, making: Sequence[str]) -> None:
-    """A customer for each record that fits nobody; records with an address or number in common are one's."""
+    """A customer for each record that fits nobody; records with an address or number in common are one's.
+
+    None for a record with an address that cannot be read, or with several in one field: nobody knows whose these are,
+    and an erased customer's may be among them.
+    """
     rows = await connection.fetch(
         """
-        SELECT r.source, r.key, array_agg(k.kind || ':' || k.value ORDER BY k.kind) AS names
+        SELECT r.source, r.key, array_agg(k.kind || ':' || k.value ORDER BY k.kind)
+                                    FILTER (WHERE k.value IS NOT NULL) AS names,
+               array_agg(k.raw) FILTER (WHERE k.kind = 'email' AND k.value IS NULL) AS unread
         FROM pg_temp.profile_touched t JOIN consentry.profile_records r ON r.source = t.source AND r.key = t.key
-        JOIN consentry.profile_keys k ON k.source = r.source AND k.key = r.key AND k.value IS NOT NULL
+        JOIN consentry.profile_keys k ON k.source = r.source AND k.key = r.key
         WHERE r.subject IS NULL AND NOT r.erased AND r.candidates = '{}' AND r.source = ANY ($1)
-        GROUP BY r.source, r.key ORDER BY r.source, r.key""",
+        GROUP BY r.source, r.key HAVING count(k.value) > 0 ORDER BY r.source, r.key""",
         list(making),
     )
     people: dict[str, str] = {}
     made: list[tuple[str, str, str]] = []
     for row in rows:
+        if any(map(identity.may_hold_email, row["unread"] or ())):
+            continue
         known = {people[name] for name in row["names"] if name in people}
         if len(known) > 1:
             continue  # it joins two: the next sync finds both, and it waits for review

@@ -101,6 +101,30 @@ SHARED = [
 ]
 
 
+NEW = RULES.replace("phone: tel}", "phone: tel, unmatched: new}")
+
+
+def test_an_erased_customers_address_however_it_is_written(home: Home) -> None:
+    """Where whom nobody knows becomes a customer: what can be read is left out, and what cannot waits."""
+    (home.folder / "rules" / "rules.yaml").write_text(NEW)
+    home.erase(60)
+    spellings = [
+        "mailto:hus@home.example",
+        "Hus Band <HUS@home.example>",
+        "hus@home.example.",
+        "\uff48\uff55\uff53@home.example",
+    ]
+    written = [(f"N-{number}", one, None, "Hus Band") for number, one in enumerate(spellings)]
+    several = ("S-1", "hus@home.example; other@home.example", "+49407779999", "Hus Band")
+    none = ("S-2", "n/a", "+49407778888", "Somebody")
+    counted = home.sync([WIFE, *written, several, none])
+    assert counted["crm"]["erased"] == len(spellings)
+    records = home.records()
+    assert set(records) == {"W-1", "S-1", "S-2"}
+    assert records["S-1"] == (None, [], False)
+    assert (records["S-2"][0] or 0) < 0
+
+
 def test_what_a_family_shares_waits(home: Home) -> None:
     home.erase(60)
     counted = home.sync(SHARED, [(2, 61, "S")])
