@@ -131,7 +131,8 @@ async def test_rectify_restrict_and_refuse(web: Website, folder: Path) -> None:
         assert (await decide(await ask(kind="lift"), decision="confirmed"))["status"] == "done"
         assert await rows(web, "SELECT subject FROM consentry.restrictions") == []
         number = await ask(kind="erase")
-        assert (await decide(number, decision="refused"))["status_code"] == 422
+        for reason in ({}, {"reason": ""}, {"reason": " \t\n"}):
+            assert (await decide(number, decision="refused", **reason))["status_code"] == 422
         refused = await decide(number, decision="refused", reason="we have a contract with you")
         assert (refused["status"], refused["reason"]) == ("refused", "we have a contract with you")
         record = [one for one in audit_records(folder / "audit") if one["event"] == "subject"][-1]
