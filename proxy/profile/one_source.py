@@ -300,7 +300,7 @@ class OneSource:
         keys: dict[str, Any] = {}
         async for key in reader.keys(wanted(self._name, self._source)):
             try:
-                text = values.text(key)
+                text = values.key(key)
             except ValueError as error:
                 raise SourceError(self._name, f'a key (field "{self._key}") {error}') from error
             if text in keys and reader.in_order:  # all of one moment; pages may move while they are read

@@ -56,7 +56,7 @@ class Mapping:
     def row(self, record: Record) -> Row:
         """The record as it is kept: `COLUMNS`. Raises SourceError that names its place and the field."""
         found = record.values
-        key = self._read(record, self._key, values.text)
+        key = self._read(record, self._key, values.key)
         if key is None:
             raise self._error(record, f'field "{self._key}" is empty: it names the record')
         self._check_length(record, self._key, key)
@@ -95,7 +95,7 @@ class Mapping:
         value = record.values.get(self._source.cursor) if self._source.cursor else None
         if value is None or value == "":
             return
-        key = self._read(record, self._key, values.text)
+        key = self._read(record, self._key, values.key)
         try:
             reach.take(place(value), key)
         except ValueError as error:
@@ -120,6 +120,6 @@ class Mapping:
     def _error(self, record: Record, message: str, key: str | None = None) -> SourceError:
         if key is None and self._unit != "line":  # a number by which nobody finds it
             with suppress(ValueError):
-                key = values.text(record.values.get(self._key))
+                key = values.key(record.values.get(self._key))
         named = f" with key {key}" if key and len(key) <= _SHOWN else ""
         return SourceError(self._name, f"{self._unit} {record.number}{named}: {message}")

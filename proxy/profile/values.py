@@ -20,6 +20,7 @@ _FALSE: Final = frozenset({"false", "f", "no", "n", "0", "off"})
 _INTEGER: Final = re.compile(r"[+-]?\d{1,19}")
 _UNKEPT: Final = re.compile("[\0\ud800-\udfff]")  # what PostgreSQL keeps in no text
 _MOST: Final = 2**63 - 1
+_EXACT: Final = 2.0**53  # below, a float is the whole number that was written
 _DEEPEST: Final = 100  # objects and lists in each other
 
 
@@ -35,6 +36,15 @@ def text(value: Any) -> str:
     if isinstance(value, int | float | Decimal | UUID):
         return str(value)
     raise ValueError(f"is no text: {type(value).__name__}")
+
+
+def key(value: Any) -> str:
+    """What names a record or a customer: one number is one key, whether JSON has it as 30 or as 30.0."""
+    if isinstance(value, bool):
+        raise ValueError("is true or false, which names nothing")  # noqa: TRY004 - it is the value that is wrong
+    if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT:
+        return str(int(value))
+    return text(value)
 
 
 def integer(value: Any) -> int:
@@ -205,7 +215,7 @@ def subject(value: Any, kind: str) -> str:
             return str(value if isinstance(value, UUID) else UUID(text(value).strip()))
         except ValueError:
             raise ValueError("is no uuid") from None
-    return text(value)
+    return key(value)
 
 
 def is_set(value: Any) -> bool:

@@ -71,3 +71,14 @@ def test_json_that_is_nested_too_deeply() -> None:
 def test_json_in_a_text_whose_objects_have_a_name_twice() -> None:
     with pytest.raises(ValueError, match=r'^is JSON in which an object has the name "a" twice$'):
         values.document('[{"a": 1, "a": 2}]')
+
+
+def test_one_number_is_one_key() -> None:
+    assert [values.key(one) for one in (30, 30.0, "30", -0.0)] == ["30", "30", "30", "0"]
+    assert [values.key(one) for one in (30.5, "30.0", 2.0**60)] == ["30.5", "30.0", "1.152921504606847e+18"]
+    assert values.subject(7.0, "text") == values.subject(7.0, "bigint") == "7"
+    for kind in ("text", "bigint"):
+        with pytest.raises(ValueError, match=r"true or false|no whole number"):
+            values.subject(True, kind)
+    with pytest.raises(ValueError, match="is true or false, which names nothing"):
+        values.key(True)
