@@ -16,6 +16,7 @@ from proxy.cli.connecting import run
 from proxy.cli.options import CONFIG, DATABASE, JSON, KEYED
 from proxy.cli.printing import print_json, print_table, shown_time
 from proxy.cli.profile_review import review
+from proxy.cli.subject_acts import desk_of
 from proxy.errors import UnreachableError
 
 if TYPE_CHECKING:
@@ -83,12 +84,12 @@ def sync(
         return done
 
     async def work(connection: asyncpg.Connection, opened: Opened) -> None:
-        from proxy.profile.sync import cut_over
+        from proxy.rights.migrating import cut_over
 
         plan = await planned(connection, opened)
         done = await bring(connection, plan)
         if cutover:
-            await cut_over(connection, plan, done)
+            await cut_over(await desk_of(connection, opened), plan, done)
         _end(done)
 
     if pause is None:

@@ -30,15 +30,13 @@ _THEIRS: Final = """
     JOIN consentry.profile_keys k ON k.kind = n.kind AND k.value = n.value AND k.source <> ''
     JOIN consentry.profile_records r ON r.source = k.source AND r.key = k.key"""
 _WAITING: Final = "INSERT INTO pg_temp.profile_touched SELECT DISTINCT r.source, r.key {theirs} WHERE r.subject IS NULL"
-_SAME: Final = """
-    SELECT FROM consentry.profile_keys k
-    JOIN consentry.profile_keys o ON o.source = '' AND o.kind = k.kind AND o.value = k.value
-    WHERE k.source = r.source AND k.key = r.key"""
 # Records by whose addresses and numbers customers of the database are found, and not the one whose they are.
-_MOVED: Final = f"""
+_MOVED: Final = """
     INSERT INTO pg_temp.profile_touched SELECT r.source, r.key FROM consentry.profile_records r
-    WHERE r.how NOT IN ('key', 'agent', 'new') AND {{which}}
-      AND EXISTS ({_SAME}) AND NOT EXISTS ({_SAME} AND o.key = r.subject::text)"""
+    JOIN consentry.profile_keys k ON k.source = r.source AND k.key = r.key
+    JOIN consentry.profile_keys o ON o.source = '' AND o.kind = k.kind AND o.value = k.value
+    WHERE r.how NOT IN ('key', 'agent', 'new') AND {which}
+    GROUP BY r.source, r.key HAVING bool_and(o.key <> r.subject::text)"""
 _YIELDING: Final = "CREATE TEMP TABLE profile_yielding (subject {type} PRIMARY KEY, used boolean) ON COMMIT DROP"
 _MADE: Final = """
     INSERT INTO pg_temp.profile_yielding SELECT DISTINCT r.subject {theirs}

@@ -23,7 +23,9 @@ _DAMAGED: Final = """
     OR (SELECT array_agg(k ORDER BY k) FROM jsonb_to_recordset(i.keys) AS k (kind text, raw text, value text))
        IS DISTINCT FROM (
         SELECT array_agg(k ORDER BY k) FROM (
-            SELECT kind, raw, value FROM consentry.profile_keys WHERE source = r.source AND key = r.key) AS k)"""
+            SELECT kind, raw, value FROM consentry.profile_keys WHERE source = r.source AND key = r.key) AS k)
+    OR (i.subject IS NOT NULL AND (
+        r.how <> 'key' OR r.formerly IS NOT NULL OR r.erased OR cardinality(r.candidates) > 0))"""
 WHOSE: Final = "(customer)"  # beside attributes, none of which can be called that
 _SEVERAL: Final = 5  # records that are gone before it matters how many of all they are
 
@@ -117,7 +119,9 @@ async def write(
         FROM pg_temp.profile_changed
         ON CONFLICT (source, key) DO UPDATE SET "values" = excluded."values", digest = excluded.digest,
             read_at = excluded.read_at, subject = coalesce(excluded.subject, r.subject),
-            erased = excluded.erased OR (r.erased AND coalesce(excluded.subject, r.subject) IS NOT NULL),
+            erased = excluded.erased OR (r.erased AND r.subject IS NOT NULL AND excluded.subject IS NULL),
+            formerly = CASE WHEN excluded.subject IS NULL THEN r.formerly END,
+            candidates = CASE WHEN excluded.subject IS NULL THEN r.candidates ELSE '{{}}' END,
             how = coalesce(excluded.how, r.how)""")
     await connection.execute(f"""
         DELETE FROM consentry.profile_keys k USING pg_temp.profile_changed c

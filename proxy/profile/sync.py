@@ -18,7 +18,7 @@ from proxy.consent.ledger import LACKING
 from proxy.consent.service import subject_type
 from proxy.errors import ConsentryError
 from proxy.policy.compile import compile_rules
-from proxy.profile import matching, merging, newcomers, others, own, relation, shape, staging
+from proxy.profile import matching, merging, newcomers, others, own, relation, shape, staging, tombstones
 from proxy.profile.one_source import OneSource, Plan, Progress, Synced, making
 from proxy.profile.refused import refusal
 from proxy.profile.sources.opening import is_followed, open_followed
@@ -165,25 +165,32 @@ async def _rematch(connection: asyncpg.Connection, plan: Plan, kind: str) -> Non
         await staging.begin(connection)
         if plan.anew:
             await merging.affect_all(connection)
+            await tombstones.free(connection)
         await newcomers.touch(connection, plan.compiled, kind)
         await matching.match(connection, kind, making(plan.rules))
         await merging.merge(connection, plan.rules, kind)
 
 
-async def cut_over(connection: asyncpg.Connection, plan: Plan, done: Collection[Synced]) -> None:
-    """From now on the data of these sources lives here, and no slot holds their logs.
+async def cut_over(connection: asyncpg.Connection, done: Collection[Synced]) -> list[str]:
+    """From now on the data of these sources lives here: of which it did not before.
 
-    Raises ConsentryError where one is not wholly here, or where a slot cannot be dropped: all else is done then.
+    Raises ConsentryError where one is not wholly here: then nothing is done.
     """
     for one in done:
         differing = [compared.attribute for compared in one.compared if not compared.same]
         if one.error is not None or differing:
             why = str(one.error or f"{', '.join(differing)} differ")
             raise ConsentryError(f"nothing is cut over: {one.source}: {why}")
-    await connection.execute(
-        "UPDATE consentry.profile_sources SET cut_over_at = now() WHERE cut_over_at IS NULL AND name = ANY ($1)",
+    rows = await connection.fetch(
+        "UPDATE consentry.profile_sources SET cut_over_at = now() WHERE cut_over_at IS NULL AND name = ANY ($1) "
+        "RETURNING name",
         [one.source for one in done],
     )
+    return sorted(row["name"] for row in rows)
+
+
+async def drop_slots(plan: Plan, done: Collection[Synced]) -> None:
+    """No slot holds the logs of these sources any more. Raises ConsentryError where one cannot be dropped."""
     for one in done:
         reader = open_followed(plan.configuration, plan.database, one.source)
         if reader is not None:

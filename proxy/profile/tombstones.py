@@ -125,11 +125,16 @@ async def readmit(connection: asyncpg.Connection, subject: str, known: Sequence[
     await connection.execute(locks.WRITING)
     query = f"DELETE FROM consentry.profile_tombstones WHERE hash IN ({_THEIRS})"
     lifted = await connection.execute(query, subject, *_columns(known))
+    return int(lifted.split()[-1]), await free(connection)
+
+
+async def free(connection: asyncpg.Connection) -> int:
+    """Records that wait for the sake of erased customers do so no more where there is no tombstone: how many."""
     freed = await connection.execute(f"""
         UPDATE consentry.profile_records r SET erased = false
         WHERE r.erased AND NOT {_OF_RECORD.format(source="r.source", key="r.key")}
           AND NOT EXISTS (SELECT FROM {_KEPT} WHERE k.source = r.source AND k.key = r.key AND {_OF_KEY})""")
-    return int(lifted.split()[-1]), int(freed.split()[-1])
+    return int(freed.split()[-1])
 
 
 async def forget(connection: asyncpg.Connection, subject: str, known: Sequence[own.Known] = ()) -> Mapping[str, int]:

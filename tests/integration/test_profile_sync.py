@@ -137,7 +137,7 @@ def whose(stores: Stores) -> dict[str, dict[str, int | None]]:
 
 def everything(stores: Stores) -> dict[str, Any]:
     """All that is kept, but for when it was read."""
-    records = "source, key, subject, how, candidates, values, digest"
+    records = "source, key, subject, how, candidates, formerly, erased, values, digest"
     return {
         "data": query(stores, "SELECT * FROM consentry.profile_data ORDER BY subject"),
         "records": query(stores, f"SELECT {records} FROM consentry.profile_records ORDER BY 1, 2"),
@@ -235,6 +235,9 @@ async def test_a_full_sync_mends_what_apps_read(stores: Stores) -> None:
         "DELETE FROM consentry.profile_keys",
         "UPDATE consentry.profile_keys SET value = 'x@example.org' WHERE kind = 'email'",
         "DELETE FROM consentry.profile_data",
+        "UPDATE consentry.profile_records SET erased = true",
+        "UPDATE consentry.profile_records SET candidates = ARRAY[1, 2]",
+        "UPDATE consentry.profile_records SET how = 'email', formerly = 1 WHERE how = 'key'",
     ],
 )
 async def test_a_full_sync_mends_what_is_kept(stores: Stores, damage: str) -> None:
@@ -661,6 +664,9 @@ def test_once_and_for_all(stores: Stores) -> None:
             "(customer)": customers,
         }
         assert all(each["read_sum"] == each["kept_sum"] != "0" for each in compared.values())
+    (record,) = acts(stores, "cutover")
+    assert record["sources"] == sorted(stores.truth)
+    assert record["actor"].startswith("command, ")
     (stores.folder / "crm.csv").unlink()
     before = everything(stores)
     assert "its data lives here since" in command(stores, "profile", "sync")
