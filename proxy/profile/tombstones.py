@@ -141,8 +141,8 @@ async def forget(connection: asyncpg.Connection, subject: str, known: Sequence[o
     """Removes all that sources said of the customer, and leaves tombstones; in the caller's transaction.
 
     `subject`: the customer's key as text. How many rows went, by table: roll back, and it was a dry run. Records that
-    wait for review with the customer's address or number go too, but for those that a sync would let wait. `known`:
-    those that the database's own tables had, of which no sync may know yet.
+    wait for review with the customer's address or number go too, or that were theirs, but for those that a sync would
+    let wait. `known`: those that the database's own tables had, of which no sync may know yet.
     """
     told = _columns(known)
     await connection.execute(locks.WRITING)
@@ -151,12 +151,13 @@ async def forget(connection: asyncpg.Connection, subject: str, known: Sequence[o
         "WHERE attrelid = 'consentry.profile_records'::regclass AND attname = 'subject'"
     )
     subject = await connection.fetchval(f"SELECT $1::text::{kind}::text", subject)  # as sources and tables have it
+    was_theirs = f"(r.subject IS NULL AND r.formerly = $1::text::{kind})"
     await connection.execute(
         f"""
         INSERT INTO consentry.profile_tombstones (hash)
         SELECT consentry.profile_tombstone('subject', '', $1)
         UNION SELECT consentry.profile_tombstone('record', source, key)
-              FROM consentry.profile_records WHERE subject = $1::text::{kind}
+              FROM consentry.profile_records r WHERE subject = $1::text::{kind} OR {was_theirs}
         UNION SELECT consentry.profile_tombstone(kind, '', value) FROM ({_KEYS}) AS known
         ON CONFLICT DO NOTHING""",
         subject,
@@ -165,6 +166,7 @@ async def forget(connection: asyncpg.Connection, subject: str, known: Sequence[o
     gone = await connection.fetch(
         f"""
         SELECT source, key FROM consentry.profile_records WHERE subject = $1::text::{kind}
+        UNION SELECT r.source, r.key FROM consentry.profile_records r WHERE {was_theirs} AND NOT {_MAY_STAY}
         UNION SELECT r.source, r.key FROM consentry.profile_records r
               JOIN consentry.profile_keys k ON (k.source, k.key) = (r.source, r.key)
               JOIN ({_KEYS}) AS known ON (known.kind, known.value) = (k.kind, k.value)
@@ -181,6 +183,7 @@ async def forget(connection: asyncpg.Connection, subject: str, known: Sequence[o
         subject,
         *told,
     )
+    await connection.execute(f"UPDATE consentry.profile_records r SET erased = true WHERE {was_theirs}", subject)
     pairs = [row["source"] for row in gone], [row["key"] for row in gone]
     counts: dict[str, int] = {}
     for table in ("profile_keys", "profile_decisions", "profile_likely", "profile_records"):

@@ -254,6 +254,28 @@ def test_whose_it_was_is_forgotten_with_them(home: Home) -> None:
     assert home.rows("SELECT FROM consentry.profile_data WHERE subject = 70") == []
 
 
+def test_what_was_theirs_goes_to_nobody_by_itself(home: Home) -> None:
+    """Their address is another customer's by now, and a record of theirs has it: only somebody who looks can tell."""
+    home.rows("UPDATE customers SET email = 'moved@home.example' WHERE id = 60 RETURNING 1")
+    home.rows("INSERT INTO customers VALUES (62, 'New', 'hus@home.example', NULL) RETURNING 1")
+    members: list[Row] = [(2, 61, "S")]
+    home.sync([HUSBAND, WIFE], members)
+    assert home.records()["H-1"] == (None, [60, 62], False)
+    home.erase(60)
+    for changed, option in (("Hus Band", []), ("Hus Band", ["--full"]), ("Changed", []), ("Changed", ["--full"])):
+        home.sync([("H-1", "hus@home.example", None, changed), WIFE], members, *option)
+        assert home.records()["H-1"] == (None, [62], True)
+    home.command("profile", "review", "decide", "crm", "H-1", "same", "--subject", "62")
+    assert home.records()["H-1"][0] == 62
+    other = ("O-1", "hus@home.example", None, "Other")
+    home.sync([("O-1", "wife@home.example", None, "Other"), WIFE], members)
+    home.sync([other, WIFE], members)
+    home.rows("UPDATE customers SET email = NULL WHERE id = 62 RETURNING 1")
+    home.erase(61)
+    home.sync([other, WIFE])  # which knows that nobody has that address
+    assert home.records() == {}
+
+
 def test_what_was_decided_and_is_taken_back_waits_again(home: Home) -> None:
     home.erase(60)
     members: list[Row] = [(2, 61, "S")]
