@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from proxy.catalog.model import Column
 from proxy.policy.names import quote_identifier
 from proxy.rewrite.comparable import FLIPPED, UNKNOWN
-from proxy.rewrite.fence import Fences, conjuncts, operator_of
+from proxy.rewrite.fence import Care, Fences, conjuncts, operator_of
 from proxy.rewrite.lex import Node
 from proxy.rewrite.scope import ColumnUse, Level, Reference, owners
 
@@ -34,7 +34,7 @@ class Copies:
 
     def of_level(self, level: Level, *, raw: bool = False) -> list[str]:
         """Those that bind a reference in FROM; with `raw` those on columns that are shown under consent, else NULL."""
-        if level.node is None:
+        if level.node is None or self._fences.care is Care.BARE:
             return []
         bound, nullable = self._bound(level.node)
         found = [text for conjunct in bound for text in self._of(conjunct, raw, nullable)]
@@ -42,6 +42,8 @@ class Copies:
 
     def of_condition(self, condition: Node | None, *, joined: bool) -> list[str]:
         """Those of a condition on a target. `joined`: comparisons with columns of other sources, too."""
+        if self._fences.care is Care.BARE:
+            return []
         self._joined = joined
         found = [text for conjunct in conjuncts(condition) for text in self._of(conjunct, False, False)]
         return list(dict.fromkeys(found))
@@ -50,6 +52,8 @@ class Copies:
         """The app's own equalities of plain columns of a target and columns of other sources, for a hash join to use,
         whatever operator they are: a hidden row has NULL there. Not those in `copied`.
         """
+        if self._fences.care is Care.BARE:
+            return []
         self._joined = True
         out = []
         for conjunct in conjuncts(condition):
@@ -256,7 +260,7 @@ class Copies:
             return self._values.text(node)
         use = self._use(node)
         found = owners(use)
-        if self._fences.alone or found.whole_row or not found.certain or len(found.sources) != 1:
+        if self._fences.care is Care.ALONE or found.whole_row or not found.certain or len(found.sources) != 1:
             return None
         (source,) = found.sources
         if self._written:

@@ -36,11 +36,11 @@ AGGREGATES = frozenset(
 
 
 class Care(Enum):
-    """What is done where a proof knows less of a statement than the rewriter: nothing is taken as leakproof, and then
-    no comparison with another relation's column is copied, either.
+    """What is done where a proof knows less of a statement than the rewriter: nothing is taken as leakproof, then no
+    comparison with another relation's column is copied, and then none at all.
     """
 
-    NONE, FENCED, ALONE = range(3)
+    NONE, FENCED, ALONE, BARE = range(4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Fences:
     uses: dict[int, ColumnUse]
     uncalm: Mapping[int, View]  # by the ids of the RangeVars: views of which the definition is not leakproof
     carried: Mapping[int, list[Node]] = field(default_factory=dict)  # by a SELECT's id: what holds of its rows, too
-    alone: bool = False  # what is copied has no column of another relation
+    care: Care = Care.NONE
     _compared: dict[int, bool] = field(default_factory=dict)  # by the expression's id: each relation asks again
 
     @classmethod

@@ -105,7 +105,7 @@ class Passes:
         check_statement(sent.statement, self._app, Names(sent.path, self._snapshot))
         context = self._context(sent, self._analysis(sent))
         context.calm = None if care is Care.NONE else False
-        context.fences = replace(context.fences, alone=care is Care.ALONE)
+        context.fences = replace(context.fences, care=care)
         check_into(context.analysis.nodes, self._app)
         self._check_relations(context)
         check_functions(context)

@@ -73,10 +73,10 @@ class Planner:
             raised = PgError(f'invalid byte sequence for encoding "{encoding}": {error.reason}', "22021")
             return self._refused(query, "", raised, path, encoding)
         try:
-            for care in (Care.NONE, Care.FENCED):
+            for care in (Care.NONE, Care.FENCED, Care.ALONE):
                 with suppress(TakenForGranted):
                     return self._plan(query, text, path, parameter_types, encoding, care)
-            return self._plan(query, text, path, parameter_types, encoding, Care.ALONE)
+            return self._plan(query, text, path, parameter_types, encoding, Care.BARE)
         except PgError as error:
             return self._refused(query, text, error, path, encoding)
         except RecursionError:
