@@ -59,15 +59,23 @@ async def take_snapshot(connection: asyncpg.Connection) -> Snapshot:
             await connection.fetch(queries.bodies(version), sorted(HARMLESS_EXTENSIONS)),
             {(r["schema"], r["name"]): r["oid"] for r in classes if r["kind"] in "rpvmfS"},
         )
+        type_parts = foreign_types.parts(await connection.fetch(queries.type_parts(version)))
+        type_dependents = await connection.fetch(queries.TYPE_DEPENDENTS)
         behind_types = foreign.behind_types(
             await connection.fetch(queries.BEHIND_TYPES, list(own_functions.by_oid)),
             foreign_types,
-            foreign_types.parts(await connection.fetch(queries.type_parts(version))),
+            type_parts,
             own_functions.by_oid,
         )
         schemas = await connection.fetch(queries.SCHEMAS)
         raising = await connection.fetch(queries.RAISING)
         print_ = await _fingerprint(connection)
+    composites = {r["oid"] for r in type_rows if r["kind"] == "c"}
+    made_of = _closure((part, oid) for oid, parts_ in type_parts.items() if oid not in composites for part in parts_)
+    of_types: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    for r in type_dependents:
+        of_types[r["type"]].append((r["catalog"], r["oid"]))
+    row_types = {r["oid"]: (r["row_type"], *made_of.get(r["row_type"], ())) for r in classes if r["row_type"]}
     formats, constants = raised_texts(r["source"] for r in raising)
     relations = [
         Relation(
@@ -86,7 +94,8 @@ async def take_snapshot(connection: asyncpg.Connection) -> Snapshot:
             rules=r["rules"],
             owner=r["owner"],
             owner_column=r["owner_column"] or 0,
-            row_types=tuple(oid for oid in (r["row_type"], r["array_type"]) if oid),
+            row_types=row_types.get(r["oid"], ()),
+            dependents=tuple(one for oid in row_types.get(r["oid"], ()) for one in of_types.get(oid, ())),
             parts=tuple(parts.get(r["oid"], ())),
         )
         for r in classes

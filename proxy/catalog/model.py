@@ -82,7 +82,8 @@ class Relation:
     rules: bool = False  # writes to it fire rewrite rules (CREATE RULE), which may read anything
     owner: int | None = None  # sequences: oid of the table whose column owns it (serial, identity)
     owner_column: int = 0  # ... and the column's number
-    row_types: tuple[int, ...] = ()  # oids of its row type, and of the type of arrays of it
+    row_types: tuple[int, ...] = ()  # oids of its row type, and of the arrays, domains and ranges that are made of it
+    dependents: tuple[tuple[int, int], ...] = ()  # (catalog, oid) of functions, casts, operators ... on these types
     parts: tuple[Part, ...] = ()
 
     @property

@@ -25,11 +25,10 @@ SELECT c.oid, n.nspname::text AS schema, c.relname::text AS name, c.relkind::tex
        COALESCE((SELECT pg_catalog.bool_or(o.option_value::pg_catalog.bool)
                  FROM pg_catalog.pg_options_to_table(c.reloptions) o
                  WHERE o.option_name = 'security_barrier'), false) AS barrier,
-       owner.refobjid AS owner, owner.refobjsubid AS owner_column, c.reltype AS row_type, t.typarray AS array_type
+       owner.refobjid AS owner, owner.refobjsubid AS owner_column, c.reltype AS row_type
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN pg_catalog.pg_depend owner ON c.relkind = 'S' AND owner.objid = c.oid AND owner.deptype IN ('a', 'i')
       AND owner.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND owner.refclassid = owner.classid
-LEFT JOIN pg_catalog.pg_type t ON t.oid = c.reltype
 WHERE {_NO_TEMP}
 ORDER BY c.oid
 """
@@ -126,6 +125,9 @@ SELECT d.adrelid, 'pg_attrdef', d.oid, '', '', false FROM pg_catalog.pg_attrdef 
 UNION ALL
 SELECT p.polrelid, 'pg_policy', p.oid, p.polname::text, '', false FROM pg_catalog.pg_policy p
 UNION ALL
+SELECT w.ev_class, 'pg_rewrite', w.oid, w.rulename::text, '', false
+FROM pg_catalog.pg_rewrite w WHERE w.ev_class >= 16384 AND w.ev_type <> '1'
+UNION ALL
 SELECT r.prrelid, 'pg_publication_rel', r.oid, '', '', false FROM pg_catalog.pg_publication_rel r
 UNION ALL
 SELECT p.partrelid, 'pg_partitioned_table', p.partrelid, '', '', false FROM pg_catalog.pg_partitioned_table p
@@ -144,7 +146,7 @@ SELECT c.relname::text, d.objid, d.refobjid, d.refobjsubid
 FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_class c ON c.oid = d.classid
 WHERE d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid >= 16384 AND d.classid = ANY (
     '{pg_catalog.pg_class,pg_catalog.pg_constraint,pg_catalog.pg_trigger,pg_catalog.pg_statistic_ext,
-      pg_catalog.pg_attrdef,pg_catalog.pg_policy,pg_catalog.pg_publication_rel}'::pg_catalog.regclass[]::pg_catalog.oid[])
+      pg_catalog.pg_attrdef,pg_catalog.pg_policy,pg_catalog.pg_publication_rel,pg_catalog.pg_rewrite}'::pg_catalog.regclass[]::pg_catalog.oid[])
 UNION
 SELECT 'pg_class', i.indexrelid, i.indrelid, k.number
 FROM pg_catalog.pg_index i, pg_catalog.unnest(i.indkey::int2[]) AS k (number) WHERE i.indrelid >= 16384
@@ -162,6 +164,14 @@ UNION
 SELECT 'pg_trigger', g.oid, c.confrelid, k.number
 FROM pg_catalog.pg_trigger g JOIN pg_catalog.pg_constraint c ON c.oid = g.tgconstraint,
      pg_catalog.unnest(c.confkey || 0::int2) AS k (number)
+"""
+
+# What has a type in its signature: functions, casts, operators ... Columns, views and other types are not among them.
+TYPE_DEPENDENTS = """
+SELECT d.refobjid AS type, d.classid AS catalog, d.objid AS oid
+FROM pg_catalog.pg_depend d
+WHERE d.refclassid = 'pg_catalog.pg_type'::pg_catalog.regclass AND d.refobjid >= 16384 AND d.classid <> ALL (
+    '{pg_catalog.pg_class,pg_catalog.pg_rewrite,pg_catalog.pg_type}'::pg_catalog.regclass[]::pg_catalog.oid[])
 """
 
 INHERITS = "SELECT i.inhrelid AS child, i.inhparent AS parent FROM pg_catalog.pg_inherits i"

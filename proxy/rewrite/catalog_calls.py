@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from proxy.rewrite.allowed import SIZE_FUNCTIONS, WHOLE_SIZE_FUNCTIONS
-from proxy.rewrite.catalog_hidden import Hidden, oids, reg
+from proxy.rewrite.catalog_hidden import Hidden, oids
 
 
 def _guard(condition: str, kind: str = "oid") -> str:
@@ -31,11 +31,13 @@ def guarded_arguments(hidden: Hidden) -> dict[str, str]:
     bounds = f"{there} AND w.o <> ALL ({oids(hidden.bounded)})"
     statistics = _guard(f"NOT ({hidden.part('pg_statistic_ext', 'w.o')})")
     trigger = f"NOT ({hidden.part('pg_trigger', 'w.o')}) AND NOT ({hidden.depends('pg_trigger', 'w.o')})"
-    described = f"{there} AND w.o NOT IN (SELECT d.objid {hidden.described})"
+    described = f"{there} AND w.o NOT IN (SELECT d.objid {hidden.described}) AND NOT ({hidden.function('w.o')})"
     return {
         **dict.fromkeys(sorted(SIZE_FUNCTIONS), _guard(f"w.o = ANY ({oids(hidden.sized)})", "sized")),
         **dict.fromkeys(sorted(WHOLE_SIZE_FUNCTIONS), _guard("false", "any")),
         "pg_get_indexdef": _guard(there, "relation"),
+        "pg_index_column_has_property": _guard(there, "relation"),
+        "pg_index_has_property": _guard(there, "relation"),
         "pg_get_constraintdef": _guard(f"NOT ({hidden.part('pg_constraint', 'w.o')})"),
         "pg_get_triggerdef": _guard(trigger),
         "pg_get_viewdef": _guard(f"{there} AND w.o <> ALL ({views}) AND NOT ({reads_hidden})", "relation"),
@@ -59,7 +61,7 @@ def guarded_calls(hidden: Hidden) -> dict[tuple[str, int], tuple[str, ...]]:
     """
     column = f"NOT ({hidden.gone('w.o')}) AND NOT ({hidden.column('w.o', 'w.n')})"
     thing = (
-        f"NOT (w.c = {reg('pg_class')} AND ({hidden.gone('w.o')} OR {hidden.column('w.o', 'w.n')})) "
+        f"NOT ({hidden.thing('w.c', 'w.o', 'w.n', parts=False)}) "
         f"AND (w.c, w.o) NOT IN (SELECT d.classid, d.objid {hidden.described})"
     )
     named = (

@@ -63,6 +63,25 @@ _COUNTS = {
     for scope in ("_all_", "_user_", "_sys_")
 }
 
+# The columns that hold types, of catalogs of what is made for types.
+_OF_TYPES = {
+    "pg_aggregate": ("aggtranstype", "aggmtranstype"),
+    "pg_amop": ("amoplefttype", "amoprighttype"),
+    "pg_amproc": ("amproclefttype", "amprocrighttype"),
+    "pg_cast": ("castsource", "casttarget"),
+    "pg_opclass": ("opcintype", "opckeytype"),
+    "pg_operator": ("oprleft", "oprright", "oprresult"),
+    "pg_range": ("rngtypid", "rngsubtype"),
+    "pg_transform": ("trftype",),
+}
+# The columns of information_schema that name a type. Those of a relation's columns are not among them: they are read.
+_TYPES = (
+    ("udt_schema", "udt_name"),
+    ("domain_schema", "domain_name"),
+    ("user_defined_type_schema", "user_defined_type_name"),
+    ("object_schema", "object_name"),
+)
+
 _TABLES = (
     ("table_schema", "table_name"),
     ("event_object_schema", "event_object_table"),
@@ -83,7 +102,10 @@ def system_catalog(app: AppPolicy, snapshot: Snapshot, view_of: ViewOf = no_view
         conditions["pg_locks"] = [
             *conditions["pg_locks"],
             "t.mode <> 'SIReadLock'",
-            *(f"(t.relation IS NULL OR {condition})" for condition in _unless(hidden.gone("t.relation"))),
+            *(
+                f"(t.relation IS NULL OR {condition})"
+                for condition in _unless(hidden.gone("t.relation"), hidden.toast("t.relation"))
+            ),
         ]
     for (schema, name), relation in snapshot.relations.items():
         if schema == "pg_catalog" and name in conditions:
@@ -106,66 +128,70 @@ def system_catalog(app: AppPolicy, snapshot: Snapshot, view_of: ViewOf = no_view
 
 def _conditions(hidden: Hidden) -> Mapping[str, list[str]]:
     """Of each catalog that is filtered: the conditions under which a row `t` is shown."""
-    row_types = [oid for relation in hidden.relations for oid in relation.row_types]
     toasts = [name for r in hidden.relations for name in (f"pg_toast_{r.oid}", f"pg_toast_{r.oid}_index")]
-    commented = [  # what the server itself has is never hidden: said first, the planner expects most rows to be shown
-        f"(t.objoid < 16384 OR (NOT (t.classoid = {reg('pg_class')} AND ({hidden.gone('t.objoid')} OR "
-        f"{hidden.column('t.objoid', 't.objsubid')})) AND (t.classoid, t.objoid) NOT IN "
-        f"(SELECT d.classid, d.objid {hidden.described})))"
-    ]
+    of_object = hidden.thing("t.classoid", "t.objoid", "t.objsubid", parts=False)
+    commented = _unless(of_object)
+    if hidden.touched_oids:
+        belongs = f"(t.classoid, t.objoid) IN (SELECT d.classid, d.objid {hidden.described})"
+        commented = [f"(t.objoid < 16384 OR NOT ({of_object}) AND NOT ({belongs}))"]
+    dependent = _unless(hidden.thing("t.classid", "t.objid", "t.objsubid"))
     found = {
-        "pg_attribute": _unless(hidden.gone("t.attrelid"), hidden.column("t.attrelid", "t.attnum")),
+        "pg_attribute": _unless(
+            hidden.gone("t.attrelid"),
+            hidden.column("t.attrelid", "t.attnum"),
+            *([f"t.attnum <= 3 AND t.attstorage = 'p' AND {hidden.toast('t.attrelid')}"] if hidden.toasts else []),
+        ),
         "pg_class": [*_unless(hidden.gone("t.oid")), *_not_named(toasts, "relname", "relnamespace = 99")],
         "pg_depend": [
-            *_depend(hidden, "refclassid", "refobjid", "refobjsubid"),
-            *_depend(hidden, "classid", "objid", "objsubid"),
+            *_unless(hidden.thing("t.refclassid", "t.refobjid", "t.refobjsubid")),
+            *dependent,
             *_unless(hidden.dependency),
         ],
-        "pg_description": commented if hidden.touched_oids else [],
-        "pg_seclabel": commented if hidden.touched_oids else [],
-        "pg_seclabels": commented if hidden.touched_oids else [],
+        "pg_description": commented,
+        "pg_extension": [],
         "pg_foreign_table": _unless(_among("t.ftrelid", hidden.relation_oids)),
         "pg_indexes": [
             *_named("schemaname", "tablename", hidden.relations),
             *_not_in(hidden, "(t.schemaname, t.indexname)", "pg_index", "n.nspname, c.relname"),
         ],
+        "pg_init_privs": _unless(hidden.thing("t.classoid", "t.objoid", "t.objsubid")),
         "pg_inherits": _unless(hidden.gone("t.inhrelid"), hidden.gone("t.inhparent")),
         "pg_matviews": _named("schemaname", "matviewname", hidden.relations),
         "pg_policy": _policies(hidden),
         "pg_policies": _policies_by_name(hidden),
-        "pg_proc": [],
+        "pg_proc": _unless(hidden.function("t.oid")),
         "pg_publication_tables": _named("schemaname", "tablename", hidden.relations),
-        "pg_rewrite": _unless(_among("t.ev_class", hidden.relation_oids)),
-        "pg_rules": _named("schemaname", "tablename", hidden.relations),
+        "pg_rewrite": _unless(hidden.rule("t")) if hidden.touched_oids else [],
+        "pg_rules": [*_named("schemaname", "tablename", hidden.relations), *_rules_by_name(hidden)],
+        "pg_seclabel": commented,
+        "pg_seclabels": commented,
         "pg_sequence": _unless(_among("t.seqrelid", [sequence.oid for sequence in hidden.sequences])),
         "pg_sequences": _named("schemaname", "sequencename", hidden.sequences),
+        "pg_shdepend": dependent,
         "pg_stat_database": [],
         "pg_stats": _of_whole(hidden),
         "pg_stats_ext": _of_whole(hidden),
         "pg_stats_ext_exprs": _of_whole(hidden),
         "pg_tables": _named("schemaname", "tablename", hidden.relations),
-        "pg_type": _unless(_among("t.oid", row_types)),
+        "pg_type": _unless(_among("t.oid", hidden.types)),
         "pg_views": _named("schemaname", "viewname", hidden.relations),
     }
     for name, of_indexes in _COUNTS.items():
         found[name] = [*_unless(_among("t.relid", hidden.gone_oids)), "t.schemaname <> 'pg_toast'"]
         if of_indexes:
             found[name] += _unless(hidden.gone("t.indexrelid"))
-    return found | {catalog: _unless(hidden.owned(catalog)) for catalog in OWNER_COLUMNS}
+    found |= {catalog: _unless(hidden.owned(catalog)) for catalog in OWNER_COLUMNS}
+    for name, columns in _OF_TYPES.items():
+        found[name] = _unless(*(_among(f"t.{column}", hidden.types) for column in columns))
+    if hidden.toasts:  # said with what all of them have: the planner expects few rows to be hidden
+        found["pg_index"] += _unless(f"t.indisprimary AND t.indnatts = 2 AND {hidden.toast('t.indexrelid')}")
+    found["pg_aggregate"] += _unless(hidden.function("t.aggfnoid"))
+    return found
 
 
 def _unless(*conditions: str) -> list[str]:
     """The negation of each that can be true."""
     return [f"NOT ({condition})" for condition in conditions if condition != "false"]
-
-
-def _depend(hidden: Hidden, catalog: str, oid: str, number: str) -> list[str]:
-    gone, column = hidden.gone(f"t.{oid}"), hidden.column(f"t.{oid}", f"t.{number}")
-    return [
-        f"NOT (t.{catalog} = {reg('pg_class')} AND ({condition}))"
-        for condition in (gone, column)
-        if condition != "false"
-    ]
 
 
 def _among(oid: str, values: Iterable[int]) -> str:
@@ -216,6 +242,16 @@ def _policies_by_name(hidden: Hidden) -> list[str]:
     return [f"(t.schemaname, t.tablename, t.policyname) IN ({rows})" if rows else "false"]
 
 
+def _rules_by_name(hidden: Hidden) -> list[str]:
+    if not hidden.touched_oids:
+        return []
+    return [
+        "(t.schemaname, t.tablename, t.rulename) NOT IN (SELECT n.nspname, c.relname, r.rulename "
+        "FROM pg_catalog.pg_rewrite AS r JOIN pg_catalog.pg_class AS c ON c.oid = r.ev_class "
+        f"{_NAMED}c.relnamespace WHERE {hidden.rule('r')})"
+    ]
+
+
 def _not_in(hidden: Hidden, names: str, catalog: str, outputs: str) -> list[str]:
     """`names` are not those of a hidden part, in views that have no oids."""
     if not hidden.touched_oids:
@@ -253,6 +289,8 @@ def _information_conditions(relation: Relation, hidden: Hidden) -> list[str]:
         )
     if {"sequence_schema", "sequence_name"} <= names:
         conditions += _named("sequence_schema", "sequence_name", hidden.sequences)
+    if hidden.types:
+        conditions += _of_shown_types(relation, names, hidden)
     if relation.name in ("usage_privileges", "role_usage_grants"):
         conditions += _named("object_schema", "object_name", hidden.sequences)
     if {"constraint_schema", "constraint_name"} <= names:
@@ -267,6 +305,26 @@ def _information_conditions(relation: Relation, hidden: Hidden) -> list[str]:
         outputs = "n.nspname::pg_catalog.text, c.relname::pg_catalog.text, x.tgname::pg_catalog.text"
         conditions += _not_in(hidden, qualified, "pg_trigger", outputs)
     return conditions
+
+
+def _of_shown_types(relation: Relation, names: set[str], hidden: Hidden) -> list[str]:
+    """What has no hidden type: types, and functions by their signatures, whose names end in their oids."""
+    typed = (
+        f"SELECT n.nspname::pg_catalog.text, y.typname::pg_catalog.text FROM pg_catalog.pg_type AS y "
+        f"{_NAMED}y.typnamespace WHERE y.oid = ANY ({oids(hidden.types)})"
+    )
+    found = [
+        f"(t.{schema}::pg_catalog.text, t.{name}::pg_catalog.text) IN ({typed})"
+        for schema, name in _TYPES
+        if {schema, name} <= names and relation.name != "columns"
+    ]
+    number = "pg_catalog.substring(t.{}::pg_catalog.text, '_([0-9]+)$')::pg_catalog.oid"
+    if "specific_name" in names:
+        found.append(hidden.function(number.format("specific_name")))
+    if {"object_name", "object_type"} <= names:
+        function = hidden.function(number.format("object_name"))
+        found.append(f"CASE WHEN t.object_type::pg_catalog.text = 'ROUTINE' THEN {function} END")
+    return [f"({condition}) IS NOT TRUE" for condition in found]  # most have no domain, and are of no function
 
 
 def _not_null_names(hidden: Hidden) -> str:
@@ -308,6 +366,9 @@ def _replacements(relation: Relation, hidden: Hidden) -> dict[str, str]:
         out["last_value"] = f"CASE WHEN {whole} THEN t.last_value END"
     elif name == "pg_publication_tables":
         out |= _publication_replacements(relation, hidden)
+    elif name == "pg_extension":
+        its = f"t.extconfig && {oids([*hidden.touched_oids, *hidden.gone_oids])}"
+        out |= {column: f"CASE WHEN NOT ({its}) THEN t.{column} END" for column in ("extconfig", "extcondition")}
     elif name in ("pg_views", "views", "pg_matviews"):
         schema, view, text = _VIEW_COLUMNS[name]
         reading = _hidden_views(hidden)

@@ -18,12 +18,11 @@ from proxy.rewrite.scope import SYSTEM_SCHEMAS
 # Catalogs without anything of the relations' own: they pass as they are.
 OPEN = frozenset(
     """
-    pg_aggregate pg_am pg_amop pg_amproc pg_auth_members pg_available_extension_versions pg_available_extensions pg_cast
-    pg_collation pg_conversion pg_database pg_db_role_setting pg_default_acl pg_enum pg_event_trigger pg_extension
-    pg_foreign_data_wrapper pg_group pg_init_privs pg_language pg_namespace pg_opclass pg_operator pg_opfamily
-    pg_parameter_acl pg_publication pg_publication_namespace pg_range pg_roles pg_settings pg_shdepend
-    pg_shdescription pg_shseclabel pg_tablespace pg_timezone_abbrevs pg_timezone_names pg_transform pg_ts_config
-    pg_ts_config_map pg_ts_dict pg_ts_parser pg_ts_template pg_user
+    pg_am pg_auth_members pg_available_extension_versions pg_available_extensions pg_collation pg_conversion pg_database
+    pg_db_role_setting pg_default_acl pg_enum pg_event_trigger pg_foreign_data_wrapper pg_group pg_language
+    pg_namespace pg_opfamily pg_parameter_acl pg_publication pg_publication_namespace pg_roles pg_settings
+    pg_shdescription pg_shseclabel pg_tablespace pg_timezone_abbrevs pg_timezone_names pg_ts_config pg_ts_config_map
+    pg_ts_dict pg_ts_parser pg_ts_template pg_user
     """.split()
 )
 
@@ -86,6 +85,9 @@ class Hidden:
                 self.sequences.append(sequence)
             elif sequence.owner is None or sequence.owner in {relation.oid for relation in self.shown}:
                 self.whole_sequences.append(sequence)
+        names = (f"pg_toast_{relation.oid}{end}" for relation in self.relations for end in ("", "_index"))
+        toasts = (snapshot.relations.get(("pg_toast", name)) for name in names)
+        self.toasts = frozenset(toast.oid for toast in toasts if toast is not None)
 
     def __bool__(self) -> bool:
         return bool(self.columns or self.relations or self.unsized or self.views or self.sequences)
@@ -104,6 +106,20 @@ class Hidden:
     def gone_oids(self) -> list[int]:
         """Entries of pg_class that are not there: hidden relations and sequences."""
         return sorted(self.relation_oids | {sequence.oid for sequence in self.sequences})
+
+    @cached_property
+    def types(self) -> list[int]:
+        """The row types of what is hidden, and what is made of them."""
+        return sorted({oid for relation in (*self.relations, *self.sequences) for oid in relation.row_types})
+
+    @cached_property
+    def functions(self) -> list[int]:
+        """Functions that have such a type in their signature."""
+        return sorted(oid for catalog, oid in self._dependents if catalog == _FUNCTION)
+
+    @cached_property
+    def _dependents(self) -> frozenset[tuple[int, int]]:
+        return frozenset(one for relation in self.relations for one in relation.dependents)
 
     @cached_property
     def partial_oids(self) -> frozenset[int]:
@@ -151,11 +167,13 @@ class Hidden:
 
     @cached_property
     def domains(self) -> list[int]:
-        """Types that hidden columns have and shown ones have not: constraints of domains hold values."""
+        """Types that are hidden, or that hidden columns have and shown ones have not: constraints of domains hold
+        values.
+        """
         hidden = {r.column(name).type_oid for r, name, _ in self.columns if r.column(name)}  # type: ignore[union-attr]
         hidden |= {column.type_oid for relation in self.relations for column in relation.columns}
         shown = {c.type_oid for r in self.visible for c in r.columns if (r.oid, c.number) not in self.pairs}
-        return sorted(oid for oid in hidden - shown if oid >= 16384)
+        return sorted({oid for oid in hidden - shown if oid >= 16384}.union(self.types))
 
     @cached_property
     def checks(self) -> dict[int, int]:
@@ -182,6 +200,12 @@ class Hidden:
         if self.touched_oids:
             parts.append(f"({oid} >= 16384 AND {self.part('pg_index', oid)})")
         return " OR ".join(parts) or "false"
+
+    def toast(self, oid: str) -> str:
+        """The TOAST table of a hidden relation, or its index. Cast, for statistics of each would take time."""
+        if not self.toasts:
+            return "false"
+        return f"({oid} >= 16384 AND {oid}::pg_catalog.int8 = ANY ({numbers(sorted(self.toasts))}))"
 
     def column(self, relation: str, number: str) -> str:
         """A hidden column."""
@@ -224,13 +248,51 @@ class Hidden:
             f"AND (d.refobjid = ANY ({oids(self.relation_oids)}) OR {self.column('d.refobjid', 'd.refobjsubid')}))"
         )
 
+    def function(self, oid: str) -> str:
+        """A function that has a hidden type in its signature, or in the default of an argument."""
+        return f"{oid} = ANY ({oids(self.functions)})" if self.functions else "false"
+
+    def rule(self, alias: str) -> str:
+        """The row `alias` of pg_rewrite. A view's own rule is there: the view is."""
+        kept = oids(part.oid for part in self.kept.get("pg_rewrite", ()))
+        return (
+            f"({alias}.ev_class = ANY ({oids(self.relation_oids)}) OR {alias}.ev_type <> '1' "
+            f"AND {alias}.ev_class = ANY ({oids(self.partial_oids)}) AND {alias}.oid <> ALL ({kept}))"
+        )
+
+    def thing(self, catalog: str, oid: str, number: str, *, parts: bool = True) -> str:
+        """The object that the three columns name, as pg_depend and its like have them.
+
+        `parts`: of relations, too, as far as the snapshot knows them; `described` looks them up.
+        """
+        listed = sorted((c << 32) + o for c, o in (self._typed | self._parts if parts else self._typed))
+        in_class = [self.gone(oid), self.column(oid, number), self.toast(oid) if parts else "false"]
+        in_class = [condition for condition in in_class if condition != "false"]
+        found = [f"{catalog} = {reg('pg_class')} AND ({' OR '.join(in_class)})"] if in_class else []
+        if listed:
+            found.append(f"{_key(catalog, oid)} = ANY ({numbers(listed)})")
+        # What the server itself has is never hidden: said first, the planner expects most rows to be shown.
+        return f"{oid} >= 16384 AND ({' OR '.join(found)})" if found else "false"
+
+    @cached_property
+    def _typed(self) -> frozenset[tuple[int, int]]:
+        """Hidden types and what depends on them: (catalog, oid)."""
+        return self._dependents.union((_TYPE, oid) for oid in self.types)
+
+    @cached_property
+    def _parts(self) -> frozenset[tuple[int, int]]:
+        """Parts that use anything hidden, those of pg_class left out: (catalog, oid)."""
+        parts = [part for relation in self.relations for part in relation.parts]
+        parts += [part for r in self.visible for part in r.parts if not self.shows(r, part)]
+        return frozenset((_CLASSES[part.catalog], part.oid) for part in parts if part.catalog in _CLASSES)
+
     @property
     def described(self) -> str:
         """FROM and WHERE for the objects `d` that belong to anything hidden: what no comment may be on."""
         return (
             f"FROM pg_catalog.pg_depend AS d WHERE d.refclassid = {reg('pg_class')} "
             f"AND d.refobjid = ANY ({oids(self.touched_oids)}) AND d.classid <> {reg('pg_class')} "
-            f"AND {_key('d')} <> ALL ({numbers(self._keys)})"
+            f"AND {_key('d.classid', 'd.objid')} <> ALL ({numbers(self._keys)})"
         )
 
     @property
@@ -238,11 +300,10 @@ class Hidden:
         """The row `t` of pg_depend, where a part of something hidden depends on it."""
         if not self.touched_oids:
             return "false"
-        classes = oids(_CLASSES.values())
+        classes = oids(oid for catalog, oid in _CLASSES.items() if catalog != "pg_rewrite")  # views are there
         return (
             f"t.refclassid = {reg('pg_class')} AND t.refobjid = ANY ({oids(self.touched_oids)}) AND "
-            f"(t.classid = {reg('pg_class')} AND {self.part('pg_index', 't.objid')} OR "
-            f"t.classid = ANY ({classes}) AND {_key('t')} <> ALL ({numbers(self._keys)}))"
+            f"t.classid = ANY ({classes}) AND {_key('t.classid', 't.objid')} <> ALL ({numbers(self._keys)})"
         )
 
     @cached_property
@@ -260,11 +321,13 @@ _CLASSES = {
     "pg_policy": 3256,
     "pg_attrdef": 2604,
     "pg_publication_rel": 6106,
+    "pg_rewrite": 2618,
 }
+_TYPE, _FUNCTION = 1247, 1255
 
 
-def _key(alias: str) -> str:
-    return f"{alias}.classid::pg_catalog.int8 * 4294967296 + {alias}.objid::pg_catalog.int8"
+def _key(catalog: str, oid: str) -> str:
+    return f"{catalog}::pg_catalog.int8 * 4294967296 + {oid}::pg_catalog.int8"
 
 
 def reg(catalog: str) -> str:

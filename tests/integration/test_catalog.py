@@ -299,3 +299,30 @@ async def test_another_encoding_is_an_error(pg_server: PgServer) -> None:
         await connection.close()
         with pg_server.connect() as admin:
             admin.execute("DROP DATABASE latin")
+
+
+async def test_what_is_made_of_row_types(pg_server: PgServer) -> None:
+    pg_server.create_database(
+        "row_types",
+        """
+        CREATE TABLE staff (id int);
+        CREATE DOMAIN boss AS staff;
+        CREATE TYPE office AS (lead staff);
+        CREATE FUNCTION bosses() RETURNS boss[] LANGUAGE sql AS 'SELECT NULL::boss[]';
+        CREATE FUNCTION paid(a int, b staff DEFAULT NULL) RETURNS int LANGUAGE sql AS 'SELECT 1';
+        CREATE FUNCTION other(office) RETURNS int LANGUAGE sql AS 'SELECT 1';
+        CREATE RULE kept AS ON DELETE TO staff WHERE OLD.id = 1 DO INSTEAD NOTHING;
+        """,
+    )
+    staff = (await snapshot_of(pg_server.dsn("row_types"))).relations["public", "staff"]
+    with pg_server.connect("row_types") as connection:
+
+        def oids(text: str) -> set[object]:
+            return {row[0] for row in connection.execute(text.encode()).fetchall()}
+
+        types = "SELECT oid FROM pg_type WHERE oid = ANY ('{staff,staff[],boss,boss[]}'::regtype[])"
+        assert set(staff.row_types) == oids(types)
+        functions = oids("SELECT oid FROM pg_proc WHERE proname IN ('bosses', 'paid')")
+        assert {oid for _, oid in staff.dependents} == functions
+        (rule,) = (part for part in staff.parts if part.catalog == "pg_rewrite")
+        assert (rule.name, rule.uses) == ("kept", frozenset({(staff.oid, 1)}))

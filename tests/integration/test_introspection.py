@@ -187,6 +187,57 @@ def test_nothing_of_what_is_hidden_is_told(world: World) -> None:
     assert sum(bool(told(world.past, question)) for question in QUESTIONS) > 50
 
 
+# Counters, times and numbers of transactions: not oids, though one may look like it.
+_NUMBERS = frozenset(
+    {"int2", "int4", "int8", "float4", "float8", "numeric", "xid", "xid8", "timestamptz", "interval", "pg_lsn"}
+)
+_WITH_OIDS = (
+    "attrdef cast class constraint operator policy proc publication_rel rewrite statistic_ext trigger type".split()
+)
+
+
+def test_no_catalog_has_a_row_of_what_is_hidden(world: World) -> None:
+    """No relation of the catalogs has an oid of what the twin has not (relations, types, indexes, constraints, functions
+    ...), nor its name: a row that names it by another catalog tells that it is there.
+    """
+
+    def values(connection: psycopg.Connection[tuple[object, ...]], text: str) -> set[str]:
+        return {str(row[0]) for row in connection.execute(text.encode()).fetchall()}
+
+    def gone(text: str) -> set[str]:
+        return values(world.past, text) - values(world.direct, text)
+
+    hidden = set().union(*(gone(f"SELECT oid FROM pg_catalog.pg_{name}") for name in _WITH_OIDS))
+    names = gone("SELECT relname FROM pg_class") | gone("SELECT proname FROM pg_proc")
+    names -= values(world.direct, "SELECT attname FROM pg_attribute")  # words that name other things too
+    types = {row[0]: row[1] for row in world.past.execute("SELECT oid, typname::text FROM pg_type").fetchall()}
+    catalogs = world.past.execute(
+        "SELECT c.oid::regclass::text FROM pg_class c WHERE relkind IN ('r', 'v') "
+        "AND relnamespace IN ('pg_catalog'::regnamespace, 'information_schema'::regnamespace) ORDER BY 1"
+    ).fetchall()
+
+    def told(connection: psycopg.Connection[tuple[object, ...]], catalog: object) -> list[str]:
+        columns, rows = ask(connection, f"SELECT * FROM {catalog}")
+        if isinstance(columns, str):
+            assert columns.startswith("42501"), f"{catalog}: {columns}"
+            return []
+        assert isinstance(columns, list)
+        return [
+            f"{catalog}.{column.decode()}: {value}"
+            for row in rows
+            for (column, type_oid, _), value in zip(columns, row, strict=True)
+            if types[type_oid] not in _NUMBERS and value is not None
+            if value in names or _HIDDEN.search(str(value)) or hidden.intersection(re.findall(r"\d+", str(value)))
+        ]
+
+    found = []
+    for (catalog,) in catalogs:
+        unhidden = set(told(world.direct, catalog))  # descriptions of settings tell of secrets too
+        found += [one for one in told(world.through, catalog) if one not in unhidden]
+    assert not found, "\n".join([str(len(found)), *found[:40]])
+    assert sum(bool(told(world.past, catalog)) for (catalog,) in catalogs) > 50
+
+
 def test_hidden_columns_are_asked_for_like_columns_that_do_not_exist(world: World) -> None:
     def may(column: str) -> list[tuple[object, ...]]:
         text = f"SELECT has_column_privilege('customers', '{column}', 'SELECT'), has_column_privilege('customers', 'id', 'SELECT')"

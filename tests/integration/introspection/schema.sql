@@ -75,9 +75,13 @@ CREATE TABLE derived (more text) INHERITS (base);
 CREATE UNLOGGED TABLE numbers (n int PRIMARY KEY) WITH (fillfactor = 70);
 CREATE SEQUENCE counter INCREMENT 5 OWNED BY numbers.n;
 
+CREATE RULE customers_hidden_rule AS ON UPDATE TO customers WHERE OLD.secret = 'hidden' DO NOTHING;
+
 -- Nothing of these is listed.
+CREATE TYPE kind_of_pay AS ENUM ('hour', 'month');
 CREATE TABLE payroll (
-    id serial PRIMARY KEY, person bigint REFERENCES customers, salary numeric DEFAULT 4711 CHECK (salary <> 4712)
+    id serial PRIMARY KEY, person bigint REFERENCES customers, salary numeric DEFAULT 4711 CHECK (salary <> 4712),
+    kind kind_of_pay DEFAULT 'month', CONSTRAINT payroll_whole CHECK (payroll IS NOT NULL)
 );
 COMMENT ON TABLE payroll IS 'hidden comment';
 COMMENT ON COLUMN payroll.salary IS 'hidden comment';
@@ -91,6 +95,20 @@ ALTER TABLE payroll ENABLE ROW LEVEL SECURITY;
 CREATE POLICY payroll_policy ON payroll USING (salary > 4716);
 CREATE TABLE bonuses (id integer, payroll_id integer REFERENCES payroll) INHERITS (base);
 CREATE TABLE badges (id integer PRIMARY KEY, payroll_id integer CONSTRAINT hidden_key REFERENCES payroll);
+-- What has their rows in its signature.
+CREATE DOMAIN payroll_row AS payroll CHECK ((VALUE).salary IS NOT NULL);
+CREATE FUNCTION worth(payroll) RETURNS integer LANGUAGE sql IMMUTABLE AS 'SELECT 1';
+CREATE FUNCTION worth(integer, hidden_row payroll DEFAULT NULL) RETURNS integer LANGUAGE sql IMMUTABLE AS 'SELECT $1';
+CREATE FUNCTION everyone() RETURNS SETOF payroll LANGUAGE sql AS 'SELECT NULL::payroll';
+CREATE FUNCTION some_of(payroll_row[], OUT those payroll[]) LANGUAGE sql AS 'SELECT NULL::payroll[]';
+COMMENT ON FUNCTION everyone() IS 'hidden comment';
+COMMENT ON DOMAIN payroll_row IS 'hidden comment';
+CREATE AGGREGATE worth_together(payroll) (SFUNC = worth, STYPE = integer);
+CREATE CAST (payroll AS integer) WITH FUNCTION worth(payroll);
+CREATE OPERATOR @@> (LEFTARG = integer, RIGHTARG = payroll, FUNCTION = worth);
+GRANT SELECT ON payroll, payroll_view, payroll_id_seq TO intro_owner;
+GRANT USAGE ON TYPE payroll_row TO intro_owner;
+GRANT EXECUTE ON FUNCTION everyone() TO intro_owner;
 CREATE PUBLICATION feed FOR TABLE products, badges, payroll;
 
 INSERT INTO customers (full_name, email, price, secret) VALUES ('Ann', 'ann@example.org', 1, 'x'), ('Bob', NULL, 2, 'y');

@@ -112,6 +112,18 @@ select * from pg_enum
 -- # pg_depend with descriptions
 -- vacuous: names
 select pg_describe_object(classid, objid, objsubid) from pg_depend where refobjid = {oid:public.people}
+-- # what depends on roles, in any database
+-- vacuous: oids
+select objid::regclass from pg_shdepend where classid = 'pg_class'::regclass
+-- # types that are in no other catalog
+-- vacuous: oids
+select refobjid::regtype from pg_depend where refclassid = 'pg_type'::regclass and refobjid not in (select oid from pg_type)
+-- # row types by their privileges
+-- vacuous: names
+select * from information_schema.udt_privileges where udt_schema = 'public'
+-- # signatures of functions
+-- vacuous: names
+select pg_get_function_arguments(p.oid), r.* from pg_proc p join information_schema.parameters r on r.specific_name = p.proname || '_' || p.oid
 -- # pg_authid and pg_shadow
 -- vacuous: no passwords are set
 select rolname, rolpassword from pg_authid union all select usename, passwd from pg_shadow
