@@ -32,6 +32,7 @@ ALSO: Any = typer.Option(
     [], "--also", help="An address or number that sources have of this customer too; may be repeated."
 )
 YES = typer.Option(False, "--yes", help="Do not ask.")
+_OTHERS = "; an address or number that only other sources have is let in by `--also ADDRESS`"
 
 
 def erase(
@@ -145,9 +146,6 @@ def restrict(
                 typer.echo(str(error), err=True)
 
     run(work, config, database, dsn)
-
-
-_OTHERS = "; an address or number that only other sources have is let in by `--also ADDRESS`"
 
 
 def readmit(

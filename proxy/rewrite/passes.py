@@ -104,8 +104,8 @@ class Passes:
         """All edits of one statement. Raises PgError, its refusal."""
         check_statement(sent.statement, self._app, Names(sent.path, self._snapshot))
         context = self._context(sent, self._analysis(sent))
-        context.calm = None if care is Care.NONE else False
-        context.fences = replace(context.fences, care=care)
+        if care is not Care.NONE:
+            context.calm, context.fences = False, replace(context.fences, care=care)
         check_into(context.analysis.nodes, self._app)
         self._check_relations(context)
         check_functions(context)

@@ -185,8 +185,8 @@ async def post_decision(call: Call) -> Response:
                 await call.site.take()  # what is erased follows from rules and catalog as they are now
                 desk = call.site.desk(connection, actor)
                 done = await requests.confirm(desk, int(number), columns=body.columns, every_row=body.every_row)
-            elif body.reason is not None and body.reason.strip():
-                done = await requests.refuse(call.site.desk(connection, actor), int(number), body.reason.strip())
+            elif reason := (body.reason or "").strip():
+                done = await requests.refuse(call.site.desk(connection, actor), int(number), reason)
             else:
                 raise Problem(422, "a refusal needs a reason, for the customer to read")
     except requests.NoRequestError as error:

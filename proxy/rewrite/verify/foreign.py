@@ -117,9 +117,7 @@ def types_meant(snapshot: Snapshot, name: Sequence[str], schemas: Sequence[str])
 def types_in_text(snapshot: Snapshot, argument: Node) -> list[tuple[str, str]]:
     """The foreign types with functions behind them that the text of an argument may name; all, where it is no text."""
     behind = [key for key, functions in snapshot.foreign_types.items() if functions]
-    while "TypeCast" in argument:
-        argument = argument["TypeCast"]["arg"]
-    text = argument.get("A_Const", {}).get("sval", {}).get("sval")
+    text = _constant(argument).get("sval", {}).get("sval")
     if text is None:
         return behind
     words = {word.lower() for word in _WORD.findall(text)}
@@ -130,11 +128,10 @@ def type_in_text(argument: Node) -> list[str] | None:
     """The type's name that a constant has, as a cast would; none in it where no cast takes it. None where the argument
     is no constant.
     """
-    while "TypeCast" in argument:
-        argument = argument["TypeCast"]["arg"]
-    text = argument.get("A_Const", {}).get("sval", {}).get("sval")
+    constant = _constant(argument)
+    text = constant.get("sval", {}).get("sval")
     if text is None:
-        return [] if "isnull" in argument.get("A_Const", {}) else None
+        return [] if "isnull" in constant else None
     try:
         statements = parse(f"SELECT NULL::{text}")
     except PgError:
@@ -142,6 +139,14 @@ def type_in_text(argument: Node) -> list[str] | None:
     targets = statements[0].get("SelectStmt", {}).get("targetList", ())
     cast = targets[0].get("ResTarget", {}).get("val", {}).get("TypeCast") if len(targets) == 1 else None
     return type_name(cast["typeName"]) if cast is not None and len(statements) == 1 else None
+
+
+def _constant(argument: Node) -> Node:
+    """The constant that an argument is, behind its casts; empty where it is none."""
+    while "TypeCast" in argument:
+        argument = argument["TypeCast"]["arg"]
+    found: Node = argument.get("A_Const", {})
+    return found
 
 
 def type_name(body: Node) -> list[str]:

@@ -560,17 +560,18 @@ class LeakProof:
         """A level with all that its FROM has, calm or not."""
         whole = Level(self.around(level.parent) if level.parent is not None else None, level.ctes)
         if level.target is not None:
-            shown = {c.name: c for c in level.target.relation.columns if _is_visible(level.target.table, c.name)}
-            whole.sources.append(Source(level.target.name, dict(shown), level.target.relation, level.target.table))
+            table, relation = level.target.table, level.target.relation
+            shown: Columns = {c.name: c for c in relation.columns if _is_visible(table, c.name)}
+            whole.sources.append(Source(level.target.name, shown, relation, table))
         for item in [*level.beside, *level.items]:
             self._put(item, whole)
         return whole
 
     def around(self, level: Level) -> Level:
         """The same of a query around, where its names are all of its FROM; any other level as it is."""
-        known = bool(level.items) and not level.beside and not level.loose
-        if level.target is not None and level.target.row_names:
-            known = False  # RETURNING has its row twice
+        # (RETURNING has its target's row twice)
+        twice = level.target is not None and level.target.row_names
+        known = level.items and not (level.beside or level.loose or twice)
         return self.whole(level) if known else level
 
     def _again(self, query: Node, parent: Level | None, ctes: Mapping[str, Node]) -> Level:

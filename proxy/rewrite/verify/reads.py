@@ -168,8 +168,9 @@ class ReadWalk(NodeWalk):
         if kind == "RangeSubselect":
             if b.get("lateral") != a.get("lateral") or b.get("alias") != a.get("alias"):
                 raise differs("a sub-query's alias changed")
-            left = Level(level.parent, level.ctes, list(level.sources), items=list(level.left))
-            outer = left if b.get("lateral") else level.parent
+            outer = level.parent
+            if b.get("lateral"):
+                outer = Level(level.parent, level.ctes, list(level.sources), items=list(level.left))
             self.query(b["subquery"], a["subquery"], outer, level.ctes)
             name = b.get("alias", {}).get("aliasname", "")
             return [Source(name, self._made(b["subquery"], b.get("alias")), aliased=True)]

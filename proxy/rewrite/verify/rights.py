@@ -155,7 +155,7 @@ class Rights:
         return self.app.tables.get(owner.key) if owner is not None else None
 
     def relation_of_row_type(self, oid: int) -> Relation | None:
-        """The relation of which a type is the row, or an array of rows."""
+        """The relation of which a type is the row, or is made of it: an array, a domain, a range."""
         return self._of_row_types.get(oid)
 
     def has_whole(self, oid: int) -> bool:
