@@ -65,17 +65,21 @@ def _may_be_called(output: Node, word: str) -> bool:
     return True
 
 
-def _orders(part: object) -> Iterator[Node]:
+def _orders(parts: object) -> list[Node]:
     """Orders of windows and aggregates, which sub-queries have by themselves."""
-    if isinstance(part, list):
-        for element in part:
-            yield from _orders(element)
-    elif isinstance(part, dict) and "SubLink" in part:
-        yield from _orders(part["SubLink"].get("testexpr"))
-    elif isinstance(part, dict):
-        for name in _ORDERS:
-            yield from part.get(name, ())
-        if "agg_distinct" in part:
-            yield from part.get("args", ())
-        for value in part.values():
-            yield from _orders(value)
+    found: list[Node] = []
+    waiting = [parts]
+    while waiting:
+        part = waiting.pop()
+        if type(part) is list:
+            waiting += part
+        elif type(part) is dict:
+            if "SubLink" in part:
+                waiting.append(part["SubLink"].get("testexpr"))
+                continue
+            for name in _ORDERS:
+                found += part.get(name, ())
+            if "agg_distinct" in part:
+                found += part.get("args", ())
+            waiting += part.values()
+    return found
