@@ -30,6 +30,8 @@ def put_out(select: Node, views: Mapping[int, View]) -> frozenset[int]:
     """The ids of those RangeVars in the FROM of a statement that are such views. `views`: by those ids."""
     found = {id(name): name for item in select.get("fromClause", ()) for name in _joined(item)}
     mine = {key: name for key, name in found.items() if key in views and views[key].computed is not None}
+    if not mine:
+        return frozenset()
     words: set[str] = set()
     for key, name in mine.items():
         words |= views[key].computed or frozenset()
