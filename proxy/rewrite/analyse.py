@@ -293,7 +293,7 @@ class _Walker:
             case "RangeFunction":
                 return [self.range_function(node, level, ctes)]
             case "RangeTableFunc" | "JsonTable":
-                self.expression(node, level, "from", ctes)
+                self.expression(node, _so_far(level), "from", ctes)
                 alias = node.get("alias", {})
                 return [Source(alias.get("aliasname"), None)]
         raise feature_not_supported(f"FROM item {kind} is not understood")

@@ -120,7 +120,7 @@ def system_catalog(app: AppPolicy, snapshot: Snapshot, view_of: ViewOf = no_view
             opened.add((schema, name))
     if not hidden:
         return SystemCatalog(frozenset(opened), forms, {})
-    return SystemCatalog(frozenset(opened), forms, guarded_arguments(hidden), guarded_calls(hidden))
+    return SystemCatalog(frozenset(opened), forms, guarded_arguments(hidden), guarded_calls(hidden), hidden.constraints)
 
 
 # -- conditions -------------------------------------------------------------------------------------------------------

@@ -149,6 +149,17 @@ class Hidden:
         return not any(use in self.pairs or use[0] in self.relation_oids for use in part.uses)
 
     @cached_property
+    def constraints(self) -> dict[tuple[str, str, str], bool]:
+        """(schema, table, constraint) of what is not shown -> whether the table is not either."""
+        return {
+            (*relation.key, part.name): relation.oid in self.relation_oids
+            for relation in (*self.relations, *self.visible)
+            for part in relation.parts
+            if part.catalog == "pg_constraint"
+            and (relation.oid in self.relation_oids or not self.shows(relation, part))
+        }
+
+    @cached_property
     def policies(self) -> list[tuple[Relation, Part]]:
         """The row security policies of the database's own that may be shown."""
         parts = [(r, part) for r in self.visible for part in r.parts if part.catalog == "pg_policy"]

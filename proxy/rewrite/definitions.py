@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from proxy.catalog.model import SearchPath, Snapshot
@@ -10,6 +11,7 @@ from proxy.policy.table import AppPolicy
 from proxy.rewrite.allowed import TEMP_TABLE_CHANGES
 from proxy.rewrite.catalog_hidden import readable_view
 from proxy.rewrite.lex import Node
+from proxy.rewrite.scope import walk
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,54 @@ def _check_like(relation: Node, app: AppPolicy, names: Names) -> None:
             f'CREATE TABLE (LIKE {name}) is not supported where the rules hide a part of "{name}" from app {app.name}',
             "List the columns, or use CREATE TEMP TABLE ... AS SELECT ... WITH NO DATA.",
         )
+
+
+def check_queries(statement: Node, position: Callable[[int], int | None]) -> None:
+    """Raises the error, in PostgreSQL's words, of the first query where a definition may have none. `position`: of a
+    byte of the text, as errors have it.
+    """
+    ((kind, fields),) = statement.items()
+    if kind not in ("CreateStmt", "AlterTableStmt", "IndexStmt"):
+        return
+    for what, expression in _defined(kind, fields):
+        for node in walk(expression):
+            if "SubLink" in node:
+                start = node["SubLink"].get("location", -1)
+                placed = kind != "AlterTableStmt" or what == _TRANSFORM  # the server has no text of the others
+                raise feature_not_supported(
+                    f"cannot use subquery in {what}", position=position(start) if placed else None
+                )
+
+
+def _defined(kind: str, fields: Node) -> Iterator[tuple[str, Node | None]]:
+    """(what it is, an expression) of a definition, in the server's order."""
+    if kind == "IndexStmt":
+        yield "index predicate", fields.get("whereClause")
+        for item in fields["indexParams"]:
+            yield "index expression", item["IndexElem"].get("expr")
+        return
+    elements = list(fields.get("tableElts", ()))
+    for command in fields.get("cmds", ()):
+        change = command["AlterTableCmd"]
+        if change["subtype"] == "AT_ColumnDefault":
+            yield "DEFAULT expression", change.get("def")
+        elif "ColumnDef" in change.get("def", {}) and "raw_default" in change["def"]["ColumnDef"]:
+            yield _TRANSFORM, change["def"]["ColumnDef"]["raw_default"]
+        else:
+            elements.append(change.get("def", {}))
+    constraints = [c for e in elements for c in (e, *e.get("ColumnDef", {}).get("constraints", ()))]
+    for kinds in (("CONSTR_DEFAULT", "CONSTR_GENERATED"), ("CONSTR_CHECK",)):
+        for constraint in (one.get("Constraint", {}) for one in constraints):
+            if constraint.get("contype") in kinds:
+                yield _EXPRESSIONS[constraint["contype"]], constraint.get("raw_expr")
+
+
+_TRANSFORM = "transform expression"
+_EXPRESSIONS = {
+    "CONSTR_DEFAULT": "DEFAULT expression",
+    "CONSTR_GENERATED": "column generation expression",
+    "CONSTR_CHECK": "check constraint",
+}
 
 
 def only_temporary(relation: Node, app: AppPolicy) -> None:

@@ -7,15 +7,19 @@ replaced, expression by expression; row policies go into WHERE; columns are writ
 
 from __future__ import annotations
 
+from proxy.catalog.model import Relation
 from proxy.errors import PgError
 from proxy.policy.names import quote_identifier
+from proxy.policy.preferences import OWN_SCHEMA
 from proxy.policy.table import GovernedColumn, GovernedTable
 from proxy.rewrite.context import Context, named
 from proxy.rewrite.forms import is_form_alias
 from proxy.rewrite.lex import Node
 from proxy.rewrite.restrict import merge_actions, restrict_merge, restrict_rows
-from proxy.rewrite.scope import ReadColumn, Reference
-from proxy.rewrite.written import check_arbiter, replace_uses
+from proxy.rewrite.scope import ReadColumn, Reference, View
+from proxy.rewrite.written import check_arbiter, check_names, replace_uses
+
+Named = tuple[str, int]  # a column's name, and where it stands in the text (-1: it does not)
 
 
 def rewrite_writes(context: Context) -> None:
@@ -27,7 +31,9 @@ def rewrite_writes(context: Context) -> None:
             _copy_to(context, reference, reference.table)
         elif reference.role == "copy_from":
             _check_written(context, reference.table, _copied_columns(context, reference, reference.table))
+            _check_options(context, reference, reference.table)
             if not reference.table.plain:
+                check_names(context, reference, reference.table)
                 replace_uses(context, reference, reference.table)
         elif reference.role == "target":
             _target(context, reference, reference.table)
@@ -38,7 +44,7 @@ def _target(context: Context, reference: Reference, table: GovernedTable) -> Non
     assert node is not None
     kind = next(kind for kind, statement in context.analysis.statements if statement is node)
     conflict = node.get("onConflictClause", {})
-    inserted: list[str] = []
+    inserted: list[Named] = []
     match kind:
         case "InsertStmt":
             if not any(column.treatment.visible or column.treatment.writable for column in table.columns):
@@ -60,7 +66,7 @@ def _target(context: Context, reference: Reference, table: GovernedTable) -> Non
                 if when["commandType"] == "CMD_DELETE":
                     _check_deletable(context, table, reference)
                 elif when["commandType"] == "CMD_INSERT" and "targetList" not in when and "values" in when:
-                    columns = [c.name for c in table.columns if c.treatment.action != "drop"]
+                    columns = [(c.name, -1) for c in table.columns if c.treatment.action != "drop"]
                     _check_written(context, table, columns[: len(when["values"])])
                 else:
                     _check_written(context, table, _assigned(when))
@@ -72,7 +78,8 @@ def _target(context: Context, reference: Reference, table: GovernedTable) -> Non
             f'alias "{reference.alias}" is one that the gateway uses itself', "Choose another alias.", reference.start
         )
     check_arbiter(context, table, conflict)
-    replace_uses(context, reference, table, inserted)
+    check_names(context, reference, table)
+    replace_uses(context, reference, table, [name for name, _ in inserted])
     if kind == "MergeStmt":
         _merged_columns(context, reference, table)
         restrict_merge(context, reference, table, node)
@@ -85,8 +92,12 @@ def _target(context: Context, reference: Reference, table: GovernedTable) -> Non
 # -- what is written ------------------------------------------------------------------------------------------------
 
 
-def _assigned(node: Node) -> list[str]:
-    return [item["ResTarget"]["name"] for item in node.get("targetList", ()) if "name" in item["ResTarget"]]
+def _assigned(node: Node) -> list[Named]:
+    return [_named(item) for item in node.get("targetList", ()) if "name" in item["ResTarget"]]
+
+
+def _named(item: Node) -> Named:
+    return item["ResTarget"]["name"], item["ResTarget"].get("location", 0)
 
 
 def _check_parts(context: Context, table: GovernedTable, node: Node) -> None:
@@ -106,14 +117,20 @@ def _check_parts(context: Context, table: GovernedTable, node: Node) -> None:
                 )
 
 
-def _check_written(context: Context, table: GovernedTable, names: list[str]) -> None:
-    for name in names:
-        column = table.column(name)
-        if column is None or column.treatment.action == "drop":
-            raise context.missing_column(f'column "{name}" of relation "{table.name}" does not exist', column)
+def _check_written(context: Context, table: GovernedTable, names: list[Named]) -> None:
+    for name, start in names:
+        column = _existing(context, table, name, start)
         if not column.treatment.writable:
             raise _not_writable(context, table, column)
         context.decided_by(column.treatment.policy)
+
+
+def _existing(context: Context, table: GovernedTable, name: str, start: int = -1) -> GovernedColumn:
+    """The column of this name; raises the error of one that is not there for the app."""
+    column = table.column(name)
+    if column is None or column.treatment.action == "drop":
+        raise context.missing_column(f'column "{name}" of relation "{table.name}" does not exist', column, start)
+    return column
 
 
 def _not_writable(context: Context, table: GovernedTable, column: GovernedColumn) -> PgError:
@@ -145,14 +162,14 @@ def _check_deletable(context: Context, table: GovernedTable, reference: Referenc
         )
 
 
-def _inserted_columns(context: Context, reference: Reference, table: GovernedTable) -> list[str]:
+def _inserted_columns(context: Context, reference: Reference, table: GovernedTable) -> list[Named]:
     """The columns that an INSERT writes; without a list those that exist for the app, spelled out where one is
     dropped.
     """
     node = reference.statement
     assert node is not None
     if "cols" in node:
-        return [item["ResTarget"]["name"] for item in node["cols"]]
+        return [_named(item) for item in node["cols"]]
     if "selectStmt" not in node:  # DEFAULT VALUES
         return []
     columns = [c.name for c in table.columns if c.treatment.action != "drop"]
@@ -161,20 +178,35 @@ def _inserted_columns(context: Context, reference: Reference, table: GovernedTab
     columns = columns if names is None else columns[: len(names)]  # a query of fewer columns is an error then
     if any(c.treatment.action == "drop" for c in table.columns):
         _insert_list(context, reference, columns)
-    return columns
+    return [(name, -1) for name in columns]
 
 
-def _copied_columns(context: Context, reference: Reference, table: GovernedTable) -> list[str]:
+def _copied_columns(context: Context, reference: Reference, table: GovernedTable) -> list[Named]:
     node = reference.statement
     assert node is not None
     assert reference.relation is not None
     if "attlist" in node:
-        return [item["String"]["sval"] for item in node["attlist"]]
+        return [(item["String"]["sval"], -1) for item in node["attlist"]]
     generated = {c.name for c in reference.relation.columns if c.generated}
     columns = [c.name for c in table.columns if c.treatment.action != "drop" and c.name not in generated]
     if any(c.treatment.action == "drop" for c in table.columns):
         _insert_list(context, reference, columns)
-    return columns
+    return [(name, -1) for name in columns]
+
+
+def _check_options(context: Context, reference: Reference, table: GovernedTable) -> None:
+    """COPY's lists of columns beside the one that it copies: FORCE_QUOTE, FORCE_NULL, FORCE_NOT_NULL."""
+    node = reference.statement
+    assert node is not None
+    options = [option["DefElem"] for option in node.get("options", ())]
+    forced = ("force_not_null", "force_null") if node.get("is_from") else ("force_quote",)
+    if not any(o["defname"] == "format" and o.get("arg", {}).get("String", {}).get("sval") == "csv" for o in options):
+        return  # the server says that they are for CSV
+    for name in forced:
+        for option in options:
+            if option["defname"] == name:
+                for item in option.get("arg", {}).get("List", {}).get("items", ()):
+                    _existing(context, table, item.get("String", {}).get("sval", ""))
 
 
 def _merged_columns(context: Context, reference: Reference, table: GovernedTable) -> None:
@@ -197,6 +229,33 @@ def _insert_list(context: Context, reference: Reference, columns: list[str]) -> 
     context.edit(at, at, f" ({', '.join(map(quote_identifier, columns))})")
 
 
+# -- COPY of views ---------------------------------------------------------------------------------------------------
+
+
+def check_copied_view(context: Context, reference: Reference, view: View) -> None:
+    """Raises what PostgreSQL says of COPY of a view that the app has, and that the rules do not list."""
+    node = reference.statement
+    assert node is not None
+    shown = {column.name for column in view.columns if column.action != "drop"}
+    for item in node.get("attlist", ()):
+        name = item["String"]["sval"]
+        if name not in shown:
+            raise context.missing_column(f'column "{name}" of relation "{view.relation.name}" does not exist', None)
+    if reference.role == "copy_to":
+        raise _not_copied(view.relation)
+    if not any(part.catalog == "pg_trigger" for part in view.relation.parts):
+        hint = "To enable copying to a view, provide an INSTEAD OF INSERT trigger."
+        raise PgError(f'cannot copy to view "{view.relation.name}"', "42809", hint=hint)
+
+
+_NOT_COPIED = {"v": "view", "p": "partitioned table", "f": "foreign table"}
+
+
+def _not_copied(relation: Relation) -> PgError:
+    hint = "Try the COPY (SELECT ...) TO variant."
+    return PgError(f'cannot copy from {_NOT_COPIED[relation.kind]} "{relation.name}"', "42809", hint=hint)
+
+
 # -- COPY t TO ------------------------------------------------------------------------------------------------------
 
 
@@ -207,12 +266,13 @@ def _copy_to(context: Context, reference: Reference, table: GovernedTable) -> No
     names = [item["String"]["sval"] for item in node.get("attlist", ())]
     generated = {column.name for column in reference.relation.columns if column.generated}
     for name in names:
-        column = table.column(name)
-        if column is None or column.treatment.action == "drop":
-            raise context.missing_column(f'column "{name}" of relation "{table.name}" does not exist', column)
+        _existing(context, table, name)
         if name in generated:
             detail = "Generated columns cannot be used in COPY."
             raise PgError(f'column "{name}" is a generated column', "42P10", detail=detail)
+    if reference.relation.kind in _NOT_COPIED and reference.relation.schema != OWN_SCHEMA:
+        raise _not_copied(reference.relation)
+    _check_options(context, reference, table)
     if not names and generated:
         names = [c.name for c in table.columns if c.treatment.action != "drop" and c.name not in generated]
     touched = [c for c in table.columns if (c.name in names if names else c.treatment.action != "drop")]

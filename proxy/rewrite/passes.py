@@ -16,9 +16,10 @@ from proxy.rewrite.catalog_forms import system_catalog
 from proxy.rewrite.catalog_hidden import readable_view
 from proxy.rewrite.catalogs import rewrite_catalogs
 from proxy.rewrite.comparable import Values
+from proxy.rewrite.constraints import check_constraints
 from proxy.rewrite.context import Context
-from proxy.rewrite.definitions import Names
-from proxy.rewrite.dml import rewrite_writes
+from proxy.rewrite.definitions import Names, check_queries
+from proxy.rewrite.dml import check_copied_view, rewrite_writes
 from proxy.rewrite.fence import Care, Fences
 from proxy.rewrite.forms import Form
 from proxy.rewrite.functions import check_functions
@@ -106,8 +107,10 @@ class Passes:
         context = self._context(sent, self._analysis(sent))
         if care is not Care.NONE:
             context.calm, context.fences = False, replace(context.fences, care=care)
+        check_queries(context.statement, context.position)
         check_into(context.analysis.nodes, self._app)
         self._check_relations(context)
+        check_constraints(context)
         check_functions(context)
         check_explain(context.statement, context.analysis, self._app)
         for use in context.analysis.uses:
@@ -213,6 +216,9 @@ class Passes:
             if why is None:
                 return
         if not self._readable(relation):
+            view = self._views.of(relation) if reference.role in ("copy_to", "copy_from") else None
+            if view is not None and view.refusal is None:
+                check_copied_view(context, reference, view)
             raise context.refuse(
                 f'permission denied for relation "{relation.name}"',
                 self._unreadable(relation) if why is None else why,

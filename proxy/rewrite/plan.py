@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Final
@@ -49,6 +50,11 @@ class Planner:
         self._given = app, snapshot
         # By the profile's columns, and which is looked for.
         self._narrower: dict[tuple[frozenset[str] | None, str | None], tuple[Passes, Verifier]] = {}
+
+    @property
+    def hidden_constraints(self) -> Mapping[tuple[str, str, str], bool]:
+        """See SystemCatalog."""
+        return self._passes.system.hidden_constraints
 
     def forms(self) -> list[Form]:
         """The governed form of every relation of the app's; PgError where one cannot be built."""

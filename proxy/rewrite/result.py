@@ -126,13 +126,15 @@ class SystemCatalog:
     stands in its place (`AS alias` follows it). Every other system relation is refused. `arguments`: name of a
     pg_catalog function that prints a definition -> the text that takes the place of its first argument, `{argument}`
     being what stood there. `calls`: (name, number of arguments) -> the texts around and between the arguments that take
-    the place of the whole call.
+    the place of the whole call. `hidden_constraints`: (schema, table, constraint) of those that do not exist for the
+    app -> whether the table does not either.
     """
 
     open: frozenset[tuple[str, str]]
     forms: Mapping[tuple[str, str], str]
     arguments: Mapping[str, str]
     calls: Mapping[tuple[str, int], tuple[str, ...]] = field(default_factory=dict)
+    hidden_constraints: Mapping[tuple[str, str, str], bool] = field(default_factory=dict)
 
     @cached_property
     def guarded(self) -> frozenset[str]:

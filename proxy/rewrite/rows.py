@@ -118,7 +118,7 @@ class _Row:
             return
         column = reference.table.column(word) if reference.table is not None else None
         if column is None or column.treatment.action == "drop":
-            message = f'column "{word}" not found in data type {reference.name}'
+            message = f"column {source.name}.{word} does not exist"
             raise self.context.missing_column(message, column, self.use.start)
         if not column.treatment.plain:
             raise self._unsupported(f'"{word}" of the row of "{reference.name}" cannot be taken out here')

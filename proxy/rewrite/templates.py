@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from typing import Final, Protocol
@@ -42,6 +42,10 @@ _FOUND: Final = re.compile(r"'consentry constant (\d+)'|\b19(\d{8})\b|\b7719(\d{
 
 class PlansText(Protocol):
     """What makes plans: `rewrite.plan.Planner` for one."""
+
+    @property
+    def hidden_constraints(self) -> Mapping[tuple[str, str, str], bool]:
+        """The constraints that do not exist for the app: see SystemCatalog."""
 
     def plan(
         self, query: bytes, path: SearchPath, parameter_types: tuple[int, ...] = (), encoding: str = "utf-8"

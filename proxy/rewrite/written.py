@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 from proxy.errors import PgError
 from proxy.policy.names import quote_identifier
@@ -11,7 +11,7 @@ from proxy.rewrite.context import Context
 from proxy.rewrite.lex import Node
 from proxy.rewrite.outputs import Outputs
 from proxy.rewrite.rows import shows_all_columns
-from proxy.rewrite.scope import SYSTEM_COLUMNS, ColumnUse, Level, Reference, Source
+from proxy.rewrite.scope import SYSTEM_COLUMNS, ColumnUse, Level, Reference, Source, owners
 
 
 def replace_uses(context: Context, reference: Reference, table: GovernedTable, inserted: Collection[str] = ()) -> None:
@@ -56,15 +56,44 @@ def replace_uses(context: Context, reference: Reference, table: GovernedTable, i
 
 def check_arbiter(context: Context, table: GovernedTable, conflict: Node) -> None:
     """ON CONFLICT (a, b) names a unique index, which says no more than its violation would: the app's columns do."""
+    start = conflict.get("infer", {}).get("location", -1)
     for item in conflict.get("infer", {}).get("indexElems", ()):
         name = item["IndexElem"].get("name")
         if name is None:
             continue
         column = table.column(name)
         if column is None or column.treatment.action == "drop":
-            raise context.missing_column(f'column "{name}" does not exist', column)
+            raise context.missing_column(f'column "{name}" does not exist', column, start)
         if column.treatment.action == "deny":
             raise context.denied_column(table, column, -1)
+
+
+def check_names(context: Context, reference: Reference, table: GovernedTable) -> None:
+    """Bare names that nothing has for the app, where the server would find a hidden column of the target (in FROM it
+    says that the target cannot be named there), and all such names in DO UPDATE, where the proof wants qualified ones.
+    """
+    for use in context.analysis.uses:
+        if len(use.fields) > 1 or use.clause == "using" or owners(use).sources:
+            continue
+        column = table.column(use.fields[0])
+        if column is not None and column.treatment.action == "drop":
+            seen = any(level.node is reference.statement for level in _outward(use.level))
+        else:
+            seen = any(source.proposed and source.reference is reference for source in use.level.sources)
+        if seen and not _is_output(context, use):
+            raise context.missing_column(f"column {_printed(use)} does not exist", column, use.start)
+
+
+def _is_output(context: Context, use: ColumnUse) -> bool:
+    """Whether GROUP BY or DISTINCT ON names an output of its own query."""
+    names = context.analysis.outputs.get(id(use.level.node), ())
+    return use.clause in ("group", "distinct") and (names is None or use.fields[0] in names)
+
+
+def _outward(level: Level | None) -> Iterator[Level]:
+    while level is not None:
+        yield level
+        level = level.parent
 
 
 def _check_row(context: Context, reference: Reference, table: GovernedTable, use: ColumnUse, source: Source) -> None:
@@ -95,11 +124,11 @@ def _check_proposed(context: Context, table: GovernedTable, use: ColumnUse, inse
 
 def _shadowed(use: ColumnUse, source: Source) -> bool:
     """Whether, where the use stands, the source's name means another relation of an inner level."""
-    level: Level | None = use.level
-    while level is not None and source not in level.sources:
+    for level in _outward(use.level):
+        if source in level.sources:
+            return False
         if any(other.name == source.name for other in level.sources):
             return True
-        level = level.parent
     return False
 
 

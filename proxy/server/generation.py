@@ -7,7 +7,7 @@ statement.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 from weakref import WeakSet, WeakValueDictionary
@@ -47,6 +47,7 @@ class Passing:
 
     def __init__(self, app: AppPolicy, rules: CompiledRules, snapshot: Snapshot) -> None:
         self._observer = Observer(app, rules, snapshot)
+        self.hidden_constraints: Mapping[tuple[str, str, str], bool] = {}
 
     def plan(
         self, query: bytes, path: SearchPath, parameter_types: tuple[int, ...] = (), encoding: str = "utf-8"
@@ -298,7 +299,9 @@ class Context:
         # Whether errors that belong to no known statement may hold what the app may not see.
         self.scrubs = app.hides_anything and not app.trusted and not app.monitor
         snapshot = generation.snapshot
-        self.scrubber = Scrubber(snapshot.raised, snapshot.raised_constants, app.dropped_columns, encoding)
+        self.scrubber = Scrubber(
+            snapshot.raised, snapshot.raised_constants, app.dropped_columns, encoding, planner.hidden_constraints
+        )
         # What runs in a portal that SQL made (a cursor) or that nobody made.
         self.unknown = self._nameless(_PORTAL)
         self.called = self._nameless(_CALL)  # by the fast path, which trusted apps may use

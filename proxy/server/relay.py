@@ -18,7 +18,7 @@ from proxy.server.generation import Entry
 from proxy.server.held import Held
 from proxy.wire import errors, messages
 from proxy.wire.backend import SUSPENDED, BackendFraming
-from proxy.wire.scrub import Fields, field, of_statement
+from proxy.wire.scrub import Fields, Scrubber, field, of_statement
 from proxy.wire.states import Awaiting, Expected, State
 
 if TYPE_CHECKING:
@@ -187,7 +187,9 @@ class Answers:
             session.database.look_soon()
         if not plan.scrub and not plan.splices:
             return None
-        scrubber = entry.context.scrubber if plan.scrub and not _of_whole(plan, fields) else None
+        scrubber: Scrubber | None = entry.context.scrubber if plan.scrub else None
+        if scrubber is not None and _of_whole(plan, fields) and not scrubber.is_of_hidden_key(fields):
+            scrubber = None
         position = plan.original_position if plan.splices else None
         return errors.rewrite(fields, scrubber, position, own=_is_own(plan, fields))
 

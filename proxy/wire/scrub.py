@@ -11,8 +11,9 @@ Source: PostgreSQL documentation, "Error and Notice Message Fields", "PostgreSQL
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property
+from types import MappingProxyType
 
 Fields = list[tuple[str, bytes]]  # (field type, value) in the order of the message
 
@@ -36,6 +37,11 @@ _BYTES = re.compile("0x[0-9a-f]{2}(?: 0x[0-9a-f]{2})*")
 _COPIED = re.compile(f"COPY [^{_QUOTES}]*,[^{_QUOTES}]*,[^{_QUOTES}]*[{_QUOTES}](.*)[{_QUOTES}]", re.DOTALL)
 # The routines by which procedural languages and foreign servers pass on an error that somebody else has worded.
 _WORDED_ELSEWHERE = re.compile(rb"exec_stmt_raise|exec_stmt_assert|PLy_output|\w*elog\w*|dblink_\w*error")
+# Of a name that nothing has. Where the server says it, in which line of its source, would tell what else it has found;
+# what the rules hide, the gateway itself says.
+_OF_MISSING = frozenset((b"42703", b"42704", b"42P01"))
+_SOURCE = frozenset("FLR")
+_FOREIGN_KEY_VIOLATION = b"23503"
 # Classes of SQLSTATE of the server's own; 38, 39, HV and P0 are of functions, and RAISE may make up others.
 _CLASSES = frozenset(
     """
@@ -94,6 +100,7 @@ class Scrubber:
     `formats`: the messages that functions of the database raise, as their sources have them (`%` stands for a value).
     `constants`: other words of theirs in RAISE (hints, names of constraints).
     `hidden`: the columns that do not exist for the app (schema, relation, column).
+    `constraints`: those that do not exist for the app (schema, table, constraint) -> whether the table does not either.
     `encoding`: the client's, in which the messages come.
     """
 
@@ -103,11 +110,13 @@ class Scrubber:
         constants: Iterable[str] = (),
         hidden: Iterable[tuple[str, str, str]] = (),
         encoding: str = "utf-8",
+        constraints: Mapping[tuple[str, str, str], bool] = MappingProxyType({}),
     ) -> None:
         self._formats = tuple(formats)
         self._constants = frozenset(constants)
         self._hidden = frozenset(hidden)
         self._encoding = encoding
+        self._constraints = constraints
 
     @cached_property
     def _patterns(self) -> list[tuple[re.Pattern[str], str]]:
@@ -136,6 +145,11 @@ class Scrubber:
             return without_values(text)
         return text
 
+    def is_of_hidden_key(self, fields: Fields) -> bool:
+        """Whether it is the violation of a foreign key that does not exist for the app."""
+        key = self._text(field(fields, "s")), self._text(field(fields, "t")), self._text(field(fields, "n"))
+        return field(fields, "C") == _FOREIGN_KEY_VIOLATION and key in self._constraints
+
     def scrubbed(self, fields: Fields, own: bool = False) -> Fields:
         """The fields that the app may have. `own`: the error's position is in what the app itself wrote."""
         elsewhere = _worded_elsewhere(fields)
@@ -148,7 +162,15 @@ class Scrubber:
         schema, table, column = (self._text(field(fields, code)) for code in "stc")
         gone = (schema, table, column) in self._hidden
         if gone:
-            text = re.sub(f"[{_QUOTES}]{re.escape(column)}[{_QUOTES}]", '"?"', text)
+            text = _without_name(text, column)
+        nameless: set[str] = set()
+        if self.is_of_hidden_key(fields):
+            constraint = self._text(field(fields, "n"))
+            text, nameless = _without_name(text, constraint), {"n"}
+            if self._constraints[schema, table, constraint]:
+                text, nameless = _without_name(text, table), {"s", "t", "n"}
+        elif field(fields, "C") in _OF_MISSING and not elsewhere:
+            nameless = set(_SOURCE)
         kept = {"D", "W"} if own else {"W"} if copied else set()
         result: Fields = []
         for code, value in fields:
@@ -159,7 +181,7 @@ class Scrubber:
                 elsewhere and code in _FILLED and self._text(value) not in self._constants
             )
             names = (code == "c" and gone) or (code in "DHW" and self._names_hidden(value))
-            if not values and not names:
+            if not values and not names and code not in nameless:
                 result.append((code, value))
         return result
 
@@ -169,6 +191,10 @@ class Scrubber:
     def _names_hidden(self, value: bytes) -> bool:
         pattern = self._hidden_word
         return pattern is not None and pattern.search(self._text(value)) is not None
+
+
+def _without_name(message: str, name: str) -> str:
+    return re.sub(f"[{_QUOTES}]{re.escape(name)}[{_QUOTES}]", '"?"', message)
 
 
 def _worded_elsewhere(fields: Fields) -> bool:

@@ -150,6 +150,8 @@ def test_errors_tell_nothing_hidden(
     error = fails(gateway, app, *texts)
     assert "hidden" not in str(error)
     assert error["sqlstate"] == sqlstate
+    if app == "dropper" and sqlstate == "23503":  # the key does not exist for it, and has no name
+        says = 'foreign key constraint "?"'
     assert says in error["message_primary"]
     if app == "dropper":
         assert "card" not in str({**error, "message_primary": "", "constraint_name": ""})

@@ -15,7 +15,7 @@ delete from customers where (customers).phone = 'x'
 -- refused 0A000 "phone" of the row of "customers" cannot be taken out here
 
 delete from customers where (customers).card_no = 'x'
--- refused 42703 column "card_no" not found in data type customers
+-- refused 42703 column customers.card_no does not exist
 
 update customers set name = (select customers::text from products limit 1)
 -- becomes

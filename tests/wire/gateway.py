@@ -45,6 +45,7 @@ class StubPlanner:
         self.version = version
         self.shape = ""
         self.known: set[str] = set()
+        self.hidden_constraints: dict[tuple[str, str, str], bool] = {}
         self.texts: list[tuple[bytes, SearchPath, tuple[int, ...]]] = []
 
     def plan(

@@ -74,6 +74,7 @@ class Noting:
     def __init__(self, planner: Planner, notes: Notes) -> None:
         self._planner = planner
         self._notes = notes
+        self.hidden_constraints = planner.hidden_constraints
 
     def plan(
         self, query: bytes, path: SearchPath, parameter_types: tuple[int, ...] = (), encoding: str = "utf-8"

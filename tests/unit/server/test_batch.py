@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+from collections.abc import Mapping
+from types import MappingProxyType, SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -24,6 +25,8 @@ TEXT = b"SELECT email FROM customers WHERE id = $1"
 
 
 class Plans:
+    hidden_constraints: Mapping[tuple[str, str, str], bool] = MappingProxyType({})
+
     def plan(
         self, query: bytes, path: SearchPath, parameter_types: tuple[int, ...] = (), encoding: str = "utf-8"
     ) -> Plan:

@@ -1,0 +1,372 @@
+"""What the rules hide does not exist for an app: its name gives the error that a name gives which nothing has.
+
+Each statement is sent three times: with a hidden name, with one that nothing has, and to the database itself with the
+latter. The same comes back: SQLSTATE, words, position and every other field (the database's own answer also says where
+in its source the error was raised).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from psycopg import pq
+
+from tests.integration.governed import Governed, governed
+from tests.servers import PgServer
+
+SCHEMA = """
+CREATE TABLE payroll (id int PRIMARY KEY, pay int);
+CREATE TABLE people (id int PRIMARY KEY, name text, card text CONSTRAINT card_once UNIQUE, names text, tall int,
+    CONSTRAINT card_long CHECK (length(card) > 3),
+    CONSTRAINT card_paid FOREIGN KEY (tall) REFERENCES payroll DEFERRABLE);
+CREATE TABLE open (id int PRIMARY KEY, title text, CONSTRAINT open_once UNIQUE (title) DEFERRABLE);
+CREATE TABLE secret_notes (id int, person int CONSTRAINT secret_notes_person REFERENCES people DEFERRABLE);
+CREATE TABLE work (id int, place int CONSTRAINT work_place REFERENCES payroll);
+CREATE TABLE tags (id int PRIMARY KEY, person int CONSTRAINT tag_of REFERENCES people);
+INSERT INTO payroll VALUES (1, 1);
+INSERT INTO people VALUES (1, 'one', 'card1'), (2, 'two', 'card2'), (3, 'three', 'card3');
+INSERT INTO secret_notes VALUES (1, 1);
+INSERT INTO tags VALUES (1, 2);
+CREATE VIEW seen AS SELECT id, name, card, names FROM people;
+CREATE TABLE parted (id int, card text, name text, names text) PARTITION BY LIST (id);
+CREATE TABLE parted1 PARTITION OF parted DEFAULT;
+GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO PUBLIC;
+"""
+RULES = """version: 1
+attributes: {name: {}, card: {}}
+tables:
+  public.people: {columns: {id: open, name: name, card: card, names: card, tall: card}}
+  public.parted: {columns: {id: open, name: name, card: card, names: card}}
+  public.open: {columns: {id: open, title: open}}
+  public.work: {columns: {id: open, place: open}}
+  public.tags: {columns: {id: open, person: open}}
+apps: {shop: {logins: [hidden_names]}}
+policies: [{name: names, attributes: [name], action: show, write: allow}]
+"""
+COLUMNS = {"card": "zqxj", "names": "namez"}  # hidden: one that there is not
+CONSTRAINTS = {"card_once": "zqxj_oqce", "card_long": "zqxj_lqng", "card_paid": "zqxj_pqid"}
+
+READS = [
+    "SELECT {} FROM people",
+    "SELECT people.{} FROM people",
+    "SELECT public.people.{} FROM people",
+    "SELECT (people).{} FROM people",
+    "SELECT (people.*).{} FROM people",
+    "SELECT p.{} FROM people p",
+    "SELECT p.{} FROM people",
+    "SELECT name FROM people ORDER BY {}",
+    "SELECT name FROM people GROUP BY {}",
+    "SELECT name FROM people WHERE {} = '1'",
+    "SELECT name FROM people p JOIN open o ON o.title = p.{}",
+    "SELECT name FROM people p JOIN open o USING ({})",
+    "SELECT name FROM people p JOIN people q USING ({})",
+    "SELECT name FROM people p, LATERAL (SELECT p.{}) q",
+    "SELECT (SELECT {} FROM open) FROM people",
+    "SELECT name FROM people WHERE id IN (SELECT {} FROM open)",
+    "SELECT sum(id) OVER (PARTITION BY {}) FROM people",
+    "SELECT count(*) FILTER (WHERE {} IS NULL) FROM people",
+    "SELECT max({}) FROM people",
+    "SELECT {}(people) FROM people",
+    "SELECT x.{} FROM (SELECT * FROM people) x",
+    "WITH x AS (SELECT * FROM people) SELECT {} FROM x",
+    "SELECT {} FROM seen",
+    "SELECT seen.{} FROM seen",
+    "SELECT {} FROM parted",
+    "SELECT name FROM people FOR UPDATE OF {}",
+    "SELECT DISTINCT ON ({}) name FROM people",
+    "SELECT name FROM people WINDOW w AS (ORDER BY {})",
+    "SELECT name FROM people LIMIT {}",
+    "SELECT name FROM people TABLESAMPLE system ({})",
+    "SELECT name FROM people UNION SELECT name FROM people ORDER BY {}",
+    "EXPLAIN SELECT {} FROM people",
+    "PREPARE s AS SELECT {} FROM people",
+    "DECLARE c CURSOR WITH HOLD FOR SELECT {} FROM people",
+    "CREATE TEMP TABLE z AS SELECT {} FROM people",
+    "CREATE TEMP TABLE z (a int CHECK (EXISTS (SELECT {} FROM people)))",
+    "CREATE TEMP TABLE z (a int DEFAULT (SELECT max({}) FROM people))",
+    "CREATE TEMP TABLE z (a int GENERATED ALWAYS AS ((SELECT max({}) FROM people)) STORED)",
+    "CREATE TEMP TABLE z (a int DEFAULT 1, b int, CHECK (a IN (SELECT {} FROM people)))",
+    "CREATE TEMP TABLE z (a int CHECK (a > 1), b int DEFAULT (SELECT max({}) FROM people))",
+    "ALTER TABLE z ADD c int DEFAULT (SELECT max({}) FROM people)",
+    "ALTER TABLE z ALTER a SET DEFAULT (SELECT max({}) FROM people)",
+    "ALTER TABLE z ALTER a TYPE text USING (SELECT {} FROM people)",
+    "ALTER TABLE z ADD CHECK (EXISTS (SELECT {} FROM people))",
+    "CREATE INDEX ON z ((a + (SELECT max({}) FROM people)))",
+    "CREATE INDEX ON z (a) WHERE EXISTS (SELECT {} FROM people)",
+    "SELECT row_to_json(p)->>'a', p.{} FROM people p",
+    "SELECT ('x'::people).{}",
+    "VALUES ((SELECT {} FROM people))",
+    "SELECT name AS é, {} FROM people",
+    "/* é */ SELECT {} FROM people",
+]
+WRITES = [
+    "UPDATE people SET {} = '1'",
+    "UPDATE people SET name = '1', {} = '1'",
+    "UPDATE people SET (name, {}) = ('1', '2')",
+    "UPDATE people SET (name, {}) = (SELECT '1', '2')",
+    "UPDATE people SET {}[1] = '1'",
+    "UPDATE people SET {}.x = '1'",
+    "UPDATE people SET {} = DEFAULT",
+    "UPDATE people p SET {} = '1'",
+    "UPDATE people SET name = {}",
+    "UPDATE people SET name = people.{}",
+    "UPDATE people SET name = name WHERE {} = '1'",
+    "UPDATE people p SET name = name WHERE p.{} = '1'",
+    "UPDATE people SET name = name FROM open WHERE {} = '1'",
+    "UPDATE people SET name = name FROM open o WHERE o.id = people.{}",
+    "UPDATE people SET name = name FROM open o WHERE o.{} = people.id",
+    "UPDATE people SET name = name FROM people q WHERE q.{} = people.name",
+    "UPDATE people SET {} = '1' FROM open",
+    "UPDATE people SET name = {} FROM open",
+    "UPDATE people SET name = name FROM (SELECT people.{}) q",
+    "UPDATE people SET name = name FROM (SELECT {} FROM open) q",
+    "UPDATE people SET name = name FROM LATERAL (SELECT people.{}) q",
+    "UPDATE people SET name = name FROM open JOIN people q ON q.{} = title",
+    "UPDATE people SET name = name FROM people q (a, b, {}) WHERE q.{} = '1'",
+    "UPDATE people SET name = name FROM LATERAL (SELECT {}) q",
+    "UPDATE people SET name = name FROM open, LATERAL (SELECT {}, title) q",
+    "UPDATE people SET name = name FROM LATERAL (SELECT (SELECT {} FROM open)) q",
+    "UPDATE people SET name = name FROM generate_series(1, {}) q",
+    "UPDATE people SET name = name FROM generate_series(1, people.{}) q",
+    "UPDATE people SET name = name FROM unnest(ARRAY[{}]) q",
+    "UPDATE people SET name = name FROM open o JOIN open q ON {} = q.title",
+    "UPDATE people SET name = name FROM open o JOIN LATERAL (SELECT {}) q ON true",
+    "UPDATE people SET name = name FROM json_table('{{}}', '$' PASSING {} AS a COLUMNS (b int)) q",
+    "UPDATE people SET name = name FROM open TABLESAMPLE system (length({}))",
+    "UPDATE people SET name = (SELECT title FROM open GROUP BY title, {})",
+    "UPDATE people SET name = (SELECT DISTINCT ON ({}) title FROM open)",
+    "UPDATE people SET name = (SELECT title FROM open ORDER BY {} LIMIT 1)",
+    "UPDATE people SET name = (SELECT title AS a FROM open GROUP BY a HAVING max({}) = '1')",
+    "UPDATE people SET name = (WITH x AS (SELECT {}) SELECT 'a' FROM x)",
+    "UPDATE people SET name = q.a FROM (WITH x AS (SELECT {}) SELECT 'a' AS a FROM x) q",
+    "WITH x AS (SELECT {} FROM open) UPDATE people SET name = name FROM x",
+    "UPDATE people SET name = name FROM (VALUES ({})) q",
+    "UPDATE people SET name = name FROM people q NATURAL JOIN open o WHERE o.{} = '1'",
+    "UPDATE people SET name = name FROM people q JOIN people r USING ({})",
+    "UPDATE people SET name = name RETURNING {}",
+    "UPDATE people SET name = name RETURNING people.{}",
+    "UPDATE people SET name = name RETURNING old.{}",
+    "UPDATE people SET name = name RETURNING new.{}",
+    "UPDATE people SET name = name RETURNING (people).{}",
+    "UPDATE open SET title = q.{} FROM people q",
+    "UPDATE open SET title = {} FROM people q",
+    "UPDATE open SET title = 'x' FROM people q WHERE q.{} = title",
+    "UPDATE seen SET {} = '1'",
+    "UPDATE seen SET name = {}",
+    "UPDATE seen SET name = '1' WHERE {} = '1'",
+    "UPDATE seen SET name = '1' RETURNING {}",
+    "UPDATE parted SET {} = '1'",
+    "DELETE FROM people WHERE {} = '1'",
+    "DELETE FROM people WHERE people.{} IS NULL",
+    "DELETE FROM people USING open WHERE people.{} IS NULL",
+    "DELETE FROM people USING open WHERE {} IS NULL",
+    "DELETE FROM people USING people q WHERE q.{} IS NULL",
+    "DELETE FROM people USING open o JOIN people q USING ({})",
+    "DELETE FROM people USING LATERAL (SELECT {}) q",
+    "DELETE FROM people USING generate_series(1, {}) q",
+    "DELETE FROM people RETURNING {}",
+    "DELETE FROM open USING people WHERE {} = title",
+    "INSERT INTO people ({}) VALUES ('1')",
+    "INSERT INTO people (id, name, {}) VALUES (1, '1', '1')",
+    "INSERT INTO people (id, {}) SELECT 1, '2'",
+    "INSERT INTO people (id, {}.x) VALUES (1, '1')",
+    "INSERT INTO people (id, {}[1]) VALUES (1, '1')",
+    "INSERT INTO people AS p (id, {}) VALUES (1, '1')",
+    "INSERT INTO public.people (id, {}) VALUES (1, '1')",
+    "INSERT INTO people (id) VALUES (1) RETURNING {}",
+    "INSERT INTO people (id) SELECT {} FROM people",
+    "INSERT INTO people (id) VALUES ({})",
+    "INSERT INTO seen (id, {}) VALUES (1, '1')",
+    "INSERT INTO parted (id, {}) VALUES (1, '1')",
+    "INSERT INTO people (id) VALUES (1) ON CONFLICT ({}) DO NOTHING",
+    "INSERT INTO people (id) VALUES (1) ON CONFLICT (id, {}) DO NOTHING",
+    "INSERT INTO people (id) VALUES (1) ON CONFLICT ((lower({}))) DO NOTHING",
+    "INSERT INTO people (id) VALUES (1) ON CONFLICT (id) WHERE {} = '1' DO NOTHING",
+    "INSERT INTO people (id) VALUES (1) ON CONFLICT (people.{}) DO NOTHING",
+    "INSERT INTO people (id) VALUES (1) ON CONFLICT (id) DO UPDATE SET {} = '1'",
+    "INSERT INTO people (id) VALUES (1) ON CONFLICT (id) DO UPDATE SET (name, {}) = ('1', '2')",
+    "INSERT INTO people (id) VALUES (1) ON CONFLICT (id) DO UPDATE SET name = {}",
+    "INSERT INTO people (id) VALUES (1) ON CONFLICT (id) DO UPDATE SET name = people.{}",
+    "INSERT INTO people (id) VALUES (1) ON CONFLICT (id) DO UPDATE SET name = excluded.{}",
+    "INSERT INTO people (id) VALUES (1) ON CONFLICT (id) DO UPDATE SET name = '1' WHERE {} = '1'",
+    "INSERT INTO people (id) VALUES (1) ON CONFLICT (id) DO UPDATE SET name = '1' WHERE people.{} = '1'",
+    "INSERT INTO people (id) VALUES (1) ON CONFLICT (id) DO UPDATE SET name = '1' WHERE excluded.{} = '1'",
+    "INSERT INTO people (id) VALUES (1) ON CONFLICT (id) DO UPDATE SET name = (SELECT {} FROM open)",
+    "INSERT INTO people (id) VALUES (1) ON CONFLICT (id) DO UPDATE SET name = '1' RETURNING {}",
+    "MERGE INTO people p USING open o ON o.id = p.{} WHEN MATCHED THEN DELETE",
+    "MERGE INTO people p USING open o ON o.id = {} WHEN MATCHED THEN DELETE",
+    "MERGE INTO people p USING open o ON o.id = p.id WHEN MATCHED THEN UPDATE SET {} = '1'",
+    "MERGE INTO people p USING open o ON o.id = p.id WHEN MATCHED THEN UPDATE SET name = {}",
+    "MERGE INTO people p USING open o ON o.id = p.id WHEN MATCHED AND {} = '1' THEN DELETE",
+    "MERGE INTO people p USING open o ON o.id = p.id WHEN NOT MATCHED THEN INSERT (id, {}) VALUES (1, '1')",
+    "MERGE INTO people p USING open o ON o.id = p.id WHEN NOT MATCHED THEN INSERT (id) VALUES (p.{})",
+    "MERGE INTO people p USING open o ON o.id = p.id WHEN NOT MATCHED THEN INSERT (id) VALUES ({})",
+    "MERGE INTO people p USING open o ON o.id = p.id WHEN NOT MATCHED AND p.{} = '1' THEN DO NOTHING",
+    "MERGE INTO people p USING open o ON o.id = p.id WHEN NOT MATCHED BY SOURCE AND {} = '1' THEN DELETE",
+    "MERGE INTO people p USING open o ON o.id = p.id WHEN MATCHED THEN DELETE RETURNING {}",
+    "MERGE INTO people p USING LATERAL (SELECT {}) o ON true WHEN MATCHED THEN DELETE",
+    "MERGE INTO people p USING generate_series(1, {}) o ON true WHEN MATCHED THEN DELETE",
+    "MERGE INTO people p USING (SELECT {} FROM open) o ON true WHEN MATCHED THEN DELETE",
+    "MERGE INTO open o USING people p ON p.{} = o.title WHEN MATCHED THEN DELETE",
+    "MERGE INTO open o USING people p ON p.id = o.id WHEN MATCHED THEN UPDATE SET title = {}",
+    "MERGE INTO seen p USING open o ON o.id = p.id WHEN MATCHED THEN UPDATE SET {} = '1'",
+    "WITH x AS (UPDATE people SET {} = '1' RETURNING id) SELECT * FROM x",
+    "WITH x AS (INSERT INTO people (id, {}) VALUES (1, '2') RETURNING id) SELECT * FROM x",
+    "EXPLAIN UPDATE people SET {} = '1'",
+    "PREPARE s AS UPDATE people SET {} = '1'",
+    "/* é */ UPDATE people SET name = 'é', {} = '1'",
+]
+COPIES = [
+    "COPY people ({}) TO STDOUT",
+    "COPY people (id, {}) TO STDOUT",
+    "COPY people (id, {}) FROM STDIN",
+    "COPY people (id, id, {}) FROM STDIN",
+    "COPY people (id, name) FROM STDIN (FORMAT csv, FORCE_NULL ({}))",
+    "COPY people (id, name) FROM STDIN (FORMAT csv, FORCE_NOT_NULL ({}))",
+    "COPY people (id, name) TO STDOUT (FORMAT csv, FORCE_QUOTE ({}))",
+    "COPY people FROM STDIN (FORMAT csv, FORCE_NULL ({}))",
+    "COPY people FROM STDIN (FORMAT csv, FORCE_NOT_NULL ({}))",
+    "COPY people FROM STDIN (FORMAT csv, FORCE_NOT_NULL (name, {}))",
+    "COPY people TO STDOUT (FORMAT csv, FORCE_QUOTE ({}))",
+    "COPY people TO STDOUT CSV FORCE QUOTE {}",
+    "COPY people FROM STDIN CSV FORCE NOT NULL {}",
+    "COPY people TO STDOUT (FORMAT csv, FORCE_QUOTE (id, {}))",
+    "COPY (SELECT * FROM people) TO STDOUT (FORMAT csv, FORCE_QUOTE ({}))",
+    "COPY people FROM STDIN (FORMAT text, FORCE_NULL ({}))",
+    "COPY people (id) FROM STDIN WHERE {} = '1'",
+    "COPY people (id) FROM STDIN WHERE people.{} = '1'",
+    "COPY seen ({}) TO STDOUT",
+    "COPY seen (id, {}) FROM STDIN",
+    "COPY seen (id) TO STDOUT (FORMAT csv, FORCE_QUOTE ({}))",
+    "COPY parted (id) TO STDOUT (FORMAT csv, FORCE_QUOTE ({}))",
+    "COPY parted ({}) TO STDOUT",
+    "COPY parted (id, {}) FROM STDIN",
+    "COPY (SELECT {} FROM people) TO STDOUT",
+    "COPY (UPDATE people SET name = '1' RETURNING {}) TO STDOUT",
+]
+NAMED = [
+    "INSERT INTO people (id) VALUES (1) ON CONFLICT ON CONSTRAINT {} DO NOTHING",
+    "INSERT INTO people (id) VALUES (1) ON CONFLICT ON CONSTRAINT {} DO UPDATE SET name = '1'",
+    "SET CONSTRAINTS {} DEFERRED",
+    "SET CONSTRAINTS {} IMMEDIATE",
+    "SET CONSTRAINTS public.{} IMMEDIATE",
+    "SET CONSTRAINTS open_once, {} IMMEDIATE",
+]
+# What the gateway says in other words, of names that nothing has too.
+DIFFERENT = {
+    "SELECT public.people.{} FROM people",  # the position is behind the schema, which a form has not
+    "SELECT name FROM people TABLESAMPLE system ({})",  # and that of what moves into a form is the relation's
+    "SELECT {}(people) FROM people",  # the argument's type is not known
+    "SELECT ('x'::people).{}",  # no value of the type of a relation's rows is made
+    "UPDATE people SET name = name FROM people q (a, b, {}) WHERE q.{} = '1'",  # it has so many columns for the app
+    "COPY people (id, id, {}) FROM STDIN",  # two errors, of which this is the second
+}
+FIELDS = list(pq.DiagnosticField)
+SOURCE = {pq.DiagnosticField.SOURCE_FILE, pq.DiagnosticField.SOURCE_LINE, pq.DiagnosticField.SOURCE_FUNCTION}
+
+
+@pytest.fixture(scope="module")
+def gateway(pg_server: PgServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Governed]:
+    folder = tmp_path_factory.mktemp("hidden_names")
+    with governed(pg_server, folder, "hidden_names", SCHEMA, RULES, ["hidden_names"]) as running:
+        yield running
+
+
+def answer(dsn: str, text: str, name: str, *, source: bool = True, extended: bool = False) -> dict[str, str]:
+    """Every field of the error, with the name taken out; where there is none, the tag or what came."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        pgconn = connection.pgconn
+        pgconn.exec_(b"BEGIN")
+        pgconn.exec_(b"CREATE TEMP TABLE z (a int)" if " z " in text and not text.startswith("CREATE TEMP") else b"")
+        sent = text.replace("{{}}", "{ }").replace("{}", name).encode()
+        done = pgconn.exec_params(sent, []) if extended else pgconn.exec_(sent)
+        if done.status in (pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_OUT):
+            pgconn.finish()
+            return {"copies": pq.ExecStatus(done.status).name}
+        if done.status != pq.ExecStatus.FATAL_ERROR:
+            values = [done.get_value(0, i) for i in range(done.nfields)] if done.ntuples else []
+            return {"done": f"{done.command_status} {values}"}
+        found = {field.name: done.error_field(field) for field in FIELDS if source or field not in SOURCE}
+        return {
+            field: re.sub(rf"(?<!\w){name}(?!\w)", "x", value.decode())
+            for field, value in found.items()
+            if value is not None
+        }
+
+
+@pytest.mark.parametrize(
+    ("hidden", "extended"), [("card", False), ("names", False), ("card", True)], ids=["simple", "near", "extended"]
+)
+@pytest.mark.parametrize("text", [*READS, *WRITES, *COPIES])
+def test_a_column(gateway: Governed, text: str, hidden: str, extended: bool) -> None:
+    dsn = gateway.dsn("hidden_names")
+    there = answer(dsn, text, hidden, extended=extended)
+    assert there == answer(dsn, text, COLUMNS[hidden], extended=extended)
+    assert "SQLSTATE" in there
+
+
+@pytest.mark.parametrize("hidden", CONSTRAINTS)
+@pytest.mark.parametrize("text", NAMED)
+def test_a_constraint(gateway: Governed, text: str, hidden: str) -> None:
+    dsn = gateway.dsn("hidden_names")
+    there = answer(dsn, text, hidden)
+    assert there == answer(dsn, text, CONSTRAINTS[hidden])
+    assert there["SQLSTATE"] == "42704"
+
+
+def test_a_constraint_that_the_app_has_is_there(gateway: Governed) -> None:
+    dsn = gateway.dsn("hidden_names")
+    for text in ("SET CONSTRAINTS {} IMMEDIATE", "INSERT INTO open VALUES (1) ON CONFLICT ON CONSTRAINT {} DO NOTHING"):
+        assert answer(dsn, text, "open_once") == answer(gateway.database, text, "open_once")
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [(text, "zqxj") for text in [*READS, *WRITES, *COPIES] if text not in DIFFERENT]
+    + [(text, "zqxj_oqce") for text in NAMED],
+)
+def test_the_database_says_the_same(gateway: Governed, text: str, name: str) -> None:
+    by_gateway = answer(gateway.dsn("hidden_names"), text, name, source=False)
+    assert by_gateway == answer(gateway.database, text, name, source=False)
+
+
+def error_of(gateway: Governed, *texts: str) -> dict[str, str]:
+    with psycopg.connect(gateway.dsn("hidden_names"), autocommit=True) as connection:
+        connection.execute("BEGIN")
+        for text in texts[:-1]:
+            connection.execute(text.encode())
+        done = connection.pgconn.exec_(texts[-1].encode())
+        found = {field.name: done.error_field(field) for field in FIELDS}
+        return {field: value.decode() for field, value in found.items() if value is not None}
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        (["DELETE FROM people WHERE id = 1"], 'update or delete on table "people" violates foreign key constraint "?" on table "?"'),
+        (["UPDATE people SET id = 7 WHERE id = 1"], 'update or delete on table "people" violates foreign key constraint "?" on table "?"'),
+        (
+            ["SET CONSTRAINTS ALL DEFERRED", "DELETE FROM people WHERE id = 1", "COMMIT"],
+            'update or delete on table "people" violates foreign key constraint "?" on table "?"',
+        ),
+        (["INSERT INTO work VALUES (1, 77)"], 'insert or update on table "work" violates foreign key constraint "?"'),
+        (["PREPARE p AS INSERT INTO work VALUES (1, 77)", "EXECUTE p"], 'insert or update on table "work" violates foreign key constraint "?"'),
+    ],
+)  # fmt: skip
+def test_a_foreign_key_names_nothing_hidden(gateway: Governed, texts: list[str], message: str) -> None:
+    found = error_of(gateway, *texts)
+    assert (found["SQLSTATE"], found["MESSAGE_PRIMARY"]) == ("23503", message)
+    assert not re.search("payroll|secret_notes|work_place", str(found))
+    assert "MESSAGE_DETAIL" not in found
+
+
+def test_other_foreign_keys_are_named(gateway: Governed) -> None:
+    found = error_of(gateway, "INSERT INTO tags VALUES (9, 99)")
+    assert found["MESSAGE_PRIMARY"] == 'insert or update on table "tags" violates foreign key constraint "tag_of"'
+    assert (found["TABLE_NAME"], found["CONSTRAINT_NAME"]) == ("tags", "tag_of")
+    assert found["MESSAGE_DETAIL"] == 'Key (person)=(99) is not present in table "people".'
+    deleted = error_of(gateway, "DELETE FROM people WHERE id = 2")
+    assert 'constraint "tag_of" on table "tags"' in deleted["MESSAGE_PRIMARY"]
