@@ -96,13 +96,21 @@ def lint_catalog(
             if read:
                 message = f"it is open and reads {', '.join(read)}, which is governed: is nothing personal left in it?"
                 yield rules.problem(("tables", _spelling(rules, relation)), message, key=True)
-        elif not (read and relation.kind in "vm"):  # a view is governed by what it reads
+        elif not (
+            relation.kind in "vm" and (read or _reads_open(relation, snapshot, opened))
+        ):  # governed by what it reads
             unlisted.append(join_dotted(*relation.key))
     if unlisted:
         shown = ", ".join(sorted(unlisted)[:_LISTED_AT_MOST])
         more = f" and {len(unlisted) - _LISTED_AT_MOST} more" if len(unlisted) > _LISTED_AT_MOST else ""
         what = rules.defaults.unlisted_tables
         yield rules.problem(("tables",), f"not listed, so {what} to every app: {shown}{more}", key=True)
+
+
+def _reads_open(relation: Relation, snapshot: Snapshot, opened: Collection[tuple[str, str]]) -> bool:
+    """Whether it is a view of nothing but open relations, which every app may read."""
+    reads = [snapshot.by_oid.get(oid) for oid in relation.reads] if relation.kind == "v" else []
+    return bool(reads) and all(read is not None and (read.kind == "v" or read.key in opened) for read in reads)
 
 
 def _spelling(rules: Rules, relation: Relation) -> str:

@@ -217,7 +217,7 @@ class Passes:
                 return
         if not self._readable(relation):
             view = self._views.of(relation) if reference.role in ("copy_to", "copy_from") else None
-            if view is not None and view.refusal is None:
+            if view is not None and view.refusal is None and relation.schema != OWN_SCHEMA:
                 check_copied_view(context, reference, view)
             raise context.refuse(
                 f'permission denied for relation "{relation.name}"',

@@ -212,6 +212,22 @@ def test_check_warns_of_columns_that_are_not_listed(folder: Path, pg_server: PgS
     assert expected in ended.err
 
 
+def test_check_warns_of_what_is_not_listed_but_not_of_views_of_open_tables(
+    folder: Path, pg_server: PgServer, database: str
+) -> None:
+    pg_server.run(
+        database,
+        "CREATE TABLE drafts (id int); CREATE VIEW cheap AS SELECT sku FROM products; CREATE VIEW cheaper AS TABLE cheap;"
+        "CREATE VIEW kept AS SELECT sku FROM drafts, products",
+    )
+    try:
+        ended = run("check")
+    finally:
+        pg_server.run(database, "DROP VIEW kept, cheaper, cheap; DROP TABLE drafts")
+    assert ended.code == DONE
+    assert ": not listed, so deny to every app: public.drafts, public.kept\n" in ended.err
+
+
 def test_check_warns_of_views_that_an_app_cannot_read(folder: Path, pg_server: PgServer, database: str) -> None:
     pg_server.run(
         database,
