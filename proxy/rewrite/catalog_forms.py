@@ -120,7 +120,14 @@ def system_catalog(app: AppPolicy, snapshot: Snapshot, view_of: ViewOf = no_view
             opened.add((schema, name))
     if not hidden:
         return SystemCatalog(frozenset(opened), forms, {})
-    return SystemCatalog(frozenset(opened), forms, guarded_arguments(hidden), guarded_calls(hidden), hidden.constraints)
+    return SystemCatalog(
+        frozenset(opened),
+        forms,
+        guarded_arguments(hidden),
+        guarded_calls(hidden),
+        {(*r.key, part.name): r.oid in hidden.relation_oids for r, part in hidden.not_shown("pg_constraint")},
+        frozenset(part.oid for _, part in hidden.not_shown("pg_index")),
+    )
 
 
 # -- conditions -------------------------------------------------------------------------------------------------------

@@ -148,16 +148,11 @@ class Hidden:
             return False
         return not any(use in self.pairs or use[0] in self.relation_oids for use in part.uses)
 
-    @cached_property
-    def constraints(self) -> dict[tuple[str, str, str], bool]:
-        """(schema, table, constraint) of what is not shown -> whether the table is not either."""
-        return {
-            (*relation.key, part.name): relation.oid in self.relation_oids
-            for relation in (*self.relations, *self.visible)
-            for part in relation.parts
-            if part.catalog == "pg_constraint"
-            and (relation.oid in self.relation_oids or not self.shows(relation, part))
-        }
+    def not_shown(self, catalog: str) -> list[tuple[Relation, Part]]:
+        """The parts that do not exist for the app, and what they are of."""
+        found = [(r, part) for r in self.relations for part in r.parts if part.catalog == catalog]
+        of_visible = [(r, part) for r in self.visible for part in r.parts if part.catalog == catalog]
+        return found + [(relation, part) for relation, part in of_visible if not self.shows(relation, part)]
 
     @cached_property
     def policies(self) -> list[tuple[Relation, Part]]:
@@ -293,9 +288,9 @@ class Hidden:
     @cached_property
     def _parts(self) -> frozenset[tuple[int, int]]:
         """Parts that use anything hidden, those of pg_class left out: (catalog, oid)."""
-        parts = [part for relation in self.relations for part in relation.parts]
-        parts += [part for r in self.visible for part in r.parts if not self.shows(r, part)]
-        return frozenset((_CLASSES[part.catalog], part.oid) for part in parts if part.catalog in _CLASSES)
+        return frozenset(
+            (number, part.oid) for catalog, number in _CLASSES.items() for _, part in self.not_shown(catalog)
+        )
 
     @property
     def described(self) -> str:

@@ -60,7 +60,7 @@ def _check_function(context: Context, reach: Reach, names: list[str], call: Node
     for function in reach.functions(names, call):
         if (function.schema, name) in context.app.functions or function.makes_range:
             continue
-        if function.schema == "information_schema" and name.startswith("_pg_"):
+        if function.schema == "information_schema" and name.startswith("_pg_") and name != "_pg_index_position":
             continue  # they compute: drivers use them on arrays of column numbers
         if function.schema == "pg_catalog" or function.extension in HARMLESS_EXTENSIONS:
             if name not in REFUSED_FUNCTIONS and not name.startswith(REFUSED_FUNCTION_PREFIXES):

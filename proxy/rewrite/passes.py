@@ -187,13 +187,19 @@ class Passes:
                 f'relation "{node["relname"]}" stands where it is not understood',
                 position=context.position(node.get("location", 0)),
             )
-        for node in context.analysis.unknown:
+        unknown = [*context.analysis.unknown, *self._hidden_indexes(context)]
+        for node in sorted(unknown, key=lambda node: int(node.get("location", 0))):
             name = ".".join(node[k] for k in ("schemaname", "relname") if k in node)
             raise undefined_table(name, context.position(node.get("location", 0)))
         for reference in context.analysis.references:
             if not inner and reference.relation is not None and reference.relation.key in self._app.inner:
                 raise context.refuse(f'permission denied for relation "{reference.name}"', _INNER, reference.start)
             self._check_relation(context, reference)
+
+    @staticmethod
+    def _hidden_indexes(context: Context) -> list[Node]:
+        relations = [(one.node, one.relation) for one in context.analysis.references if one.relation is not None]
+        return [node for node, relation in relations if relation.oid in context.system.hidden_indexes]
 
     def _check_relation(self, context: Context, reference: Reference) -> None:
         relation, node = reference.relation, reference.node

@@ -141,6 +141,7 @@ class Planner:
             splices=() if shown else spliced.stretches,
             scrub=not self.app.monitor and self.app.hides_anything and any(map(_touches_hidden, contexts)),
             whole=frozenset(key for context in contexts for key in _whole_targets(context)),
+            guessing=any(r.role != "read" and r.rewrites for c in contexts for r in c.analysis.references),
             shape="" if shown else self._shape(contexts),
             effects=tuple(effect for info in infos for effect in info.effects),
             edits=() if shown else tuple(edits),

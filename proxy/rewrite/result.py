@@ -63,6 +63,7 @@ class Plan:
     `refusal` instead of the server's error. `splices` maps offsets in `text` back to `original`:
     (start in text, end in text, start in original, end in original), characters, ascending, replaced stretches only.
     `scrub` says that DETAIL, CONTEXT and values in messages of errors and notices may hold what the app may not see.
+    `guessing` says that the server's guesses at a name that nothing has come from columns that the app has not.
     `shape` changes when the columns of the relations that it reads change for the app (see wire.md, reloads).
     """
 
@@ -74,6 +75,7 @@ class Plan:
     splices: tuple[tuple[int, int, int, int], ...] = ()
     scrub: bool = False
     whole: frozenset[tuple[str, str]] = frozenset()  # written relations that the app has whole: their DETAIL may stay
+    guessing: bool = False
     shape: str = ""
     effects: tuple[Effect, ...] = ()
     refused_as: PgError | None = None  # monitor mode: what would have been refused
@@ -90,6 +92,7 @@ class Plan:
             splices,
             self.scrub,
             self.whole,
+            self.guessing,
             self.shape,
             self.effects,
             self.refused_as,
@@ -127,7 +130,7 @@ class SystemCatalog:
     pg_catalog function that prints a definition -> the text that takes the place of its first argument, `{argument}`
     being what stood there. `calls`: (name, number of arguments) -> the texts around and between the arguments that take
     the place of the whole call. `hidden_constraints`: (schema, table, constraint) of those that do not exist for the
-    app -> whether the table does not either.
+    app -> whether the table does not either. `hidden_indexes`: oids of those likewise.
     """
 
     open: frozenset[tuple[str, str]]
@@ -135,6 +138,7 @@ class SystemCatalog:
     arguments: Mapping[str, str]
     calls: Mapping[tuple[str, int], tuple[str, ...]] = field(default_factory=dict)
     hidden_constraints: Mapping[tuple[str, str, str], bool] = field(default_factory=dict)
+    hidden_indexes: frozenset[int] = frozenset()
 
     @cached_property
     def guarded(self) -> frozenset[str]:

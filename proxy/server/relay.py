@@ -191,6 +191,8 @@ class Answers:
         if scrubber is not None and _of_whole(plan, fields) and not scrubber.is_of_hidden_key(fields):
             scrubber = None
         position = plan.original_position if plan.splices else None
+        if scrubber is not None and plan.guessing and error.sqlstate == _UNDEFINED_COLUMN:
+            fields = [(code, value) for code, value in fields if code != "H"]
         return errors.rewrite(fields, scrubber, position, own=_is_own(plan, fields))
 
     def not_taken(self, error: PgError) -> None:
@@ -315,6 +317,7 @@ def _rows(tag: bytes) -> int | None:
 
 _TRANSACTION_FAILED = "25P02"
 _SYNTAX_ERROR = "42601"
+_UNDEFINED_COLUMN = "42703"
 # What the server says of a relation, column, function or type that is no more, or has another type.
 _OF_STALE_PLANS = frozenset(("42P01", "42703", "42883", "42704", "0A000", "42804"))
 

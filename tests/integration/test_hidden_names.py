@@ -43,7 +43,7 @@ tables:
   public.open: {columns: {id: open, title: open}}
   public.work: {columns: {id: open, place: open}}
   public.tags: {columns: {id: open, person: open}}
-apps: {shop: {logins: [hidden_names]}}
+apps: {shop: {logins: [guesser]}}
 policies: [{name: names, attributes: [name], action: show, write: allow}]
 """
 COLUMNS = {"card": "zqxj", "names": "namez"}  # hidden: one that there is not
@@ -254,6 +254,10 @@ NAMED = [
     "SET CONSTRAINTS {} IMMEDIATE",
     "SET CONSTRAINTS public.{} IMMEDIATE",
     "SET CONSTRAINTS open_once, {} IMMEDIATE",
+    "SELECT * FROM {}",
+    "SELECT * FROM public.{}",
+    "SELECT * FROM zzz, {}",
+    "UPDATE {} SET id = 1",
 ]
 # What the gateway says in other words, of names that nothing has too.
 DIFFERENT = {
@@ -270,8 +274,8 @@ SOURCE = {pq.DiagnosticField.SOURCE_FILE, pq.DiagnosticField.SOURCE_LINE, pq.Dia
 
 @pytest.fixture(scope="module")
 def gateway(pg_server: PgServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Governed]:
-    folder = tmp_path_factory.mktemp("hidden_names")
-    with governed(pg_server, folder, "hidden_names", SCHEMA, RULES, ["hidden_names"]) as running:
+    folder = tmp_path_factory.mktemp("guesser")
+    with governed(pg_server, folder, "guesser", SCHEMA, RULES, ["guesser"]) as running:
         yield running
 
 
@@ -302,7 +306,7 @@ def answer(dsn: str, text: str, name: str, *, source: bool = True, extended: boo
 )
 @pytest.mark.parametrize("text", [*READS, *WRITES, *COPIES])
 def test_a_column(gateway: Governed, text: str, hidden: str, extended: bool) -> None:
-    dsn = gateway.dsn("hidden_names")
+    dsn = gateway.dsn("guesser")
     there = answer(dsn, text, hidden, extended=extended)
     assert there == answer(dsn, text, COLUMNS[hidden], extended=extended)
     assert "SQLSTATE" in there
@@ -310,15 +314,41 @@ def test_a_column(gateway: Governed, text: str, hidden: str, extended: bool) -> 
 
 @pytest.mark.parametrize("hidden", CONSTRAINTS)
 @pytest.mark.parametrize("text", NAMED)
-def test_a_constraint(gateway: Governed, text: str, hidden: str) -> None:
-    dsn = gateway.dsn("hidden_names")
+def test_a_constraint_or_its_index(gateway: Governed, text: str, hidden: str) -> None:
+    dsn = gateway.dsn("guesser")
     there = answer(dsn, text, hidden)
     assert there == answer(dsn, text, CONSTRAINTS[hidden])
-    assert there["SQLSTATE"] == "42704"
+    assert there["SQLSTATE"] == ("42704" if "CONSTRAINT" in text else "42P01")
+
+
+@pytest.mark.parametrize("name", ["nama", "namex"])  # near to a column that is shown, and to a hidden one too
+@pytest.mark.parametrize(
+    "text",
+    [
+        "UPDATE people SET name = {}",
+        "UPDATE people p SET name = o.title FROM open o WHERE o.{} = 1",
+        "INSERT INTO people (id) VALUES ({})",
+        "DELETE FROM people WHERE {} = '1'",
+    ],
+)
+def test_nothing_is_guessed_from_hidden_columns(gateway: Governed, text: str, name: str) -> None:
+    said = answer(gateway.dsn("guesser"), text, name)
+    assert said["SQLSTATE"] == "42703"
+    assert "MESSAGE_HINT" not in said
+
+
+def test_from_others_it_is(gateway: Governed) -> None:
+    said = answer(gateway.dsn("guesser"), "SELECT {} FROM people", "namex")
+    assert said["MESSAGE_HINT"] == 'Perhaps you meant to reference the column "people.name".'
+
+
+def test_no_index_is_looked_into_by_its_number(gateway: Governed) -> None:
+    said = answer(gateway.dsn("guesser"), "SELECT information_schema._pg_index_position({}, 3::int2)", "1")
+    assert said["SQLSTATE"] == "42501"
 
 
 def test_a_constraint_that_the_app_has_is_there(gateway: Governed) -> None:
-    dsn = gateway.dsn("hidden_names")
+    dsn = gateway.dsn("guesser")
     for text in ("SET CONSTRAINTS {} IMMEDIATE", "INSERT INTO open VALUES (1) ON CONFLICT ON CONSTRAINT {} DO NOTHING"):
         assert answer(dsn, text, "open_once") == answer(gateway.database, text, "open_once")
 
@@ -329,12 +359,12 @@ def test_a_constraint_that_the_app_has_is_there(gateway: Governed) -> None:
     + [(text, "zqxj_oqce") for text in NAMED],
 )
 def test_the_database_says_the_same(gateway: Governed, text: str, name: str) -> None:
-    by_gateway = answer(gateway.dsn("hidden_names"), text, name, source=False)
+    by_gateway = answer(gateway.dsn("guesser"), text, name, source=False)
     assert by_gateway == answer(gateway.database, text, name, source=False)
 
 
 def error_of(gateway: Governed, *texts: str) -> dict[str, str]:
-    with psycopg.connect(gateway.dsn("hidden_names"), autocommit=True) as connection:
+    with psycopg.connect(gateway.dsn("guesser"), autocommit=True) as connection:
         connection.execute("BEGIN")
         for text in texts[:-1]:
             connection.execute(text.encode())

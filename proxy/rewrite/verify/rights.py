@@ -176,4 +176,5 @@ class Rights:
             return function.extension in HARMLESS_EXTENSIONS
         if function.schema == "pg_catalog":
             return name not in REFUSED_FUNCTIONS and not name.startswith(REFUSED_FUNCTION_PREFIXES)
-        return function.schema == "information_schema" and name.startswith("_pg_")
+        computes = name.startswith("_pg_") and name != "_pg_index_position"  # which looks into an index
+        return function.schema == "information_schema" and computes
