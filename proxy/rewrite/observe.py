@@ -17,6 +17,7 @@ from proxy.rewrite.lex import Node, Tokens
 from proxy.rewrite.passes import Passes, Sent
 from proxy.rewrite.result import Disclosure
 from proxy.rewrite.scope import SYSTEM_SCHEMAS, Reference, every_node
+from proxy.rewrite.settings import CHANGE_NAMES
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +31,6 @@ _TELLING: Final = frozenset(
     "pg_statistic pg_stats pg_stats_ext pg_stats_ext_exprs pg_statistic_ext_data pg_largeobject "
     "pg_stat_activity".split()
 )
-_CHANGES_NAMES: Final = ("search_path", "role", "session_authorization")
 _NO_TOKENS: Final = Tokens("")  # nothing is placed in the text
 _LOST: Final = SearchPath(("pg_catalog",), unsure="names")
 
@@ -144,7 +144,7 @@ def _disclose_copied(context: Context, reference: Reference) -> None:
 def _sets_names(kind: str, fields: Node) -> bool:
     """Whether a statement that reads nothing changes what names mean in its session."""
     if kind == "VariableSetStmt":
-        return fields["kind"] == "VAR_RESET_ALL" or fields.get("name") in _CHANGES_NAMES
+        return fields["kind"] == "VAR_RESET_ALL" or fields.get("name") in CHANGE_NAMES
     about = (fields.get("removeType"), fields.get("renameType"), fields.get("objtype"))
     return kind in ("DiscardStmt", "CreateSchemaStmt") or "OBJECT_SCHEMA" in about or _makes_temporary({kind: fields})
 
@@ -159,6 +159,6 @@ def _configures(context: Context) -> bool:
         if call["funcname"][-1]["String"]["sval"] == "set_config":
             (name, *_) = call.get("args") or [{}]
             value = name.get("A_Const", {}).get("sval", {}).get("sval")
-            if value is None or value.lower() in _CHANGES_NAMES:
+            if value is None or value.lower() in CHANGE_NAMES:
                 return True
     return False

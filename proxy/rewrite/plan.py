@@ -111,11 +111,17 @@ class Planner:
         edits: list[Edit] = []
         contexts = []
         begun = path
+        known = True
         for number, statement in enumerate(statements):
             if "PrepareStmt" in statement["stmt"] and path is not begun:
                 raise feature_not_supported(
                     "PREPARE must not come after a statement of the same query that changes what names mean",
                     "Send it separately.",
+                )
+            if not known and not _means_the_same(statement["stmt"], self.snapshot):
+                raise feature_not_supported(
+                    "a statement that takes search_path back must be the last of its query",
+                    "Send the next statements separately.",
                 )
             context = passes.over(Sent(text, raw, found, statement["stmt"], path, parameter_types), care)
             if path.schemas is not begun.schemas:
@@ -124,7 +130,9 @@ class Planner:
                 check_agreement(found, context.statement, context.analysis.nodes, *extent(statement, raw))
             edits += context.edits
             contexts.append(context)
-            path = self._path_after(context, path, begun, last=number == len(statements) - 1)
+            after = self._path_after(context, path, begun, last=number == len(statements) - 1)
+            known = known and after is not None
+            path = after or path
         spliced = splice(text, edits)
         verifier.verify(text, spliced.text, contexts[0].path if contexts else path, parameter_types)
         rewritten = bool(edits)
@@ -175,8 +183,10 @@ class Planner:
         key = None if self.rules.profile is None else self.rules.profile.relation
         return None if key is None or key not in self.app.views else self.snapshot.relations.get(key)
 
-    def _path_after(self, context: Context, path: SearchPath, begun: SearchPath, *, last: bool) -> SearchPath:
-        """What names mean for the next statement of the same text. `begun`: what they meant before the text."""
+    def _path_after(self, context: Context, path: SearchPath, begun: SearchPath, *, last: bool) -> SearchPath | None:
+        """What names mean for the next statement of the same text; None where it is not in the text. `begun`: what they
+        meant before the text.
+        """
         if last:
             return path
         statement = context.statement
@@ -194,13 +204,7 @@ class Planner:
                 "Send the next statements separately.",
             )
         if any(effect.kind in ("search_path", "discard") for effect in effects_of(statement)):
-            known = path_after_set(fields, path, self.app, self.snapshot)
-            if known is None:
-                raise feature_not_supported(
-                    "a statement that takes search_path back must be the last of its query",
-                    "Send the next statements separately.",
-                )
-            return known
+            return path_after_set(fields, path, self.app, self.snapshot)
         after = names_after(statement, path, context.foreign_values)
         if after is not path and not path.temporary_first:
             raise feature_not_supported(
@@ -247,6 +251,29 @@ def _refused_infos(text: str, policies: tuple[str, ...]) -> tuple[StatementInfo,
 
 
 _RUNS_ANOTHER = frozenset(("FetchStmt", "TransactionStmt", "ConstraintsSetStmt"))
+
+
+_NAME_NOTHING = frozenset(
+    """
+    ClosePortalStmt DeallocateStmt DiscardStmt ListenStmt NotifyStmt UnlistenStmt VariableSetStmt VariableShowStmt
+    """.split()
+)
+
+
+def _means_the_same(statement: Node, snapshot: Snapshot) -> bool:
+    """Whether it does so on every search path: drivers reset sessions by one text of several statements."""
+    ((kind, fields),) = statement.items()
+    if kind != "SelectStmt":
+        return kind in _NAME_NOTHING
+    values = [item["ResTarget"]["val"] for item in fields.get("targetList", ())]
+    calls = [value["FuncCall"] for value in values if "FuncCall" in value]
+    arguments = [argument for call in calls for argument in call.get("args", ())]
+    names = {call["funcname"][-1]["String"]["sval"] for call in calls}
+    return (
+        fields.keys() <= {"targetList", "limitOption", "op"}
+        and all("A_Const" in value for value in [*values, *arguments] if "FuncCall" not in value)
+        and all(one.schema == "pg_catalog" for name in names for one in snapshot.functions.get(name, ()))
+    )
 
 
 def _check_certain(context: Context) -> None:

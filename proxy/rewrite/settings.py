@@ -12,6 +12,7 @@ _PINNED = {
     "standard_conforming_strings": frozenset({"on", "true", "yes", "1", "t", "y"}),
 }
 
+CHANGE_NAMES = ("search_path", "role", "session_authorization")  # settings on which it depends what a name means
 CHECKED = frozenset(_PINNED) | {"search_path", "client_encoding"}  # settings that may not have any value
 
 

@@ -21,7 +21,7 @@ from proxy.rewrite.definitions import (
 from proxy.rewrite.lex import Node
 from proxy.rewrite.result import Effect
 from proxy.rewrite.scope import Analysis
-from proxy.rewrite.settings import check_search_path, check_setting
+from proxy.rewrite.settings import CHANGE_NAMES, check_search_path, check_setting
 
 _WORDS = {
     "DoStmt": "DO",
@@ -70,6 +70,15 @@ def _check_create_as(fields: Node, app: AppPolicy, names: Names) -> None:
     check_statement(fields["query"], app, names)
 
 
+def takes_role_back(fields: Node) -> bool:
+    """Whether a SET or RESET makes the session's login the role again, as DISCARD ALL does."""
+    if fields.get("name") not in ("role", "session_authorization"):
+        return False
+    if fields["kind"] in ("VAR_RESET", "VAR_SET_DEFAULT"):
+        return True
+    return fields["name"] == "role" and [_constant(value) for value in fields.get("args", ())] == ["none"]
+
+
 def check_into(nodes: list[tuple[str, Node]], app: AppPolicy) -> None:
     """SELECT INTO makes temp tables only."""
     for kind, node in nodes:
@@ -83,6 +92,8 @@ def _check_set(fields: Node, app: AppPolicy, names: Names) -> None:
     if kind == "VAR_SET_MULTI":  # SET TRANSACTION and SESSION CHARACTERISTICS; SNAPSHOT needs pg_export_snapshot()
         return
     if kind == "VAR_RESET_ALL":  # back to what the session began with, where the gateway's pins are
+        return
+    if takes_role_back(fields):
         return
     if kind in ("VAR_SET_DEFAULT", "VAR_RESET", "VAR_SET_CURRENT"):
         error = check_setting(name, None)
@@ -177,7 +188,7 @@ def effects_of(node: Node) -> tuple[Effect, ...]:
     ((kind, fields),) = node.items()
     match kind:
         case "VariableSetStmt":
-            if fields["kind"] == "VAR_RESET_ALL" or fields.get("name") == "search_path":
+            if fields["kind"] == "VAR_RESET_ALL" or fields.get("name") in CHANGE_NAMES:
                 return (Effect("search_path"),)
             if fields.get("name") == "client_encoding":
                 return (Effect("encoding"),)

@@ -66,6 +66,23 @@ def leaks(text: str) -> bool:
     return any(card in text for card in CARDS)
 
 
+NPGSQL_RESET = (
+    "SET SESSION AUTHORIZATION DEFAULT;RESET ALL;CLOSE ALL;UNLISTEN *;"
+    "SELECT pg_advisory_unlock_all();DISCARD SEQUENCES;DISCARD TEMP"
+)
+
+
+@pytest.mark.parametrize("reset", [NPGSQL_RESET, "RESET ALL; UNLISTEN *", "DISCARD TEMP; RESET search_path; SELECT 1"])
+def test_a_session_that_one_text_resets_is_governed_as_at_its_begin(gateway: Watching, reset: str) -> None:
+    with gateway.connect("partner") as connection:
+        before = told(connection, "SELECT * FROM customers ORDER BY id", READ)
+        told(connection, "SET search_path = pg_temp, other", SHADOW, "INSERT INTO customers VALUES ('mine')")
+        assert "mine" in told(connection, READ)
+        assert "42501" not in told(connection, reset, "RESET ROLE", "SET ROLE NONE", "RESET SESSION AUTHORIZATION")
+        connection.execute("DISCARD TEMP")
+        assert told(connection, "SELECT * FROM customers ORDER BY id", READ) == before
+
+
 SHADOW = "CREATE TEMP TABLE customers (card_no text)"
 READ = "SELECT card_no FROM customers"
 

@@ -55,8 +55,43 @@ set client_encoding = 'SJIS'
 -- refused 0A000 this client encoding is not supported
 
 -- what search_path was before is not in the text
-reset search_path; select 1
+reset search_path; select name from products
 -- refused 0A000 a statement that takes search_path back must be the last of its query
+
+reset search_path; select 1
+-- passes
+
+-- but what the next statements say may mean the same on every path: Npgsql resets pooled connections by this text
+set session authorization default;reset all;close all;unlisten *;select pg_advisory_unlock_all();discard sequences;discard temp
+-- passes
+
+reset search_path; select version(), customers.name from customers
+-- refused 0A000 a statement that takes search_path back must be the last of its query
+
+reset all; select nothing()
+-- refused 42883 function nothing does not exist
+
+discard temp; create temp table t (a int)
+-- refused 0A000 a statement that takes search_path back must be the last of its query
+
+reset role; select 1 from customers
+-- refused 0A000 a statement that takes search_path back must be the last of its query
+
+-- the role is the login again, as DISCARD ALL makes it
+set role none
+-- passes
+
+set local role to default
+-- passes
+
+reset session authorization
+-- passes
+
+set session authorization 'none'
+-- refused 42501 permission denied to set parameter "session_authorization"
+
+set role to 'NONE'
+-- refused 42501 permission denied to set parameter "role"
 
 listen consentry_consent
 -- refused 42501 app partner may not use channel consentry_consent

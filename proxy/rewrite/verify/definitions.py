@@ -11,6 +11,7 @@ from proxy.rewrite.verify.names import Names
 from proxy.rewrite.verify.tree import Node
 
 DEFINITIONS = frozenset("CreateStmt IndexStmt TruncateStmt DropStmt AlterTableStmt RenameStmt VacuumStmt".split())
+_CHANGE_NAMES = ("search_path", "role", "session_authorization")  # "$user" in the path is the role
 # These take back nothing that was done before them.
 _OPENING = frozenset(("TRANS_STMT_BEGIN", "TRANS_STMT_START", "TRANS_STMT_SAVEPOINT", "TRANS_STMT_RELEASE"))
 
@@ -70,8 +71,8 @@ def note_effects(statement: Node, names: Names, app: AppPolicy) -> None:
         while "larg" in body:
             body = body["larg"]
         made = body.get("intoClause", {}).get("rel")
-    elif kind == "VariableSetStmt" and (body["kind"] == "VAR_RESET_ALL" or body.get("name") == "search_path"):
-        if body["kind"] == "VAR_SET_VALUE":
+    elif kind == "VariableSetStmt" and (body["kind"] == "VAR_RESET_ALL" or body.get("name") in _CHANGE_NAMES):
+        if body["kind"] == "VAR_SET_VALUE" and body["name"] == "search_path":
             names.assume(_schemas(body["args"], app))
         else:
             names.path_changed = True

@@ -357,7 +357,7 @@ class Names:
         shown = ".".join(parts)
         if len(parts) > 3 or (len(parts) == 3 and parts[0] != self._snapshot.database):
             raise feature_not_supported(f"cross-database references are not implemented: {shown}")
-        if schema is None and self.path_changed:
+        if schema is None and self.path_changed and not (name in self._snapshot.functions and self.is_built_in(name)):
             raise _send_separately(name)
         every = self._snapshot.functions_named(name, schema, self.path)
         if not every:

@@ -33,6 +33,8 @@ def check_set(body: Node) -> str | None:
             if option["DefElem"]["defname"] not in settable:
                 raise refused(option["DefElem"]["defname"])
         return None
+    if _takes_role_back(body):
+        return name
     name = checked_name(name)
     if kind in ("VAR_SET_VALUE", "VAR_SET_CURRENT"):
         if name in _NEEDS_VALUE and kind != "VAR_SET_VALUE":
@@ -43,6 +45,13 @@ def check_set(body: Node) -> str | None:
     elif kind not in ("VAR_SET_DEFAULT", "VAR_RESET"):
         raise refused(name)
     return name
+
+
+def _takes_role_back(body: Node) -> bool:
+    """SET ROLE NONE, RESET ROLE and their like: what they do, DISCARD ALL does too."""
+    if body["name"] == "role" and body["kind"] == "VAR_SET_VALUE":
+        return [_constant(value) for value in body.get("args", ())] == ["none"]
+    return body["name"] in ("role", "session_authorization") and body["kind"] in ("VAR_RESET", "VAR_SET_DEFAULT")
 
 
 def check_set_config(arguments: list[Node]) -> str:
