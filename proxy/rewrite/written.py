@@ -69,25 +69,23 @@ def check_arbiter(context: Context, table: GovernedTable, conflict: Node) -> Non
 
 
 def check_names(context: Context, reference: Reference, table: GovernedTable) -> None:
-    """Bare names that nothing has for the app, where the server would find a hidden column of the target (in FROM it
-    says that the target cannot be named there), and all such names in DO UPDATE, where the proof wants qualified ones.
+    """Bare names that nothing has for the app, where the target can be seen. The server would find its hidden columns
+    (in FROM it says that the target cannot be named there), and the proof may not know what to make of such a name.
     """
     for use in context.analysis.uses:
         if len(use.fields) > 1 or use.clause == "using" or owners(use).sources:
             continue
-        column = table.column(use.fields[0])
-        if column is not None and column.treatment.action == "drop":
-            seen = any(level.node is reference.statement for level in _outward(use.level))
-        else:
-            seen = any(source.proposed and source.reference is reference for source in use.level.sources)
-        if seen and not _is_output(context, use):
-            raise context.missing_column(f"column {_printed(use)} does not exist", column, use.start)
+        levels = list(_outward(use.level))
+        if not any(level.node is reference.statement for level in levels) or _may_be_known(context, use, levels):
+            continue
+        raise context.missing_column(f"column {_printed(use)} does not exist", table.column(use.fields[0]), use.start)
 
 
-def _is_output(context: Context, use: ColumnUse) -> bool:
-    """Whether GROUP BY or DISTINCT ON names an output of its own query."""
+def _may_be_known(context: Context, use: ColumnUse, levels: list[Level]) -> bool:
+    """Whether it may be an output of its own query, or of a CTE that comes later, whose columns are not known yet."""
     names = context.analysis.outputs.get(id(use.level.node), ())
-    return use.clause in ("group", "distinct") and (names is None or use.fields[0] in names)
+    output = use.clause in ("group", "distinct", "order") and (names is None or use.fields[0] in names)
+    return output or any(source.columns == () for level in levels for source in level.sources)
 
 
 def _outward(level: Level | None) -> Iterator[Level]:
