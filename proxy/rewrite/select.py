@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from proxy.errors import PgError
 from proxy.policy.names import quote_identifier
 from proxy.rewrite.carried import Carried
 from proxy.rewrite.context import Context
 from proxy.rewrite.copies import Copies
-from proxy.rewrite.fence import AGGREGATES
+from proxy.rewrite.grouping import complete_group_by
 from proxy.rewrite.lex import Node, part_at
-from proxy.rewrite.scope import STAR, SYSTEM_COLUMNS, Reference, Source, View, flatten, owners, walk
+from proxy.rewrite.scope import SYSTEM_COLUMNS, Reference, Source, View, flatten, owners
 
 
 def rewrite_reads(context: Context) -> None:
@@ -29,7 +27,7 @@ def rewrite_reads(context: Context) -> None:
             _replace(context, reference, apart, calm)
     _check_natural_joins(context)
     shorten_names(context, reads)
-    _complete_group_by(context, reads)
+    complete_group_by(context, reads)
 
 
 def _replace(context: Context, reference: Reference, apart: bool, calm: bool) -> None:
@@ -225,76 +223,3 @@ def shorten_names(context: Context, reads: list[Reference]) -> None:
             first = context.token_at(use.start)
             kept = context.tokens[part_at(context.tokens, first, len(use.fields) - 2)]
             context.edit(use.start, kept.start, "")
-
-
-def _complete_group_by(context: Context, reads: list[Reference]) -> None:
-    """GROUP BY a primary key lets a table's other columns stand bare; a sub-query's columns have no key."""
-    for reference in reads:
-        relation, level = reference.relation, reference.level
-        node = level.node if level else None
-        if relation is None or node is None or not relation.primary_key or "groupClause" not in node:
-            continue
-        if any("GroupingSet" in item for item in node["groupClause"]):
-            continue
-        uses = context.uses_of(reference)
-        grouped = {id(column) for column in map(partial(_grouped_column, node), node["groupClause"]) if column}
-        names = {source.base_column(use.fields[-1]) for use, source, row in uses if id(use.node) in grouped and not row}
-        if not set(relation.primary_key) <= names:
-            continue
-        inside = _inside_aggregates(node)
-        wanted: dict[str, None] = {}
-        row = False
-        for use, source, whole_row in uses:
-            if use.clause in ("where", "on", "using", "group", "from") and use.level is level:
-                continue
-            if id(use.node) in inside:
-                continue
-            columns = source.columns if whole_row and source.columns else (use.fields[-1],)
-            row = row or (whole_row and use.fields[-1] != STAR)  # the row is no column: it is grouped too
-            for column in columns or ():
-                if source.base_column(column) not in names and column in (source.columns or ()):
-                    wanted[column] = None
-        if wanted or row:
-            _insert_into_group_by(context, node, reference.alias, list(wanted), row)
-
-
-def _grouped_column(node: Node, item: Node) -> Node | None:
-    """The ColumnRef that one item of GROUP BY is, by itself or by its number in the output list."""
-    number = item.get("A_Const", {}).get("ival", {}).get("ival", 0)
-    if 0 < number <= len(node.get("targetList", ())):
-        item = node["targetList"][number - 1]["ResTarget"].get("val", {})
-    column: Node | None = item.get("ColumnRef")
-    return column
-
-
-def _inside_aggregates(node: Node) -> set[int]:
-    """ids of the ColumnRef nodes that stand inside an aggregate's call."""
-    found = set()
-    for part in ("targetList", "havingClause", "sortClause"):
-        for element in walk(node.get(part)):
-            call = element.get("FuncCall")
-            if call and "over" not in call and call["funcname"][-1]["String"]["sval"] in AGGREGATES:
-                found |= {id(inner["ColumnRef"]) for inner in walk(call) if "ColumnRef" in inner}
-    return found
-
-
-def _insert_into_group_by(context: Context, node: Node, alias: str, columns: list[str], row: bool) -> None:
-    first = min(
-        inner.get("location", 0)
-        for item in node["groupClause"]
-        for kind, inner in item.items()
-        if kind in ("ColumnRef", "A_Const")
-    )
-    index = context.token_at(first)
-    depth = 0
-    while not (depth == 0 and context.tokens[index].word == "by" and context.tokens[index - 1].word == "group"):
-        text = context.tokens[index].text
-        depth += (text == b")") - (text == b"(")
-        index -= 1
-    index += 1
-    if context.tokens[index].word in ("all", "distinct"):
-        index += 1
-    parts = [quote_identifier(c) for c in columns] + (["*"] if row else [])
-    added = "".join(f"{quote_identifier(alias)}.{part}, " for part in parts)
-    at = context.tokens[index].start
-    context.edit(at, at, added)

@@ -136,6 +136,46 @@ select c is not null from customers c group by c.id
 -- becomes
 select c is not null from <customers form> c group by "c"."name", "c"."email", "c"."phone", "c"."seen", "c".*, c.id
 
+-- ... in parentheses, in rows, as a part of a row, by the output's name
+select c.id, c.name from customers c group by distinct ((c.id))
+-- becomes
+select c.id, c.name from <customers form> c group by distinct "c"."name", ((c.id))
+
+select c.id, c.name from customers c group by (c.email, (c.id, c.seen))
+-- becomes
+select c.id, c.name from <customers form> c group by "c"."name", (c.email, (c.id, c.seen))
+
+select (c).id, (c).name from customers c group by (c).id
+-- becomes
+select (c).id, (c).name from <customers form> c group by "c"."name", (c).id
+
+select c.id as number, c.name from customers c group by number
+-- becomes
+select c.id as number, c.name from <customers form> c group by "c"."name", number
+
+-- ... in every one of the grouping sets
+select name, count(*) from customers group by grouping sets ((id), (id, email))
+-- becomes
+select name, count(*) from <customers> group by "customers"."name", grouping sets ((id), (id, email))
+
+select name, email from customers group by cube (email), id
+-- becomes
+select name, email from <customers> group by "customers"."name", cube (email), id
+
+select name from customers group by rollup (id)
+-- becomes
+select name from <customers> group by rollup (id)
+
+-- ... of what the sub-queries of the output name, but for the aggregates of this query; not of WHERE's
+select c.id, (select max(t.name || c.name) from products t), (select max(c.phone) from products t) from customers c where exists (select c.seen) group by c.id
+-- becomes
+select c.id, (select max(t.name || c.name) from products t), (select max(c.phone) from products t) from <customers form> c where exists (select c.seen) group by "c"."name", c.id
+
+-- ... and system columns
+select xmin from customers group by id
+-- becomes
+select xmin from <customers +xmin> group by "customers"."xmin", id
+
 -- what would be silently wrong is refused
 select * from customers as x (a, b, c, d, e)
 -- refused 0A000 a column alias list over relation "customers"

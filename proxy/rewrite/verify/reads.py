@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from proxy.catalog.model import Column, Relation
 from proxy.errors import insufficient_privilege
@@ -135,10 +136,17 @@ class ReadWalk(NodeWalk):
             source = next((s for s in level.sources if s.name == name), None) if name is not None else None
             if source is None or not source.form or not source.columns:
                 raise differs("GROUP BY has other columns")
-            if "A_Star" not in fields[1] and strings(fields)[1] not in source.columns:
-                raise differs("GROUP BY has other columns")
-            if any("GroupingSet" in one for one in own) or not _groups_by_key(own, b.get("targetList", []), source):
+            grouped = _grouped_of(own, b.get("targetList", []), level, source)
+            key = source.relation.primary_key if source.relation else ()
+            if not key or not grouped.always.issuperset(key):
                 raise differs("GROUP BY has other columns beside no key")
+            if "A_Star" not in fields[1]:
+                column = strings(fields)[1]
+                known = source.columns.get(column)
+                if column not in source.columns and column not in source.system_columns:
+                    raise differs("GROUP BY has other columns")
+                if (column if known is None else known.name) in grouped.ever - grouped.always:
+                    raise differs("GROUP BY has a column that only some of its sets have")
         return {**a, "groupClause": groups[more:]}
 
     # -- FROM ---------------------------------------------------------------------------------------------------------
@@ -424,18 +432,62 @@ def _side(join: Node, side: str, level: Level, left: Sequence[Source] = ()) -> L
     )
 
 
-def _groups_by_key(groups: list[Node], targets: list[Node], source: Source) -> bool:
-    """Whether the app's GROUP BY has the source's whole primary key, by name or by number in the output list."""
-    found: set[str] = set()
-    for item in groups:
-        number = item.get("A_Const", {}).get("ival", {}).get("ival", 0)
-        expression = targets[number - 1]["ResTarget"]["val"] if 0 < number <= len(targets) else item
-        words = [part.get("String", {}).get("sval", "") for part in expression.get("ColumnRef", {}).get("fields", ())]
-        column = source.columns.get(words[-1]) if words and source.columns else None
-        if column is not None and (len(words) == 1 or words[-2] == source.name):
-            found.add(column.name)
-    key = source.relation.primary_key if source.relation else ()
-    return bool(key) and found.issuperset(key)
+@dataclass(frozen=True, slots=True)
+class _Grouped:
+    """The columns of a source that GROUP BY has in all of its sets, and in any."""
+
+    always: frozenset[str] = frozenset()
+    ever: frozenset[str] = frozenset()
+
+
+def _grouped_of(items: list[Node], targets: list[Node], level: Level, source: Source) -> _Grouped:
+    """Of a list, all of which is grouped together."""
+    found = [_grouped_by(item, targets, level, source) for item in items]
+    return _Grouped(
+        frozenset().union(*(one.always for one in found)),
+        frozenset().union(*(one.ever for one in found)),
+    )
+
+
+def _grouped_by(item: Node, targets: list[Node], level: Level, source: Source) -> _Grouped:
+    """Of one item: a column by its name, by its number or name in the output list, of a row, and what sets are of."""
+    row, sets = item.get("RowExpr", {}), item.get("GroupingSet", {})
+    if row.get("row_format") == "COERCE_IMPLICIT_CAST":
+        return _grouped_of(row.get("args", []), targets, level, source)
+    if sets:
+        found = [_grouped_by(one, targets, level, source) for one in sets.get("content", ())]
+        always = [one.always for one in found] if sets["kind"] == "GROUPING_SET_SETS" else []
+        return _Grouped(
+            frozenset.intersection(*always) if always else frozenset(),
+            frozenset().union(*(one.ever for one in found)),
+        )
+    column = _column_grouped(item, targets, level, source)
+    names = frozenset() if column is None else frozenset({column.name})
+    return _Grouped(names, names)
+
+
+def _column_grouped(item: Node, targets: list[Node], level: Level, source: Source) -> Column | None:
+    number = item.get("A_Const", {}).get("ival", {}).get("ival", 0)
+    if 0 < number <= len(targets):
+        item = targets[number - 1]["ResTarget"]["val"]
+    words = _words(item)
+    if len(words) == 1 and not any(one.columns is None or words[0] in one.columns for one in level.sources):
+        named = [target["ResTarget"] for target in targets if target["ResTarget"].get("name") == words[0]]
+        words = _words(named[0]["val"]) if len(named) == 1 else []
+    part = item.get("A_Indirection", {})
+    if len(part.get("indirection", ())) == 1 and _words(part["arg"]) == [source.name]:
+        whole, certain = level.row_named(source.name)
+        words = [source.name, *(one["String"]["sval"] for one in part["indirection"] if "String" in one)]
+        if whole is not source or not certain:
+            return None
+    if not words or not source.columns or (len(words) > 1 and words[-2] != source.name):
+        return None
+    return source.columns.get(words[-1])
+
+
+def _words(expression: Node) -> list[str]:
+    """The parts of a column's name; none of what is no name."""
+    return [part.get("String", {}).get("sval", "") for part in expression.get("ColumnRef", {}).get("fields", ())]
 
 
 def _unsampled(source: Node, sample: Node) -> Node:

@@ -136,6 +136,12 @@ def test_what_is_no_text_of_postgresqls(text: str, sqlstate: str) -> None:
         ("copy people (id) to stdout", f"copy (select id from {PEOPLE.replace('FROM', 'FROM ONLY')} people) to stdout"),
         ("select id, name from people group by id", f"select id, name from {PEOPLE} people group by people.name, id"),
         ("select id, name from people group by 1", f"select id, name from {PEOPLE} people group by people.name, 1"),
+        ("select name from people group by ((id), 1)", f"select name from {PEOPLE} people group by people.name, ((id), 1)"),
+        ("select p.name from people p group by (p).id", f"select p.name from {PEOPLE} p group by p.name, (p).id"),
+        ("select id as x, name from people group by x", f"select id as x, name from {PEOPLE} people group by people.name, x"),
+        ("select name from people group by cube (ssn), id", f"select name from {PEOPLE} people group by people.name, cube (ssn), id"),
+        ("select name from people group by grouping sets ((id), (id, ssn))", f"select name from {PEOPLE} people group by people.name, grouping sets ((id), (id, ssn))"),
+        ("select xmin from people group by id", f"select xmin from {PEOPLE.replace(' FROM', ', _t.xmin FROM')} people group by people.xmin, id"),
     ],
 )  # fmt: skip
 def test_reads_of_the_governed(sent: str, final: str | None) -> None:
@@ -178,6 +184,15 @@ def test_reads_of_the_governed(sent: str, final: str | None) -> None:
         ("select name from people group by name", f"select name from {PEOPLE} people group by people.id, name"),
         ("select id from people group by rollup (id)", f"select id from {PEOPLE} people group by people.name, rollup (id)"),
         ("select id from people group by id", f"select id from {PEOPLE} people group by things.label, id"),
+        ("select id from people group by (id, name)", f"select id from {PEOPLE} people group by people.secret, (id, name)"),
+        ("select name from people group by row (id)", f"select name from {PEOPLE} people group by people.name, row (id)"),
+        ("select name as id from people group by (name, name)", f"select name as id from {PEOPLE} people group by people.ssn, (name, name)"),
+        ("select name from people p group by (p).name", f"select name from {PEOPLE} p group by p.ssn, (p).name"),
+        ("select name as x from people group by x", f"select name as x from {PEOPLE} people group by people.ssn, x"),
+        ("select name from people group by grouping sets ((id), ())", f"select name from {PEOPLE} people group by people.name, grouping sets ((id), ())"),
+        ("select name from people group by grouping sets ((id), (name))", f"select name from {PEOPLE} people group by people.ssn, grouping sets ((id), (name))"),
+        ("select name from people group by grouping sets ((id), (id, name))", f"select name from {PEOPLE} people group by people.name, grouping sets ((id), (id, name))"),
+        ("select ssn from people group by id", f"select ssn from {PEOPLE} people group by people.xmin, id"),
     ],
 )  # fmt: skip
 def test_what_is_almost_the_form(sent: str, final: str | None) -> None:

@@ -1,0 +1,178 @@
+"""Pass: GROUP BY a primary key lets a table's other columns stand bare; a sub-query's columns have no key, so that they
+are grouped, too.
+
+Source: PostgreSQL's parse_agg.c and transformGroupClause in parse_clause.c.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from proxy.policy.names import quote_identifier
+from proxy.rewrite.context import Context
+from proxy.rewrite.fence import AGGREGATES
+from proxy.rewrite.lex import Node
+from proxy.rewrite.scope import STAR, SYSTEM_COLUMNS, ColumnUse, Level, Reference, owners, walk
+
+# Where it stands, an expression is computed for a group.
+_OF_GROUPS = ("distinctClause", "targetList", "havingClause", "windowClause", "sortClause")
+
+
+def complete_group_by(context: Context, reads: list[Reference]) -> None:
+    """Adds to GROUP BY what a statement names of the relations whose keys are grouped."""
+    for reference in reads:
+        relation, level = reference.relation, reference.level
+        node = level.node if level else None
+        if level is None or node is None or "groupClause" not in node or relation is None or not relation.primary_key:
+            continue
+        parts = _parts_of_rows(node)
+        columns = {}
+        for use, source, whole_row in context.uses_of(reference):
+            name = parts.get(id(use.node)) if whole_row else use.fields[-1]
+            if name is not None:
+                columns[id(use.node)] = source.base_column(name)
+        grouped = _Groups(context, node, columns).of(node["groupClause"])
+        if not grouped.always.issuperset(relation.primary_key):
+            continue
+        free = _free(context, level, node)
+        wanted: dict[str, None] = {}
+        row = False
+        for use, source, whole_row in context.uses_of(reference):
+            if id(use.node) not in free:
+                continue
+            part = parts.get(id(use.node)) if whole_row else None
+            row = row or (whole_row and part is None and use.fields[-1] != STAR)  # it is no column: it is grouped, too
+            named = (part or use.fields[-1],) if part or not whole_row else source.columns or ()
+            wanted |= {
+                name: None
+                for name in named
+                if source.base_column(name) not in grouped.ever
+                and (name in (source.columns or ()) or name in SYSTEM_COLUMNS)
+            }
+        if wanted or row:
+            _insert(context, node, reference.alias, list(wanted), row)
+
+
+@dataclass(frozen=True, slots=True)
+class _Grouped:
+    """The columns of a relation that GROUP BY has in all of its sets, and in any."""
+
+    always: frozenset[str] = frozenset()
+    ever: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class _Groups:
+    """What GROUP BY has of one relation. `columns`: those of it that names mean, by the ids of the ColumnRef nodes."""
+
+    context: Context
+    node: Node
+    columns: dict[int, str]
+
+    def of(self, items: Sequence[Node]) -> _Grouped:
+        """Of a list, all of which is grouped together."""
+        each = [self._item(item) for item in items]
+        always, ever = (one.always for one in each), (one.ever for one in each)
+        return _Grouped(frozenset().union(*always), frozenset().union(*ever))
+
+    def _item(self, item: Node) -> _Grouped:
+        if item.get("RowExpr", {}).get("row_format") == "COERCE_IMPLICIT_CAST":  # (a, b) is a, b
+            return self.of(item["RowExpr"].get("args", ()))
+        if "GroupingSet" in item:
+            return self._sets(item["GroupingSet"])
+        item = self._meant(item)
+        part = item.get("A_Indirection", {})
+        column = part["arg"].get("ColumnRef") if len(part.get("indirection", ())) == 1 else item.get("ColumnRef")
+        name = self.columns.get(id(column))
+        if name is None or (part and not owners(self.context.fences.uses[id(column)]).whole_row):
+            return _Grouped()
+        return _Grouped(frozenset({name}), frozenset({name}))
+
+    def _sets(self, sets: Node) -> _Grouped:
+        """ROLLUP, CUBE and () have a set of nothing, too."""
+        each = [self._item(item) for item in sets.get("content", ())]
+        always = [one.always for one in each] if sets["kind"] == "GROUPING_SET_SETS" else []
+        return _Grouped(
+            frozenset.intersection(*always) if always else frozenset(),
+            frozenset().union(*(one.ever for one in each)),
+        )
+
+    def _meant(self, item: Node) -> Node:
+        """What stands in the output list, of its number or its name."""
+        outputs = [target["ResTarget"] for target in self.node.get("targetList", ())]
+        number = item.get("A_Const", {}).get("ival", {}).get("ival", 0)
+        if 0 < number <= len(outputs):
+            item = outputs[number - 1].get("val", {})
+        elif "ColumnRef" in item and not owners(self.context.fences.uses[id(item["ColumnRef"])]).sources:
+            name = self.context.fences.uses[id(item["ColumnRef"])].fields[-1]
+            item = next((output["val"] for output in outputs if output.get("name") == name), item)
+        return item
+
+
+def _parts_of_rows(node: Node) -> dict[int, str]:
+    """The columns c of `(t).c`, by the ids of the ColumnRef nodes `t`."""
+    return {
+        id(found["arg"]["ColumnRef"]): found["indirection"][0]["String"]["sval"]
+        for element in walk(node)
+        if (found := element.get("A_Indirection"))
+        and "ColumnRef" in found["arg"]
+        and "String" in found["indirection"][0]
+    }
+
+
+def _free(context: Context, level: Level, node: Node) -> set[int]:
+    """ids of the ColumnRef nodes that are computed for a group, outside of the level's aggregates."""
+    parts = [node[name] for name in _OF_GROUPS if name in node]
+    calls = (element["FuncCall"] for element in walk(parts) if "FuncCall" in element)
+    inside = {id(column) for call in calls if _aggregates(context, call, level) for column in _columns(call)}
+    return {id(column) for column in _columns(parts)} - inside
+
+
+def _columns(value: object) -> Iterator[Node]:
+    return (element["ColumnRef"] for element in walk(value) if "ColumnRef" in element)
+
+
+def _aggregates(context: Context, call: Node, level: Level) -> bool:
+    """Whether a call is of an aggregate of this level: of the innermost one whose columns its arguments name."""
+    if "over" in call or call["funcname"][-1]["String"]["sval"] not in AGGREGATES:
+        return False
+    inner = {id(element["SelectStmt"]) for element in walk(call) if "SelectStmt" in element}
+    return not any(
+        id(found.node) not in inner and _is_below(found, level)
+        for found in (_level_of(context.fences.uses[id(column)]) for column in _columns(call))
+        if found is not None
+    )
+
+
+def _level_of(use: ColumnUse) -> Level | None:
+    """The level whose column a name means."""
+    sources = owners(use).sources
+    level: Level | None = use.level
+    while level is not None and not any(source in level.sources for source in sources):
+        level = level.parent
+    return level
+
+
+def _is_below(level: Level, other: Level) -> bool:
+    while level.node is not other.node:
+        if level.parent is None:
+            return False
+        level = level.parent
+        if level.node is other.node:
+            return True
+    return False
+
+
+def _insert(context: Context, node: Node, alias: str, columns: list[str], row: bool) -> None:
+    """Puts the columns at the front of GROUP BY: what comes first in it has nothing but parentheses before it."""
+    places = (element.get("location", -1) for element in walk(node["groupClause"]))
+    index = context.token_at(min(place for place in places if place >= 0))
+    while context.tokens[index].word != "by" or context.tokens[index - 1].word != "group":
+        index -= 1
+    index += 1
+    if context.tokens[index].word in ("all", "distinct"):
+        index += 1
+    parts = [quote_identifier(column) for column in columns] + (["*"] if row else [])
+    at = context.tokens[index].start
+    context.edit(at, at, "".join(f"{quote_identifier(alias)}.{part}, " for part in parts))
