@@ -145,12 +145,12 @@ _CHECKS: dict[str, Callable[[Node, AppPolicy, Names], None]] = {
 
 def check_explain(node: Node, analysis: Analysis, app: AppPolicy) -> None:
     """A plan's row estimates and counts are of the table before its row policies; ANALYZE counts what a document was
-    made of.
+    made of; VERBOSE names the columns that a scan gives, hidden ones and masks too; WAL has the size of whole pages.
     """
     if "ExplainStmt" not in node or app.explain:
         return
-    options = node["ExplainStmt"].get("options", ())
-    analyzed = any(option["DefElem"]["defname"] == "analyze" for option in options)
+    options = {option["DefElem"]["defname"] for option in node["ExplainStmt"].get("options", ()) if _is_on(option)}
+    analyzed = "analyze" in options
     if "ExecuteStmt" in node["ExplainStmt"]["query"] and app.hides_anything:  # what was prepared is not looked at
         raise insufficient_privilege(
             f"EXPLAIN EXECUTE would count rows that app {app.name} may not see",
@@ -174,6 +174,24 @@ def check_explain(node: Node, analysis: Analysis, app: AppPolicy) -> None:
                 f'EXPLAIN ANALYZE would count what is hidden in documents of relation "{reference.name}"',
                 f"EXPLAIN without ANALYZE does not. The rules can let it: explain: allow at app {app.name}.",
             )
+        for option, would in _TELLING.items():
+            if option in options and not all(table.plain for table in reference.governed):
+                raise insufficient_privilege(
+                    f'EXPLAIN ({option.upper()}) would {would} of relation "{reference.name}"',
+                    f"EXPLAIN without {option.upper()} does not. "
+                    f"The rules can let it: explain: allow at app {app.name}.",
+                )
+
+
+_TELLING = {"verbose": "name what is hidden", "wal": "tell the size of what is hidden"}
+
+
+def _is_on(option: Node) -> bool:
+    """Whether an option of EXPLAIN is asked for, as far as it can be told."""
+    argument = option["DefElem"].get("arg", {})
+    if "Integer" in argument:
+        return bool(argument["Integer"].get("ival", 0))
+    return argument.get("String", {}).get("sval", "").lower() not in ("off", "false")
 
 
 def _makes_table(select: Node) -> bool:

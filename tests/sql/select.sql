@@ -80,6 +80,23 @@ explain (costs off) select name from customers
 -- becomes
 explain (costs off) select name from <customers>
 
+-- ... VERBOSE names the columns that a scan gives; WAL has the sizes of whole pages
+explain verbose select count(*) from customers
+-- refused 42501 EXPLAIN (VERBOSE) would name what is hidden of relation "customers"
+
+explain (costs off, verbose 'true') update customers set name = 'x' where id = 1
+-- refused 42501 EXPLAIN (VERBOSE) would name what is hidden of relation "customers"
+
+explain (analyze, wal, verbose false) select name from products, customers
+-- refused 42501 EXPLAIN (WAL) would tell the size of what is hidden of relation "customers"
+
+explain (verbose off, wal 0, analyze False, costs 0) select name from customers
+-- becomes
+explain (verbose off, wal 0, analyze False, costs 0) select name from <customers>
+
+explain (analyze, verbose, wal) select name from products
+-- passes
+
 prepare p (int) as select name from customers where id = $1
 -- becomes
 prepare p (int) as select name from <customers> where id = $1

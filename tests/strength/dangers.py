@@ -75,7 +75,7 @@ GOVERNED: dict[str, tuple[str, ...]] = {
     "EXECUTE": ("prepare q as select * from people; execute q",),
     "PREPARE": ("prepare q as select card from people; execute q",),
     "DECLARE CURSOR": ("declare k cursor for select * from people; fetch all k",),
-    "EXPLAIN": ("explain (verbose, costs off) select * from people", _COUNTS),
+    "EXPLAIN": ("explain (verbose off, costs off) select * from people", _COUNTS),
     "COPY table TO": ("copy people to stdout", "copy orders (id, memo) to stdout"),
     "COPY FROM": ("copy people from stdin",),
     "CREATE TABLE AS": ("create temp table tt as select * from people; table tt",),

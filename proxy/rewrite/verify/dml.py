@@ -58,6 +58,7 @@ class WriteWalk(ReadWalk):
         alias = b.get("alias", {}).get("aliasname", b["relname"])
         form = self._forms.written(table, relation, alias)
         self.row_policies = self.row_policies or bool(table.rows)
+        self.governed = True
         self.documents = self.documents or table.makes_documents
         return Target(alias, table, relation, "alias" in b, form.expressions, form.conjuncts)
 

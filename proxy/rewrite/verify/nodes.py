@@ -26,8 +26,9 @@ Ctes = Mapping[str, Node]
 
 
 class NodeWalk(ColumnWalk):
-    """One statement. `row_policies` is set where it reads or writes a relation that has some, `documents` where one has
-    documents that are made anew; `views` where it reads views by their definitions.
+    """One statement. `governed` is set where it reads or writes a relation of which something is hidden, `row_policies`
+    where rows are, `documents` where one has documents that are made anew; `views` where it reads views by their
+    definitions.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class NodeWalk(ColumnWalk):
         """`parts`: of the statement, by `every_part`; `types`: of its parameters, as the driver gave them; `locking`: a
         query around has a locking clause.
         """
+        self.governed = False
         self.row_policies = False
         self.documents = False
         super().__init__(names, forms)

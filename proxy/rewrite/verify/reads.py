@@ -304,6 +304,7 @@ class ReadWalk(NodeWalk):
         self.views = True
         self.row_policies = self.row_policies or walk.row_policies
         self.documents = self.documents or walk.documents
+        self.governed = self.governed or walk.governed
         return seen
 
     def _check_catalog(self, named: Named, select: Node, b: Node) -> tuple[tuple[str, ...], list[str]]:
@@ -351,6 +352,7 @@ class ReadWalk(NodeWalk):
             raise differs(f"the row policies of {table.name} are not there")
         if {key: select[key] for key in select.keys() & _FENCE.keys()} != (_FENCE if fenced else _PLAIN_TAIL):
             raise differs(f"the form of {table.name} ends in another way")
+        self.governed = True
         self.documents = self.documents or table.makes_documents
         if table.rows:
             self.row_policies = True

@@ -104,10 +104,19 @@ class Verifier:
             raise insufficient_privilege(f"app {app.name} may not use {kind}")
 
     def _check_explain(self, body: Node, inner: Node, walk: Walk) -> None:
-        """A plan shows the definitions of views and counts rows; with ANALYZE, what documents were made of."""
+        """A plan shows the definitions of views and counts rows; with ANALYZE, what documents were made of; with
+        VERBOSE, the names of what a form leaves out; with WAL, how large the pages are that have it.
+        """
         prepared = "ExecuteStmt" in inner
         counted = walk.row_policies or (prepared and self._rights.app.hides_anything)
-        if any(option["DefElem"]["defname"] == "analyze" for option in body.get("options", ())):
-            counted = counted or walk.documents
+        for option in body.get("options", ()):
+            name, value = option["DefElem"]["defname"], option["DefElem"].get("arg", {})
+            if value in _OFF:
+                continue
+            counted = counted or (name == "analyze" and walk.documents) or (name in _TELLING and walk.governed)
         if counted or walk.views:
-            raise insufficient_privilege("EXPLAIN would tell of rows or definitions that the app may not see")
+            raise insufficient_privilege("EXPLAIN would tell of rows, names or definitions that the app may not see")
+
+
+_TELLING = frozenset({"verbose", "wal"})
+_OFF: tuple[Node, ...] = ({"Integer": {}}, {"String": {"sval": "off"}}, {"String": {"sval": "false"}})

@@ -130,6 +130,8 @@ select * from pg_stats where tablename in ('dossiers', 'dossiers_mail')
 -- # EXPLAIN ANALYZE of documents
 explain (analyze, costs off, timing off, summary off, buffers off) select payload, raw from dossiers
 -- # EXPLAIN of documents
+explain select payload from dossiers where payload ->> 'email' = '{dossiers.doc_mail.1}'
+-- # EXPLAIN (VERBOSE) of documents
 explain (verbose) select payload from dossiers where payload ->> 'email' = '{dossiers.doc_mail.1}'
 -- # EXPLAIN ANALYZE of a prepared statement
 -- session

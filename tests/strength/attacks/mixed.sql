@@ -89,6 +89,9 @@ select pg_get_ruledef(n::oid), pg_get_viewdef(n::oid) from generate_series({oid:
 select pg_get_expr(indpred, indrelid), pg_get_expr(indexprs, indrelid) from pg_index
 -- # explain settings
 explain (analyze, wal, memory, serialize, costs off, timing off, summary off, buffers off) select * from people
+-- # explain wal
+-- vacuous: sizes of pages, which follow a checkpoint
+explain (analyze, wal, costs off, timing off, summary off, buffers off) update people set note = note
 -- # explain dml
 explain (analyze, costs off, timing off, summary off, buffers off) update people set note = note where card = '{people.card.11}'
 -- # digests of values

@@ -98,10 +98,10 @@ def _explain(make: Make, seed: int) -> Statement:
         (
             "",
             "(costs off)",
-            "(verbose, costs off)",
+            "(verbose off, costs off)",
             "(format json)",
             "(analyze, timing off, summary off, costs off, buffers off)",
-            "verbose",
+            "(summary off)",
         )
     )
     return _steps("explain", seed, node("statement", "explain", options, query.node))

@@ -472,7 +472,7 @@ REFUSALS = (
     ),
     Accepted(
         "a plan says how many rows there are that the row policies hide (rewriting.md)",
-        how=r"EXPLAIN (EXECUTE )?would count rows",
+        how=r"EXPLAIN ((EXECUTE )?would count rows|\((VERBOSE|WAL)\) would )",
     ),
     Accepted(
         "the type of a governed relation's rows is not given to casts",

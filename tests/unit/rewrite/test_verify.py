@@ -430,6 +430,22 @@ def test_statements_that_are_not_listed(sent: str) -> None:
     refused(sent)
 
 
+@pytest.mark.parametrize("option", ["verbose", "verbose 1", "verbose off, verbose", "verbose 'on'", "wal", "wal true"])
+def test_explain_names_what_forms_leave_out(option: str) -> None:
+    sent, final = "select id from people", f"select id from {PEOPLE} people"
+    assert refused(f"explain ({option}) {sent}", f"explain ({option}) {final}") == "42501"
+    assert (
+        refused(f"explain ({option}) with p as ({sent}) select 1", f"explain ({option}) with p as ({final}) select 1")
+        == "42501"
+    )
+    assert refused(f"explain ({option}) delete from people") == "42501"
+    verifier(replace(APP, explain=True)).verify(f"explain ({option}) {sent}", f"explain ({option}) {final}", PATH)
+    proved(f"explain ({option}) select id from things")
+    proved(
+        f"explain (verbose off, wal false, analyze 0) {sent}", f"explain (verbose off, wal false, analyze 0) {final}"
+    )
+
+
 def test_explain_counts_hidden_rows() -> None:
     sent, final = "explain select id from visits", f"explain select id from {OPEN} visits"
     assert refused(sent, final) == "42501"
