@@ -471,7 +471,7 @@ REFUSALS = (
         how='a part of column "arr" of relation "rw_view1" cannot be written',
     ),
     Accepted(
-        "a plan says how many rows there are that the row policies hide (rewriting.md)",
+        "a plan says how many rows there are that the row policies hide, or names what is hidden (rewriting.md)",
         how=r"EXPLAIN ((EXECUTE )?would count rows|\((VERBOSE|WAL)\) would )",
     ),
     Accepted(
