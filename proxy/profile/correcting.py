@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -124,7 +123,7 @@ def _json(rules: Rules, source: str, attribute: str, value: str) -> str:
     entries = [entry_of(rule) for rule in rules.sources[source].fields.values()]
     kind = next(entry.type for entry in entries if entry.attribute == attribute)
     try:
-        return json.dumps(values.KINDS[kind](value), ensure_ascii=False)
+        return values.dumps(values.KINDS[kind](value))
     except ValueError as error:
         raise ConsentryError(
             f"nothing was changed: source {source} ({kind}) does not take this value: it {error}"

@@ -9,7 +9,7 @@ from decimal import Decimal
 from itertools import product
 from typing import Any, Final
 
-from proxy.profile import values
+from proxy.profile import eras, values
 
 # A transaction stamps its rows when it begins, and they are seen when it commits: that much is read again.
 LATE: Final = timedelta(minutes=5)
@@ -17,8 +17,8 @@ _ZONES: Final = timedelta(hours=14)  # so far a clock is ahead of UTC at most
 _NUMBER: Final = re.compile(r"[+-]?\d{1,40}(\.\d{1,40})?([eE][+-]?\d{1,3})?")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MOST: Final = 2**63
-# So PostgreSQL writes timestamps without a zone.
-_ENDLESS: Final = {"infinity": datetime.max.replace(tzinfo=UTC), "-infinity": datetime.min.replace(tzinfo=UTC)}
+_LAST: Final = datetime.max.replace(tzinfo=UTC)
+_FIRST: Final = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +50,9 @@ def place(value: Any) -> Place:
         number = Decimal(value.strip())
     if number is not None and number.is_finite():
         return Place(number, values.text(value))
-    if isinstance(value, str) and value in _ENDLESS:
-        return Place(_ENDLESS[value], value)
+    beyond = eras.time(value.strip()) if isinstance(value, str) else None
+    if beyond is not None:  # they are one place: what was read of it is read again
+        return Place(_FIRST if eras.is_early(beyond[0]) else _LAST, value, beyond[1])
     try:
         at, zoned = values.instant(value)
     except ValueError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -86,7 +85,7 @@ class Mapping:
             raw = self._read(record, name, values.text)
             if raw is not None and len(raw) <= identity.LONGEST:
                 keys.append({"kind": kind, "raw": raw, "value": identity.normalised(kind, raw, self._region)})
-        kept_text, keys_text = json.dumps(kept, ensure_ascii=False), json.dumps(keys, ensure_ascii=False)
+        kept_text, keys_text = values.dumps(kept), values.dumps(keys)
         digest = hashlib.blake2b(f"{subject}\0{kept_text}\0{keys_text}".encode(), digest_size=16).digest()
         return record.number, key, subject, kept_text, keys_text, digest, deleted
 

@@ -6,8 +6,11 @@ again.
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Final
 
 import asyncpg
 
@@ -22,6 +25,9 @@ from proxy.profile import matching, merging, newcomers, others, own, relation, s
 from proxy.profile.one_source import OneSource, Plan, Progress, Synced, making
 from proxy.profile.refused import refusal
 from proxy.profile.sources.opening import is_followed, open_followed
+from proxy.profile.sources.reading import SourceError
+
+_OURS: Final = Path(__file__).parent  # the package of this file
 
 
 async def sync(
@@ -49,10 +55,8 @@ async def sync(
             for name in names:
                 synced = Synced(name)
                 done.append(synced)
-                try:
+                async with _failing(connection, synced):
                     await OneSource(connection, plan, name, kind, progress).run(synced)
-                except ConsentryError as error:
-                    await _fail(connection, synced, error)
             await _rematch(connection, plan, kind)
         return done
 
@@ -66,17 +70,17 @@ async def catch_up(connection: asyncpg.Connection, plan: Plan, dsn: str, names: 
     with _told():
         kind = await subject_type(connection)
         for name in names:
-            one, synced = OneSource(connection, plan, name, kind), Synced(name)
-            try:
-                if not await one.pending():
+            one, synced, looked = OneSource(connection, plan, name, kind), Synced(name), False
+            async with _failing(connection, synced):
+                try:
+                    if await one.pending():
+                        async with _alone(dsn):
+                            looked = True
+                            await one.run(synced)
+                except BusyError:
                     continue
-                async with _alone(dsn):
-                    await one.run(synced)
-            except BusyError:
-                continue
-            except ConsentryError as error:
-                await _fail(connection, synced, error)
-            done.append(synced)
+            if looked or synced.error is not None:
+                done.append(synced)
     return done
 
 
@@ -114,6 +118,34 @@ def _told() -> Iterator[None]:
         if why is None:
             raise
         raise ConsentryError(f"what sources say cannot be brought together: {why}") from error
+
+
+@asynccontextmanager
+async def _failing(connection: asyncpg.Connection, synced: Synced) -> AsyncIterator[None]:
+    """Notes what goes wrong with one source, and lets the others go on; also what nobody thought of.
+
+    Raises what is of all of them: Consentry's tables are not there, the connection ended.
+    """
+    try:
+        yield
+    except ConsentryError as error:
+        await _fail(connection, synced, error)
+    except LACKING:
+        raise
+    except Exception as error:
+        if ended(error):
+            raise
+        await _fail(connection, synced, _unexpected(synced.source, error))
+
+
+def _unexpected(source: str, error: Exception) -> SourceError:
+    """Where it came from; what it says may have a value in it."""
+    frames = traceback.extract_tb(error.__traceback__)
+    inner = next((one for one in reversed(frames) if _OURS in Path(one.filename).parents), frames[-1])
+    where = f"{Path(inner.filename).name}, line {inner.lineno}"
+    failed = SourceError(source, f"{type(error).__name__} in {where}, which is not expected: please report it")
+    failed.__cause__ = error
+    return failed
 
 
 async def _fail(connection: asyncpg.Connection, synced: Synced, error: ConsentryError) -> None:

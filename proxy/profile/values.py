@@ -12,16 +12,25 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, date, datetime, time
 from decimal import Decimal, InvalidOperation
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 from uuid import UUID
+
+from proxy.profile import eras
 
 _TRUE: Final = frozenset({"true", "t", "yes", "y", "1", "on"})
 _FALSE: Final = frozenset({"false", "f", "no", "n", "0", "off"})
 _INTEGER: Final = re.compile(r"[+-]?\d{1,19}")
 _UNKEPT: Final = re.compile("[\0\ud800-\udfff]")  # what PostgreSQL keeps in no text
 _MOST: Final = 2**63 - 1
+_DIGITS: Final = (
+    1000  # of a number, written out: what PostgreSQL keeps of more is of no use, and what Python does is slow
+)
 _EXACT: Final = 2.0**53  # below, a float is the whole number that was written
 _DEEPEST: Final = 100  # objects and lists in each other
+
+
+class JsonNumber(Decimal):
+    """A number of JSON that is not written as a whole one, exactly as it is written."""
 
 
 def text(value: Any) -> str:
@@ -33,6 +42,8 @@ def text(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, datetime | date | time):
         return value.isoformat()
+    if isinstance(value, JsonNumber):
+        return f"{value:f}"
     if isinstance(value, int | float | Decimal | UUID):
         return str(value)
     raise ValueError(f"is no text: {type(value).__name__}")
@@ -44,6 +55,10 @@ def key(value: Any) -> str:
         raise ValueError("is true or false, which names nothing")  # noqa: TRY004 - it is the value that is wrong
     if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT:
         return str(int(value))
+    if isinstance(value, JsonNumber):
+        written = f"{value:f}"
+        shortest = written.rstrip("0").rstrip(".") if "." in written else written
+        return "0" if shortest == "-0" else shortest
     return text(value)
 
 
@@ -51,8 +66,14 @@ def integer(value: Any) -> int:
     number: int | None = None
     if isinstance(value, int) and not isinstance(value, bool):
         number = value
-    elif isinstance(value, float | Decimal):
-        number = int(value) if math.isfinite(value) and value % 1 == 0 else None
+    elif isinstance(value, float):
+        number = int(value) if value.is_integer() else None
+    elif isinstance(value, Decimal):
+        number = (
+            int(value)
+            if value.is_finite() and value.copy_abs() <= _MOST and value == value.to_integral_value()
+            else None
+        )
     elif isinstance(value, str):
         number = int(value) if _INTEGER.fullmatch(value.strip()) else None
     if number is None or abs(number) > _MOST:
@@ -67,7 +88,7 @@ def number(value: Any) -> str:
             made = Decimal(str(value).strip())
         except InvalidOperation:
             made = Decimal("nan")
-        if made.is_finite() and abs(made.adjusted()) < 1000:
+        if made.is_finite() and abs(made.adjusted()) < _DIGITS:
             return str(made)
     raise ValueError("is no number")
 
@@ -91,7 +112,8 @@ def day(value: Any) -> str:
         try:
             return date.fromisoformat(value.strip()).isoformat()
         except ValueError:
-            pass
+            if (beyond := eras.day(value.strip())) is not None:
+                return beyond
     raise ValueError("is no date such as 1990-12-31")
 
 
@@ -116,7 +138,8 @@ def instant(value: Any) -> tuple[datetime, bool]:
 
 def moment(value: Any) -> str:
     """Without a zone: UTC."""
-    return instant(value)[0].isoformat()
+    beyond = eras.time(value.strip()) if isinstance(value, str) else None
+    return beyond[0] if beyond is not None else instant(value)[0].isoformat()
 
 
 def document(value: Any) -> Any:
@@ -126,28 +149,74 @@ def document(value: Any) -> Any:
             return text(value)
         try:
             value = loads(value, unique=True)
-        except NameTwiceError as error:
+        except UnclearError as error:
             raise ValueError(f"is JSON in which {error}") from None
         except ValueError:
             raise ValueError("is no JSON") from None
     return _plain(value)
 
 
-class NameTwiceError(ValueError):
-    """Which name an object has twice."""
+class UnclearError(ValueError):
+    """What JSON has of which readers make this or that: a name twice in an object, a number of very many digits."""
 
 
 def loads(given: str | bytes, *, unique: bool = False) -> Any:
-    """JSON as it is written. Raises ValueError, also for what is nested so deeply that nothing here could read it.
+    """JSON as it is written, with numbers to the last digit. Raises ValueError, also for what is nested so deeply that
+    nothing here could read it; UnclearError for a number of more digits than `_DIGITS`, written out.
 
-    `unique`: raises NameTwiceError where an object has a name twice, of which others read the first, or the last.
+    `unique`: raises UnclearError where an object has a name twice, of which others read the first, or the last.
     """
+    pairs = _unique if unique else None
     try:
-        return json.loads(given, object_pairs_hook=_unique if unique else None)
+        return json.loads(
+            given, object_pairs_hook=pairs, parse_float=_exact, parse_int=_whole, parse_constant=_no_constant
+        )
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"not JSON: {error}") from error
     except RecursionError:
         raise ValueError("not JSON: it is nested too deeply") from None
+
+
+def dumps(value: Any) -> str:
+    """JSON of what `KINDS` make, with numbers as they were written."""
+    try:
+        return json.dumps(value, ensure_ascii=False)
+    except TypeError:  # a JsonNumber is in it, as in few records: of these alone each part is looked at
+        return _written(value)
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, JsonNumber):
+        return str(value)
+    if isinstance(value, dict):
+        return (
+            "{"
+            + ", ".join(f"{json.dumps(name, ensure_ascii=False)}: {_written(one)}" for name, one in value.items())
+            + "}"
+        )
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_written, value)) + "]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _exact(written: str) -> JsonNumber:
+    try:
+        number = JsonNumber(written)
+    except InvalidOperation:  # an exponent that no Decimal has
+        number = None
+    if number is None or len(written) > _DIGITS or abs(number.adjusted()) >= _DIGITS:
+        raise UnclearError(f"a number has more than {_DIGITS} digits")
+    return number
+
+
+def _whole(written: str) -> int:
+    if len(written) > _DIGITS:
+        raise UnclearError(f"a number has more than {_DIGITS} digits")
+    return int(written)
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"not JSON: {name} is none of its numbers")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -155,7 +224,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(made) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise NameTwiceError(f'an object has the name "{twice}" twice')
+        raise UnclearError(f'an object has the name "{twice}" twice')
     return made
 
 
@@ -170,19 +239,24 @@ def entry(value: Any) -> Any:
 
 
 def ordering(value: Any) -> str:
-    """A time, in UTC, or a day: such texts order as the times do."""
+    """A time, in UTC, or a day: such texts order as the times do; and so does infinity."""
     if isinstance(value, date) and not isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, str):
+        written = value.strip()
+        if written in eras.ENDLESS:
+            return written
+        if eras.time(written) or eras.day(written):
+            raise ValueError("is out of range for what a list is ordered by: years are 1 to 9999")
         with suppress(ValueError):
-            return date.fromisoformat(value.strip()).isoformat()
-    return moment(value)
+            return date.fromisoformat(written).isoformat()
+    return instant(value)[0].isoformat()
 
 
 def _plain(value: Any, depth: int = 0) -> Any:
     if depth > _DEEPEST:
         raise ValueError("is nested too deeply")
-    if value is None or isinstance(value, bool | int):
+    if value is None or isinstance(value, bool | int | JsonNumber):
         return value
     if isinstance(value, float):
         if not math.isfinite(value):

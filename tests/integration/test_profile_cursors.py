@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from proxy.profile.records import Mapping
+from proxy.profile.sources.reading import Record
 from tests.integration.test_cli import run
 from tests.servers import PgServer
 from tests.stores import source_rules, write_settings
@@ -106,6 +108,59 @@ def test_a_time_of_the_future_does_not_blind_a_source(place: Place, value: str) 
     place.change("UPDATE timed SET changed = now() WHERE id = 4")
     assert place.sync("timed")[1] == ""
     assert "warning" not in place.status()
+
+
+ERAS = ("0044-03-15 BC", "20000-01-01", "infinity", "-infinity", "4714-11-24 BC")
+
+
+@pytest.mark.parametrize("kind", ["date", "timestamp", "timestamptz"])
+def test_dates_that_python_does_not_have(place: Place, kind: str) -> None:
+    place.change(f"ALTER TABLE timed ALTER v TYPE {kind} USING NULL, ALTER changed TYPE {kind} USING NULL")
+    for number, at in enumerate(ERAS, 1):
+        place.change(f"INSERT INTO timed VALUES ({number}, {number}, '{at}', '{at}')")
+    place.change("INSERT INTO timed VALUES (6, 6, '2026-05-05', '2026-05-05')")
+    with place.server.connect("cursors_sources") as connection:
+        connection.execute("SET timezone = 'UTC'")
+        truth = dict(connection.execute("SELECT id::text, v::text FROM timed WHERE id < 6").fetchall())
+    for options in ([], ["--full"], []):
+        assert "(the first has key 2) are of the future" in place.sync("timed", *options)[1]
+        kept = place.kept("timed")
+        assert kept.pop("6").startswith("2026-05-05")
+        assert kept == truth
+    place.change("UPDATE timed SET v = '2027-07-07', changed = '2026-06-06' WHERE id = 1")
+    assert place.sync("timed")[0]["changed"] == 1
+
+
+def test_such_keys_are_found_again(place: Place) -> None:
+    place.change("ALTER TABLE counted ALTER id TYPE date USING NULL")
+    place.change("INSERT INTO counted VALUES ('2026-01-01', 1, 'a', 5)")
+    place.sync("counted")
+    # Below what was read: the list of keys tells them.
+    place.change("INSERT INTO counted VALUES ('0044-03-15 BC', 2, 'b', 1), ('infinity', 3, 'c', 2)")
+    assert place.sync("counted")[0]["added"] == 2
+    assert place.kept("counted") == {"2026-01-01": "a", "0044-03-15 BC": "b", "infinity": "c"}
+
+
+def test_what_nobody_thought_of_in_one_source_stops_no_other(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.change("INSERT INTO timed VALUES (1, 1, 'secret', now()); INSERT INTO counted VALUES (1, 1, 'b', 1)")
+    real = Mapping.row
+
+    def failing(self: Mapping, record: Record) -> Any:
+        if "secret" in record.values.values():
+            raise OverflowError(record.values["v"])
+        return real(self, record)
+
+    monkeypatch.setattr(Mapping, "row", failing)
+    settings = ("--config", str(place.folder / "consentry.yaml"))
+    ended = run("profile", "sync", *settings)
+    assert ended.code == 1
+    assert 'source "timed": OverflowError in ' in ended.err
+    assert "counted: 1 records read: 1 new" in ended.out
+    assert "OverflowError in " in place.status()
+    assert "secret" not in ended.err + ended.out + place.status()
+    monkeypatch.setattr(Mapping, "row", real)
+    assert place.sync("timed")[0]["added"] == 1
+    assert "OverflowError" not in place.status()
 
 
 def test_a_cursor_that_is_of_the_future_already_is_left(place: Place) -> None:

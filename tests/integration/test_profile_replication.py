@@ -23,6 +23,8 @@ from proxy.errors import ConsentryError
 from proxy.profile import one_source
 from proxy.profile import sync as syncing
 from proxy.profile.one_source import Plan, Synced
+from proxy.profile.records import Mapping
+from proxy.profile.sources.reading import Record
 from proxy.profile.sources.replication import Following
 from tests.gateways import COMMAND, consentry, environment
 from tests.integration.test_cli import run
@@ -102,6 +104,16 @@ class Shop:
         finally:
             await connection.close()
 
+    async def catch_up(self) -> list[Synced]:
+        opened = open_database(self.folder / "consentry.yaml")
+        connection = await asyncpg.connect(opened.control_dsn, statement_cache_size=0)
+        try:
+            compiled = opened.compiled(await take_snapshot(connection))
+            plan = Plan(opened.configuration, opened.database, opened.rules, compiled)
+            return await syncing.catch_up(connection, plan, opened.control_dsn, ["members"])
+        finally:
+            await connection.close()
+
     async def good(self, **options: Any) -> tuple[int, int, int]:
         """Syncs; what is kept is the source's then. (added, changed, deleted)."""
         done = await self.sync(**options)
@@ -173,6 +185,15 @@ async def test_every_kind_of_change_follows(shop: Shop) -> None:
     assert await shop.good() == (1, 1, 49)
     shop.change("TRUNCATE members")
     assert await shop.good() == (0, 0, 2)
+
+
+async def test_dates_that_python_does_not_have(shop: Shop) -> None:
+    assert await shop.good() == (50, 0, 0)
+    dates = ("0044-03-15 BC", "20000-01-01", "infinity", "-infinity", "4714-11-24 BC")
+    for number, born in enumerate(dates, 1):
+        shop.change(f"UPDATE members SET born = '{born}' WHERE number = {number}")
+    assert await shop.good() == (0, 5, 0)
+    assert await shop.good(full=True) == (0, 0, 0)
 
 
 async def test_what_was_rolled_back_and_what_other_tables_say_does_not_matter(shop: Shop) -> None:
@@ -665,3 +686,25 @@ async def test_watching_follows_within_seconds(shop: Shop) -> None:
         await process.wait()
     with pytest.raises(ConsentryError, match="no field"):
         raise (await shop.sync()).error or AssertionError
+
+
+async def test_a_watch_lives_on_after_what_nobody_thought_of(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same as a watch does between two syncs of all."""
+    await shop.good()
+    shop.change("UPDATE members SET size = 'secret' WHERE number = 1")
+    real = Mapping.row
+
+    def failing(self: Mapping, record: Record) -> Any:
+        raise KeyError(record.values["size"])
+
+    monkeypatch.setattr(Mapping, "row", failing)
+    (done,) = await shop.catch_up()
+    assert done.error is not None
+    assert "KeyError in " in str(done.error)
+    (told,) = json.loads(shop.command("profile", "status", "--json"))["sources"]
+    assert told["error"] == str(done.error)
+    assert "secret" not in told["error"]
+    monkeypatch.setattr(Mapping, "row", real)
+    (done,) = await shop.catch_up()
+    assert (done.error, done.counts.changed) == (None, 1)
+    assert shop.kept() == shop.truth()

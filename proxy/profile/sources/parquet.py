@@ -34,16 +34,20 @@ class ParquetReader:
         except ImportError as error:
             raise ConsentryError('Parquet needs a package more: pip install "consentry[parquet]"') from error
         with unchanged(self.source, self.path):
+            number = 0
             try:
                 with parquet.ParquetFile(self.path) as file:
                     check_fields(wanted, file.schema_arrow.names)
-                    number = 0
                     for batch in file.iter_batches(_AT_A_TIME, columns=list(wanted.fields)):
                         for values in batch.to_pylist():
                             number += 1
                             yield Record(number, values)
             except pyarrow.ArrowException as error:
                 raise SourceError(self.source, f"{self.path}: {error}") from error
+            except (OverflowError, ValueError) as error:
+                what = f"a value after record {number} cannot be read ({type(error).__name__})"
+                hint = "Python has dates and times of the years 1 to 9999, to the microsecond"
+                raise SourceError(self.source, f"{self.path}: {what}: {hint}") from error
 
     async def keys(self, wanted: Wanted) -> AsyncGenerator[Any]:
         async for record in self.records(wanted):

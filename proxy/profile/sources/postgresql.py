@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final
+from functools import partial
+from typing import Any, ClassVar, Final, NoReturn
 
 import asyncpg
 
 from proxy.catalog.connect import connected, ended
 from proxy.errors import ConsentryError
 from proxy.policy.names import quote_identifier
+from proxy.profile import eras, values
 from proxy.profile.sources.reading import (
     Record,
     SourceError,
@@ -46,22 +48,32 @@ class PostgresReader:
         """All of one moment: the whole is read in one transaction."""
         with self.errors():
             async with (
-                connected(self.dsn) as connection,
+                self.opened() as connection,
                 connection.transaction(isolation="repeatable_read", readonly=True),
             ):
-                query, values = await self._query(connection, wanted)
+                query, arguments = await self._query(connection, wanted)
                 number = 0
-                async for row in connection.cursor(query, *values, prefetch=PREFETCH):
+                async for row in connection.cursor(query, *arguments, prefetch=PREFETCH):
                     number += 1
                     yield Record(number, dict(row))
 
     async def keys(self, wanted: Wanted) -> AsyncGenerator[Any]:
         with self.errors():
-            async with connected(self.dsn) as connection, connection.transaction(readonly=True):
+            async with self.opened() as connection, connection.transaction(readonly=True):
                 kinds = await self.kinds(connection, wanted)
                 query = f"SELECT {shown(wanted.key, kinds)} FROM {relation(wanted)}"
                 async for row in connection.cursor(query, prefetch=PREFETCH):
                     yield row[0]
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[asyncpg.Connection]:
+        """A connection that reads every date and time that its server has, whatever Python has of them."""
+        async with connected(self.dsn) as connection:
+            for kind, decoder in (("date", eras.day_at), ("timestamptz", eras.time_at)):
+                await connection.set_type_codec(
+                    kind, schema="pg_catalog", format="tuple", encoder=_unsent, decoder=partial(_first, decoder)
+                )
+            yield connection
 
     async def kinds(self, connection: asyncpg.Connection, wanted: Wanted) -> dict[str, str]:
         """The columns' types. Raises SourceError where one that is wanted is not there."""
@@ -75,8 +87,9 @@ class PostgresReader:
         query = f"SELECT {', '.join(shown(name, kinds) for name in wanted.fields)} FROM {relation(wanted)}"
         if wanted.only is not None:
             key, kind = quote_identifier(wanted.key), kinds[wanted.key]
-            given = f"$1::{kind}[]" if kind in _PLAIN else "$1::text[]"
-            return f"{query} WHERE {key if kind in _PLAIN else f'{key}::text'} = ANY ({given})", [list(wanted.only)]
+            given = f"$1::text[]::{kind}[]" if kind in _PLAIN else "$1::text[]"
+            only = list(map(values.text, wanted.only))
+            return f"{query} WHERE {key if kind in _PLAIN else f'{key}::text'} = ANY ({given})", [only]
         if wanted.cursor is None:
             return query, []
         cursor, kind = quote_identifier(wanted.cursor), kinds[wanted.cursor]
@@ -98,6 +111,14 @@ class PostgresReader:
             if ended(error):
                 raise SourceUnreachableError(self.source, f"the connection ended: {error}") from error
             raise SourceError(self.source, _said(error)) from error
+
+
+def _first(decoder: Callable[[int], Any], given: tuple[int]) -> Any:
+    return decoder(given[0])
+
+
+def _unsent(value: Any) -> NoReturn:
+    raise TypeError(f"times are sent as text, not as {type(value).__name__}")
 
 
 def _said(error: Exception) -> str:

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from time import monotonic
 from typing import ClassVar, Final, TypeVar
 
 import asyncpg
 
-from proxy.catalog.connect import connect, connected
+from proxy.catalog.connect import connected
 from proxy.policy.names import quote_identifier
 from proxy.profile.sources.pgoutput import Changes, Decoder, UnfollowableError, sees
 from proxy.profile.sources.postgresql import PREFETCH, PostgresReader, shown
@@ -71,15 +71,12 @@ class ReplicatedReader(PostgresReader):
         """Raises SourceError where server, publication or table are not as replication needs them, with the SQL that is
         to be run there; SourceUnreachableError.
         """
-        with self.errors():
-            connection = await connect(self.dsn)
-        try:
+        async with AsyncExitStack() as stack:
             with self.errors():
+                connection = await stack.enter_async_context(self.opened())
                 await self.kinds(connection, wanted)  # says what is missing
                 table = await check(connection, wanted, self.publication)
             yield Following(self, connection, wanted, table)
-        finally:
-            await connection.close()
 
     async def lag(self) -> Lag:
         """Raises SourceError, SourceUnreachableError."""

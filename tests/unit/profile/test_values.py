@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -43,17 +44,22 @@ def test_what_no_entry_of_a_list_can_be_is_an_error() -> None:
             values.entry(wrong)
 
 
-@pytest.mark.parametrize("given", ["9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00"])
-def test_a_time_that_is_in_no_year_of_utc(given: str) -> None:
-    with pytest.raises(ValueError, match="out of range"):
-        values.moment(given)
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("9999-12-31T23:59:59-14:00", "10000-01-01 13:59:59+00"),
+        ("0001-01-01T00:00:00+14:00", "0001-12-31 10:00:00+00 BC"),
+    ],
+)
+def test_a_time_that_is_in_no_year_of_utc_that_python_has(given: str, kept: str) -> None:
+    assert values.moment(given) == kept
     with pytest.raises(ValueError, match="out of range"):
         values.ordering(given)
 
 
 @pytest.mark.parametrize(
     "given",
-    ["2025-13-45T00:00:00Z", "01.02.2026", "2025-06-01T10:00:00 Europe/Berlin", "infinity", "note: 7", "1700000000",
+    ["2025-13-45T00:00:00Z", "01.02.2026", "2025-06-01T10:00:00 Europe/Berlin", "infinit", "note: 7", "1700000000",
      1700000000, 1.5, True, {"a": 1}, ["2026-01-31"]],
 )  # fmt: skip
 def test_a_list_is_ordered_by_times_only(given: Any) -> None:
@@ -82,3 +88,46 @@ def test_one_number_is_one_key() -> None:
             values.subject(True, kind)
     with pytest.raises(ValueError, match="is true or false, which names nothing"):
         values.key(True)
+
+
+def test_numbers_of_json_are_exact() -> None:
+    def one(written: str) -> Any:
+        return values.loads(f'{{"n": {written}}}', unique=True)["n"]
+
+    assert values.subject(one("9007199254740993.0"), "bigint") == "9007199254740993"
+    for wrong in ("450.0000000000000000001", "0.99999999999999999999", "9223372036854775808.0", "1e30"):
+        with pytest.raises(ValueError, match="no whole number"):
+            values.integer(one(wrong))
+    keys = ["30", "30.0", "3e1", "30.50", "30.5", "-0.0", "9007199254740993.0", "9007199254740993", "1e22"]
+    assert [values.key(one(key)) for key in keys] == [
+        "30", "30", "30", "30.5", "30.5", "0", "9007199254740993", "9007199254740993", "1" + "0" * 22,
+    ]  # fmt: skip
+    assert values.key(one("12345678901234567.25")) != values.key(one("12345678901234567.75"))
+    assert values.number(one("123456789012345678901234567890.123")) == "123456789012345678901234567890.123"
+    assert values.text(one("1e-7")) == "0.0000001"
+
+
+def test_numbers_of_json_are_written_as_they_were() -> None:
+    written = '{"a": [1, 123456789012345678901234567890.123, 1.50], "b": {"c": "é", "d": null, "e": true}}'
+    assert values.dumps(values.document(written)) == written
+    assert values.dumps({"a": ["é", None, 1]}) == '{"a": ["é", null, 1]}'
+
+
+@pytest.mark.parametrize("written", ["1e999999999", "1e99999999999999999999", "1e-1001", "1" * 1001, "0." + "1" * 1001])
+def test_a_number_of_too_many_digits(written: str) -> None:
+    with pytest.raises(ValueError, match=r"^a number has more than 1000 digits$"):
+        values.loads(f"[{written}]")
+    with pytest.raises(ValueError, match=r"^is JSON in which a number has more than 1000 digits$"):
+        values.document(f"[{written}]")
+
+
+@pytest.mark.parametrize("written", ["NaN", "Infinity", "-Infinity"])
+def test_what_is_no_number_of_json(written: str) -> None:
+    with pytest.raises(ValueError, match=f"^not JSON: {written} is none of its numbers$"):
+        values.loads(f'{{"a": {written}}}')
+
+
+@pytest.mark.parametrize("given", ["1e30", "1e-30", "1.5", "inf", "nan", "1e9999999"])
+def test_what_is_no_whole_number_of_a_database(given: str) -> None:
+    with pytest.raises(ValueError, match="no whole number"):
+        values.integer(Decimal(given))
