@@ -9,11 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from proxy.catalog.model import Column
 from proxy.policy.names import quote_identifier
 from proxy.rewrite.context import Context
 from proxy.rewrite.fence import AGGREGATES
 from proxy.rewrite.lex import Node
-from proxy.rewrite.scope import STAR, SYSTEM_COLUMNS, ColumnUse, Level, Reference, owners, walk
+from proxy.rewrite.scope import STAR, SYSTEM_COLUMNS, ColumnUse, Level, Reference, Source, owners, walk
+
+# Values of these cannot be grouped: no operator class says which are equal.
+_WITHOUT_EQUALITY = frozenset("json xml point line lseg box path polygon circle jsonpath".split())
+_ANY_VALUE = 160000  # the first version that has it
 
 # Where it stands, an expression is computed for a group.
 _OF_GROUPS = ("distinctClause", "targetList", "havingClause", "windowClause", "sortClause")
@@ -44,14 +49,28 @@ def complete_group_by(context: Context, reads: list[Reference]) -> None:
             part = parts.get(id(use.node)) if whole_row else None
             row = row or (whole_row and part is None and use.fields[-1] != STAR)  # it is no column: it is grouped, too
             named = (part or use.fields[-1],) if part or not whole_row else source.columns or ()
-            wanted |= {
-                name: None
-                for name in named
-                if source.base_column(name) not in grouped.ever
-                and (name in (source.columns or ()) or name in SYSTEM_COLUMNS)
-            }
+            more = [name for name in named if source.base_column(name) not in grouped.ever and _is_column(source, name)]
+            for name in more:
+                _check_type(context, reference, relation.column(source.base_column(name)), use)
+            wanted |= dict.fromkeys(more)
         if wanted or row:
             _insert(context, node, reference.alias, list(wanted), row)
+
+
+def _is_column(source: Source, name: str) -> bool:
+    return name in (source.columns or ()) or name in SYSTEM_COLUMNS
+
+
+def _check_type(context: Context, reference: Reference, column: Column | None, use: ColumnUse) -> None:
+    if column is None or column.base_type.removeprefix("_") not in _WITHOUT_EQUALITY:
+        return
+    aggregate = "any_value(...)" if context.snapshot.server_version >= _ANY_VALUE else "(array_agg(...))[1]"
+    raise context.unsupported(
+        f'column "{column.name}" of type {column.type_name} cannot stand beside GROUP BY of the primary key of '
+        f'"{reference.name}", of which something is hidden from app {context.app.name}',
+        f"Its values cannot be grouped. Write {aggregate}; in place of a whole row name the columns.",
+        use.start,
+    )
 
 
 @dataclass(frozen=True, slots=True)

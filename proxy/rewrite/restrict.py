@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -52,7 +53,15 @@ def restrict_merge(context: Context, reference: Reference, table: GovernedTable,
     parts = _merge_parts(context, reference)
     on = node["joinCondition"]
     calm = context.fences.leakproof_sources(node)
-    rows.guard(parts.on, parts.whens[0].when - 1, on, rows.copied(reference, on, joined=calm), leakproof=calm)
+    copied = rows.copied(reference, on, joined=calm)
+    whole = rows.guard(parts.on, parts.whens[0].when - 1, on, copied, leakproof=calm)
+    if not whole and _joins_fully(node) and not any(_JOINS.search(comparison) for comparison in copied):
+        raise context.unsupported(
+            f'MERGE with WHEN NOT MATCHED and WHEN NOT MATCHED BY SOURCE on relation "{table.name}", of which the '
+            f"rules hide rows from app {context.app.name}, is not supported where ON has no equality of two columns",
+            "Put the source into a temp table first, with what ON compares as a column.",
+            reference.start,
+        )
     last = False  # whether a clause takes all rows that match no source: the policies would hide that from the server
     for clause, part in zip(node["mergeWhenClauses"], parts.whens, strict=True):
         when = clause["MergeWhenClause"]
@@ -72,6 +81,17 @@ def restrict_merge(context: Context, reference: Reference, table: GovernedTable,
             rows.add(context.tokens[part.then - 1].end, f" AND {rows.text}")
         else:
             rows.guard(part.condition, part.then - 1, when["condition"])
+
+
+# Of what is copied: an equality of a column with another source's, by which PostgreSQL can join fully.
+_JOINS = re.compile(r"= ?\)? \"(?:[^\"]|\"\")*\"\.")
+
+
+def _joins_fully(node: Node) -> bool:
+    """Whether MERGE does something with rows of both sides that have no match."""
+    clauses = [clause["MergeWhenClause"] for clause in node["mergeWhenClauses"]]
+    done = {clause["matchKind"] for clause in clauses if clause["commandType"] != "CMD_NOTHING"}
+    return done >= {"MERGE_WHEN_NOT_MATCHED_BY_SOURCE", "MERGE_WHEN_NOT_MATCHED_BY_TARGET"}
 
 
 def merge_actions(context: Context, reference: Reference) -> list[int]:
@@ -107,16 +127,20 @@ class _Rows:
 
     def guard(
         self, keyword: int, last: int, condition: Node | None, copied: Sequence[str] = (), leakproof: bool = True
-    ) -> None:
-        """Puts the policies before the app's condition, which stands from behind token `keyword` to token `last`."""
+    ) -> bool:
+        """Puts the policies before the app's condition, which stands from behind token `keyword` to token `last`.
+
+        Gives whether it stands beside them, and not within CASE.
+        """
         begin, end = self.context.tokens[keyword].end, self.context.tokens[last].end
         if leakproof and self.context.calm is not False and self.context.fences.leakproof_condition(condition):
             self.add(begin, f" {self.text} AND (")
             self.add(end, ")")
-            return
+            return True
         before = "".join(f"{comparison} AND " for comparison in copied)
         self.add(begin, f" {before}{self.text} AND CASE WHEN {self.text} THEN (")
         self.add(end, ") ELSE FALSE END")
+        return False
 
 
 def _condition(context: Context, reference: Reference, after: str) -> tuple[int | None, int]:

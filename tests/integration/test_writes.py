@@ -327,6 +327,26 @@ def test_the_row_of_a_cursor_where_rows_are_hidden(gateway: Writing) -> None:
             connection.execute("DELETE FROM accounts WHERE CURRENT OF c")
 
 
+# -- rows that are locked -------------------------------------------------------------------------------------------
+
+
+def test_a_fence_locks_what_the_form_reaches(gateway: Writing) -> None:
+    """Documented in refusals.md: as with PostgreSQL's own security barriers."""
+    leakproof = "SELECT id FROM accounts WHERE owner = '{}' ORDER BY id LIMIT 1 FOR UPDATE"
+    fenced = "SELECT id FROM accounts WHERE lower(owner) = lower('{}') ORDER BY id LIMIT 1 FOR UPDATE"
+    both = "SELECT id FROM accounts WHERE owner = '{0}' AND lower(owner) = lower('{0}') ORDER BY id LIMIT 1 FOR UPDATE"
+    with gateway.connect("rower") as one, gateway.connect("rower") as other:
+        for held, asked, found in ((leakproof, fenced, 2), (both, fenced, 2), (fenced, leakproof, None)):
+            with one.transaction(force_rollback=True), other.transaction(force_rollback=True):
+                assert one.execute(held.format("Ann")).fetchone() == (1,)
+                row = other.execute(f"{asked.format('Bob')} SKIP LOCKED").fetchone()
+                assert row == (None if found is None else (found,))
+        with one.transaction(force_rollback=True), other.transaction(force_rollback=True):
+            one.execute(fenced.format("Ann"))
+            with pytest.raises(errors.LockNotAvailable):
+                other.execute(f"{leakproof.format('Bob')} NOWAIT")
+
+
 # -- two at a time --------------------------------------------------------------------------------------------------
 
 

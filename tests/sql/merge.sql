@@ -14,6 +14,21 @@ merge into orders using (values (1, 'x'), (2, 'y')) as s (id, n) on s.id = order
 -- becomes
 merge into orders using (values (1, 'x'), (2, 'y')) as s (id, n) on ("orders"."placed" OPERATOR(pg_catalog.>) '2020-01-01'::pg_catalog.date) AND ( s.id = orders.id) when not matched by source and ("orders"."placed" OPERATOR(pg_catalog.>) '2020-01-01'::pg_catalog.date) AND ( orders.note = 'x') then delete when not matched by source and ("orders"."placed" OPERATOR(pg_catalog.>) '2020-01-01'::pg_catalog.date) AND CASE WHEN ("orders"."placed" OPERATOR(pg_catalog.>) '2020-01-01'::pg_catalog.date) THEN ( orders.note::int = 1) ELSE FALSE END then delete when not matched by source AND ("orders"."placed" OPERATOR(pg_catalog.>) '2020-01-01'::pg_catalog.date) then do nothing
 
+-- a full join needs an equality that is not within CASE
+-- as agent
+merge into orders o using products p on o.id = p.id * 2 when not matched by source then delete when not matched then insert (id, placed) values (p.id, now())
+-- refused 0A000 is not supported where ON has no equality of two columns
+
+-- as agent
+merge into orders o using products p on o.id = p.id and lower(o.note) = p.name when not matched by source then do nothing when not matched then insert (id, placed) values (p.id, now())
+-- becomes
+merge into orders o using products p on ("o"."id" OPERATOR(pg_catalog.=) "p"."id") AND ("o"."placed" OPERATOR(pg_catalog.>) '2020-01-01'::pg_catalog.date) AND CASE WHEN ("o"."placed" OPERATOR(pg_catalog.>) '2020-01-01'::pg_catalog.date) THEN ( o.id = p.id and lower(o.note) = p.name) ELSE FALSE END when not matched by source AND ("o"."placed" OPERATOR(pg_catalog.>) '2020-01-01'::pg_catalog.date) then do nothing when not matched then insert (id, placed) values (p.id, now())
+
+-- as agent
+merge into orders o using products p on o.id = p.id * 2 when not matched by source then do nothing when not matched then insert (id, placed) values (p.id, now())
+-- becomes
+merge into orders o using products p on ("o"."placed" OPERATOR(pg_catalog.>) '2020-01-01'::pg_catalog.date) AND CASE WHEN ("o"."placed" OPERATOR(pg_catalog.>) '2020-01-01'::pg_catalog.date) THEN ( o.id = p.id * 2) ELSE FALSE END when not matched by source AND ("o"."placed" OPERATOR(pg_catalog.>) '2020-01-01'::pg_catalog.date) then do nothing when not matched then insert (id, placed) values (p.id, now())
+
 -- the server could not see that no row is left for the second: the policy stands in the first
 -- as agent
 merge into orders using products p on p.id = orders.id when not matched by source then do nothing when not matched by source then do nothing

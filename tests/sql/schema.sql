@@ -66,6 +66,7 @@ CREATE VIEW w_cards AS SELECT id, name FROM customers WHERE card_no > '5';
 CREATE VIEW w_late AS SELECT id, customer_id FROM orders;
 CREATE VIEW w_renamed AS SELECT customer_id AS id, name FROM (SELECT id AS customer_id, name FROM customers) c;
 CREATE TABLE profiles (id int PRIMARY KEY, customer_id int REFERENCES customers, payload jsonb, bill jsonb);
+CREATE TABLE drafts (id int PRIMARY KEY, body json, marks xml[], secret text);
 CREATE TABLE user_consents (user_id bigint NOT NULL, partner_code text NOT NULL, field_name text NOT NULL, status text, valid_until timestamptz);
 CREATE INDEX ON user_consents (user_id, partner_code, field_name);
 -- The profile: what it reads are the rules' words, the view is for its columns.

@@ -153,6 +153,24 @@ select c is not null from customers c group by c.id
 -- becomes
 select c is not null from <customers form> c group by "c"."name", "c"."email", "c"."phone", "c"."seen", "c".*, c.id
 
+-- ... but for types without equality
+select body ->> 'a', count(*) from drafts group by id
+-- refused 0A000 column "body" of type json cannot stand beside GROUP BY of the primary key of "drafts"
+
+select id, array(select d.marks) from drafts d group by d.id
+-- refused 0A000 column "marks" of type xml[] cannot stand beside GROUP BY
+
+select d.* from drafts d group by d.id
+-- refused 0A000 column "body" of type json cannot stand beside GROUP BY
+
+select id, any_value(body), count(marks) from drafts group by id
+-- becomes
+select id, any_value(body), count(marks) from <drafts> group by id
+
+-- as full
+select body, secret from drafts group by id
+-- passes
+
 -- ... in parentheses, in rows, as a part of a row, by the output's name
 select c.id, c.name from customers c group by distinct ((c.id))
 -- becomes

@@ -149,7 +149,7 @@ def expand(text: str, app: str, rules: CompiledRules, snapshot: Snapshot) -> str
         return texts[0] + "".join(map("".join, zip(arguments, texts[1:], strict=True)))
 
     pattern = (
-        r"<(?P<name>customers|orders|items|squares|profiles|pg_\w+)"
+        r"<(?P<name>customers|orders|items|squares|profiles|drafts|pg_\w+)"
         r"(?P<words>(?: (?:only|locking|fenced|form|\+\w+))*)"
         r"(?P<rest>(?: \[.*?\](?=[ >]))*)"
         r"(?: \{(?P<sample>.*?)\})?(?: (?P<alias>(?:AS )?\w+))?>"
