@@ -14,7 +14,14 @@ LONGEST: Final = 500  # characters: what is longer is no address or number, and 
 _EMAIL: Final = re.compile(r"[^@\s\0-\x1f,;<>\"]+@([^@\s\0-\x1f,;<>\"]+\.[^@\s\0-\x1f,;<>\".]+)")
 _NAMED: Final = re.compile(r"([^<>]*)<([^<>]*)>")  # Ann Example <ann@example.org>
 _SCHEME: Final = "mailto:"
-_AROUND: Final = " \t\r\n'\"<>,;."  # of an address that stood in a list, or in a sentence
+# What stands between blanks and marks; and what may be an address between other marks, which some addresses have.
+_WORDS: Final = (
+    re.compile(r"[^\s\0-\x1f,;<>\"]+"),
+    re.compile(r"[^\s\0-\x1f,;<>\"'()\[\]{}|/\\:&?=@]{1,64}@[\w.-]{1,255}"),
+)
+_BETWEEN: Final = re.compile(r"[,;|/\n]|\s(?:or|and|oder|und)\s")
+_LONGEST_LIST: Final = 20_000  # characters
+_AROUND: Final = " \t\r\n'\"<>()[]{}|,;."  # of an address that stood in a list, or in a sentence
 
 
 def email(raw: str) -> str | None:
@@ -38,6 +45,27 @@ def email(raw: str) -> str | None:
         except UnicodeError:
             return None
     return found[0][: found.start(1)] + domain
+
+
+def several(kind: str, raw: str, region: str | None) -> list[str]:
+    """All addresses or numbers in a text that is not one of them: in the form that `normalised` gives."""
+    if kind == "phone":
+        return _phones(raw, region) if len(raw) <= _LONGEST_LIST else []
+    if email(raw) is not None:
+        return []
+    text = _plain(raw[:_LONGEST_LIST])
+    words = {word for one in (text, unquote(text)) for pattern in _WORDS for word in pattern.findall(one)}
+    return sorted({found for found in map(email, words) if found is not None})
+
+
+@lru_cache(maxsize=4096)
+def _phones(raw: str, region: str | None) -> list[str]:
+    one = phone(raw, region)
+    if one is not None and not _BETWEEN.search(raw):
+        return []
+    matches = phonenumbers.PhoneNumberMatcher(raw, region, leniency=phonenumbers.Leniency.POSSIBLE)
+    found = {phonenumbers.format_number(match.number, phonenumbers.PhoneNumberFormat.E164) for match in matches}
+    return sorted(found - {one})
 
 
 def may_hold_email(raw: str) -> bool:

@@ -3,6 +3,7 @@ else the rules compare them by."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -14,7 +15,7 @@ from proxy.policy.mapped_sources import entry_of
 from proxy.policy.names import quote_identifier, split_column
 from proxy.policy.rules import Rules
 from proxy.policy.table import CompiledRules
-from proxy.profile.identity import LONGEST, normalised
+from proxy.profile.identity import LONGEST, normalised, several
 from proxy.rewrite.lex import quote_literal
 
 Known = tuple[str, str, str]  # a customer's key; email or phone; that, normalised
@@ -71,7 +72,8 @@ async def unknown(connection: asyncpg.Connection, rules: Rules, compiled: Compil
 async def of_customer(
     connection: asyncpg.Connection, rules: Rules, compiled: CompiledRules, subject: str, kind: str
 ) -> list[Known]:
-    """The addresses and numbers that the database's own tables have of one customer, as they are now.
+    """The addresses and numbers that the database's own tables have of one customer, as they are now; each of a field
+    with several.
 
     `kind`: the type of the customers' keys. Raises as `read`.
     """
@@ -80,7 +82,12 @@ async def of_customer(
         rows = await connection.fetch(f"SELECT * FROM ({query}) AS o WHERE key = $1::text::{kind}::text", subject)
     except asyncpg.InsufficientPrivilegeError as error:
         raise ConsentryError(f"{error}; {_HINT}") from error
-    return _known(_normalised(rules, [tuple(row) for row in rows]))
+    return [
+        (key, kind, value)
+        for key, kind, _, found, several in _normalised(rules, [tuple(row) for row in rows])
+        for value in (found, *several)
+        if value is not None
+    ]
 
 
 def there(rules: Rules, compiled: CompiledRules, subject: str) -> str:
@@ -119,11 +126,15 @@ async def add(connection: asyncpg.Connection, rules: Rules, rows: Iterable[Raw])
     if not records:
         return []
     await connection.execute(
-        "INSERT INTO consentry.profile_keys (source, key, kind, raw, value) "
-        "SELECT '', * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) ON CONFLICT DO NOTHING",
+        "INSERT INTO consentry.profile_keys (source, key, kind, raw, value, several) "
+        "SELECT '', key, kind, raw, value, ARRAY(SELECT jsonb_array_elements_text(several)) "
+        "FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::jsonb[]) "
+        "AS found (key, kind, raw, value, several) "
+        "ON CONFLICT DO NOTHING",
         *([one[place] for one in records] for place in range(4)),
+        [json.dumps(one[4]) for one in records],
     )
-    return _known(records)
+    return [(key, kind, value) for key, kind, _, value, _ in records if value is not None]
 
 
 def rights(rules: Rules, compiled: CompiledRules) -> tuple[str, ...]:
@@ -154,15 +165,13 @@ async def values(
     return found
 
 
-def _normalised(rules: Rules, rows: Iterable[Raw]) -> list[tuple[str, str, str, str | None]]:
-    """(key, kind, raw, normalised). The country of numbers without a + is that of the sources', if these have one."""
+def _normalised(rules: Rules, rows: Iterable[Raw]) -> list[tuple[str, str, str, str | None, list[str]]]:
+    """(key, kind, raw, normalised, and others that are in it). The country of numbers without a + is that of the
+    sources', if these have one.
+    """
     regions = {source.match.region for source in rules.sources.values() if source.match and source.match.region}
     region = next(iter(regions), None) if len(regions) == 1 else None
-    return [(key, kind, raw, normalised(kind, raw, region)) for key, kind, raw in rows]
-
-
-def _known(records: Iterable[tuple[str, str, str, str | None]]) -> list[Known]:
-    return [(key, kind, value) for key, kind, _, value in records if value is not None]
+    return [(key, kind, raw, normalised(kind, raw, region), several(kind, raw, region)) for key, kind, raw in rows]
 
 
 def _query(rules: Rules, compiled: CompiledRules, subject: str | None = None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
@@ -80,14 +80,20 @@ class Mapping:
                 else self._read(record, name, values.entry)
                 for name in listed.fields
             }
-        keys = []
-        for kind, name in self._match:
-            raw = self._read(record, name, values.text)
-            if raw is not None and len(raw) <= identity.LONGEST:
-                keys.append({"kind": kind, "raw": raw, "value": identity.normalised(kind, raw, self._region)})
+        keys = [one for kind, name in self._match for one in self._keys(kind, self._read(record, name, values.text))]
         kept_text, keys_text = values.dumps(kept), values.dumps(keys)
         digest = hashlib.blake2b(f"{subject}\0{kept_text}\0{keys_text}".encode(), digest_size=16).digest()
         return record.number, key, subject, kept_text, keys_text, digest, deleted
+
+    def _keys(self, kind: str, raw: str | None) -> Iterator[dict[str, Any]]:
+        """What is kept of a field that the record is matched by: also how it names others than who is found by it."""
+        if raw is None:
+            return
+        also = identity.several(kind, raw, self._region)
+        if len(raw) <= identity.LONGEST or also:
+            value = identity.normalised(kind, raw, self._region) if len(raw) <= identity.LONGEST else None
+            made = {"kind": kind, "raw": raw[: identity.LONGEST], "value": value}
+            yield {**made, "several": also} if also else made
 
     def cursor(self, record: Record, reach: Reach) -> None:
         """Takes the cursor's value in. Raises SourceError that names the record by its key."""

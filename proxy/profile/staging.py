@@ -20,12 +20,16 @@ from proxy.rewrite.lex import quote_literal
 # Whether what is kept, the record `r`, is not what was read, `i`.
 _DAMAGED: Final = """
     r."values" IS DISTINCT FROM i."values" OR r.subject IS DISTINCT FROM coalesce(i.subject::{type}, r.subject)
-    OR (SELECT array_agg(k ORDER BY k) FROM jsonb_to_recordset(i.keys) AS k (kind text, raw text, value text))
+    OR (SELECT array_agg(k ORDER BY k) FROM (SELECT * FROM {keys}) AS k)
        IS DISTINCT FROM (
         SELECT array_agg(k ORDER BY k) FROM (
-            SELECT kind, raw, value FROM consentry.profile_keys WHERE source = r.source AND key = r.key) AS k)
+            SELECT kind, raw, value, several FROM consentry.profile_keys WHERE source = r.source AND key = r.key) AS k)
     OR (i.subject IS NOT NULL AND (
         r.how <> 'key' OR r.formerly IS NOT NULL OR r.erased OR cardinality(r.candidates) > 0))"""
+# What a record is matched by, as `Mapping` makes it.
+_KEYS: Final = """(
+    SELECT kind, raw, value, coalesce(several, '{{}}') AS several
+    FROM jsonb_to_recordset({of}.keys) AS k (kind text, raw text, value text, several text[])) AS k"""
 WHOSE: Final = "(customer)"  # beside attributes, none of which can be called that
 _SEVERAL: Final = 5  # records that are gone before it matters how many of all they are
 
@@ -99,7 +103,7 @@ async def write(
     digest alone, so that what somebody damaged there is written anew; and the customers of all records are found anew.
     """
     name = quote_literal(source)
-    damaged = f" OR {_DAMAGED.format(type=subject_type)}" if mend else ""
+    damaged = f" OR {_DAMAGED.format(type=subject_type, keys=_KEYS.format(of='i'))}" if mend else ""
     await connection.execute(f"""
         CREATE TEMP TABLE profile_changed ON COMMIT DROP AS
         SELECT DISTINCT ON (i.key) i.*, r.key IS NOT NULL AS known, false AS erased FROM pg_temp.profile_incoming i
@@ -127,9 +131,8 @@ async def write(
         DELETE FROM consentry.profile_keys k USING pg_temp.profile_changed c
         WHERE k.source = {name} AND k.key = c.key""")
     await connection.execute(f"""
-        INSERT INTO consentry.profile_keys (source, key, kind, raw, value)
-        SELECT {name}, c.key, k.kind, k.raw, k.value FROM pg_temp.profile_changed c
-        CROSS JOIN LATERAL jsonb_to_recordset(c.keys) AS k (kind text, raw text, value text)""")
+        INSERT INTO consentry.profile_keys (source, key, kind, raw, value, several)
+        SELECT {name}, c.key, k.* FROM pg_temp.profile_changed c CROSS JOIN LATERAL {_KEYS.format(of="c")}""")
     await connection.execute(f"""
         INSERT INTO pg_temp.profile_affected SELECT subject FROM pg_temp.profile_changed WHERE subject IS NOT NULL;
         INSERT INTO pg_temp.profile_touched SELECT DISTINCT {name}, key

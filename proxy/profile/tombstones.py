@@ -1,7 +1,8 @@
 """Erased customers stay erased: what is kept of them is a hash that a later sync finds again, and nothing else.
 
 A record that a sync reads is left out where there is a tombstone of its subject, of its own key in its source, or of an
-address or number that it is matched by (`consentry.profile_tombstone` makes the hash). Others may have that today:
+address or number that it is matched by (`consentry.profile_tombstone` makes the hash), or would be if its field had no
+other. Others may have that today:
 
 - A record whose source says that it is a customer's who is there, and was not erased, is theirs, whose key it ever was.
 - One that is matched waits for review (`erased`) where customers of the database, who were not erased, have every
@@ -22,28 +23,36 @@ from proxy.consent import locks
 from proxy.profile import own
 from proxy.rewrite.lex import quote_literal
 
-_KEYS: Final = """
-    SELECT DISTINCT k.kind, k.value FROM consentry.profile_keys k
+# Each address and number of a record, or of a customer of the database: of a field with several, each.
+_EACH: Final = """(
+    SELECT source, key, kind, value FROM consentry.profile_keys WHERE value IS NOT NULL
+    UNION ALL SELECT source, key, kind, unnest(several) FROM consentry.profile_keys WHERE several <> '{}')"""
+_KEYS: Final = f"""
+    SELECT DISTINCT k.kind, k.value FROM {_EACH} AS k
     LEFT JOIN consentry.profile_records r ON (r.source, r.key) = (k.source, k.key)
-    WHERE k.value IS NOT NULL AND (r.subject::text = $1 OR (k.source, k.key) = ('', $1))
+    WHERE (r.subject::text = $1 OR (k.source, k.key) = ('', $1))
     UNION SELECT * FROM unnest($2::text[], $3::text[])"""
 _TOMB: Final = "consentry.profile_tombstone({}) IN (SELECT hash FROM consentry.profile_tombstones)"
 _OF_RECORD: Final = _TOMB.format("'record', {source}, {key}")
 _OF_SUBJECT: Final = _TOMB.format("'subject', '', {}")
 _OF_KEY: Final = _TOMB.format("k.kind, '', k.value")
-_THEIRS: Final = """
+_THEIRS: Final = f"""
     SELECT consentry.profile_tombstone('subject', '', $1)
-    UNION SELECT consentry.profile_tombstone(kind, '', value) FROM consentry.profile_keys
-          WHERE source = '' AND key = $1 AND value IS NOT NULL
+    UNION SELECT consentry.profile_tombstone(kind, '', value) FROM {_EACH} AS k WHERE source = '' AND key = $1
     UNION SELECT consentry.profile_tombstone(kind, '', value) FROM unnest($2::text[], $3::text[]) AS k (kind, value)"""
 # Of `k`, an address or number: whether a customer of the database has it, who was not erased.
 _HAD: Final = f"""EXISTS (SELECT FROM consentry.profile_keys l WHERE l.source = '' AND l.kind = k.kind
                         AND l.value = k.value AND NOT {_OF_SUBJECT.format("l.key")})"""
 _MAY_WAIT: Final = f"""coalesce((
     SELECT bool_or(k.had) AND bool_and(k.had OR NOT {_OF_KEY})
-    FROM (SELECT k.kind, k.value, {_HAD} AS had FROM {{keys}} WHERE k.value IS NOT NULL) AS k), false)"""
-_KEPT: Final = "consentry.profile_keys k"  # of a record that is kept
-_MAY_STAY: Final = _MAY_WAIT.format(keys=f"(SELECT * FROM {_KEPT} WHERE k.source = r.source AND k.key = r.key) AS k")
+    FROM (SELECT k.kind, k.value, {_HAD} AS had FROM {{keys}}) AS k), false)"""
+_OF_KEPT: Final = f"(SELECT * FROM {_EACH} AS k WHERE k.source = r.source AND k.key = r.key) AS k"
+_MAY_STAY: Final = _MAY_WAIT.format(keys=_OF_KEPT)
+_OF_READ: Final = """(
+    SELECT k.kind, each.value
+    FROM jsonb_to_recordset(c.keys) AS k (kind text, value text, several text[])
+    CROSS JOIN LATERAL (SELECT k.value UNION ALL SELECT unnest(k.several)) AS each (value)
+    WHERE each.value IS NOT NULL) AS k"""
 
 
 async def leave_out(connection: asyncpg.Connection, source: str, there: str) -> tuple[int, int]:
@@ -54,18 +63,17 @@ async def leave_out(connection: asyncpg.Connection, source: str, there: str) -> 
     """
     if not await connection.fetchval("SELECT EXISTS (SELECT FROM consentry.profile_tombstones)"):
         return 0, 0
-    keys = "jsonb_to_recordset(c.keys) AS k (kind text, value text)"
     of_record = _OF_RECORD.format(source=quote_literal(source), key="c.key")
     # Of a record that is somebody's already nothing is asked.
     await connection.execute(f"""
         CREATE TEMP TABLE profile_buried ON COMMIT DROP AS
-        SELECT c.key, c.known, c.subject IS NULL AND {_MAY_WAIT.format(keys=keys)} AS waits,
+        SELECT c.key, c.known, c.subject IS NULL AND {_MAY_WAIT.format(keys=_OF_READ)} AS waits,
                c.subject IS NULL AND NOT {of_record} AS shared
         FROM pg_temp.profile_changed c
         WHERE NOT EXISTS (SELECT FROM consentry.profile_records r
                           WHERE r.source = {quote_literal(source)} AND r.key = c.key
                             AND (r.subject::text = c.subject OR (r.subject IS NOT NULL AND c.subject IS NULL)))
-          AND CASE WHEN c.subject IS NULL THEN {of_record} OR EXISTS (SELECT FROM {keys} WHERE {_OF_KEY})
+          AND CASE WHEN c.subject IS NULL THEN {of_record} OR EXISTS (SELECT FROM {_OF_READ} WHERE {_OF_KEY})
                    ELSE {_OF_SUBJECT.format("c.subject")} OR ({of_record} AND NOT {there}) END""")
     await connection.execute("""
         UPDATE pg_temp.profile_changed c SET erased = true FROM pg_temp.profile_buried b
@@ -133,7 +141,7 @@ async def free(connection: asyncpg.Connection) -> int:
     freed = await connection.execute(f"""
         UPDATE consentry.profile_records r SET erased = false
         WHERE r.erased AND NOT {_OF_RECORD.format(source="r.source", key="r.key")}
-          AND NOT EXISTS (SELECT FROM {_KEPT} WHERE k.source = r.source AND k.key = r.key AND {_OF_KEY})""")
+          AND NOT EXISTS (SELECT FROM {_OF_KEPT} WHERE {_OF_KEY})""")
     return int(freed.split()[-1])
 
 
@@ -168,7 +176,7 @@ async def forget(connection: asyncpg.Connection, subject: str, known: Sequence[o
         SELECT source, key FROM consentry.profile_records WHERE subject = $1::text::{kind}
         UNION SELECT r.source, r.key FROM consentry.profile_records r WHERE {was_theirs} AND NOT {_MAY_STAY}
         UNION SELECT r.source, r.key FROM consentry.profile_records r
-              JOIN consentry.profile_keys k ON (k.source, k.key) = (r.source, r.key)
+              JOIN {_EACH} AS k ON (k.source, k.key) = (r.source, r.key)
               JOIN ({_KEYS}) AS known ON (known.kind, known.value) = (k.kind, k.value)
               WHERE r.subject IS NULL AND NOT {_MAY_STAY}
         UNION SELECT '', $1""",
@@ -177,7 +185,7 @@ async def forget(connection: asyncpg.Connection, subject: str, known: Sequence[o
     )
     await connection.execute(
         f"""
-        UPDATE consentry.profile_records r SET erased = true FROM consentry.profile_keys k, ({_KEYS}) AS known
+        UPDATE consentry.profile_records r SET erased = true FROM {_EACH} AS k, ({_KEYS}) AS known
         WHERE r.subject IS NULL AND k.source = r.source AND k.key = r.key
           AND k.kind = known.kind AND k.value = known.value""",
         subject,

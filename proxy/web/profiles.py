@@ -144,22 +144,23 @@ class _Asked:
         return cls(call, login, planner, profile, tuple(c.name for c in view.columns if c.action == "show"))
 
     def _withheld(self, names: list[str]) -> Problem | None:
-        """Why not all of these names may be asked for."""
+        """Why not all of these names may be asked for: of each, unless the first is none of the profile's."""
         app, every, hints = self.planner.app, column_names(self.profile), self.planner.rules.show_hints
         if self.nothing is not None:
             because = f": {self.nothing}" if self.nothing and hints else ""
             return Problem(403, f"app {app.name} has nothing of the profile{because}")
-        for name in names:
-            if name in self.shown:
-                continue
-            if name not in every:
-                return Problem(400, f'the profile has no attribute "{name[:100]}"; it has {", ".join(self.shown)}')
-            found = withheld_by(self.profile, app, name, self.planner.snapshot)
-            because = f": {', '.join(map(str, found))}" if found else ": no policy gives it"
-            policies = [one.name for one in found] if hints else []
-            detail = f"app {app.name} may not see {name}{because if hints else ''}"
-            return Problem(403, detail, more={"policies": policies})
-        return None
+        missing = [name for name in dict.fromkeys(names) if name not in self.shown]
+        if not missing:
+            return None
+        if missing[0] not in every:
+            return Problem(400, f'the profile has no attribute "{missing[0][:100]}"; it has {", ".join(self.shown)}')
+        found = {name: withheld_by(self.profile, app, name, self.planner.snapshot) for name in missing if name in every}
+        told = [
+            f"{name} ({', '.join(map(str, by)) or 'no policy gives it'})" if hints else name
+            for name, by in found.items()
+        ]
+        policies = list(dict.fromkeys(one.name for by in found.values() for one in by)) if hints else []
+        return Problem(403, f"app {app.name} may not see {', '.join(told)}", more={"policies": policies})
 
     async def page(
         self, fields: list[str] | None, conditions: list[_Condition], limit: int

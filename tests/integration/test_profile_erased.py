@@ -115,7 +115,7 @@ def test_an_erased_customers_address_however_it_is_written(home: Home) -> None:
         "\uff48\uff55\uff53@home.example",
     ]
     written = [(f"N-{number}", one, None, "Hus Band") for number, one in enumerate(spellings)]
-    several = ("S-1", "hus@home.example; other@home.example", "+49407779999", "Hus Band")
+    several = ("S-1", "who@home.example; other@home.example", "+49407779999", "Hus Band")
     none = ("S-2", "n/a", "+49407778888", "Somebody")
     counted = home.sync([WIFE, *written, several, none])
     assert counted["crm"]["erased"] == len(spellings)
@@ -123,6 +123,60 @@ def test_an_erased_customers_address_however_it_is_written(home: Home) -> None:
     assert set(records) == {"W-1", "S-1", "S-2"}
     assert records["S-1"] == (None, [], False)
     assert (records["S-2"][0] or 0) < 0
+
+
+SEVERAL = [
+    ("M-1", "hus@home.example, other@x.example", None, "Hus Band"),
+    ("M-2", "Ann <hus@HOME.example>, zz@zz.example", None, "Ann"),
+    ("M-3", '"hus@home.example" <zz@zz.example>', None, "Ann"),
+    ("M-4", "zz@zz.example / hus@home.example", None, "Ann"),
+    ("M-5", "mailto:zz@zz.example,hus%40home.example", None, "Ann"),
+    ("M-6", ", ".join([*(f"person{number}@long.example" for number in range(40)), "hus@home.example"]), None, "All"),
+    ("M-7", "zz@zz.example", "+49307654321 / +49407770001", "Ann"),
+]
+OTHERS = [
+    ("O-1", "wife@home.example, hus@home.example.net", None, "Wi Fe"),
+    ("O-2", "other@x.example; zz@zz.example", None, "Others"),
+]
+
+
+def test_an_address_among_several_of_a_field(home: Home) -> None:
+    """It is nobody's by that; and yet an erased customer's is neither kept nor taken in."""
+    home.rows("UPDATE customers SET phone = NULL WHERE id = 61 RETURNING 1")
+    several = [WIFE, *SEVERAL, *OTHERS]
+    home.sync([HUSBAND, *several])
+    waiting = {key: (None, [], False) for key, *_ in (*SEVERAL, *OTHERS)}
+    assert home.records() == {"W-1": (61, [], False), "H-1": (60, [], False), **waiting}
+    home.erase(60)
+    for options in (("--full",), ("--full",)):
+        assert set(home.records()) == {"W-1", "O-1", "O-2"}
+        left = str(home.rows("SELECT k::text FROM consentry.profile_keys k")).replace("hus@home.example.net", "")
+        assert "hus@" not in left.lower()
+        assert "7770001" not in left
+        counted = home.sync([HUSBAND, *several], [], *options)
+        assert counted["crm"]["erased"] == len(SEVERAL) + 1
+
+
+def test_an_address_among_several_that_somebody_has_waits(home: Home) -> None:
+    home.erase(60)
+    shared = ("S-1", None, "+49307654321, +49407770001", "Wi Fe")
+    for options in ((), ("--full",), ()):
+        home.sync([WIFE, shared], [], *options)
+        assert home.records() == {"W-1": (61, [], False), "S-1": (None, [], True)}
+    home.rows("UPDATE customers SET phone = NULL WHERE id = 61 RETURNING 1")
+    home.sync([WIFE, shared])
+    assert set(home.records()) == {"W-1"}
+
+
+def test_each_address_that_the_erased_customer_had_in_one_field(home: Home) -> None:
+    home.rows("UPDATE customers SET email = 'hus@home.example, band@home.example' WHERE id = 60 RETURNING 1")
+    home.sync([("B-1", "band@home.example", None, "Hus Band")])
+    home.erase(60)
+    assert not home.records()
+    assert home.sync([("B-2", "band@home.example", None, "Hus Band")])["crm"]["erased"] == 1
+    home.rows("INSERT INTO customers VALUES (60, 'Hus Band', 'hus@home.example, band@home.example') RETURNING 1")
+    home.command("subject", "readmit", "60")
+    assert home.sync([("B-2", "band@home.example", None, "Hus Band")], [], "--full")["crm"]["erased"] == 0
 
 
 def test_what_a_family_shares_waits(home: Home) -> None:
@@ -291,6 +345,7 @@ def test_a_ledger_of_an_older_version_is_said(home: Home, pg_server: PgServer) -
     home.sync([("b", None, "+49407770001", None)])
     pg_server.run("home", "ALTER TABLE consentry.profile_records DROP COLUMN erased")
     pg_server.run("home", "ALTER TABLE consentry.profile_sources DROP COLUMN last_record, DROP COLUMN usual_fields")
+    pg_server.run("home", "ALTER TABLE consentry.profile_keys DROP COLUMN several")
     pg_server.run("home", "DELETE FROM consentry.migrations WHERE version >= 17")
     for command in (["subject", "erase", "60", "--yes"], ["profile", "review", "show", "crm", "b"]):
         said = home.command(*command, code=1)

@@ -228,6 +228,10 @@ def test_what_an_app_may_not_see_is_403_and_names_the_policy(shop: Example) -> N
     assert shop.get("mailco_app", **{"filter[card_number]": "4"}).status_code == 403
     assert shop.get("mailco_app", "/1", fields="notes").json()["policies"] == []  # the defaults
     assert "4111" not in answer.text
+    each = shop.get("mailco_app", fields="email,notes,card_number,zz").json()
+    assert each["policies"] == ["cards are never read"]
+    assert "notes (no policy gives it), card_number (" in each["detail"]
+    assert "zz" not in each["detail"]
 
 
 @pytest.mark.parametrize(

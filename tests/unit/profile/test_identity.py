@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from time import monotonic
+
 import pytest
 
 from proxy.profile import identity
@@ -60,3 +62,33 @@ def test_what_may_be_an_address(raw: str, held: bool) -> None:
 
 def test_domains_as_dns_has_them() -> None:
     assert identity.email("Ann@Bücher.example") == "ann@xn--bcher-kva.example"
+
+
+@pytest.mark.parametrize(
+    ("kind", "raw", "found"),
+    [
+        ("email", "c300@ex.org, other@x.example", ["c300@ex.org", "other@x.example"]),
+        ("email", "Ann <c301@EX.org>, zz@zz.example", ["c301@ex.org", "zz@zz.example"]),
+        ("email", "a@x.org/b@y.org|c@z.org", ["a@x.org", "b@y.org", "c@z.org"]),
+        ("email", "a@x.org (or b@y.org)", ["a@x.org", "b@y.org"]),
+        ("email", "Ann <ann@example.org>", []),
+        ("email", "o'hara/team@example.org", []),
+        ("email", "(ann@example.org)", []),
+        ("email", "nobody", []),
+        ("phone", "030 1234567 / 0171 7654321", ["+491717654321", "+49301234567"]),
+        ("phone", "+49301234567, +49307654321", ["+49301234567", "+49307654321"]),
+        ("phone", "030 1234567 oder 0171 7654321", ["+491717654321", "+49301234567"]),
+        ("phone", "030/1234567", []),
+        ("phone", "none", []),
+    ],
+)
+def test_each_of_several(kind: str, raw: str, found: list[str]) -> None:
+    assert identity.several(kind, raw, "DE") == found
+
+
+def test_a_long_text_is_looked_through_at_once() -> None:
+    for text in ("a" * 20_000, "a@" * 10_000, "1 " * 10_000, "+49" * 6_000):
+        begun = monotonic()
+        identity.several("email", text, "DE")
+        identity.several("phone", text, "DE")
+        assert monotonic() - begun < 5
