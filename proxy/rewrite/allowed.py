@@ -179,7 +179,8 @@ SETTABLE = frozenset(
     application_name bytea_output client_encoding client_min_messages cpu_index_tuple_cost cpu_operator_cost
     cpu_tuple_cost cursor_tuple_fraction datestyle deadlock_timeout default_statistics_target
     default_transaction_deferrable default_transaction_isolation default_transaction_read_only
-    effective_cache_size enable_async_append enable_bitmapscan enable_distinct_reordering enable_gathermerge
+    effective_cache_size effective_io_concurrency enable_async_append enable_bitmapscan enable_distinct_reordering
+    enable_gathermerge
     enable_group_by_reordering enable_hashagg enable_hashjoin enable_incremental_sort enable_indexonlyscan
     enable_indexscan enable_material enable_memoize enable_mergejoin enable_nestloop enable_parallel_append
     enable_parallel_hash enable_partition_pruning enable_partitionwise_aggregate enable_partitionwise_join
@@ -188,15 +189,29 @@ SETTABLE = frozenset(
     geqo_pool_size geqo_seed geqo_selection_bias geqo_threshold hash_mem_multiplier
     idle_in_transaction_session_timeout idle_session_timeout intervalstyle jit jit_above_cost
     jit_inline_above_cost jit_optimize_above_cost join_collapse_limit lc_messages lc_monetary lc_numeric lc_time
-    lock_timeout maintenance_work_mem max_parallel_workers max_parallel_workers_per_gather
+    lock_timeout maintenance_io_concurrency maintenance_work_mem max_parallel_maintenance_workers max_parallel_workers
+    max_parallel_workers_per_gather
     min_parallel_index_scan_size min_parallel_table_scan_size parallel_leader_participation parallel_setup_cost
     parallel_tuple_cost plan_cache_mode random_page_cost recursive_worktable_factor search_path seed
-    seq_page_cost standard_conforming_strings statement_timeout stats_fetch_consistency synchronous_commit
+    seq_page_cost statement_timeout stats_fetch_consistency synchronize_seqscans synchronous_commit
     tcp_keepalives_count tcp_keepalives_idle tcp_keepalives_interval tcp_user_timeout temp_buffers timezone
     transaction_deferrable transaction_isolation transaction_read_only transaction_timeout work_mem xmlbinary
     xmloption
     """.split()
 )
+
+# Settings that a governed app may SET to their default only, on which the gateway relies, or what the rules hide: the
+# default, in PostgreSQL's spellings.
+_ON, _OFF = frozenset("on true tru tr t yes ye y 1".split()), frozenset("off of false fals fal fa f no n 0".split())
+FIXED = {
+    "array_nulls": _ON,
+    "backslash_quote": frozenset({"safe_encoding"}),
+    "constraint_exclusion": frozenset({"partition"}),
+    "quote_all_identifiers": _OFF,
+    "row_security": _ON,
+    "standard_conforming_strings": _ON,
+    "transform_null_equals": _OFF,
+}
 
 # Client encodings in which every byte below 128 is the ASCII character, wherever it stands -> Python's codec.
 ENCODINGS = {

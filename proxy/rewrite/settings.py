@@ -5,15 +5,11 @@ from __future__ import annotations
 from proxy.catalog.model import SearchPath, Snapshot
 from proxy.errors import PgError, feature_not_supported, insufficient_privilege
 from proxy.policy.table import AppPolicy
-from proxy.rewrite.allowed import ENCODINGS, SETTABLE
+from proxy.rewrite.allowed import ENCODINGS, FIXED, SETTABLE
 from proxy.rewrite.lex import Node
 
-_PINNED = {
-    "standard_conforming_strings": frozenset({"on", "true", "yes", "1", "t", "y"}),
-}
-
 CHANGE_NAMES = ("search_path", "role", "session_authorization")  # settings on which it depends what a name means
-CHECKED = frozenset(_PINNED) | {"search_path", "client_encoding"}  # settings that may not have any value
+CHECKED = frozenset(FIXED) | {"search_path", "client_encoding"}  # settings that may not have any value
 
 
 def check_setting(name: str, value: str | None, *, written: bool = True) -> PgError | None:
@@ -28,13 +24,17 @@ def check_setting(name: str, value: str | None, *, written: bool = True) -> PgEr
     )
     if "." in key:  # an extension's or the app's own
         return refused if key.split(".")[0] in ("consentry", "plpgsql", "session_preload_libraries") else None
-    if key not in SETTABLE:
-        return refused
-    if key in _PINNED and (value or "on").lower() not in _PINNED[key]:
+    if key in FIXED:
+        if value is None or value.lower() in FIXED[key]:
+            return None
+        if key != "standard_conforming_strings":
+            return refused
         return feature_not_supported(
             f'parameter "{key}" cannot be changed to this value',
             "It decides how the gateway must read later statements.",
         )
+    if key not in SETTABLE:
+        return refused
     if key == "client_encoding" and value is not None and _encoding(value) not in ENCODINGS:
         return feature_not_supported(
             "this client encoding is not supported",

@@ -141,6 +141,31 @@ select set_config('jit', $1, false)
 set parallel_setup_cost = 0; set local min_parallel_table_scan_size to '1kB'; reset jit_above_cost
 -- passes
 
+set synchronize_seqscans = off; set local effective_io_concurrency to 4; set max_parallel_maintenance_workers = 0
+-- passes
+
+-- settings that stay as they are may be set to that, as tools do
+set array_nulls = on; set transform_null_equals to false; set row_security = 'ON'; set backslash_quote = safe_encoding; set quote_all_identifiers = off; set constraint_exclusion = partition; reset row_security; set array_nulls to default; select set_config('row_security', 'on', true)
+-- passes
+
+set array_nulls = off
+-- refused 42501 permission denied to set parameter "array_nulls"
+
+set transform_null_equals = 1
+-- refused 42501 permission denied to set parameter "transform_null_equals"
+
+set backslash_quote = on
+-- refused 42501 permission denied to set parameter "backslash_quote"
+
+set constraint_exclusion = on
+-- refused 42501 permission denied to set parameter "constraint_exclusion"
+
+select set_config('row_security', $1, false)
+-- refused 42501 constant only
+
+select set_config('row_security', 'off', false)
+-- refused 42501 permission denied to set this parameter
+
 select set_config('standard_conforming_strings', $1, false)
 -- refused 42501 constant only
 

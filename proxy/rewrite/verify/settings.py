@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from proxy.errors import PgError, feature_not_supported, insufficient_privilege
-from proxy.rewrite.allowed import ENCODINGS, SETTABLE
+from proxy.rewrite.allowed import ENCODINGS, FIXED, SETTABLE
 from proxy.rewrite.verify.tree import Node
 
 _CUSTOM = re.compile(r"[a-z_][\w$]*(\.[a-z_][\w$]*)+\Z", re.IGNORECASE)
@@ -13,8 +13,7 @@ _MULTIPLE = {
     "TRANSACTION": frozenset({"transaction_isolation", "transaction_read_only", "transaction_deferrable"}),
     "SESSION CHARACTERISTICS": frozenset({"transaction_isolation", "transaction_read_only", "transaction_deferrable"}),
 }
-_NEEDS_VALUE = frozenset({"search_path", "client_encoding", "standard_conforming_strings"})
-_TRUE = frozenset({"on", "true", "t", "tr", "tru", "yes", "y", "ye", "1"})
+_NEEDS_VALUE = frozenset({"search_path", "client_encoding", *FIXED})
 _OWN_SCHEMA = "consentry"
 _ENCODINGS = frozenset(re.sub(r"[^a-z0-9]", "", name.lower()) for name in ENCODINGS)
 
@@ -75,7 +74,7 @@ def check_set_config(arguments: list[Node]) -> str:
 def checked_name(name: str, *, written: bool = True) -> str:
     """The name in lower case. `written`: as a name; a constant must not be in a message, which is recorded."""
     lowered = name.lower()
-    if lowered in SETTABLE:
+    if lowered in SETTABLE or lowered in FIXED:
         return lowered
     if _CUSTOM.match(name) and not lowered.startswith(_OWN_SCHEMA):
         return lowered
@@ -96,9 +95,9 @@ def _check_value(name: str, values: list[str | None]) -> None:
             if schema in ("pg_catalog", "pg_temp") and position != 0:
                 # Later ones would hide behind the user's schemas, and names would mean other things than they seem to.
                 raise insufficient_privilege(f"{schema} must be the first in search_path, or be left out")
-    elif name == "standard_conforming_strings":
-        if len(values) != 1 or values[0] is None or values[0].lower() not in _TRUE:
-            raise insufficient_privilege("standard_conforming_strings stays on")
+    elif name in FIXED:
+        if len(values) != 1 or values[0] is None or values[0].lower() not in FIXED[name]:
+            raise insufficient_privilege(f"{name} stays as it is")
     elif name == "client_encoding":
         given = values[0] if len(values) == 1 else None
         if given is None or re.sub(r"[^a-z0-9]", "", given.lower()) not in _ENCODINGS:
