@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from proxy.catalog.model import Column
+from proxy.catalog.model import Column, Relation
+from proxy.errors import PgError
 from proxy.policy.names import quote_identifier
 from proxy.rewrite.context import Context
 from proxy.rewrite.fence import AGGREGATES
 from proxy.rewrite.lex import Node
+from proxy.rewrite.outputs import Outputs
 from proxy.rewrite.scope import STAR, SYSTEM_COLUMNS, ColumnUse, Level, Reference, Source, owners, walk
 
 # Values of these cannot be grouped: no operator class says which are equal.
@@ -26,6 +28,7 @@ _OF_GROUPS = ("distinctClause", "targetList", "havingClause", "windowClause", "s
 
 def complete_group_by(context: Context, reads: list[Reference]) -> None:
     """Adds to GROUP BY what a statement names of the relations whose keys are grouped."""
+    outputs = Outputs(context.analysis.nodes)
     for reference in reads:
         relation, level = reference.relation, reference.level
         node = level.node if level else None
@@ -37,10 +40,11 @@ def complete_group_by(context: Context, reads: list[Reference]) -> None:
             name = parts.get(id(use.node)) if whole_row else use.fields[-1]
             if name is not None:
                 columns[id(use.node)] = source.base_column(name)
-        grouped = _Groups(context, node, columns).of(node["groupClause"])
+        groups = _Groups(context, node, columns)
+        grouped = groups.of(node["groupClause"])
         if not grouped.always.issuperset(relation.primary_key):
             continue
-        free = _free(context, level, node)
+        free = _free(context, level, node) - groups.outputs(node["groupClause"])
         wanted: dict[str, None] = {}
         row = False
         for use, source, whole_row in context.uses_of(reference):
@@ -50,9 +54,13 @@ def complete_group_by(context: Context, reads: list[Reference]) -> None:
             row = row or (whole_row and part is None and use.fields[-1] != STAR)  # it is no column: it is grouped, too
             named = (part or use.fields[-1],) if part or not whole_row else source.columns or ()
             more = [name for name in named if source.base_column(name) not in grouped.ever and _is_column(source, name)]
-            for name in more:
-                _check_type(context, reference, relation.column(source.base_column(name)), use)
-            wanted |= dict.fromkeys(more)
+            without = [name for name in more if _has_no_equality(relation.column(source.base_column(name)))]
+            if without and (whole_row or not _shows_key(reference, relation)):
+                raise _not_grouped(context, reference, without[0], use)
+            if without:
+                _aggregate(context, use, outputs)
+            else:
+                wanted |= dict.fromkeys(more)
         if wanted or row:
             _insert(context, node, reference.alias, list(wanted), row)
 
@@ -61,16 +69,32 @@ def _is_column(source: Source, name: str) -> bool:
     return name in (source.columns or ()) or name in SYSTEM_COLUMNS
 
 
-def _check_type(context: Context, reference: Reference, column: Column | None, use: ColumnUse) -> None:
-    if column is None or column.base_type.removeprefix("_") not in _WITHOUT_EQUALITY:
-        return
-    aggregate = "any_value(...)" if context.snapshot.server_version >= _ANY_VALUE else "(array_agg(...))[1]"
-    raise context.unsupported(
-        f'column "{column.name}" of type {column.type_name} cannot stand beside GROUP BY of the primary key of '
-        f'"{reference.name}", of which something is hidden from app {context.app.name}',
-        f"Its values cannot be grouped. Write {aggregate}; in place of a whole row name the columns.",
+def _has_no_equality(column: Column | None) -> bool:
+    return column is not None and column.base_type.removeprefix("_") in _WITHOUT_EQUALITY
+
+
+def _shows_key(reference: Reference, relation: Relation) -> bool:
+    """Whether the app is shown the primary key as it is, so that it tells rows apart."""
+    shown = {column.name for column in reference.columns if column.action == "show"}
+    return shown.issuperset(relation.primary_key)
+
+
+def _not_grouped(context: Context, reference: Reference, column: str, use: ColumnUse) -> PgError:
+    return context.unsupported(
+        f'column "{column}" cannot stand beside GROUP BY of the primary key of "{reference.name}", of which something '
+        f"is hidden from app {context.app.name}",
+        "Values of its type cannot be grouped. Name the columns in place of a whole row.",
         use.start,
     )
+
+
+def _aggregate(context: Context, use: ColumnUse, outputs: Outputs) -> None:
+    """A group has one value of a column beside the key: any of them is it."""
+    newer = context.snapshot.server_version >= _ANY_VALUE
+    before, after = ("pg_catalog.any_value(", ")") if newer else ("(pg_catalog.array_agg(", "))[1]")
+    end = context.tokens[context.name_end(context.token_at(use.start)) - 1].end
+    context.edit(use.start, use.start, before)
+    context.edit(end, end, after + outputs.name(context, use.node))
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +131,17 @@ class _Groups:
         if name is None or (part and not owners(self.context.fences.uses[id(column)]).whole_row):
             return _Grouped()
         return _Grouped(frozenset({name}), frozenset({name}))
+
+    def outputs(self, items: Sequence[Node]) -> set[int]:
+        """ids of the ColumnRef nodes in outputs that GROUP BY means by their numbers or names."""
+        found: set[int] = set()
+        for item in items:
+            ((kind, fields),) = item.items()
+            if kind in ("RowExpr", "GroupingSet"):
+                found |= self.outputs(fields.get("args", fields.get("content", ())))
+            elif (meant := self._meant(item)) is not item:
+                found |= {id(column) for column in _columns(meant)}
+        return found
 
     def _sets(self, sets: Node) -> _Grouped:
         """ROLLUP, CUBE and () have a set of nothing, too."""

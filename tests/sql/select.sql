@@ -153,15 +153,24 @@ select c is not null from customers c group by c.id
 -- becomes
 select c is not null from <customers form> c group by "c"."name", "c"."email", "c"."phone", "c"."seen", "c".*, c.id
 
--- ... but for types without equality
-select body ->> 'a', count(*) from drafts group by id
--- refused 0A000 column "body" of type json cannot stand beside GROUP BY of the primary key of "drafts"
+-- ... of a type without equality any value of the group is it
+select body ->> 'a', count(*) from drafts group by id order by body ->> 'b'
+-- becomes
+select pg_catalog.any_value(body) ->> 'a', count(*) from <drafts> group by id order by pg_catalog.any_value(body) ->> 'b'
 
-select id, array(select d.marks) from drafts d group by d.id
--- refused 0A000 column "marks" of type xml[] cannot stand beside GROUP BY
+select public.drafts.body, body::text, body as x, (select marks), json_agg(body) from drafts group by id
+-- becomes
+select pg_catalog.any_value(drafts.body) AS "body", pg_catalog.any_value(body)::text AS "body", pg_catalog.any_value(body) as x, (select pg_catalog.any_value(marks) AS "marks"), json_agg(body) from <drafts> group by id
+
+select body ->> 'a' as a, count(*) from drafts where body ->> 'b' = 'c' group by id, a
+-- becomes
+select body ->> 'a' as a, count(*) from <drafts> where body ->> 'b' = 'c' group by id, a
 
 select d.* from drafts d group by d.id
--- refused 0A000 column "body" of type json cannot stand beside GROUP BY
+-- refused 0A000 column "body" cannot stand beside GROUP BY of the primary key of "drafts"
+
+select to_json(d) from drafts d group by d.id
+-- refused 0A000 column "body" cannot stand beside GROUP BY of the primary key of "drafts"
 
 select id, any_value(body), count(marks) from drafts group by id
 -- becomes

@@ -70,6 +70,10 @@ class NodeWalk(ColumnWalk):
     def query(self, before: Node, after: Node, parent: Level | None, ctes: Ctes) -> None:
         """A SELECT, INSERT, UPDATE, DELETE or MERGE."""
 
+    @abstractmethod
+    def _of_group(self, before: Node, after: Node, level: Level) -> Node:
+        """The name that stands for a column's, by itself or within an aggregate of its group."""
+
     def _optional(self, field: str, b: Node, a: Node, level: Level) -> None:
         if (field in b) != (field in a):
             raise differs(f"{field} came or went")
@@ -94,7 +98,7 @@ class NodeWalk(ColumnWalk):
             raise differs("a part came or went")
         ((kind, b),) = before.items()
         if kind == "ColumnRef":
-            self._column(before, after, level)
+            self._column(before, self._of_group(before, after, level), level)
             return
         if kind == "FuncCall" and "SubLink" in after:
             self._guarded_call(b, after, level)
@@ -236,7 +240,7 @@ class NodeWalk(ColumnWalk):
             self._fields("FuncCall", b, a, level)
             return
         guard = self._forms.template(template)
-        inner = _in_holes(guard, a["args"][0])
+        inner = in_holes(guard, a["args"][0])
         if len(inner) != 1:
             raise differs(f"the argument of {name} is not guarded")
         self._fields("FuncCall", b, {**a, "args": [*inner, *a["args"][1:]]}, level)
@@ -249,13 +253,13 @@ class NodeWalk(ColumnWalk):
         texts = self._rights.system.calls.get((name or "", len(b.get("args", ()))))
         if texts is None:
             raise differs("FuncCall became SubLink")
-        inner = _in_holes(self._forms.template("{argument}".join(texts)), after)
+        inner = in_holes(self._forms.template("{argument}".join(texts)), after)
         if len(inner) != len(texts) - 1 or b.keys() - {"funcname", "args", "funcformat"}:
             raise differs(f"the call of {name} is not guarded")
         self._nodes(b["args"], inner, level)
 
 
-def _in_holes(template: Node, tree: Node) -> list[Node]:
+def in_holes(template: Node, tree: Node) -> list[Node]:
     """What stands in `tree` where the template has its holes; nothing where they differ elsewhere."""
     found: list[Node] = []
 

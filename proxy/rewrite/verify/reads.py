@@ -13,7 +13,7 @@ from proxy.rewrite.verify.copies import Bound
 from proxy.rewrite.verify.form import SYSTEM_COLUMNS
 from proxy.rewrite.verify.leak import LeakProof
 from proxy.rewrite.verify.names import DefinitionNames, Named
-from proxy.rewrite.verify.nodes import Ctes, NodeWalk
+from proxy.rewrite.verify.nodes import Ctes, NodeWalk, in_holes
 from proxy.rewrite.verify.scope import Columns, Level, Source, Target, output_columns, output_name, renamed
 from proxy.rewrite.verify.star import Part, parts_of
 from proxy.rewrite.verify.tree import Node, column_of, every_part, flattened, named_in, parse, strings
@@ -23,6 +23,7 @@ _BARRIER: Node = parse("SELECT * FROM x OFFSET 0")[0]["SelectStmt"]
 _INNER: Node = {"alias": {"aliasname": "_v"}, "subquery": None}
 _SAMPLING = frozenset({"system", "bernoulli"})
 _TYPED: Node = {"ColumnRef": {}}  # a column's value, as an operand
+_ANY_VALUES = ("pg_catalog.any_value({argument})", "(pg_catalog.array_agg({argument}))[1]")
 _PLAIN_TAIL: Node = {key: parse("SELECT 1")[0]["SelectStmt"][key] for key in ("limitOption", "op")}
 _FENCE: Node = {key: parse("SELECT 1 OFFSET 0")[0]["SelectStmt"][key] for key in ("limitOption", "op", "limitOffset")}
 
@@ -75,6 +76,7 @@ class ReadWalk(NodeWalk):
         if b.get("intoClause") != a.get("intoClause"):
             raise differs("INTO changed")
         a = self._without_added_groups(b, a, level)
+        level.groups, level.outputs = b.get("groupClause", []), b.get("targetList", [])
         self._listed(b.get("targetList", []), a.get("targetList", []), level, outputs=True)
         if "targetList" in b:
             self._note_outputs(b, b["targetList"], level)
@@ -148,6 +150,32 @@ class ReadWalk(NodeWalk):
                 if (column if known is None else known.name) in grouped.ever - grouped.always:
                     raise differs("GROUP BY has a column that only some of its sets have")
         return {**a, "groupClause": groups[more:]}
+
+    def _of_group(self, before: Node, after: Node, level: Level) -> Node:
+        """The name that stands for a column, by itself or within an aggregate that gives any of a group's values: they
+        are all the same where the key of the column's form is grouped. (PostgreSQL takes no aggregate where values are
+        of rows.)
+        """
+        if "ColumnRef" in after:
+            return after
+        found = [one for text in _ANY_VALUES for one in in_holes(self._forms.template(text), after)]
+        if len(found) != 1 or "ColumnRef" not in found[0]:
+            return after
+        words, meant, around = _words(before), [], level
+        for around in level.outward():
+            named = [one for one in around.sources if len(words) == 1 or one.name == words[-2]]
+            meant = [one for one in named if one.columns is None or words[-1] in one.columns]
+            if meant:
+                break
+        if len(meant) != 1 or not meant[0].form or meant[0].relation is None or meant[0].table is None:
+            raise differs("an aggregate stands in a column's place")
+        source, key = meant[0], meant[0].relation.primary_key
+        column = source.columns.get(words[-1]) if source.columns else None
+        grouped = _grouped_of(around.groups, around.outputs, around, source)
+        plain = {one.name for one in meant[0].table.columns if one.treatment.plain}
+        if column is None or column.name in grouped.ever or not key or not (grouped.always & plain).issuperset(key):
+            raise differs("an aggregate stands in a column's place beside no key")
+        return found[0]
 
     # -- FROM ---------------------------------------------------------------------------------------------------------
 

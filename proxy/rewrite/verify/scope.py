@@ -74,6 +74,8 @@ class Level:
     guarded: bool = False  # a guarded target is here or further out
     items: list[Node] = field(default_factory=list)  # the items of FROM that `sources` are of
     left: Sequence[Node] = ()  # those of them that a LATERAL one which comes next may name
+    groups: list[Node] = field(default_factory=list)  # the app's GROUP BY ...
+    outputs: list[Node] = field(default_factory=list)  # ... and output list
     target_last: bool = False  # `*` has the columns of FROM first (MERGE)
 
     def __post_init__(self) -> None:
