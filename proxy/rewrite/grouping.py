@@ -20,7 +20,7 @@ from proxy.rewrite.scope import STAR, SYSTEM_COLUMNS, ColumnUse, Level, Referenc
 
 # Values of these cannot be grouped: no operator class says which are equal.
 _WITHOUT_EQUALITY = frozenset("json xml point line lseg box path polygon circle jsonpath".split())
-_ANY_VALUE = 160000  # the first version that has it
+_HAS_ANY_VALUE = 160000  # the first version that has it
 
 # Where it stands, an expression is computed for a group.
 _OF_GROUPS = ("distinctClause", "targetList", "havingClause", "windowClause", "sortClause")
@@ -51,16 +51,22 @@ def complete_group_by(context: Context, reads: list[Reference]) -> None:
             if id(use.node) not in free:
                 continue
             part = parts.get(id(use.node)) if whole_row else None
-            row = row or (whole_row and part is None and use.fields[-1] != STAR)  # it is no column: it is grouped, too
+            is_row = whole_row and part is None and use.fields[-1] != STAR
             named = (part or use.fields[-1],) if part or not whole_row else source.columns or ()
             more = [name for name in named if source.base_column(name) not in grouped.ever and _is_column(source, name)]
             without = [name for name in more if _has_no_equality(relation.column(source.base_column(name)))]
-            if without and (whole_row or not _shows_key(reference, relation)):
+            if without and not _shows_key(reference, relation):
                 raise _not_grouped(context, reference, without[0], use)
-            if without:
-                _aggregate(context, use, outputs)
-            else:
+            if not without:
                 wanted |= dict.fromkeys(more)
+                row = row or is_row  # it is no column: it is grouped, too
+            elif not whole_row or (is_row and not _is_spelled(context, reference)):
+                _aggregate(context, use, outputs)
+            elif outputs.is_output(use.node) and _is_list_of(use, source) and not _is_spelled(context, reference):
+                _spell(context, use, source, without)
+                wanted |= dict.fromkeys(name for name in more if name not in without)
+            else:
+                raise _not_grouped(context, reference, without[0], use)
         if wanted or row:
             _insert(context, node, reference.alias, list(wanted), row)
 
@@ -83,15 +89,42 @@ def _not_grouped(context: Context, reference: Reference, column: str, use: Colum
     return context.unsupported(
         f'column "{column}" cannot stand beside GROUP BY of the primary key of "{reference.name}", of which something '
         f"is hidden from app {context.app.name}",
-        "Values of its type cannot be grouped. Name the columns in place of a whole row.",
+        "Values of its type cannot be grouped. Name the columns in place of *.",
         use.start,
     )
 
 
+def _is_list_of(use: ColumnUse, source: Source) -> bool:
+    """Whether a name is `t.*`, or a `*` that is all of this source and nothing else."""
+    return use.fields[-1] == STAR and (len(use.fields) == 2 or (len(use.fields) == 1 and use.level.sources == [source]))
+
+
+def _is_spelled(context: Context, reference: Reference) -> bool:
+    """Whether whole rows of it are spelled out by themselves: its form shows a system column."""
+    return any(use.fields[-1] in SYSTEM_COLUMNS for use, _, _ in context.uses_of(reference))
+
+
+def _spell(context: Context, use: ColumnUse, source: Source, without: Sequence[str]) -> None:
+    """The list that `*` is, with what cannot be grouped as any value of its group."""
+    before, after = _any_value(context)
+    qualifier = quote_identifier(source.name or "")
+    parts = []
+    for name in source.columns or ():
+        column = f"{qualifier}.{quote_identifier(name)}"
+        parts.append(f"{before}{column}{after} AS {quote_identifier(name)}" if name in without else column)
+    end = context.tokens[context.name_end(context.token_at(use.start)) - 1].end
+    context.edit(use.start, end, ", ".join(parts))
+
+
+def _any_value(context: Context) -> tuple[str, str]:
+    """What stands before and behind a column that is then any of its group's values."""
+    newer = context.snapshot.server_version >= _HAS_ANY_VALUE
+    return ("pg_catalog.any_value(", ")") if newer else ("(pg_catalog.array_agg(", "))[1]")
+
+
 def _aggregate(context: Context, use: ColumnUse, outputs: Outputs) -> None:
     """A group has one value of a column beside the key: any of them is it."""
-    newer = context.snapshot.server_version >= _ANY_VALUE
-    before, after = ("pg_catalog.any_value(", ")") if newer else ("(pg_catalog.array_agg(", "))[1]")
+    before, after = _any_value(context)
     end = context.tokens[context.name_end(context.token_at(use.start)) - 1].end
     context.edit(use.start, use.start, before)
     context.edit(end, end, after + outputs.name(context, use.node))

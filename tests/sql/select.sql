@@ -166,10 +166,26 @@ select body ->> 'a' as a, count(*) from drafts where body ->> 'b' = 'c' group by
 -- becomes
 select body ->> 'a' as a, count(*) from <drafts> where body ->> 'b' = 'c' group by id, a
 
-select d.* from drafts d group by d.id
+select d.*, count(p.*) from drafts d join products p on true group by d.id
+-- becomes
+select "d"."id", pg_catalog.any_value("d"."body") AS "body", pg_catalog.any_value("d"."marks") AS "marks", count(p.*) from <drafts form> d join products p on true group by d.id
+
+select * from drafts group by id
+-- becomes
+select "drafts"."id", pg_catalog.any_value("drafts"."body") AS "body", pg_catalog.any_value("drafts"."marks") AS "marks" from <drafts> group by id
+
+select d, to_json(d) from drafts d group by d.id
+-- becomes
+select pg_catalog.any_value(d) AS "d", to_json(pg_catalog.any_value(d)) from <drafts form> d group by d.id
+
+-- ... unless it stands within a row that is not by itself, or a * that is more
+select * from drafts d join products p on true group by d.id, p.id
 -- refused 0A000 column "body" cannot stand beside GROUP BY of the primary key of "drafts"
 
-select to_json(d) from drafts d group by d.id
+select d, d.ctid from drafts d group by d.id
+-- refused 0A000 column "body" cannot stand beside GROUP BY of the primary key of "drafts"
+
+select (d).body from drafts d group by d.id
 -- refused 0A000 column "body" cannot stand beside GROUP BY of the primary key of "drafts"
 
 select id, any_value(body), count(marks) from drafts group by id

@@ -74,6 +74,10 @@ class NodeWalk(ColumnWalk):
     def _of_group(self, before: Node, after: Node, level: Level) -> Node:
         """The name that stands for a column's, by itself or within an aggregate of its group."""
 
+    @abstractmethod
+    def _of_groups(self, star: Node, outputs: list[Node], level: Level) -> list[Node] | None:
+        """The outputs, at the beginning of a list, that are `*` with aggregates of its group; None where `*` stands."""
+
     def _optional(self, field: str, b: Node, a: Node, level: Level) -> None:
         if (field in b) != (field in a):
             raise differs(f"{field} came or went")
@@ -200,6 +204,8 @@ class NodeWalk(ColumnWalk):
             body = item.get("ResTarget", {}) if outputs else {"val": item}
             value = body.get("val", {})
             star = self._spelled_star(value, level, named=outputs)
+            if star is None and outputs and rest:
+                star = self._of_groups(value, rest, level)
             if star is not None:
                 found, rest = rest[: len(star)], rest[len(star) :]
                 if found != star:

@@ -162,9 +162,12 @@ class ReadWalk(NodeWalk):
         if len(found) != 1 or "ColumnRef" not in found[0]:
             return after
         words, meant, around = _words(before), [], level
+        row = level.row_named(words[0]) if len(words) == 1 else (None, False)
         for around in level.outward():
             named = [one for one in around.sources if len(words) == 1 or one.name == words[-2]]
             meant = [one for one in named if one.columns is None or words[-1] in one.columns]
+            if row[1] and row[0] in around.sources:
+                meant = [one for one in around.sources if one is row[0]]
             if meant:
                 break
         if len(meant) != 1 or not meant[0].form or meant[0].relation is None or meant[0].table is None:
@@ -173,9 +176,34 @@ class ReadWalk(NodeWalk):
         column = source.columns.get(words[-1]) if source.columns else None
         grouped = _grouped_of(around.groups, around.outputs, around, source)
         plain = {one.name for one in meant[0].table.columns if one.treatment.plain}
-        if column is None or column.name in grouped.ever or not key or not (grouped.always & plain).issuperset(key):
+        if column is None and row[0] is not source:
+            raise differs("an aggregate stands in a column's place")
+        partly = column is not None and column.name in grouped.ever
+        if partly or not key or not (grouped.always & plain).issuperset(key):
             raise differs("an aggregate stands in a column's place beside no key")
         return found[0]
+
+    def _of_groups(self, star: Node, outputs: list[Node], level: Level) -> list[Node] | None:
+        """The outputs that may stand for `t.*`, or for a `*` that is one source's: its columns one by one, by
+        themselves or as any of a group's values.
+        """
+        fields = star.get("ColumnRef", {}).get("fields", [])
+        if not fields or "A_Star" not in fields[-1] or len(fields) > 2 or outputs[0]["ResTarget"].get("val") == star:
+            return None
+        named = [one for one in level.sources if len(fields) == 1 or one.name == strings(fields[:1])[0]]
+        if len(named) != 1 or not named[0].columns or named[0].system_columns:
+            return None
+        found: list[Node] = []
+        for name, item in zip(named[0].columns, outputs, strict=False):
+            column, given = column_of(named[0].name, name), item["ResTarget"]
+            value = self._of_group(column, given.get("val", {}), level)
+            if value != column or given.get("name", name) != name or given.keys() > {"name", "val"}:
+                return None
+            if value != given["val"] and "name" not in given:
+                return None
+            found.append(item)
+        aggregates = any("ColumnRef" not in item["ResTarget"]["val"] for item in found)
+        return found if aggregates and len(found) == len(named[0].columns) else None
 
     # -- FROM ---------------------------------------------------------------------------------------------------------
 
