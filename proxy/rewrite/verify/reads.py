@@ -197,9 +197,9 @@ class ReadWalk(NodeWalk):
         for name, item in zip(named[0].columns, outputs, strict=False):
             column, given = column_of(named[0].name, name), item["ResTarget"]
             value = self._of_group(column, given.get("val", {}), level)
-            if value != column or given.get("name", name) != name or given.keys() > {"name", "val"}:
+            if value != column or given != ({"val": column} if given["val"] == column else {**given, "name": name}):
                 return None
-            if value != given["val"] and "name" not in given:
+            if given.keys() - {"name", "val"}:
                 return None
             found.append(item)
         aggregates = any("ColumnRef" not in item["ResTarget"]["val"] for item in found)
