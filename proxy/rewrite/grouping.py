@@ -55,7 +55,9 @@ def complete_group_by(context: Context, reads: list[Reference]) -> None:
             named = (part or use.fields[-1],) if part or not whole_row else source.columns or ()
             more = [name for name in named if source.base_column(name) not in grouped.ever and _is_column(source, name)]
             without = [name for name in more if _has_no_equality(relation.column(source.base_column(name)))]
-            if without and not _shows_key(reference, relation):
+            arrays = [name for name in without if not is_row and _is_array(relation.column(source.base_column(name)))]
+            old = context.snapshot.server_version < _HAS_ANY_VALUE  # array_agg makes one array of arrays
+            if without and ((old and arrays) or not _shows_key(reference, relation)):
                 raise _not_grouped(context, reference, without[0], use)
             if not without:
                 wanted |= dict.fromkeys(more)
@@ -77,6 +79,10 @@ def _is_column(source: Source, name: str) -> bool:
 
 def _has_no_equality(column: Column | None) -> bool:
     return column is not None and column.base_type.removeprefix("_") in _WITHOUT_EQUALITY
+
+
+def _is_array(column: Column | None) -> bool:
+    return column is not None and column.type_category == "A"
 
 
 def _shows_key(reference: Reference, relation: Relation) -> bool:

@@ -183,3 +183,26 @@ def test_the_verifier_refuses_functions_by_itself(pair: Pair, rules: CompiledRul
     with pytest.raises(PgError) as caught:
         verifier.verify(pair.sent, pair.sent, SearchPath(("pg_catalog", *pair.path)), pair.parameters)
     assert caught.value.sqlstate in ("42501", "42P01", "42883", "0A000"), caught.value
+
+
+def test_groups_before_any_value(rules: CompiledRules, snapshot: Snapshot) -> None:
+    """PostgreSQL 15 has array_agg only, which makes one array of arrays."""
+    app, path = rules.apps["partner"], SearchPath(("pg_catalog", "public"))
+    planner = Planner(app, rules, replace(snapshot, server_version=150000))
+    query = "select {} from drafts group by id"
+    for part, becomes in (
+        ("body ->> 'a'", "(pg_catalog.array_agg(body))[1] ->> 'a'"),
+        ("drafts", '(pg_catalog.array_agg(drafts))[1] AS "drafts"'),
+    ):
+        sent = query.format(part)
+        expected = expand(query.format(becomes).replace("drafts group", "<drafts> group"), "partner", rules, snapshot)
+        assert planner.plan(sent.encode(), path).text.decode() == expected
+    for part in ("marks", "*"):
+        refusal = planner.plan(query.format(part).encode(), path).refusal
+        assert refusal is not None
+        assert "cannot stand beside GROUP BY" in refusal.message
+    final = expand("select {} from <drafts> group by id", "partner", rules, snapshot)
+    verifier = Verifier(app, snapshot, system_catalog(app, snapshot))
+    verifier.verify(query.format("marks is null"), final.format("pg_catalog.any_value(marks) is null"), path)
+    with pytest.raises(PgError):
+        verifier.verify(query.format("marks is null"), final.format("(pg_catalog.array_agg(marks))[1] is null"), path)

@@ -179,6 +179,8 @@ class ReadWalk(NodeWalk):
         if column is None and row[0] is not source:
             raise differs("an aggregate stands in a column's place")
         partly = column is not None and column.name in grouped.ever
+        if column is not None and column.type_category == "A" and "A_Indirection" in after:
+            raise differs("array_agg of arrays has no first one")
         if partly or not key or not (grouped.always & plain).issuperset(key):
             raise differs("an aggregate stands in a column's place beside no key")
         return found[0]
