@@ -11,7 +11,7 @@ from proxy.rewrite.context import Context
 from proxy.rewrite.lex import Node
 from proxy.rewrite.outputs import Outputs
 from proxy.rewrite.rows import shows_all_columns
-from proxy.rewrite.scope import SYSTEM_COLUMNS, ColumnUse, Level, Reference, Source, owners
+from proxy.rewrite.scope import SYSTEM_COLUMNS, ColumnUse, Level, Reference, Source, flatten, owners
 
 
 def replace_uses(context: Context, reference: Reference, table: GovernedTable, inserted: Collection[str] = ()) -> None:
@@ -71,14 +71,32 @@ def check_arbiter(context: Context, table: GovernedTable, conflict: Node) -> Non
 def check_names(context: Context, reference: Reference, table: GovernedTable) -> None:
     """Bare names that nothing has for the app, where the target can be seen. The server would find its hidden columns
     (in FROM it says that the target cannot be named there), and the proof may not know what to make of such a name.
+    In the order of the text: which of several is said must not tell hidden columns from missing ones.
     """
-    for use in context.analysis.uses:
+    for use in sorted(context.analysis.uses, key=lambda use: use.start):
+        if _is_hidden(use, reference, table):
+            raise context.missing_column(
+                f"column {_printed(use)} does not exist", table.column(use.fields[-1]), use.start
+            )
         if len(use.fields) > 1 or use.clause == "using" or owners(use).sources:
             continue
         levels = list(_outward(use.level))
         if not any(level.node is reference.statement for level in levels) or _may_be_known(context, use, levels):
             continue
         raise context.missing_column(f"column {_printed(use)} does not exist", table.column(use.fields[0]), use.start)
+
+
+def _is_hidden(use: ColumnUse, reference: Reference, table: GovernedTable) -> bool:
+    """Whether it means a column of the target that nothing has for the app."""
+    found = owners(use)
+    column = table.column(use.fields[-1])
+    if (
+        found.whole_row
+        or use.fields[-1] in SYSTEM_COLUMNS
+        or (column is not None and column.treatment.action != "drop")
+    ):
+        return False
+    return any(source.reference is reference for source in flatten(found.sources))
 
 
 def _may_be_known(context: Context, use: ColumnUse, levels: list[Level]) -> bool:

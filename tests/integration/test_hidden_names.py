@@ -108,6 +108,15 @@ READS = [
     "/* é */ SELECT {} FROM people",
 ]
 WRITES = [
+    "DELETE FROM people WHERE {} = wvwvwv",
+    "DELETE FROM people WHERE wvwvwv = {}",
+    "DELETE FROM people WHERE {} = 'x' RETURNING wvwvwv",
+    "DELETE FROM people RETURNING people.{}, people.wvwvwv",
+    "UPDATE people SET name = {} WHERE wvwvwv = 1",
+    "UPDATE people p SET name = p.wvwvwv WHERE p.{} = 'x'",
+    "INSERT INTO people (id, name) VALUES (9, 'x') ON CONFLICT (id) DO UPDATE SET name = excluded.wvwvwv WHERE {} = 'x'",
+    "INSERT INTO people (id, name) VALUES (9, 'x') ON CONFLICT (id) DO UPDATE SET name = excluded.{} WHERE wvwvwv = 'x'",
+    "DELETE FROM tags USING people WHERE tags.person = people.id AND {} = wvwvwv",
     "UPDATE people SET {} = '1'",
     "UPDATE people SET name = '1', {} = '1'",
     "UPDATE people SET (name, {}) = ('1', '2')",
