@@ -209,9 +209,11 @@ class _Walker:
             raise PgError(f'table name "{target.name}" specified more than once', "42712")
         level = self.level(parent, node)
         level.sources = [target, *others.sources]
-        self.target_list(node.get("targetList", []), level, "set", ctes)
+        # In the server's order, which decides of several errors.
         self.expression(node.get("whereClause"), level, "where", ctes)
-        return self.returning(node, level, target, ctes)
+        names = self.returning(node, level, target, ctes)
+        self.target_list(node.get("targetList", []), level, "set", ctes)
+        return names
 
     def merge(self, node: Node, parent: Level | None, ctes: Ctes) -> tuple[str, ...] | None:
         ctes = self.with_clause(node.get("withClause"), parent, ctes)

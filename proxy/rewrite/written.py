@@ -71,9 +71,9 @@ def check_arbiter(context: Context, table: GovernedTable, conflict: Node) -> Non
 def check_names(context: Context, reference: Reference, table: GovernedTable) -> None:
     """Bare names that nothing has for the app, where the target can be seen. The server would find its hidden columns
     (in FROM it says that the target cannot be named there), and the proof may not know what to make of such a name.
-    In the order of the text: which of several is said must not tell hidden columns from missing ones.
+    One after the other: which of several is said must not tell hidden columns from missing ones.
     """
-    for use in sorted(context.analysis.uses, key=lambda use: use.start):
+    for use in context.analysis.uses:
         if _is_hidden(use, reference, table):
             raise context.missing_column(
                 f"column {_printed(use)} does not exist", table.column(use.fields[-1]), use.start
