@@ -5,6 +5,7 @@ definition of either. `catalog_forms` makes the texts that stand in their place,
 from __future__ import annotations
 
 from proxy.rewrite.context import Context
+from proxy.rewrite.fence import Care
 from proxy.rewrite.scope import SYSTEM_SCHEMAS, every_node
 from proxy.rewrite.select import place, shorten_names, system_columns
 
@@ -25,6 +26,8 @@ def rewrite_catalogs(context: Context) -> None:
                 "It holds data or definitions that the rules cannot govern.",
                 reference.start,
             )
+        if context.fences.care is not Care.NONE:
+            form = form.removesuffix(")") + " OFFSET 0)"
         place(context, reference, form)
         placed.append(reference)
     shorten_names(context, placed)

@@ -112,7 +112,7 @@ class Passes:
         self._check_relations(context)
         check_constraints(context)
         check_functions(context)
-        check_explain(context.statement, context.analysis, self._app)
+        check_explain(context.statement, context.analysis, self._app, self.system)
         for use in context.analysis.uses:
             context.disclose_use(use)
         _edit(context)

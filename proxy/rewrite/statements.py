@@ -19,7 +19,7 @@ from proxy.rewrite.definitions import (
     only_temporary,
 )
 from proxy.rewrite.lex import Node
-from proxy.rewrite.result import Effect
+from proxy.rewrite.result import Effect, SystemCatalog
 from proxy.rewrite.scope import Analysis
 from proxy.rewrite.settings import CHANGE_NAMES, check_search_path, check_setting
 
@@ -143,7 +143,7 @@ _CHECKS: dict[str, Callable[[Node, AppPolicy, Names], None]] = {
 }
 
 
-def check_explain(node: Node, analysis: Analysis, app: AppPolicy) -> None:
+def check_explain(node: Node, analysis: Analysis, app: AppPolicy, system: SystemCatalog) -> None:
     """A plan's row estimates and counts are of the table before its row policies; ANALYZE counts what a document was
     made of; VERBOSE names the columns that a scan gives, hidden ones and masks too; WAL has the size of whole pages.
     """
@@ -157,6 +157,11 @@ def check_explain(node: Node, analysis: Analysis, app: AppPolicy) -> None:
             f"Use EXPLAIN of the statement itself. The rules can allow both: explain: allow at app {app.name}.",
         )
     for reference in analysis.references:
+        if reference.relation is not None and reference.relation.key in system.forms:
+            raise insufficient_privilege(
+                f'EXPLAIN would show what is kept out of system relation "{reference.name}"',
+                f"The rules can let it: explain: allow at app {app.name}.",
+            )
         if reference.view is not None:
             raise insufficient_privilege(
                 f'EXPLAIN would show the definition of view "{reference.name}"',

@@ -454,3 +454,59 @@ def test_other_foreign_keys_are_named(gateway: Governed) -> None:
     assert found["MESSAGE_DETAIL"] == 'Key (person)=(99) is not present in table "people".'
     deleted = error_of(gateway, "DELETE FROM people WHERE id = 2")
     assert 'constraint "tag_of" on table "tags"' in deleted["MESSAGE_PRIMARY"]
+
+
+# Errors by the values of rows: PostgreSQL may ask these before the form's own conditions.
+CATALOG_ERRORS = [
+    "SELECT count(*) FROM pg_attribute WHERE attname = '{}' AND attname::text::int = 1",
+    "SELECT count(*) FROM pg_attribute WHERE 1 / (CASE WHEN attname = '{}' THEN 0 ELSE 1 END) = 1",
+    "SELECT count(*) FROM pg_attribute WHERE attnum + (CASE WHEN attname = '{}' THEN 32767 ELSE 0 END)::int2 > 0",
+    "SELECT count(*) FROM pg_attribute WHERE (SELECT 1 FROM generate_series(1, CASE WHEN attname = '{}' THEN 2 ELSE 1 END)) = 1",
+    "SELECT count(*) FROM pg_attribute WHERE (SELECT 1 FROM pg_namespace WHERE attname = '{}') = 1",
+    "SELECT count(*) FROM pg_attribute WHERE ARRAY[ARRAY[1], CASE WHEN attname = '{}' THEN '{{}}' ELSE ARRAY[1] END] <> '{{}}'",
+    "SELECT count(*) FROM pg_attribute WHERE ARRAY[1] || CASE WHEN attname = '{}' THEN ARRAY[[[1]]] ELSE ARRAY[1] END <> '{{}}'",
+    "SELECT count(*) FROM pg_attribute WHERE 'a' ~ (CASE WHEN attname = '{}' THEN '(' ELSE 'a' END)",
+    "SELECT count(*) FROM (SELECT attname::text AS attrelid FROM pg_attribute WHERE attname = '{}') x WHERE attrelid::regclass = 1",
+    "SELECT count(*) FROM (SELECT attname::text::int AS n FROM pg_attribute WHERE attname = '{}') x WHERE n = 1",
+    "WITH x AS (SELECT attname::text::int AS n FROM pg_attribute WHERE attname = '{}') SELECT count(*) FROM x WHERE n = 1",
+    "SELECT count(*) FROM pg_attribute, unnest(ARRAY[attname::text]) conrelid WHERE attname = '{}' AND conrelid::regclass = 1",
+    "SELECT (SELECT count(*) FROM pg_attribute WHERE attname = '{}' AND attname::text::int = 1)",
+    "SELECT 1 UNION ALL SELECT count(*) FROM pg_attribute WHERE attname = '{}' AND attname::text::int = 1",
+    "SELECT count(*) FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND attname = '{}' AND attname::text::int = 1",
+    "SELECT count(*) FROM pg_attribute GROUP BY attname HAVING attname = '{}' AND attname::text::int = 1",
+    "INSERT INTO open (id) SELECT 7 FROM pg_attribute WHERE attname = '{}' AND attname::text::int = 1",
+    "SELECT count(*) FROM information_schema.columns WHERE column_name = '{}' AND column_name::text::int = 1",
+    "PREPARE s AS SELECT count(*) FROM pg_attribute WHERE attname = '{}' AND attname::text::int = 1",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", CATALOG_ERRORS)
+def test_no_error_tells_of_a_row_of_the_catalogs(gateway: Governed, text: str) -> None:
+    dsn = gateway.dsn("guesser")
+    assert answer(dsn, text, "card") == answer(dsn, text, "zqxj")
+    told = answer(gateway.database, text, "card")  # where it is there, there is something to be told
+    assert "PREPARE" in text or told != answer(gateway.database, text, "zqxj")
+
+
+CONSTRAINT_ERRORS = [
+    "SELECT count(*) FROM pg_constraint WHERE conname = '{}' AND conname::text::int = 1",
+    "SELECT count(*) FROM pg_constraint WHERE conname = '{}' AND coalesce(conbin::text, 'x')::int = 1",
+    "SELECT count(*) FROM pg_constraint WHERE 1 / (CASE WHEN conname = '{}' THEN 0 ELSE 1 END) = 1",
+]
+
+
+@pytest.mark.parametrize("text", CONSTRAINT_ERRORS)
+def test_no_error_tells_of_a_constraint(gateway: Governed, text: str) -> None:
+    dsn = gateway.dsn("guesser")
+    assert answer(dsn, text, "card_once") == answer(dsn, text, "zqxj_oqce")
+    assert answer(gateway.database, text, "card_once") != answer(gateway.database, text, "zqxj_oqce")
+
+
+@pytest.mark.parametrize(
+    "relation", ["information_schema.columns", "information_schema.tables", "pg_attribute", "pg_class", "pg_indexes"]
+)
+@pytest.mark.parametrize("explain", ["EXPLAIN", "EXPLAIN (FORMAT json)", "EXPLAIN ANALYZE"])
+def test_no_plan_shows_what_is_kept_out_of_a_catalog(gateway: Governed, relation: str, explain: str) -> None:
+    said = answer(gateway.dsn("guesser"), f"{explain} SELECT 1 FROM {relation}", "zqxj")
+    assert said["SQLSTATE"] == "42501"
+    assert "explain: allow" in said["MESSAGE_HINT"]

@@ -28,7 +28,7 @@ Ctes = Mapping[str, Node]
 class NodeWalk(ColumnWalk):
     """One statement. `governed` is set where it reads or writes a relation of which something is hidden, `row_policies`
     where rows are, `documents` where one has documents that are made anew; `views` where it reads views by their
-    definitions.
+    definitions, `catalogs` where it reads a catalog from which something is kept.
     """
 
     def __init__(
@@ -48,10 +48,12 @@ class NodeWalk(ColumnWalk):
         self.governed = False
         self.row_policies = False
         self.documents = False
+        self.catalogs = False
         super().__init__(names, forms)
         self.views = False
         self._rights = rights
         self._whole_names = whole_names(parts)
+        self._whole = statement
         self._statement = self._short(statement)
         self._parameters = Parameters(types, parts)
         self._locking = locking or any("lockingClause" in part for part in parts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from proxy.catalog.model import Column, Relation
 from proxy.errors import insufficient_privilege
@@ -14,6 +15,7 @@ from proxy.rewrite.verify.form import SYSTEM_COLUMNS
 from proxy.rewrite.verify.leak import LeakProof
 from proxy.rewrite.verify.names import DefinitionNames, Named
 from proxy.rewrite.verify.nodes import Ctes, NodeWalk, in_holes
+from proxy.rewrite.verify.quiet import raises_nothing
 from proxy.rewrite.verify.scope import Columns, Level, Source, Target, output_columns, output_name, renamed
 from proxy.rewrite.verify.star import Part, parts_of
 from proxy.rewrite.verify.tree import Node, column_of, every_part, flattened, named_in, parse, strings
@@ -363,6 +365,7 @@ class ReadWalk(NodeWalk):
         self.row_policies = self.row_policies or walk.row_policies
         self.documents = self.documents or walk.documents
         self.governed = self.governed or walk.governed
+        self.catalogs = self.catalogs or walk.catalogs
         return seen
 
     def _check_catalog(self, named: Named, select: Node, b: Node) -> tuple[tuple[str, ...], list[str]]:
@@ -370,10 +373,18 @@ class ReadWalk(NodeWalk):
         expected = self._forms.subquery(named.text)["SelectStmt"]
         system = self._system_columns(select["targetList"][len(expected["targetList"]) :])
         added = [{"ResTarget": {"val": column_of("t", name)}} for name in system]
-        if select != {**expected, "targetList": [*expected["targetList"], *added]}:
+        shown = {**expected, "targetList": [*expected["targetList"], *added]}
+        if select not in (shown, {**shown, **_FENCE}):
             raise differs(f"catalog {b['relname']} is not as the app has it")
+        if "limitOffset" not in select and self._defined is None and not self._asks_quietly:
+            raise granted(f"catalog {b['relname']} has no fence")
+        self.catalogs = True
         outputs = [item["ResTarget"] for item in expected["targetList"]]
         return system, [o.get("name") or strings(o["val"]["ColumnRef"]["fields"])[-1] for o in outputs]
+
+    @cached_property
+    def _asks_quietly(self) -> bool:
+        return raises_nothing(self._whole, self._rights.catalog_numbers)
 
     def _system_columns(self, items: list[Node]) -> tuple[str, ...]:
         """The system columns at the end of a form: some that the statement names, in their order."""

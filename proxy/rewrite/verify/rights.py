@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cached_property
 from typing import Final
 
 from proxy.catalog.model import FunctionName, Relation, Snapshot
@@ -19,6 +20,7 @@ from proxy.rewrite.verify.views import is_harmless, lost_columns
 
 SYSTEM_SCHEMAS: Final = frozenset({"pg_catalog", "information_schema"})
 OWN_SCHEMA: Final = "consentry"
+_NUMBERS: Final = frozenset("int2 int4 int8 oid regproc regtype xid cid float4 float8 bool".split())
 KINDS: Final = {
     "r": "table",
     "p": "table",
@@ -64,6 +66,15 @@ class Rights:
             for name, candidates in snapshot.functions.items()
             if any(f.takes_row and not self.may_call(name, f) for f in candidates)
         }
+
+    @cached_property
+    def catalog_numbers(self) -> frozenset[str]:
+        """The columns' names that stand for numbers in every system relation."""
+        kinds: dict[str, set[str]] = {}
+        for relation in self.snapshot.relations.values():
+            for column in relation.columns if relation.schema in SYSTEM_SCHEMAS else ():
+                kinds.setdefault(column.name, set()).add(column.base_type)
+        return frozenset(name for name, types in kinds.items() if types <= _NUMBERS)
 
     @staticmethod
     def is_plain(table: GovernedTable, relation: Relation) -> bool:

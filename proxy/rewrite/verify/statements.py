@@ -114,7 +114,7 @@ class Verifier:
             if value in _OFF:
                 continue
             counted = counted or (name == "analyze" and walk.documents) or (name in _TELLING and walk.governed)
-        if counted or walk.views:
+        if counted or walk.views or walk.catalogs:
             raise insufficient_privilege("EXPLAIN would tell of rows, names or definitions that the app may not see")
 
 
