@@ -476,6 +476,7 @@ CATALOG_ERRORS = [
     "SELECT count(*) FROM pg_attribute GROUP BY attname HAVING attname = '{}' AND attname::text::int = 1",
     "INSERT INTO open (id) SELECT 7 FROM pg_attribute WHERE attname = '{}' AND attname::text::int = 1",
     "SELECT count(*) FROM information_schema.columns WHERE column_name = '{}' AND column_name::text::int = 1",
+    "SELECT count(*) FROM pg_attribute WHERE attname = '{}' AND set_config('x.y', 'told', false) = 'x'; SELECT current_setting('x.y', true)",
     "PREPARE s AS SELECT count(*) FROM pg_attribute WHERE attname = '{}' AND attname::text::int = 1",
 ]  # fmt: skip
 

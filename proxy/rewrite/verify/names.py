@@ -151,6 +151,10 @@ class Names:
         """Whether every function of the name is PostgreSQL's own."""
         return all(one.schema == "pg_catalog" for one in self._snapshot.functions.get(function, ()))
 
+    def is_own(self, name: str) -> bool:
+        """Whether a function, or an operator between PostgreSQL's own types, may be one of the database's."""
+        return self.is_foreign_operator(name) or not self.is_built_in(name)
+
     def is_foreign_operator(self, operator: str) -> bool:
         """Whether it may be another than PostgreSQL's own where both sides are of its own types."""
         return any(one.foreign < 2 for one in self._snapshot.foreign_operators.get(operator, ()))

@@ -7,7 +7,7 @@ is computed above the forms, in the outputs of the outermost query, comes too la
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from proxy.rewrite.verify.tree import Node
@@ -33,6 +33,14 @@ _FUNCTIONS: Final = frozenset(
     pg_type_is_visible quote_ident row_number shobj_description starts_with string_agg strpos unnest upper
     """.split()
 )
+# With constants they raise an error always or never. (Others have effects: nextval tells that a row was asked.)
+_OF_CONSTANTS: Final = frozenset(
+    """
+    btrim current_setting inet_server_addr inet_server_port like_escape ltrim now pg_backend_pid
+    pg_postmaster_start_time quote_literal replace rtrim similar_to_escape split_part string_to_array substr substring
+    to_regclass to_regnamespace to_regproc to_regrole to_regtype version
+    """.split()
+)
 _AGGREGATES: Final = frozenset({"bool_and", "bool_or", "count", "max", "min", "string_agg"})
 _TRUTHS: Final = frozenset({"EXISTS_SUBLINK", "ANY_SUBLINK", "ALL_SUBLINK"})
 _TEXTS: Final = frozenset({"text", "name", "varchar", "bpchar", "char"})
@@ -48,12 +56,22 @@ _VALUES: Final = frozenset({"ColumnRef", "SubLink", "RangeVar"})  # what a row's
 _ABOVE: Final = ("targetList", "distinctClause", "sortClause", "windowClause")  # computed above a level's FROM
 
 
-def raises_nothing(statement: Node, numbers: frozenset[str]) -> bool:
+def raises_nothing(statement: Node, numbers: frozenset[str], is_own: Callable[[str], bool]) -> bool:
     """`statement`: one of the app's, or its query. `numbers`: the columns' names that stand for numbers in every
-    catalog.
+    catalog. `is_own`: whether a function's or an operator's name may mean one of the database's own.
     """
+    if any(map(is_own, _called(statement))):
+        return False
     kept = numbers - {name for part in _bodies(statement) for name in _named(part)}
     return all(_is_quiet(part, kept) for part in _asked(statement))
+
+
+def _called(statement: Node) -> Iterator[str]:
+    """The names of functions and operators."""
+    for part in _bodies(statement):
+        for kind, name in (("FuncCall", "funcname"), ("A_Expr", "name")):
+            if kind in part:
+                yield part[kind][name][-1]["String"]["sval"]
 
 
 def _asked(statement: Node) -> Iterator[Any]:
@@ -110,7 +128,7 @@ def _may_stand(part: Node, numbers: frozenset[str]) -> bool:
         if kind not in _NODES:
             return False
         match kind:
-            case "FuncCall" if _has_values(body.get("args", [])) and _name(body) not in _FUNCTIONS:
+            case "FuncCall" if not _is_quiet_call(body):
                 return False
             case "A_ArrayExpr" if _has_values(body):  # arrays in an array are of one shape
                 return False
@@ -125,6 +143,10 @@ def _may_stand(part: Node, numbers: frozenset[str]) -> bool:
 
 def _has_values(tree: Any) -> bool:
     return any(part.keys() & _VALUES for part in _bodies(tree))
+
+
+def _is_quiet_call(body: Node) -> bool:
+    return _name(body) in _FUNCTIONS or (_name(body) in _OF_CONSTANTS and not _has_values(body.get("args", [])))
 
 
 def _is_quiet_operator(body: Node) -> bool:
