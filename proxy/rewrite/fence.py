@@ -18,7 +18,7 @@ from proxy.catalog.types import OIDS
 from proxy.rewrite.comparable import COMPARISONS, Values
 from proxy.rewrite.computed import put_out, without_computed
 from proxy.rewrite.lex import Node
-from proxy.rewrite.scope import SYSTEM_SCHEMAS, Analysis, ColumnUse, Reference, View, owners, walk
+from proxy.rewrite.scope import SYSTEM_SCHEMAS, Analysis, ColumnUse, Reference, View, level_nodes, owners, walk
 from proxy.rewrite.sorting import early_keys
 from proxy.rewrite.types import Types
 
@@ -403,17 +403,5 @@ def _is_catalog(reference: Reference | None) -> bool:
 
 def _queries_in(parts: object) -> list[Node]:
     """The sub-queries that stand in expressions, those inside of them left out."""
-    found: list[Node] = []
-    waiting = [parts]
-    while waiting:
-        part = waiting.pop()
-        if type(part) is list:
-            waiting += part
-        elif type(part) is dict:
-            if "SubLink" in part:
-                link = part["SubLink"]
-                found.append(link["subselect"].get("SelectStmt", {"fromClause": [{"": {}}]}))
-                waiting.append(link.get("testexpr"))
-            else:
-                waiting += part.values()
-    return found
+    links = (part["SubLink"] for part in level_nodes(parts) if "SubLink" in part)
+    return [link["subselect"].get("SelectStmt", {"fromClause": [{"": {}}]}) for link in links]

@@ -321,6 +321,23 @@ def every_node(value: object) -> list[tuple[str, Node]]:
     return out
 
 
+def level_nodes(parts: object) -> list[Node]:
+    """Every dict of a level's own expressions: of a sub-query that itself, and what is compared with its rows."""
+    found: list[Node] = []
+    waiting = [parts]
+    while waiting:
+        part = waiting.pop()
+        if type(part) is list:
+            waiting += part
+        elif type(part) is dict:
+            found.append(part)
+            if "SubLink" in part:
+                waiting.append(part["SubLink"].get("testexpr"))
+            else:
+                waiting += part.values()
+    return found
+
+
 def walk(value: object) -> Iterator[Node]:
     """Every dict below `value`, itself included, in the tree's order."""
     stack = [value]

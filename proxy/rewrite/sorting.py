@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from proxy.rewrite.lex import Node
+from proxy.rewrite.scope import level_nodes
 
 _WITHIN = ("targetList", "groupClause", "sortClause", "windowClause", "havingClause")
 _ORDERS = ("partitionClause", "orderClause", "agg_order")
@@ -65,21 +66,10 @@ def _may_be_called(output: Node, word: str) -> bool:
     return True
 
 
-def _orders(parts: object) -> list[Node]:
+def _orders(parts: object) -> Iterator[Node]:
     """Orders of windows and aggregates, which sub-queries have by themselves."""
-    found: list[Node] = []
-    waiting = [parts]
-    while waiting:
-        part = waiting.pop()
-        if type(part) is list:
-            waiting += part
-        elif type(part) is dict:
-            if "SubLink" in part:
-                waiting.append(part["SubLink"].get("testexpr"))
-                continue
-            for name in _ORDERS:
-                found += part.get(name, ())
-            if "agg_distinct" in part:
-                found += part.get("args", ())
-            waiting += part.values()
-    return found
+    for part in level_nodes(parts):
+        for name in _ORDERS:
+            yield from part.get(name, ())
+        if "agg_distinct" in part:
+            yield from part.get("args", ())

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from proxy.rewrite.verify.tree import Node
+from proxy.rewrite.verify.tree import Node, every_part
 
 _NODES: Final = frozenset(
     """
@@ -51,8 +51,6 @@ _NUMBERS: Final = frozenset(
     """.split()
 )
 _VALUES: Final = frozenset({"ColumnRef", "SubLink", "RangeVar"})  # what a row's values come by
-
-
 _ABOVE: Final = ("targetList", "distinctClause", "sortClause", "windowClause")  # computed above a level's FROM
 
 
@@ -60,18 +58,18 @@ def raises_nothing(statement: Node, numbers: frozenset[str], is_own: Callable[[s
     """`statement`: one of the app's, or its query. `numbers`: the columns' names that stand for numbers in every
     catalog. `is_own`: whether a function's or an operator's name may mean one of the database's own.
     """
-    if any(map(is_own, _called(statement))):
+    parts = every_part(statement)
+    if any(is_own(name) for part in parts for name in _called(part)):
         return False
-    kept = numbers - {name for part in _bodies(statement) for name in _named(part)}
+    kept = numbers - {name for part in parts for name in _named(part)}
     return all(_is_quiet(part, kept) for part in _asked(statement))
 
 
-def _called(statement: Node) -> Iterator[str]:
-    """The names of functions and operators."""
-    for part in _bodies(statement):
-        for kind, name in (("FuncCall", "funcname"), ("A_Expr", "name")):
-            if kind in part:
-                yield part[kind][name][-1]["String"]["sval"]
+def _called(part: Node) -> Iterator[str]:
+    """The name of a function or an operator."""
+    for kind, name in (("FuncCall", "funcname"), ("A_Expr", "name")):
+        if kind in part:
+            yield _word(part[kind][name])
 
 
 def _asked(statement: Node) -> Iterator[Any]:
@@ -84,20 +82,9 @@ def _asked(statement: Node) -> Iterator[Any]:
         if side in body:
             yield from _asked({"SelectStmt": body[side]})
     yield {name: part for name, part in body.items() if name not in (*_ABOVE, "larg", "rarg")}
-    for part in _bodies([body.get(name) for name in _ABOVE]):
+    for part in every_part([body.get(name) for name in _ABOVE]):
         if "SubLink" in part:
             yield from _asked(part["SubLink"]["subselect"])
-
-
-def _bodies(tree: Any) -> Iterator[Node]:
-    waiting = [tree]
-    while waiting:
-        part = waiting.pop()
-        if isinstance(part, dict):
-            yield part
-            waiting += part.values()
-        elif isinstance(part, list):
-            waiting += part
 
 
 def _named(part: Node) -> Iterator[str]:
@@ -118,7 +105,7 @@ def _last_word(value: Node) -> str | None:
 
 
 def _is_quiet(tree: Any, numbers: frozenset[str]) -> bool:
-    return all(_may_stand(part, numbers) for part in _bodies(tree))
+    return all(_may_stand(part, numbers) for part in every_part(tree))
 
 
 def _may_stand(part: Node, numbers: frozenset[str]) -> bool:
@@ -142,22 +129,24 @@ def _may_stand(part: Node, numbers: frozenset[str]) -> bool:
 
 
 def _has_values(tree: Any) -> bool:
-    return any(part.keys() & _VALUES for part in _bodies(tree))
+    return any(part.keys() & _VALUES for part in every_part(tree))
 
 
 def _is_quiet_call(body: Node) -> bool:
-    return _name(body) in _FUNCTIONS or (_name(body) in _OF_CONSTANTS and not _has_values(body.get("args", [])))
+    word = _word(body["funcname"])
+    return word in _FUNCTIONS or (word in _OF_CONSTANTS and not _has_values(body.get("args", [])))
 
 
 def _is_quiet_operator(body: Node) -> bool:
     if body["kind"] in ("AEXPR_DISTINCT", "AEXPR_NOT_DISTINCT", "AEXPR_NULLIF") or "BETWEEN" in body["kind"]:
         return True
-    word = body["name"][-1]["String"]["sval"]
+    word = _word(body["name"])
     return word in _OPERATORS or (word in _PATTERNS and not _has_values(body["rexpr"]))
 
 
-def _name(call: Node) -> str:
-    word: str = call["funcname"][-1]["String"]["sval"]
+def _word(name: list[Node]) -> str:
+    """A name without its schema."""
+    word: str = name[-1]["String"]["sval"]
     return word
 
 
@@ -165,7 +154,7 @@ def _is_one_row(link: Node) -> bool:
     """A value from more rows than one is an error: an aggregate has one."""
     body = link["subselect"].get("SelectStmt", {})
     values = [item["ResTarget"]["val"] for item in body.get("targetList", ())]
-    aggregated = any("FuncCall" in value and _name(value["FuncCall"]) in _AGGREGATES for value in values)
+    aggregated = any("FuncCall" in value and _word(value["FuncCall"]["funcname"]) in _AGGREGATES for value in values)
     return aggregated and link["subLinkType"] == "EXPR_SUBLINK" and not body.keys() & {"groupClause", "larg"}
 
 
@@ -174,5 +163,5 @@ def _is_quiet_cast(body: Node, numbers: frozenset[str]) -> bool:
         return True
     if "arrayBounds" in body["typeName"]:
         return False
-    name = body["typeName"]["names"][-1]["String"]["sval"]
+    name = _word(body["typeName"]["names"])
     return name in _TEXTS or (name in _NUMBERS and _last_word(body["arg"]) in numbers)
