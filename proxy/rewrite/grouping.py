@@ -16,7 +16,18 @@ from proxy.rewrite.context import Context
 from proxy.rewrite.fence import AGGREGATES
 from proxy.rewrite.lex import Node
 from proxy.rewrite.outputs import Outputs
-from proxy.rewrite.scope import STAR, SYSTEM_COLUMNS, ColumnUse, Level, Reference, Source, owners, walk
+from proxy.rewrite.scope import (
+    STAR,
+    SYSTEM_COLUMNS,
+    ColumnUse,
+    Level,
+    Reference,
+    Source,
+    column_fields,
+    owners,
+    walk,
+)
+from proxy.rewrite.stars import StarItem, star_items
 
 # Values of these cannot be grouped: no operator class says which are equal.
 _WITHOUT_EQUALITY = frozenset("json xml point line lseg box path polygon circle jsonpath".split())
@@ -38,20 +49,23 @@ def complete_group_by(context: Context, reads: list[Reference]) -> None:
         columns = {}
         for use, source, whole_row in context.uses_of(reference):
             name = parts.get(id(use.node)) if whole_row else use.fields[-1]
-            if name is not None:
+            if name is not None and (whole_row or _is_variable(use, source)):
                 columns[id(use.node)] = source.base_column(name)
-        groups = _Groups(context, node, columns)
+        groups = _Groups(context, node, level, reference, columns)
         grouped = groups.of(node["groupClause"])
         if not grouped.always.issuperset(relation.primary_key):
             continue
         free = _free(context, level, node) - groups.outputs(node["groupClause"])
+        lists = _lists(node)
         wanted: dict[str, None] = {}
+        added: set[int] = set()
         row = False
         for use, source, whole_row in context.uses_of(reference):
             if id(use.node) not in free:
                 continue
             part = parts.get(id(use.node)) if whole_row else None
             is_row = whole_row and part is None and use.fields[-1] != STAR
+            of_row = is_row or (whole_row and part is None and id(use.node) not in lists)
             named = (part or use.fields[-1],) if part or not whole_row else source.columns or ()
             more = [name for name in named if source.base_column(name) not in grouped.ever and _is_column(source, name)]
             without = [name for name in more if _has_no_equality(relation.column(source.base_column(name)))]
@@ -61,7 +75,8 @@ def complete_group_by(context: Context, reads: list[Reference]) -> None:
                 raise _not_grouped(context, reference, without[0], use)
             if not without:
                 wanted |= dict.fromkeys(more)
-                row = row or is_row  # it is no column: it is grouped, too
+                added |= {id(use.node)} if more and (part or not whole_row) else set()
+                row = row or of_row  # it is no column: it is grouped, too
             elif not whole_row or (is_row and not _is_spelled(context, reference)):
                 _aggregate(context, use, outputs)
             elif outputs.is_output(use.node) and _is_list_of(use, source) and not _is_spelled(context, reference):
@@ -70,6 +85,7 @@ def complete_group_by(context: Context, reads: list[Reference]) -> None:
             else:
                 raise _not_grouped(context, reference, without[0], use)
         if wanted or row:
+            _check_grouping_calls(context, node, added)
             _insert(context, node, reference.alias, list(wanted), row)
 
 
@@ -143,6 +159,10 @@ class _Grouped:
     always: frozenset[str] = frozenset()
     ever: frozenset[str] = frozenset()
 
+    @classmethod
+    def by(cls, name: str) -> _Grouped:
+        return cls(frozenset({name}), frozenset({name}))
+
 
 @dataclass(frozen=True, slots=True)
 class _Groups:
@@ -150,6 +170,8 @@ class _Groups:
 
     context: Context
     node: Node
+    level: Level
+    reference: Reference
     columns: dict[int, str]
 
     def of(self, items: Sequence[Node]) -> _Grouped:
@@ -163,13 +185,17 @@ class _Groups:
             return self.of(item["RowExpr"].get("args", ()))
         if "GroupingSet" in item:
             return self._sets(item["GroupingSet"])
-        item = self._meant(item)
+        meant = self._meant(item)
+        if isinstance(meant, StarItem):
+            own = [one for one in (meant.source, *meant.variables) if one and one.reference is self.reference]
+            return _Grouped.by(own[0].base_column(meant.column)) if own else _Grouped()
+        item = meant
         part = item.get("A_Indirection", {})
         column = part["arg"].get("ColumnRef") if len(part.get("indirection", ())) == 1 else item.get("ColumnRef")
         name = self.columns.get(id(column))
         if name is None or (part and not owners(self.context.fences.uses[id(column)]).whole_row):
             return _Grouped()
-        return _Grouped(frozenset({name}), frozenset({name}))
+        return _Grouped.by(name)
 
     def outputs(self, items: Sequence[Node]) -> set[int]:
         """ids of the ColumnRef nodes in outputs that GROUP BY means by their numbers or names."""
@@ -191,20 +217,64 @@ class _Groups:
             frozenset().union(*(one.ever for one in each)),
         )
 
-    def _meant(self, item: Node) -> Node:
+    def _meant(self, item: Node) -> Node | StarItem:
         """What stands in the output list, of its number or its name."""
-        outputs = [target["ResTarget"] for target in self.node.get("targetList", ())]
         number = item.get("A_Const", {}).get("ival", {}).get("ival", 0)
-        if 0 < number <= len(outputs):
-            item = outputs[number - 1].get("val", {})
-        elif "ColumnRef" in item and not owners(self.context.fences.uses[id(item["ColumnRef"])]).sources:
+        if number > 0:
+            return self._output(number) or item
+        if "ColumnRef" in item and not owners(self.context.fences.uses[id(item["ColumnRef"])]).sources:
             name = self.context.fences.uses[id(item["ColumnRef"])].fields[-1]
+            outputs = [target["ResTarget"] for target in self.node.get("targetList", ())]
             item = next((output["val"] for output in outputs if output.get("name") == name), item)
         return item
 
+    def _output(self, number: int) -> Node | StarItem | None:
+        """The output with this number, of `*` the column; None behind a list that is not known."""
+        before = 0
+        for target in self.node.get("targetList", ()):
+            value: Node = target["ResTarget"].get("val", {})
+            found: Sequence[Node | StarItem] | None = [value]
+            if "ColumnRef" in value and (fields := column_fields(value["ColumnRef"]))[-1] == STAR:
+                found = star_items(self.level, fields)
+            elif "A_Star" in value.get("A_Indirection", {}).get("indirection", [{}])[-1]:
+                found = None  # (row).*: as many as the row's type has
+            if found is None:
+                return None
+            if number <= before + len(found):
+                return found[number - before - 1]
+            before += len(found)
+        return None
+
+
+def _is_variable(use: ColumnUse, source: Source) -> bool:
+    """Whether a name means the source's column itself, and not one that USING has merged of others' (FULL: of both)."""
+    merged = len(use.fields) == 1 and len(owners(use).sources) > 1
+    items = star_items(use.level, (STAR,)) if merged else None
+    return all(source in item.variables for item in items or () if item.source is None and item.column == use.fields[0])
+
+
+def _lists(node: Node) -> set[int]:
+    """ids of the ColumnRef nodes that are an output or a part of a row by themselves: `t.*` is a list there."""
+    values = [
+        value
+        for element in walk(node)
+        for value in (element.get("ResTarget", {}).get("val", {}), *element.get("RowExpr", {}).get("args", ()))
+    ]
+    return {id(value["ColumnRef"]) for value in values if "ColumnRef" in value}
+
+
+def _check_grouping_calls(context: Context, node: Node, added: set[int]) -> None:
+    """GROUPING is asked of what the app groups itself: `added` are the ColumnRef nodes of what is added to that."""
+    arguments = (call["args"] for element in walk(node) if (call := element.get("GroupingFunc")))
+    for argument in (one for some in arguments for one in some):
+        column = argument.get("A_Indirection", {}).get("arg", argument).get("ColumnRef", {})
+        if id(column) in added:
+            message = "arguments to GROUPING must be grouping expressions of the associated query level"
+            raise PgError(message, "42803", position=context.position(column["location"]))
+
 
 def _parts_of_rows(node: Node) -> dict[int, str]:
-    """The columns c of `(t).c`, by the ids of the ColumnRef nodes `t`."""
+    """The columns c of `(t).c` and `(t.*).c`, by the ids of the ColumnRef nodes `t`."""
     return {
         id(found["arg"]["ColumnRef"]): found["indirection"][0]["String"]["sval"]
         for element in walk(node)
@@ -218,8 +288,13 @@ def _free(context: Context, level: Level, node: Node) -> set[int]:
     """ids of the ColumnRef nodes that are computed for a group, outside of the level's aggregates."""
     parts = [node[name] for name in _OF_GROUPS if name in node]
     calls = (element["FuncCall"] for element in walk(parts) if "FuncCall" in element)
-    inside = {id(column) for call in calls if _aggregates(context, call, level) for column in _columns(call)}
+    inside = {id(column) for call in calls if _aggregates(context, call, level) for column in _columns(_summed(call))}
     return {id(column) for column in _columns(parts)} - inside
+
+
+def _summed(call: Node) -> object:
+    """What an aggregate takes row by row; what stands before WITHIN GROUP it takes once for the group."""
+    return [call.get("agg_order"), call.get("agg_filter")] if call.get("agg_within_group") else call
 
 
 def _columns(value: object) -> Iterator[Node]:

@@ -18,6 +18,7 @@ class StarItem:
 
     source: Source | None  # None: merged
     column: str = STAR
+    variables: tuple[Source, ...] = ()  # of a merged one: whose column it is, or may be
 
     def columns(self) -> tuple[str, ...] | None:
         """The names; None where they cannot be known."""
@@ -29,17 +30,17 @@ Star = list[StarItem] | None
 
 def star_columns(level: Level, fields: tuple[str, ...]) -> list[str] | None:
     """The output columns of `*` or `t.*` at a level; None where they cannot be known."""
+    items = star_items(level, fields)
+    return None if items is None else [item.column for item in items]
+
+
+def star_items(level: Level, fields: tuple[str, ...]) -> Star:
+    """What `*` or `t.*` means at a level, column by column; None where that cannot be told."""
     if len(fields) == 1:
         items = star_of(level)
     else:
         items = [StarItem(source) for source in owners(ColumnUse(fields, -1, level, "", {})).sources]
-    names: list[str] = []
-    for item in items or ():
-        columns = item.columns()
-        if columns is None:
-            return None
-        names += columns
-    return None if items is None else names
+    return None if items is None else _spread(items)
 
 
 def star_of(level: Level) -> Star:
@@ -82,9 +83,39 @@ def _item(item: Node, sources: Iterator[Source]) -> Star:
     else:
         names = [name["String"]["sval"] for name in join["usingClause"]]
     return [
-        *(StarItem(None, name) for name in names),
+        *(StarItem(None, name, _variables(join["jointype"], name, one, two)) for name in names),
         *(item for item in (*one, *two) if item.column not in names),
     ]
+
+
+def _variables(kind: str, name: str, left: list[StarItem], right: list[StarItem]) -> tuple[Source, ...]:
+    """Whose column a merged one is (buildMergedJoinVar in parse_clause.c): of an inner join the left one's, or the right
+    one's where only that has the type of both; of a full join, which has either's value, nobody's.
+    """
+    of = [_owning(side, name) for side in (left, right)]
+    match kind:
+        case "JOIN_INNER":
+            return of[0] if _one_type(of, name) else (*of[0], *of[1])
+        case "JOIN_LEFT":
+            return of[0]
+        case "JOIN_RIGHT":
+            return of[1]
+    return ()
+
+
+def _owning(side: list[StarItem], name: str) -> tuple[Source, ...]:
+    found = [item for item in side if item.column == name]
+    return tuple(source for item in found for source in ((item.source,) if item.source else item.variables))
+
+
+def _one_type(of: list[tuple[Source, ...]], name: str) -> bool:
+    """Whether both sides' columns are known to have one type."""
+    types = set()
+    for source in (*of[0], *of[1]):
+        relation = source.reference.relation if source.reference else None
+        column = relation.column(source.base_column(name)) if relation else None
+        types.add(None if column is None else column.type_oid)
+    return len(types) == 1 and None not in types
 
 
 def _spread(items: list[StarItem]) -> Star:
@@ -94,5 +125,5 @@ def _spread(items: list[StarItem]) -> Star:
         columns = item.columns()
         if columns is None:
             return None
-        out += [StarItem(item.source, name) for name in columns]
+        out += [StarItem(item.source, name, item.variables) for name in columns]
     return out

@@ -139,6 +139,65 @@ select name from customers for update of customers skip locked
 -- becomes
 select name from <customers locking> for update of customers skip locked
 
+-- GROUP BY a number that counts into `*`
+select *, count(*) from customers group by 1
+-- becomes
+select *, count(*) from <customers> group by "customers"."name", "customers"."email", "customers"."phone", "customers"."seen", 1
+
+select count(*), c.*, p.sku from products p join customers c on c.id = p.id group by 2, p.sku
+-- becomes
+select count(*), c.*, p.sku from products p join <customers form> c on c.id = p.id group by "c"."name", "c"."email", "c"."phone", "c"."seen", 2, p.sku
+
+select *, count(*) from customers c join products p using (id) group by 1, p.sku, 7
+-- becomes
+select *, count(*) from <customers form> c join products p using (id) group by "c"."name", "c"."email", "c"."phone", "c"."seen", 1, p.sku, 7
+
+select *, name from customers group by 2
+-- becomes
+select *, name from <customers> group by 2
+
+-- a row in an expression, by a star
+select (c.*) is null from customers c group by c.id order by c.*
+-- becomes
+select (c.*) is null from <customers form> c group by "c"."name", "c"."email", "c"."phone", "c"."seen", "c".*, c.id order by c.*
+
+select (c.*).id, c.name from customers c group by (c.*).id
+-- becomes
+select (c.*).id, c.name from <customers form> c group by "c"."name", (c.*).id
+
+-- what an aggregate takes once for a group
+select c.id, percentile_cont(length(c.name) / 100.0) within group (order by length(c.email)) filter (where c.phone > '') from customers c group by c.id
+-- becomes
+select c.id, percentile_cont(length(c.name) / 100.0) within group (order by length(c.email)) filter (where c.phone > '') from <customers form> c group by "c"."name", c.id
+
+-- GROUPING is asked of what the app groups itself
+select c.id, c.name, grouping(c.name) from customers c group by c.id
+-- refused 42803 arguments to GROUPING must be grouping expressions of the associated query level
+
+select c.id, grouping((c).name) from customers c group by c.id
+-- refused 42803 arguments to GROUPING must be grouping expressions of the associated query level
+
+select c.id, c.name, grouping(c.id) from customers c group by c.id
+-- becomes
+select c.id, c.name, grouping(c.id) from <customers form> c group by "c"."name", c.id
+
+-- what USING merges is the left side's, of RIGHT the right side's, of FULL nobody's
+select id, c.name, sku from customers c left join products p using (id) group by id
+-- becomes
+select id, c.name, sku from <customers form> c left join products p using (id) group by "c"."name", id
+
+select id, c.name from products p left join customers c using (id) group by id
+-- becomes
+select id, c.name from products p left join <customers form> c using (id) group by id
+
+select id, c.name from products p right join customers c using (id) group by 1
+-- becomes
+select id, c.name from products p right join <customers form> c using (id) group by "c"."name", 1
+
+select id, c.name from customers c full join products p using (id) group by id
+-- becomes
+select id, c.name from <customers form> c full join products p using (id) group by id
+
 -- GROUP BY a primary key: a sub-query has none, so the columns that stand bare join it
 select c.id, c.name, count(*), max(email) from customers c group by c.id having c.phone > '' order by c.seen
 -- becomes

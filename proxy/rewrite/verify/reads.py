@@ -17,7 +17,7 @@ from proxy.rewrite.verify.names import DefinitionNames, Named
 from proxy.rewrite.verify.nodes import Ctes, NodeWalk, in_holes
 from proxy.rewrite.verify.quiet import raises_nothing
 from proxy.rewrite.verify.scope import Columns, Level, Source, Target, output_columns, output_name, renamed
-from proxy.rewrite.verify.star import Part, parts_of
+from proxy.rewrite.verify.star import Part, parts_of, single
 from proxy.rewrite.verify.tree import Node, column_of, every_part, flattened, named_in, parse, strings
 from proxy.rewrite.verify.views import definition_of, kept_items
 
@@ -539,14 +539,16 @@ def _grouped_by(item: Node, targets: list[Node], level: Level, source: Source) -
 
 def _column_grouped(item: Node, targets: list[Node], level: Level, source: Source) -> Column | None:
     number = item.get("A_Const", {}).get("ival", {}).get("ival", 0)
-    if 0 < number <= len(targets):
-        item = targets[number - 1]["ResTarget"]["val"]
+    meant = _numbered(number, targets, level) if number > 0 else item
+    if isinstance(meant, Part) and meant.source is not None:
+        return source.columns.get(meant.column or "") if meant.source is source and source.columns else None
+    item = {"ColumnRef": {"fields": [{"String": {"sval": meant.column}}]}} if isinstance(meant, Part) else meant or {}
     words = _words(item)
     if len(words) == 1 and not any(one.columns is None or words[0] in one.columns for one in level.sources):
         named = [target["ResTarget"] for target in targets if target["ResTarget"].get("name") == words[0]]
         words = _words(named[0]["val"]) if len(named) == 1 else []
     part = item.get("A_Indirection", {})
-    if len(part.get("indirection", ())) == 1 and _words(part["arg"]) == [source.name]:
+    if len(part.get("indirection", ())) == 1 and _words(part["arg"]) in ([source.name], [source.name, ""]):  # t or t.*
         whole, certain = level.row_named(source.name)
         words = [source.name, *(one["String"]["sval"] for one in part["indirection"] if "String" in one)]
         if whole is not source or not certain:
@@ -554,6 +556,27 @@ def _column_grouped(item: Node, targets: list[Node], level: Level, source: Sourc
     if not words or not source.columns or (len(words) > 1 and words[-2] != source.name):
         return None
     return source.columns.get(words[-1])
+
+
+def _numbered(number: int, targets: list[Node], level: Level) -> Node | Part | None:
+    """The output with this number, of `*` the column; None where it comes behind a list that is not known."""
+    for target in targets:
+        value: Node = target["ResTarget"].get("val", {})
+        if "A_Star" in value.get("A_Indirection", {}).get("indirection", [{}])[-1]:
+            return None
+        found: Sequence[Node | Part] | None = [value]
+        fields = value.get("ColumnRef", {}).get("fields", [{}])
+        if "A_Star" in fields[-1]:
+            words = strings(fields[:-1])
+            row = level.named(words[0]) if len(words) == 1 else level.relation_named(*words[-2:]) if words else None
+            parts = [Part(row)] if words else parts_of(level)
+            found = single(parts) if parts is not None else None
+        if found is None:
+            return None
+        if number <= len(found):
+            return found[number - 1]
+        number -= len(found)
+    return None
 
 
 def _words(expression: Node) -> list[str]:

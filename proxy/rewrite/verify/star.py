@@ -45,7 +45,7 @@ def _parts(item: Node, sources: Iterator[Source]) -> list[Part] | None:
         return None
     if "isNatural" not in join and "usingClause" not in join:
         return left + right
-    one, two = _single(left), _single(right)
+    one, two = single(left), single(right)
     if one is None or two is None:
         return None
     if "isNatural" in join:
@@ -56,7 +56,7 @@ def _parts(item: Node, sources: Iterator[Source]) -> list[Part] | None:
     return [*(Part(None, name) for name in names), *rest]
 
 
-def _single(parts: list[Part]) -> list[Part] | None:
+def single(parts: list[Part]) -> list[Part] | None:
     """The parts with each column for itself."""
     found: list[Part] = []
     for part in parts:
