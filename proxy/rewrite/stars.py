@@ -89,8 +89,8 @@ def _item(item: Node, sources: Iterator[Source]) -> Star:
 
 
 def _variables(kind: str, name: str, left: list[StarItem], right: list[StarItem]) -> tuple[Source, ...]:
-    """Whose column a merged one is (buildMergedJoinVar in parse_clause.c): of an inner join the left one's, or the right
-    one's where only that has the type of both; of a full join, which has either's value, nobody's.
+    """Whose column a merged one is (buildMergedJoinVar in parse_clause.c): of an inner join the left one's, or the
+    right one's where only that has the type of both; of a full join, which has either's value, nobody's.
     """
     of = [_owning(side, name) for side in (left, right)]
     match kind:
