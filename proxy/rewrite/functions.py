@@ -138,18 +138,32 @@ def _owner_of_sequence(argument: Node) -> str | None:
 
 def _check_set_config(context: Context, call: Node, start: int) -> None:
     """The name must be a constant; the value too, where the name's values are checked."""
-    arguments = [a.get("A_Const", {}).get("sval", {}).get("sval") for a in call.get("args", ())]
+    constants = [argument.get("A_Const", {}) for argument in call.get("args", ())]
+    arguments = [one["sval"].get("sval", "") if "sval" in one else None for one in constants]
     if len(arguments) != 3 or arguments[0] is None:
         raise context.refuse("set_config() must be called with the parameter's name as a constant", "Use SET.", start)
     name, value = arguments[0], arguments[1]
-    if name.lower() in ("search_path", "client_encoding", "role", "session_authorization"):
+    path = name.lower() == "search_path" and _is_all_of(context.statement, call)
+    if name.lower() in ("search_path", "client_encoding", "role", "session_authorization") and not path:
         raise context.refuse(f"set_config() cannot set {name}", "Use SET.", start)
+    context.unsettles = context.unsettles or path
     if value is None and name.lower() in CHECKED:
         raise context.refuse(f"set_config() can set {name} to a constant only", "Use SET.", start)
     error = check_setting(name, value, written=False)
     if error is not None:
         error.position = context.position(start)
         raise error
+
+
+def _is_all_of(statement: Node, call: Node) -> bool:
+    """Whether a statement does nothing but call: `SELECT f(constants)`, as pg_dump sets search_path."""
+    select = statement.get("SelectStmt", {})
+    return (
+        select.keys() <= {"targetList", "limitOption", "op"}
+        and [item["ResTarget"].get("val", {}).get("FuncCall") for item in select.get("targetList", ())] == [call]
+        and call.keys() <= {"funcname", "args", "funcformat", "location"}
+        and all("A_Const" in argument for argument in call["args"])
+    )
 
 
 def _check_operators(context: Context, reach: Reach) -> None:

@@ -222,6 +222,30 @@ def test_a_listed_function_that_changes_the_path_is_noticed(gateway: Watching, c
             cursor.fetchall()
 
 
+def test_set_config_of_the_path_is_noticed(gateway: Watching) -> None:
+    """pg_dump and others send it; by a cursor of the protocol and in a transaction it counts as SET does."""
+    gateway.as_dba(UNSETTLING)
+    gateway.look()
+    with gateway.connect("partner") as connection:
+        assert told(connection, "SELECT sku FROM products") == "[]"
+        assert told(connection, "SELECT set_config('search_path', 'hidden', false)") == str([("hidden",)])
+        assert told(connection, "SELECT sku FROM products").startswith("42501")
+        assert told(connection, "SELECT pg_catalog.set_config('search_path', '', false)") == str([("",)])
+        assert told(connection, "SELECT sku FROM products").startswith("42P01")
+        assert told(connection, "SELECT set_config('search_path', 'public', false)") == str([("public",)])
+        assert told(connection, "SELECT sku FROM products") == "[]"
+        with connection.transaction(force_rollback=True):
+            assert told(connection, "SELECT set_config('search_path', 'hidden, public', true)") != ""
+            with pytest.raises(psycopg.errors.InsufficientPrivilege), connection.transaction():
+                connection.execute("SELECT sku FROM products")
+        assert told(connection, "SELECT sku FROM products") == "[]"
+    with gateway.connect("partner") as connection, connection.pipeline():
+        connection.execute("SELECT set_config('search_path', 'hidden', false)")
+        cursor = connection.execute("SELECT sku FROM products")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            cursor.fetchall()
+
+
 def test_a_schema_that_the_login_may_not_use_does_not_count(gateway: Watching) -> None:
     """`other.customers` is open, and public.customers is not: which of them is meant depends on a right."""
     gateway.as_dba("REVOKE ALL ON SCHEMA other FROM PUBLIC")

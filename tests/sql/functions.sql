@@ -29,6 +29,49 @@ select (c).whole from customers c
 select set_config('role', 'postgres', false)
 -- refused 42501 set_config() cannot set role
 
+-- search_path by a statement that does nothing else, with constants
+select pg_catalog.set_config('search_path', '', false);
+-- passes
+
+select set_config('Search_Path', 'public, "$user",Other', true)
+-- passes
+
+select set_config('search_path', 'public, pg_catalog', false)
+-- refused 0A000 search_path cannot have pg_catalog behind another schema
+
+select set_config('search_path', 'pg_temp', false)
+-- refused 0A000 search_path cannot name this schema
+
+select set_config('search_path', 'consentry', false)
+-- refused 0A000 search_path cannot name this schema
+
+select set_config('search_path', 'a b', false)
+-- refused 42501 search_path must be given a constant list of names
+
+select set_config('search_path', $1, false)
+-- refused 42501 set_config() cannot set search_path
+
+select set_config('search_path', 'other', false), (select max(id) from customers)
+-- refused 42501 set_config() cannot set search_path
+
+select set_config('search_path', 'other', false) from products
+-- refused 42501 set_config() cannot set search_path
+
+select set_config('search_path', 'other', false) limit 1
+-- refused 42501 set_config() cannot set search_path
+
+explain analyze select set_config('search_path', 'other', false)
+-- refused 42501 set_config() cannot set search_path
+
+prepare p as select set_config('search_path', 'other', false)
+-- refused 42501 set_config() cannot set search_path
+
+select set_config('search_path', 'other', false); select id from customers
+-- refused 0A000 a statement that calls a function which may change search_path or temp tables must be the last of its query
+
+begin; select set_config('search_path', 'other', true)
+-- passes
+
 select set_config('app.tenant', '7', true)
 -- passes
 

@@ -15,7 +15,7 @@ from proxy.rewrite.verify.form import Forms, is_hole
 from proxy.rewrite.verify.names import Names
 from proxy.rewrite.verify.rights import Rights
 from proxy.rewrite.verify.scope import Level, figured_name
-from proxy.rewrite.verify.settings import check_set_config
+from proxy.rewrite.verify.settings import check_set_config, is_call_alone
 from proxy.rewrite.verify.tree import KNOWN_NODES, NODE, NODES, SCALAR, Node, shortened, strings, whole_names
 from proxy.rewrite.verify.types import Parameters
 from proxy.rewrite.verify.values import Values
@@ -59,6 +59,7 @@ class NodeWalk(ColumnWalk):
         self._locking = locking or any("lockingClause" in part for part in parts)
         self._proof: bool | None = None
         self.told = True  # how many rows a plan's parts have may be told (EXPLAIN), or the plan is another statement's
+        self.by_itself = False  # no statement is around it
         self._values = [Values(names, self._parameters)]  # of a definition: those of the statement around, too
         self._defined: Node | None = None  # of a definition: its SELECT ...
         self._carried: list[Node] = []  # ... and what the statement around asks of its rows
@@ -238,7 +239,8 @@ class NodeWalk(ColumnWalk):
     def _call(self, b: Node, a: Node, level: Level) -> None:
         name = self._names.call(b)
         if strings(b["funcname"])[-1] == "set_config":
-            check_set_config(b.get("args", []))
+            setting = check_set_config(b.get("args", []), alone=self.by_itself and is_call_alone(self._whole))
+            self._names.unsettled = self._names.unsettled or setting == "search_path"
         elif strings(b["funcname"])[-1] in ("nextval", "setval"):
             self._names.sequence(b.get("args", [])[:1], sets=strings(b["funcname"])[-1] == "setval")
         if name in self._rights.system.guarded:

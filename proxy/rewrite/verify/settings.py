@@ -9,6 +9,8 @@ from proxy.rewrite.allowed import ENCODINGS, FIXED, SETTABLE
 from proxy.rewrite.verify.tree import Node
 
 _CUSTOM = re.compile(r"[a-z_][\w$]*(\.[a-z_][\w$]*)+\Z", re.IGNORECASE)
+_NAME = re.compile(r'"((?:[^"]|"")*)"|([a-z_][\w$]*)', re.IGNORECASE | re.ASCII)
+_PATH = re.compile(rf"\s*(({_NAME.pattern})\s*(,\s*({_NAME.pattern})\s*)*)?\Z", re.IGNORECASE | re.ASCII)
 _MULTIPLE = {
     "TRANSACTION": frozenset({"transaction_isolation", "transaction_read_only", "transaction_deferrable"}),
     "SESSION CHARACTERISTICS": frozenset({"transaction_isolation", "transaction_read_only", "transaction_deferrable"}),
@@ -53,14 +55,23 @@ def _takes_role_back(body: Node) -> bool:
     return body["name"] in ("role", "session_authorization") and body["kind"] in ("VAR_RESET", "VAR_SET_DEFAULT")
 
 
-def check_set_config(arguments: list[Node]) -> str:
-    """Refuses a call of set_config that is not a SET which the app may send. The setting's name in lower case."""
+def check_set_config(arguments: list[Node], *, alone: bool = False) -> str:
+    """Refuses a call of set_config that is not a SET which the app may send. The setting's name in lower case.
+
+    `alone`: the call is a statement by itself, with constants.
+    """
     if len(arguments) != 3:
         raise feature_not_supported("set_config takes three arguments, without names")
     name = _string(arguments[0])
     if name is None:
         raise insufficient_privilege("the first argument of set_config must be a constant")
     name = checked_name(name, written=False)
+    if name == "search_path" and alone:
+        schemas = _names_in(_string(arguments[1]))
+        _check_value(name, schemas)
+        if "pg_temp" in schemas:
+            raise refused(name)
+        return name
     if name in ("search_path", "client_encoding"):  # what follows in the text would mean something else
         raise refused(name)
     if name in _NEEDS_VALUE:
@@ -69,6 +80,23 @@ def check_set_config(arguments: list[Node]) -> str:
             raise insufficient_privilege(f"set_config of {name} must be given a constant")
         _check_value(name, [value])
     return name
+
+
+def is_call_alone(statement: Node) -> bool:
+    """Whether a statement is `SELECT f(constants)`."""
+    select = statement.get("SelectStmt", {})
+    if select.keys() - {"targetList", "limitOption", "op"} or len(select.get("targetList", ())) != 1:
+        return False
+    call = select["targetList"][0]["ResTarget"].get("val", {}).get("FuncCall", {})
+    plain = {"funcname", "args", "funcformat"}
+    return "args" in call and not call.keys() - plain and all("A_Const" in argument for argument in call["args"])
+
+
+def _names_in(path: str | None) -> list[str | None]:
+    """The schemas of a search path in a text. Raises PgError for what is no list of names."""
+    if path is None or not _PATH.match(path):
+        raise insufficient_privilege("search_path must be given a constant list of names")
+    return [quoted.replace('""', '"') if word == "" else word.lower() for quoted, word in _NAME.findall(path)]
 
 
 def checked_name(name: str, *, written: bool = True) -> str:

@@ -70,6 +70,7 @@ class Verifier:
         names.begin(parts if inner is before else every_part(before), types)
         walk = Walk(self._rights, self._forms, names, inner, parts, types, locking=False)
         walk.told = kind in ("ExplainStmt", "PrepareStmt") or app.explain
+        walk.by_itself = inner is before
         if kind in _QUERIES:
             walk.query(before, after, None, {})
         elif kind in _WRAPPERS:
