@@ -125,9 +125,17 @@ def system_catalog(app: AppPolicy, snapshot: Snapshot, view_of: ViewOf = no_view
         forms,
         guarded_arguments(hidden),
         guarded_calls(hidden),
-        {(*r.key, part.name): r.oid in hidden.relation_oids for r, part in hidden.not_shown("pg_constraint")},
+        _hidden_constraints(hidden, snapshot),
         frozenset(part.oid for _, part in hidden.not_shown("pg_index")),
     )
+
+
+def _hidden_constraints(hidden: Hidden, snapshot: Snapshot) -> dict[tuple[str, str, str], bool]:
+    found = {(*r.key, part.name): r.oid in hidden.relation_oids for r, part in hidden.not_shown("pg_constraint")}
+    for relation, part in hidden.not_shown("pg_index"):
+        if part.oid in snapshot.by_oid:
+            found[(*relation.key, snapshot.by_oid[part.oid].name)] = relation.oid in hidden.relation_oids
+    return found | {(*name, ""): True for name in hidden.domain_names}
 
 
 # -- conditions -------------------------------------------------------------------------------------------------------

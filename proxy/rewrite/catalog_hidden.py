@@ -181,6 +181,17 @@ class Hidden:
         shown = {c.type_oid for r in self.visible for c in r.columns if (r.oid, c.number) not in self.pairs}
         return sorted({oid for oid in hidden - shown if oid >= 16384}.union(self.types))
 
+    @property
+    def domain_names(self) -> set[tuple[str, str]]:
+        """(schema, name) of such types of columns."""
+        gone, found = frozenset(self.domains), set()
+        columns = [r.column(name) for r, name, _ in self.columns] + [c for r in self.relations for c in r.columns]
+        for column in columns:
+            if column is not None and column.type_oid in gone:
+                schema, _, name = column.type_name.partition(".")  # a schema with a dot in its name: none is found
+                found.add((_unquoted(schema), _unquoted(name)))
+        return found
+
     @cached_property
     def checks(self) -> dict[int, int]:
         """Relations with hidden columns -> how many check constraints they have for the app."""
@@ -330,6 +341,10 @@ _CLASSES = {
     "pg_rewrite": 2618,
 }
 _TYPE, _FUNCTION = 1247, 1255
+
+
+def _unquoted(name: str) -> str:
+    return name[1:-1].replace('""', '"') if name.startswith('"') else name
 
 
 def _key(catalog: str, oid: str) -> str:

@@ -26,7 +26,7 @@ def rewrite_catalogs(context: Context) -> None:
                 "It holds data or definitions that the rules cannot govern.",
                 reference.start,
             )
-        if context.fences.care is not Care.NONE:
+        if context.fences.care is not Care.NONE or context.calm is not None:  # a view: what is asked of it is outside
             form = form.removesuffix(")") + " OFFSET 0)"
         place(context, reference, form)
         placed.append(reference)

@@ -130,7 +130,8 @@ class SystemCatalog:
     pg_catalog function that prints a definition -> the text that takes the place of its first argument, `{argument}`
     being what stood there. `calls`: (name, number of arguments) -> the texts around and between the arguments that take
     the place of the whole call. `hidden_constraints`: (schema, table, constraint) of those that do not exist for the
-    app -> whether the table does not either. `hidden_indexes`: oids of those likewise.
+    app, indexes among them, and (schema, domain, "") of such domains -> whether the table does not either.
+    `hidden_indexes`: oids of those likewise.
     """
 
     open: frozenset[tuple[str, str]]

@@ -188,7 +188,7 @@ class Answers:
         if not plan.scrub and not plan.splices:
             return None
         scrubber: Scrubber | None = entry.context.scrubber if plan.scrub else None
-        if scrubber is not None and _of_whole(plan, fields) and not scrubber.is_of_hidden_key(fields):
+        if scrubber is not None and _of_whole(plan, fields) and not scrubber.is_of_hidden_constraint(fields):
             scrubber = None
         position = plan.original_position if plan.splices else None
         if scrubber is not None and plan.guessing and error.sqlstate == _UNDEFINED_COLUMN:

@@ -41,7 +41,6 @@ _WORDED_ELSEWHERE = re.compile(rb"exec_stmt_raise|exec_stmt_assert|PLy_output|\w
 # what the rules hide, the gateway itself says.
 _OF_MISSING = frozenset((b"42703", b"42704", b"42P01"))
 _SOURCE = frozenset("FLR")
-_FOREIGN_KEY_VIOLATION = b"23503"
 # Classes of SQLSTATE of the server's own; 38, 39, HV and P0 are of functions, and RAISE may make up others.
 _CLASSES = frozenset(
     """
@@ -100,7 +99,8 @@ class Scrubber:
     `formats`: the messages that functions of the database raise, as their sources have them (`%` stands for a value).
     `constants`: other words of theirs in RAISE (hints, names of constraints).
     `hidden`: the columns that do not exist for the app (schema, relation, column).
-    `constraints`: those that do not exist for the app (schema, table, constraint) -> whether the table does not either.
+    `constraints`: those that do not exist for the app, and such indexes (schema, table, constraint) -> whether the
+    table does not either. A domain that does not exist is there as (schema, domain, "").
     `encoding`: the client's, in which the messages come.
     """
 
@@ -145,10 +145,10 @@ class Scrubber:
             return without_values(text)
         return text
 
-    def is_of_hidden_key(self, fields: Fields) -> bool:
-        """Whether it is the violation of a foreign key that does not exist for the app."""
-        key = self._text(field(fields, "s")), self._text(field(fields, "t")), self._text(field(fields, "n"))
-        return field(fields, "C") == _FOREIGN_KEY_VIOLATION and key in self._constraints
+    def is_of_hidden_constraint(self, fields: Fields) -> bool:
+        """Whether it is of a constraint or an index that does not exist for the app: a violation, a key too long."""
+        schema, table, domain, name = (self._text(field(fields, code)) for code in "stdn")
+        return (schema, domain, "") in self._constraints or (schema, table, name) in self._constraints
 
     def scrubbed(self, fields: Fields, own: bool = False) -> Fields:
         """The fields that the app may have. `own`: the error's position is in what the app itself wrote."""
@@ -164,10 +164,12 @@ class Scrubber:
         if gone:
             text = _without_name(text, column)
         nameless: set[str] = set()
-        if self.is_of_hidden_key(fields):
-            constraint = self._text(field(fields, "n"))
+        if self.is_of_hidden_constraint(fields):
+            domain, constraint = (self._text(field(fields, code)) for code in "dn")
             text, nameless = _without_name(text, constraint), {"n"}
-            if self._constraints[schema, table, constraint]:
+            if domain:
+                text, nameless = _without_domain(text, schema, domain), {"s", "d", "n"}
+            elif self._constraints[schema, table, constraint]:
                 text, nameless = _without_name(text, table), {"s", "t", "n"}
         elif field(fields, "C") in _OF_MISSING and not elsewhere:
             nameless = set(_SOURCE)
@@ -195,6 +197,12 @@ class Scrubber:
 
 def _without_name(message: str, name: str) -> str:
     return re.sub(f"[{_QUOTES}]{re.escape(name)}[{_QUOTES}]", '"?"', message)
+
+
+def _without_domain(message: str, schema: str, domain: str) -> str:
+    """The server writes a type's name as SQL does: with quotes and its schema where it needs them."""
+    named = rf"\"?{re.escape(domain)}\"?"
+    return re.sub(rf"(?<![\w$])(?:\"?{re.escape(schema)}\"?\.)?{named}(?![\w$])", lambda _: '"?"', message)
 
 
 def _worded_elsewhere(fields: Fields) -> bool:

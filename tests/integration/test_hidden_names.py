@@ -31,6 +31,9 @@ INSERT INTO people VALUES (1, 'one', 'card1'), (2, 'two', 'card2'), (3, 'three',
 INSERT INTO secret_notes VALUES (1, 1);
 INSERT INTO tags VALUES (1, 2);
 CREATE VIEW seen AS SELECT id, name, card, names FROM people;
+CREATE VIEW catalogued AS SELECT attrelid, attname, attnum FROM pg_attribute;
+CREATE VIEW described AS SELECT table_name, column_name FROM information_schema.columns;
+CREATE VIEW twice AS SELECT attname FROM catalogued WHERE attnum > 0;
 CREATE TABLE parted (id int, card text, name text, names text) PARTITION BY LIST (id);
 CREATE TABLE parted1 PARTITION OF parted DEFAULT;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO PUBLIC;
@@ -487,6 +490,25 @@ def test_no_error_tells_of_a_row_of_the_catalogs(gateway: Governed, text: str) -
     assert answer(dsn, text, "card") == answer(dsn, text, "zqxj")
     told = answer(gateway.database, text, "card")  # where it is there, there is something to be told
     assert "PREPARE" in text or told != answer(gateway.database, text, "zqxj")
+
+
+VIEW_ERRORS = [
+    "SELECT count(*) FROM catalogued WHERE attname = '{}' AND attname::text::int = 1",
+    "SELECT count(*) FROM catalogued WHERE 1 / (CASE WHEN attname = '{}' THEN 0 ELSE 1 END) = 1",
+    "SELECT count(*) FROM twice WHERE attname = '{}' AND attname::text::int = 1",
+    "SELECT count(*) FROM described WHERE column_name = '{}' AND column_name::text::int = 1",
+    "WITH x AS (SELECT attname::text::int AS n FROM twice WHERE attname = '{}') SELECT count(*) FROM x WHERE n = 1",
+]
+
+
+@pytest.mark.parametrize("text", VIEW_ERRORS)
+def test_no_error_tells_of_a_row_of_a_view_of_the_catalogs(gateway: Governed, text: str) -> None:
+    dsn = gateway.dsn("guesser")
+    assert answer(dsn, text, "card") == answer(dsn, text, "zqxj")
+    assert answer(gateway.database, text, "card") != answer(gateway.database, text, "zqxj")
+    with psycopg.connect(dsn) as connection:  # what the app has is there
+        names = connection.execute("SELECT attname FROM catalogued WHERE attrelid = 'people'::regclass AND attnum > 0")
+        assert {name for (name,) in names} == {"id", "name"}
 
 
 CONSTRAINT_ERRORS = [

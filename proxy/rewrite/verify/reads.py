@@ -376,7 +376,7 @@ class ReadWalk(NodeWalk):
         shown = {**expected, "targetList": [*expected["targetList"], *added]}
         if select not in (shown, {**shown, **_FENCE}):
             raise differs(f"catalog {b['relname']} is not as the app has it")
-        if "limitOffset" not in select and self._defined is None and not self._asks_quietly:
+        if "limitOffset" not in select and (self._defined is not None or not self._asks_quietly):
             raise granted(f"catalog {b['relname']} has no fence")
         self.catalogs = True
         outputs = [item["ResTarget"] for item in expected["targetList"]]
