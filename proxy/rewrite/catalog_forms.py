@@ -63,6 +63,9 @@ _COUNTS = {
     for scope in ("_all_", "_user_", "_sys_")
 }
 
+# Statistics of the whole server, with the database's: the same.
+_SERVER_COUNTS = "pg_stat_database pg_stat_bgwriter pg_stat_checkpointer pg_stat_wal pg_stat_io pg_stat_slru".split()
+
 # The columns that hold types, of catalogs of what is made for types.
 _OF_TYPES = {
     "pg_aggregate": ("aggtranstype", "aggmtranstype"),
@@ -183,7 +186,6 @@ def _conditions(hidden: Hidden) -> Mapping[str, list[str]]:
         "pg_sequence": _unless(_among("t.seqrelid", [sequence.oid for sequence in hidden.sequences])),
         "pg_sequences": _named("schemaname", "sequencename", hidden.sequences),
         "pg_shdepend": dependent,
-        "pg_stat_database": [],
         "pg_stats": _of_whole(hidden),
         "pg_stats_ext": _of_whole(hidden),
         "pg_stats_ext_exprs": _of_whole(hidden),
@@ -191,6 +193,7 @@ def _conditions(hidden: Hidden) -> Mapping[str, list[str]]:
         "pg_type": _unless(_among("t.oid", hidden.types)),
         "pg_views": _named("schemaname", "viewname", hidden.relations),
     }
+    found |= {name: [] for name in _SERVER_COUNTS}
     for name, of_indexes in _COUNTS.items():
         found[name] = [*_unless(_among("t.relid", hidden.gone_oids)), "t.schemaname <> 'pg_toast'"]
         if of_indexes:
@@ -371,7 +374,7 @@ def _replacements(relation: Relation, hidden: Hidden) -> dict[str, str]:
         out |= _class_replacements(relation, hidden)
     elif name in _COUNTS:
         out |= {c.name: _nothing(c) for c in relation.columns if c.type_oid in _COUNTED and c.name not in _KEYS}
-    elif name == "pg_stat_database":
+    elif name in _SERVER_COUNTS:
         out |= {c.name: _nothing(c) for c in relation.columns if c.name not in _KEYS}
     elif name == "pg_locks":
         out |= {column: _null(relation, column) for column in ("page", "tuple")}
@@ -400,7 +403,7 @@ def _replacements(relation: Relation, hidden: Hidden) -> dict[str, str]:
 
 
 _PRIVATE = "'<insufficient privilege>'::pg_catalog.text"
-_KEYS = frozenset("relid indexrelid datid datname numbackends".split())
+_KEYS = frozenset("relid indexrelid datid datname numbackends name backend_type object context".split())
 _COUNTED = {20: "0::pg_catalog.int8", 701: "0::pg_catalog.float8", 1184: "NULL::pg_catalog.timestamptz"}
 _VIEW_COLUMNS = {
     "pg_views": ("schemaname", "viewname", "definition"),

@@ -187,6 +187,20 @@ def test_nothing_of_what_is_hidden_is_told(world: World) -> None:
     assert sum(bool(told(world.past, question)) for question in QUESTIONS) > 50
 
 
+def test_statistics_of_the_server_count_nothing(world: World) -> None:
+    """They are there for monitoring: how much is read and written tells of hidden rows and values."""
+    world.through.execute("CREATE TEMP TABLE written AS SELECT generate_series(1, 1000) AS n")
+    for name in ("bgwriter", "checkpointer", "wal", "io", "slru", "database"):
+        cursor = world.through.execute(f"SELECT * FROM pg_stat_{name}")
+        named = {"backend_type", "object", "context", "name", "datid", "datname", "numbackends"}
+        assert cursor.description is not None
+        columns = [column.name for column in cursor.description]
+        rows = [dict(zip(columns, row, strict=True)) for row in cursor]
+        assert rows
+        assert {value for row in rows for key, value in row.items() if key not in named} <= {0, None}
+    world.through.execute("DROP TABLE written")
+
+
 # Counters, times and numbers of transactions: not oids, though one may look like it.
 _NUMBERS = frozenset(
     {"int2", "int4", "int8", "float4", "float8", "numeric", "xid", "xid8", "timestamptz", "interval", "pg_lsn"}

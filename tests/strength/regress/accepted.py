@@ -69,7 +69,7 @@ DIFFERENCES = (
     Accepted(
         "statistics of such a relation, and of a database of which something is hidden, count nothing (catalogs.md)",
         file="stats",
-        statement=r"FROM pg_stat(io)?_(user_tables|all_tables|database)\b",
+        statement=r"FROM pg_stat(io)?_(user_tables|all_tables|database|bgwriter|checkpointer|wal|io|slru)\b",
         how="^row: ",
     ),
     Accepted(
@@ -280,9 +280,9 @@ REFUSALS = (
     ),
     Accepted(
         "the server's administration (dangerous.txt)",
-        how=r'permission denied for system relation "pg_(backend_memory_contexts|stat_slru|ident_file_mappings|'
+        how=r'permission denied for system relation "pg_(backend_memory_contexts|ident_file_mappings|'
         r"hba_file_rules|file_settings|config|wait_events|"
-        r'stat_(io|wal|checkpointer|wal_receiver|subscription_stats|archiver|bgwriter|recovery_prefetch))"$',
+        r'stat_(wal_receiver|subscription_stats|archiver|recovery_prefetch))"$',
     ),
     Accepted(
         "statistics by oid, of whatever relation and function (dangerous.txt)",
