@@ -161,7 +161,7 @@ STATEMENT_KINDS = frozenset(
     DeclareCursorStmt FetchStmt ClosePortalStmt TransactionStmt ConstraintsSetStmt VariableSetStmt VariableShowStmt
     DiscardStmt
     ListenStmt UnlistenStmt NotifyStmt CreateTableAsStmt CreateStmt DropStmt TruncateStmt IndexStmt
-    AlterTableStmt RenameStmt VacuumStmt
+    AlterTableStmt RenameStmt CommentStmt VacuumStmt
     """.split()
 )
 

@@ -161,6 +161,16 @@ def check_rename(fields: Node, app: AppPolicy, names: Names) -> None:
     _check_temporary([fields["relation"]], app, names)
 
 
+def check_comment(fields: Node, app: AppPolicy, names: Names) -> None:
+    """COMMENT ON a temp table or a column of one."""
+    if fields["objtype"] not in ("OBJECT_TABLE", "OBJECT_COLUMN"):
+        raise insufficient_privilege(f"app {app.name} may comment on temp tables and their columns only")
+    words = [part["String"]["sval"] for part in fields["object"]["List"]["items"]]
+    if fields["objtype"] == "OBJECT_COLUMN":
+        words.pop()
+    _check_temporary_names([(words[-2] if len(words) > 1 else None, words[-1])] if words else [], app, names)
+
+
 def check_vacuum(fields: Node, app: AppPolicy, names: Names) -> None:
     """VACUUM and ANALYZE of named temp tables."""
     if not fields.get("rels"):

@@ -86,7 +86,19 @@ def complete_group_by(context: Context, reads: list[Reference]) -> None:
                 raise _not_grouped(context, reference, without[0], use)
         if wanted or row:
             _check_grouping_calls(context, node, added)
+            _check_named(context, reference, level)
             _insert(context, node, reference.alias, list(wanted), row)
+
+
+def _check_named(context: Context, reference: Reference, level: Level) -> None:
+    """Within a join that has an alias, nothing can be named by the relation's own."""
+    if any(source.reference is reference and source.hidden for source in level.sources):
+        raise context.unsupported(
+            f'GROUP BY of the primary key of "{reference.name}" by the alias of a join, where something of the '
+            f"relation is hidden from app {context.app.name}",
+            "Name the columns in GROUP BY, or give the join no alias.",
+            reference.start,
+        )
 
 
 def _is_column(source: Source, name: str) -> bool:

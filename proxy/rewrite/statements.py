@@ -10,6 +10,7 @@ from proxy.rewrite.allowed import STATEMENT_KINDS
 from proxy.rewrite.definitions import (
     Names,
     check_alter,
+    check_comment,
     check_create,
     check_drop,
     check_index,
@@ -136,6 +137,7 @@ _CHECKS: dict[str, Callable[[Node, AppPolicy, Names], None]] = {
     "IndexStmt": check_index,
     "AlterTableStmt": check_alter,
     "RenameStmt": check_rename,
+    "CommentStmt": check_comment,
     "VacuumStmt": check_vacuum,
     "VariableSetStmt": _check_set,
     "ListenStmt": _check_listen,

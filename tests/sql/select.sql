@@ -170,6 +170,14 @@ select c.id, percentile_cont(length(c.name) / 100.0) within group (order by leng
 -- becomes
 select c.id, percentile_cont(length(c.name) / 100.0) within group (order by length(c.email)) filter (where c.phone > '') from <customers form> c group by "c"."name", c.id
 
+-- by the alias of a join, nothing of its relations can be named
+select j.id, j.email from (customers c join products p using (id)) j group by j.id
+-- refused 0A000 GROUP BY of the primary key of "customers" by the alias of a join
+
+select j.id, count(*) from (customers c join products p using (id)) j group by j.id
+-- becomes
+select j.id, count(*) from (<customers form> c join products p using (id)) j group by j.id
+
 -- GROUPING is asked of what the app groups itself
 select c.id, c.name, grouping(c.name) from customers c group by c.id
 -- refused 42803 arguments to GROUPING must be grouping expressions of the associated query level

@@ -190,7 +190,25 @@ alter table t add constraint positive check (x > 0); alter table t rename column
 analyze t (x, z); vacuum t; truncate t
 -- passes
 
+create temp table t (x int); comment on table t is 'what it''s for'; comment on column pg_temp.t.x is null;
+-- passes
+
 -- and no other
+comment on table products is 'x'
+-- refused 42501 app partner may change the definition of temp tables only, and "products" is none
+
+comment on column customers.card_no is 'x'
+-- refused 42501 app partner may change the definition of temp tables only, and "customers" is none
+
+create temp table t (x int); comment on column public.t.x is 'x'
+-- refused 42501 app partner may change the definition of temp tables only, and "t" is none
+
+comment on index customers_card is 'x'
+-- refused 42501 app partner may comment on temp tables and their columns only
+
+comment on role partner is 'x'
+-- refused 42501 app partner may comment on temp tables and their columns only
+
 alter table products add column mine int
 -- refused 42501 temp tables only, and "products" is none
 

@@ -10,7 +10,9 @@ from proxy.rewrite.allowed import TEMP_TABLE_CHANGES
 from proxy.rewrite.verify.names import Names
 from proxy.rewrite.verify.tree import Node
 
-DEFINITIONS = frozenset("CreateStmt IndexStmt TruncateStmt DropStmt AlterTableStmt RenameStmt VacuumStmt".split())
+DEFINITIONS = frozenset(
+    "CreateStmt IndexStmt TruncateStmt DropStmt AlterTableStmt RenameStmt CommentStmt VacuumStmt".split()
+)
 _CHANGE_NAMES = ("search_path", "role", "session_authorization")  # "$user" in the path is the role
 # These take back nothing that was done before them.
 _OPENING = frozenset(("TRANS_STMT_BEGIN", "TRANS_STMT_START", "TRANS_STMT_SAVEPOINT", "TRANS_STMT_RELEASE"))
@@ -38,6 +40,12 @@ def _named(kind: str, body: Node, app: AppPolicy, names: Names) -> list[tuple[st
                 raise insufficient_privilege(f"app {app.name} may drop temp tables only")
             words = [[part["String"]["sval"] for part in item["List"]["items"]] for item in body["objects"]]
             return [(parts[-1], parts[-2] if len(parts) > 1 else None) for parts in words]
+        case "CommentStmt":
+            parts = [part["String"]["sval"] for part in body["object"]["List"]["items"]]
+            if body["objtype"] not in ("OBJECT_TABLE", "OBJECT_COLUMN"):
+                raise insufficient_privilege(f"app {app.name} may comment on temp tables only")
+            table = parts if body["objtype"] == "OBJECT_TABLE" else parts[:-1]
+            return [(table[-1], table[-2] if len(table) > 1 else None)] if table else []
         case "TruncateStmt":
             relations = [item["RangeVar"] for item in body["relations"]]
         case "VacuumStmt":

@@ -56,6 +56,7 @@ CoalesceExpr args*
 CollateClause arg. collname*
 ColumnDef colname typeName:TypeName compression is_local is_not_null storage_name raw_default. identity collClause:CollateClause constraints*
 ColumnRef fields*
+CommentStmt objtype object. comment
 CommonTableExpr ctename aliascolnames* ctematerialized ctequery. search_clause:CTESearchClause cycle_clause:CTECycleClause
 Constraint contype conname deferrable initdeferred is_enforced skip_validation initially_valid is_no_inherit raw_expr. generated_when generated_kind nulls_not_distinct keys* including* options* where_clause. fk_matchtype fk_upd_action fk_del_action
 ConstraintsSetStmt constraints* deferred

@@ -56,6 +56,8 @@ MORE = [
     ("partner", "alter table if exists only mine add column if not exists b int default 1, drop column if exists a cascade, alter column c type bigint using c + 1, add constraint k check (b > 0) not valid, drop constraint k, alter 1 set statistics 5, alter b set storage plain"),
     ("partner", "alter table if exists mine rename column a to z"),
     ("partner", "alter table mine rename to theirs"),
+    ("partner", "comment on table mine is 'x'"),
+    ("partner", "comment on column pg_temp.mine.a is null"),
     ("partner", "vacuum (analyze, verbose true) mine (a, b)"),
     ("partner", "analyze mine"),
     ("partner", "drop table if exists mine cascade"),
