@@ -243,3 +243,11 @@ GRAMMAR_FUNCTIONS = frozenset(
     timezone tsquery tsvector uuid varbit varchar xid xml xmlexists
     """.split()
 )
+
+# What PostgreSQL's own functions in FROM call their columns, where an alias of the function does not (their OUT names).
+_PAIR, _VALUE = ("key", "value"), ("value",)
+FUNCTION_COLUMNS = {
+    **dict.fromkeys(("json_each", "json_each_text", "jsonb_each", "jsonb_each_text"), _PAIR),
+    **dict.fromkeys(("json_array_elements", "json_array_elements_text"), _VALUE),
+    **dict.fromkeys(("jsonb_array_elements", "jsonb_array_elements_text"), _VALUE),
+}

@@ -11,6 +11,7 @@ from typing import Protocol
 from proxy.catalog.model import Relation, SearchPath, Snapshot
 from proxy.errors import PgError, feature_not_supported
 from proxy.policy.table import AppPolicy, GovernedTable
+from proxy.rewrite.allowed import FUNCTION_COLUMNS
 from proxy.rewrite.lex import Node
 from proxy.rewrite.scope import (
     STAR,
@@ -169,16 +170,36 @@ class _Walker:
             for item in node.get("fromClause", ()):
                 level.sources += self.from_item(item, level, ctes)
             names = self.target_list(node.get("targetList", []), level, "output", ctes)
-            self.expression(node.get("distinctClause"), level, "distinct", ctes)
+            self.by_outputs(node.get("distinctClause"), level, names, "distinct", ctes)
             self.expression(node.get("whereClause"), level, "where", ctes)
-            self.expression(node.get("groupClause"), level, "group", ctes)
+            self.by_outputs(node.get("groupClause"), level, names, "group", ctes)
             self.expression(node.get("havingClause"), level, "having", ctes)
             self.expression(node.get("windowClause"), level, "window", ctes)
-        outer = Level(level.parent, [*level.sources, Source(None, names)], node) if names else level
-        self.expression(node.get("sortClause"), outer, "order", ctes)
+        self.by_outputs(node.get("sortClause"), level, names, "order", ctes)
         self.expression([node.get("limitOffset"), node.get("limitCount")], level, "limit", ctes)
         self.result.outputs[id(node)] = names
         return names
+
+    def by_outputs(
+        self, items: list[Node] | None, level: Level, names: tuple[str, ...] | None, clause: str, ctes: Ctes
+    ) -> None:
+        """GROUP BY, ORDER BY or DISTINCT ON: an item that is a bare name may be an output of the query, before it is
+        anything of a query around (findTargetlistEntrySQL92 in parse_clause.c).
+        """
+        outer = Level(level.parent, [*level.sources, Source(None, names)], level.node)
+        alone = Level(None, node=level.node)
+        for item in items or ():
+            node: Node = next(iter(item.values()), {})  # DISTINCT has an item of nothing
+            if "GroupingSet" in item or node.get("row_format") == "COERCE_IMPLICIT_CAST":  # (a, b) is a, b
+                self.by_outputs(node.get("content", node.get("args")), level, names, clause, ctes)
+                continue
+            value = item["SortBy"]["node"] if "SortBy" in item else item
+            fields = column_fields(value["ColumnRef"]) if "ColumnRef" in value else ()
+            here = level
+            if names and len(fields) == 1 and fields[0] in names:
+                own = any(source.columns is None or source.has(fields[0]) for source in level.sources)
+                here = outer if clause == "order" else level if own else alone
+            self.expression(item, here, clause, ctes)
 
     def insert(self, node: Node, parent: Level | None, ctes: Ctes) -> tuple[str, ...] | None:
         ctes = self.with_clause(node.get("withClause"), parent, ctes)
@@ -257,7 +278,7 @@ class _Walker:
     def target(self, node: Node, statement: Node) -> Source:
         reference = self.reference(node, "target")
         reference.statement = statement
-        columns = tuple(c.name for c in reference.relation.columns) if reference.relation else None
+        columns = _existing(reference) if reference.relation else None
         return Source(reference.alias, columns, reference, system=True)
 
     def copy(self, node: Node, parent: Level | None, ctes: Ctes) -> None:
@@ -267,7 +288,7 @@ class _Walker:
             reference = self.reference(node["relation"], "copy_from" if node.get("is_from") else "copy_to")
             reference.statement = node
             level = self.level(parent, node)
-            columns = tuple(c.name for c in reference.relation.columns) if reference.relation else None
+            columns = _existing(reference) if reference.relation else None
             level.sources = [Source(reference.alias, columns, reference, system=True)]
             self.expression(node.get("whereClause"), level, "where", ctes)
 
@@ -289,15 +310,17 @@ class _Walker:
                 names = self.statement(node["subquery"], parent, ctes)
                 alias = node.get("alias", {})
                 columns = _renamed(names, _names(alias.get("colnames")))
-                return [Source(alias.get("aliasname"), columns, query=node["subquery"])]
+                sure = _names(alias.get("colnames"))
+                return [Source(alias.get("aliasname"), columns, query=node["subquery"], sure=sure)]
             case "JoinExpr":
                 return self.join(node, level, ctes)
             case "RangeFunction":
                 return [self.range_function(node, level, ctes)]
             case "RangeTableFunc" | "JsonTable":
-                self.expression(node, _so_far(level), "from", ctes)
+                self.expression(node, _so_far(level), "from" if kind == "RangeTableFunc" else "json_table", ctes)
                 alias = node.get("alias", {})
-                return [Source(alias.get("aliasname"), None)]
+                made = _renamed(_table_columns(node["columns"]), _names(alias.get("colnames")))
+                return [Source(alias.get("aliasname"), made)]
         raise feature_not_supported(f"FROM item {kind} is not understood")
 
     def join(self, node: Node, level: Level, ctes: Ctes) -> list[Source]:
@@ -331,15 +354,21 @@ class _Walker:
     def range_function(self, node: Node, level: Level, ctes: Ctes) -> Source:
         self.expression(node.get("functions"), _so_far(level), "from", ctes)
         alias = node.get("alias", {})
-        columns = _names(alias.get("colnames"))
-        definitions = node.get("coldeflist")
-        if definitions:
-            columns = tuple(d["ColumnDef"]["colname"] for d in definitions)
-        name = alias.get("aliasname")
-        if name is None:
-            call = node["functions"][0]["List"]["items"][0].get("FuncCall")
-            name = call["funcname"][-1]["String"]["sval"] if call else None
-        return Source(name, columns if definitions else None)
+        renames, alone = _names(alias.get("colnames")), len(node["functions"]) == 1
+        call = node["functions"][0]["List"]["items"][0].get("FuncCall")
+        function = call["funcname"][-1]["String"]["sval"] if call else None
+        source = Source(alias.get("aliasname", function), None, sure=renames)
+        if node.get("coldeflist"):
+            source.columns = tuple(d["ColumnDef"]["colname"] for d in node["coldeflist"])
+        elif alone and function in FUNCTION_COLUMNS and self.is_built_in(function):
+            more = ["ordinality"] if node.get("ordinality") else []
+            source.columns = _renamed((*FUNCTION_COLUMNS[function], *more), renames)
+        else:
+            source.named_alike = alone and not renames and "aliasname" in alias
+        return source
+
+    def is_built_in(self, function: str) -> bool:
+        return all(one.schema == "pg_catalog" for one in self.snapshot.functions.get(function, ()))
 
     def range_var(self, node: Node, ctes: Ctes, level: Level, natural: bool) -> Source:
         alias = node.get("alias", {})
@@ -347,7 +376,7 @@ class _Walker:
         name = node["relname"]
         if "schemaname" not in node and name in ctes:
             self.seen.add(id(node))
-            return Source(alias.get("aliasname", name), _renamed(ctes[name], renames))
+            return Source(alias.get("aliasname", name), _renamed(ctes[name], renames), sure=renames)
         reference = self.reference(node, "read")
         reference.level = level
         reference.joined_naturally = natural
@@ -365,7 +394,7 @@ class _Walker:
                 )
         system = reference.relation is None or reference.relation.kind != "v"
         own = columns if renames else None
-        return Source(reference.alias, _renamed(columns, renames), reference, own, system=system)
+        return Source(reference.alias, _renamed(columns, renames), reference, own, system=system, sure=renames)
 
     def reference(self, node: Node, role: Role) -> Reference:
         self.seen.add(id(node))
@@ -455,6 +484,26 @@ def _of_two_schemas(one: Source, other: Source) -> bool:
 
 def _names(nodes: list[Node] | None) -> tuple[str, ...]:
     return tuple(n["String"].get("sval", "") for n in nodes or ())
+
+
+def _existing(reference: Reference) -> tuple[str, ...] | None:
+    """The columns that the target of a write has for the app."""
+    if reference.relation is None:
+        return None
+    names = [column.name for column in reference.relation.columns]
+    if reference.table is None:
+        return tuple(names)
+    shown = {column.name for column in reference.table.columns if column.treatment.action != "drop"}
+    return tuple(name for name in names if name in shown)
+
+
+def _table_columns(items: list[Node]) -> tuple[str, ...]:
+    """The columns that JSON_TABLE or XMLTABLE makes; NESTED gives its own, where it stands."""
+    names: list[str] = []
+    for item in items:
+        ((_, column),) = item.items()
+        names += _table_columns(column["columns"]) if "columns" in column else [column.get("name") or column["colname"]]
+    return tuple(names)
 
 
 def _renamed(

@@ -33,8 +33,8 @@ def rewrite_writes(context: Context) -> None:
             _check_written(context, reference.table, _copied_columns(context, reference, reference.table))
             _check_options(context, reference, reference.table)
             if not reference.table.plain:
-                check_names(context, reference, reference.table)
-                replace_uses(context, reference, reference.table)
+                qualified = check_names(context, reference, reference.table)
+                replace_uses(context, reference, reference.table, (), qualified)
         elif reference.role == "target":
             _target(context, reference, reference.table)
 
@@ -78,8 +78,8 @@ def _target(context: Context, reference: Reference, table: GovernedTable) -> Non
             f'alias "{reference.alias}" is one that the gateway uses itself', "Choose another alias.", reference.start
         )
     check_arbiter(context, table, conflict)
-    check_names(context, reference, table)
-    replace_uses(context, reference, table, [name for name, _ in inserted])
+    qualified = check_names(context, reference, table)
+    replace_uses(context, reference, table, [name for name, _ in inserted], qualified)
     if kind == "MergeStmt":
         _merged_columns(context, reference, table)
         restrict_merge(context, reference, table, node)

@@ -25,7 +25,7 @@ def rewrite_rows(context: Context) -> None:
     wanted = {id(reference) for reference in context.analysis.references if _must_be_spelled(context, reference)}
     if not wanted:
         return
-    places = _Places(context.analysis.nodes)
+    places = Places(context.analysis.nodes)
     for use in context.analysis.uses:
         found = owners(use)
         if found.whole_row and any(id(source.reference) in wanted for source in flatten(found.sources)):
@@ -42,6 +42,11 @@ def shows_all_columns(reference: Reference, table: GovernedTable) -> bool:
     )
 
 
+def is_spelled(context: Context, source: Source) -> bool:
+    """Whether the row of a source is spelled out."""
+    return source.reference is not None and _must_be_spelled(context, source.reference)
+
+
 def _must_be_spelled(context: Context, reference: Reference) -> bool:
     table = reference.table
     if reference.role == "target":
@@ -54,7 +59,7 @@ def _becomes_form(context: Context, reference: Reference) -> bool:
     return reference.rewrites or (relation is not None and context.system.form(relation.key) is not None)
 
 
-class _Places:
+class Places:
     """What stands around the ColumnRefs of a statement, by id of their nodes."""
 
     def __init__(self, nodes: list[tuple[str, Node]]) -> None:
@@ -79,7 +84,7 @@ class _Places:
 class _Row:
     """One whole row."""
 
-    def __init__(self, context: Context, use: ColumnUse, wanted: set[int], places: _Places) -> None:
+    def __init__(self, context: Context, use: ColumnUse, wanted: set[int], places: Places) -> None:
         self.context = context
         self.use = use
         self.wanted = wanted

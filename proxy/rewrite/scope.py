@@ -152,10 +152,12 @@ class Source:
     proposed: bool = False  # ON CONFLICT's `excluded`: the row that was to be inserted
     query: Node | None = None  # of a sub-query: itself
     named_only: bool = False  # RETURNING's old and new: no bare name means their columns
+    sure: tuple[str, ...] = ()  # where `columns` cannot be known: some of them
+    named_alike: bool = False  # a function: its name is its only column's, or else its row's
 
     def has(self, column: str) -> bool:
         if self.columns is None:
-            return False
+            return column in self.sure
         return column in self.columns or (self.system and column in SYSTEM_COLUMNS)
 
     def base_column(self, column: str) -> str:

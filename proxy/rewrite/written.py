@@ -10,15 +10,25 @@ from proxy.policy.table import GovernedTable
 from proxy.rewrite.context import Context
 from proxy.rewrite.lex import Node
 from proxy.rewrite.outputs import Outputs
-from proxy.rewrite.rows import shows_all_columns
+from proxy.rewrite.rows import Places, is_spelled, shows_all_columns
 from proxy.rewrite.scope import SYSTEM_COLUMNS, ColumnUse, Level, Reference, Source, flatten, owners
 
 
-def replace_uses(context: Context, reference: Reference, table: GovernedTable, inserted: Collection[str] = ()) -> None:
-    """Puts governed expressions in the place of columns. `inserted`: those that an INSERT gives values for."""
+def replace_uses(
+    context: Context,
+    reference: Reference,
+    table: GovernedTable,
+    inserted: Collection[str] = (),
+    qualified: Collection[int] = (),
+) -> None:
+    """Puts governed expressions in the place of columns. `inserted`: those that an INSERT gives values for;
+    `qualified`: uses that mean another source, by id.
+    """
     form = context.form_of(table)
     outputs = Outputs(context.analysis.nodes)
     for use, source, whole_row in context.uses_of(reference):
+        if id(use) in qualified:
+            continue
         if whole_row:
             _check_row(context, reference, table, use, source)
             continue
@@ -48,9 +58,13 @@ def replace_uses(context: Context, reference: Reference, table: GovernedTable, i
                 "Use another alias in the sub-query.",
                 use.start,
             )
+        if len(use.fields) == 1 and any(_has(other, name) for other in owners(use).sources if other is not source):
+            raise PgError(f'column reference "{name}" is ambiguous', "42702", position=context.position(use.start))
         index = context.token_at(use.start)
         end = context.tokens[context.name_end(index) - 1].end
         governed = form.column(name, alias, version=source.named_only)
+        if use.clause == "json_table":  # PostgreSQL settles no collations there, but within a query
+            governed = f"(SELECT {governed})"
         context.edit(use.start, end, governed + outputs.name(context, use.node))
 
 
@@ -68,22 +82,110 @@ def check_arbiter(context: Context, table: GovernedTable, conflict: Node) -> Non
             raise context.denied_column(table, column, -1)
 
 
-def check_names(context: Context, reference: Reference, table: GovernedTable) -> None:
+def check_names(context: Context, reference: Reference, table: GovernedTable) -> set[int]:
     """Bare names that nothing has for the app, where the target can be seen. The server would find its hidden columns
     (in FROM it says that the target cannot be named there), and the proof may not know what to make of such a name.
     One after the other: which of several is said must not tell hidden columns from missing ones.
+
+    A bare name that means something else beside such a column is qualified; gives the ids of these uses.
     """
+    qualify = _Qualifier(context, reference, table)
     for use in context.analysis.uses:
         if _is_hidden(use, reference, table):
             raise context.missing_column(
                 f"column {_printed(use)} does not exist", table.column(use.fields[-1]), use.start
             )
-        if len(use.fields) > 1 or use.clause == "using" or owners(use).sources:
+        if len(use.fields) > 1 or use.clause == "using" or qualify.use(use):
+            continue
+        if owners(use).sources and not qualify.hides(use.fields[0]):
             continue
         levels = list(_outward(use.level))
         if not any(level.node is reference.statement for level in levels) or _may_be_known(context, use, levels):
             continue
         raise context.missing_column(f"column {_printed(use)} does not exist", table.column(use.fields[0]), use.start)
+    return qualify.done
+
+
+class _Qualifier:
+    """Qualifies bare names by what they mean for the app, where the server would find a column of the target which is
+    not there for the app, or might, where a function in FROM has the name.
+    """
+
+    def __init__(self, context: Context, reference: Reference, table: GovernedTable) -> None:
+        relation = reference.relation
+        existing = {column.name for column in relation.columns} if relation is not None else set()
+        shown = {column.name for column in table.columns if column.treatment.action != "drop"}
+        self._hidden = existing - shown
+        self._masked = {c.name for c in table.columns if c.treatment.visible and not c.treatment.plain}
+        self._context = context
+        self._reference = reference
+        self._places: Places | None = None
+        self.done: set[int] = set()
+
+    def hides(self, name: str) -> bool:
+        """Whether the target has a column of the name that the app does not have."""
+        return name in self._hidden
+
+    def use(self, use: ColumnUse) -> bool:
+        """Whether it is known what the name means, and that the server finds just that: now, if not by itself."""
+        (name,) = use.fields
+        if name not in self._hidden and name not in self._masked:
+            return False
+        levels: list[Level] = []  # up to the target's
+        for level in _outward(use.level):
+            levels.append(level)
+            if level.node is self._reference.statement:
+                break
+        else:
+            return False
+        unknown = False
+        for level in levels:
+            seen = [source for source in level.sources if not source.hidden and not source.named_only]
+            having = [source for source in seen if _has(source, name)]
+            if having:
+                return self._column(use, having, near=level is not levels[-1], unknown=unknown)
+            unknown = unknown or any(source.columns is None for source in seen)
+        return name in self._hidden and not unknown and self._row(use, levels)
+
+    def _column(self, use: ColumnUse, having: list[Source], *, near: bool, unknown: bool) -> bool:
+        """`having`: the sources of the nearest level that have the column; `near`: that is within the target's."""
+        (name,) = use.fields
+        (source,) = having if len(having) == 1 else (None,)
+        if near and any(one.has(name) for one in having):
+            return True  # the server looks no further
+        if not near and name in self._masked:
+            return False  # the target has it, too
+        if source is None or source.name is None or unknown or use.start < 0 or _shadowed(use, source):
+            return False
+        self._context.edit(use.start, use.start, f"{quote_identifier(source.name)}.")
+        self.done.add(id(use))
+        return True
+
+    def _row(self, use: ColumnUse, levels: list[Level]) -> bool:
+        """The row of an item of FROM: the server would look for a column first."""
+        (name,) = use.fields
+        rows = next(
+            (rows for level in levels if (rows := [s for s in level.sources if s.name == name and not s.hidden])), []
+        )
+        if len(rows) != 1 or use.start < 0:
+            return False
+        if is_spelled(self._context, rows[0]):
+            return True
+        if self._places is None:
+            self._places = Places(self._context.analysis.nodes)
+        end = self._context.tokens[self._context.token_at(use.start)].end
+        if id(use.node) in self._places.parts:
+            self._context.edit(end, end, ".*")
+        else:  # `t.*` by itself would be its columns, in a list
+            text = f"COALESCE({quote_identifier(name)}.*)" + self._places.outputs.name(self._context, use.node)
+            self._context.edit(use.start, end, text)
+        self.done.add(id(use))
+        return True
+
+
+def _has(source: Source, column: str) -> bool:
+    """Whether a bare name means the source's column, or else, of a function, itself."""
+    return not source.hidden and (source.has(column) or (source.named_alike and source.name == column))
 
 
 def _is_hidden(use: ColumnUse, reference: Reference, table: GovernedTable) -> bool:
@@ -102,7 +204,7 @@ def _is_hidden(use: ColumnUse, reference: Reference, table: GovernedTable) -> bo
 def _may_be_known(context: Context, use: ColumnUse, levels: list[Level]) -> bool:
     """Whether it may be an output of its own query, or of a CTE that comes later, whose columns are not known yet."""
     names = context.analysis.outputs.get(id(use.level.node), ())
-    output = use.clause in ("group", "distinct", "order") and (names is None or use.fields[0] in names)
+    output = use.clause in ("group", "distinct", "order") and names is None
     return output or any(source.columns == () for level in levels for source in level.sources)
 
 

@@ -221,3 +221,19 @@ update public.customers set name = 'x' returning old.name, (((pg_catalog."right"
 -- the target's name is not there twice
 update customers set name = customers.name from customers returning public.customers.phone
 -- refused 42712 table name "customers" specified more than once
+
+-- a name that a hidden column of the target has, too, means what it would mean without that column
+update customers set name = card_no from (select 1 as id, 'x' as card_no) j where j.id = customers.id
+-- becomes
+update customers set name = "j".card_no from (select 1 as id, 'x' as card_no) j where j.id = customers.id
+
+update customers set name = (select card_no from unnest(array['x']) card_no)
+-- becomes
+update customers set name = (select "card_no".card_no from unnest(array['x']) card_no)
+
+update customers set name = (select card_no::text || (card_no).id from products card_no)
+-- becomes
+update customers set name = (select COALESCE("card_no".*)::text || (card_no.*).id from products card_no)
+
+update customers set name = (select 'x' as card_no from products group by card_no)
+-- passes

@@ -7,7 +7,9 @@ from proxy.rewrite.verify.form import SYSTEM_COLUMNS, Forms, outputs_of, row_of
 from proxy.rewrite.verify.names import Names
 from proxy.rewrite.verify.scope import TARGET, UNSURE, Level, Source, Target
 from proxy.rewrite.verify.star import Part, parts_of
-from proxy.rewrite.verify.tree import Node, column_of, strings
+from proxy.rewrite.verify.tree import Node, column_of, parse, strings
+
+_SELECT: Node = parse("SELECT")[0]["SelectStmt"]
 
 
 def differs(what: str) -> PgError:
@@ -48,7 +50,9 @@ class ColumnWalk:
         expected = self._row(words, star, found, level)
         if expected is None:
             self._check_system_columns(words, star, found, level)
-            if level.guarded and not star and not isinstance(found, Source):
+            if len(words) == 1 and not star and after != before:
+                expected = self._qualified(words[0], level)
+            if expected is None and level.guarded and not star and not isinstance(found, Source):
                 expected = self._of_target(words, found, level)
         if expected is not None:
             if after != expected:
@@ -58,6 +62,25 @@ class ColumnWalk:
         short = isinstance(found, Source) and found.form and len(fields) > 2
         if after != ({"ColumnRef": {"fields": fields[-2:]}} if short else before):
             raise differs(f"the name {'.'.join(words)} changed")
+
+    def _qualified(self, word: str, level: Level) -> Node | None:
+        """What may stand for a name without qualifier that PostgreSQL might find elsewhere: its source's column, or the
+        row that it is.
+        """
+        source = level.owner_of(word)
+        if source is not None:
+            self._names.notation(word)
+            return column_of(source.name, word)
+        row = self._row_of_source(word, level)
+        return None if row is None else {"CoalesceExpr": {"args": [row]}}
+
+    @staticmethod
+    def _row_of_source(word: str, level: Level) -> Node | None:
+        """`word.*`, which is the whole row that a name means; None where that is not certain."""
+        row, certain = level.row_named(word)
+        if not certain or not isinstance(row, Source) or row.columns is None:
+            return None
+        return {"ColumnRef": {"fields": [{"String": {"sval": word}}, {"A_Star": {}}]}}
 
     # -- whole rows -------------------------------------------------------------------------------------------------
 
@@ -138,6 +161,13 @@ class ColumnWalk:
         column = row.table.column(word)
         return column is not None and column.treatment.plain
 
+    def _is_row_of_source(self, before: Node, after: Node, level: Level) -> bool:
+        """Whether `t.*` stands for `t` in `(t).c`."""
+        fields = before.get("ColumnRef", {}).get("fields", [])
+        if len(fields) != 1 or "String" not in fields[0] or level.owner_of(fields[0]["String"]["sval"]) is not None:
+            return False
+        return after == self._row_of_source(fields[0]["String"]["sval"], level)
+
     # -- columns ----------------------------------------------------------------------------------------------------
 
     @staticmethod
@@ -156,6 +186,8 @@ class ColumnWalk:
         """What must stand for a name that means a column of a guarded target; None where the name may stay."""
         column = words[-1]
         if len(words) == 1:
+            if level.may_be_hidden(column):
+                raise _hidden(column, "drop")
             meaning, target = level.meaning_of(column)
             if target is None:
                 return None
@@ -179,7 +211,8 @@ class ColumnWalk:
         if self._is_shadowed(alias, target, level):
             raise feature_not_supported(f'"{alias}" means another relation here', "Use another alias.")
         version = alias in target.row_names
-        return self._forms.written(target.table, target.relation, alias, version).expressions[column]
+        expression = self._forms.written(target.table, target.relation, alias, version).expressions[column]
+        return _queried(expression) if level.in_json_table else expression
 
     @staticmethod
     def _arbiter(column: str, level: Level) -> None:
@@ -199,6 +232,12 @@ class ColumnWalk:
             if any(source.name == alias for source in one.sources):
                 return True
         return False
+
+
+def _queried(expression: Node) -> Node:
+    """`(SELECT expression)`."""
+    select = {**_SELECT, "targetList": [{"ResTarget": {"val": expression}}]}
+    return {"SubLink": {"subLinkType": "EXPR_SUBLINK", "subselect": {"SelectStmt": select}}}
 
 
 def _must_be_spelled(row: Source | Target | None) -> bool:

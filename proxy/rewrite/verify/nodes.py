@@ -147,6 +147,9 @@ class NodeWalk(ColumnWalk):
                     if b["arg"] != a["arg"]:
                         raise differs("a row changed")
                     return
+                if b["arg"] != a["arg"] and self._is_row_of_source(b["arg"], a["arg"], level):
+                    self._fields(kind, {**b, "arg": None}, {**a, "arg": None}, level)
+                    return
             case "RowExpr":
                 self._listed(b.get("args", []), a.get("args", []), level)
                 self._fields(kind, b, a, level, skip=("args",))

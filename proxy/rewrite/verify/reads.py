@@ -8,6 +8,7 @@ from functools import cached_property
 
 from proxy.catalog.model import Column, Relation
 from proxy.errors import insufficient_privilege
+from proxy.rewrite.allowed import FUNCTION_COLUMNS
 from proxy.rewrite.verify.carried import carried
 from proxy.rewrite.verify.columns import differs, granted
 from proxy.rewrite.verify.copies import Bound
@@ -32,6 +33,7 @@ _FENCE: Node = {key: parse("SELECT 1 OFFSET 0")[0]["SelectStmt"][key] for key in
 
 # The side of a join whose rows all pass its ON, if they are in the result at all; and the one of which none is lost.
 _BOUND = {"JOIN_INNER": ("larg", "rarg"), "JOIN_LEFT": ("rarg",), "JOIN_RIGHT": ("larg",), "JOIN_FULL": ()}
+_BY_OUTPUTS = frozenset({"sortClause", "groupClause", "distinctClause"})
 _KEPT = {"JOIN_LEFT": ("larg",), "JOIN_RIGHT": ("rarg",), "JOIN_FULL": ()}
 
 
@@ -88,7 +90,20 @@ class ReadWalk(NodeWalk):
         for row, other in zip(rows, others, strict=True):
             self._listed(row["List"].get("items", []), other["List"].get("items", []), level)
         skip = ("withClause", "larg", "rarg", "fromClause", "lockingClause", "intoClause", "targetList", "valuesLists")
+        if level.guarded and not b.keys().isdisjoint(_BY_OUTPUTS):
+            b, a = self._without_names_of_outputs(b, a)
         self._fields("SelectStmt", b, a, level, skip=skip)
+
+    @staticmethod
+    def _without_names_of_outputs(b: Node, a: Node) -> tuple[Node, Node]:
+        """Items of ORDER BY, GROUP BY and DISTINCT ON that are bare names of outputs mean these, and nothing of a query
+        around; those that stay left out.
+        """
+        outputs = {_sure_name(item["ResTarget"]) for item in b.get("targetList", ())}
+        for field in _BY_OUTPUTS & b.keys() & a.keys():
+            before, after = _without_names(b[field], a[field], outputs, all_stay=field == "groupClause")
+            b, a = {**b, field: before}, {**a, field: after}
+        return b, a
 
     def _asked(self, query: Node) -> Node | None:
         """What the rows of a query must pass."""
@@ -241,12 +256,15 @@ class ReadWalk(NodeWalk):
                 outer = Level(level.parent, level.ctes, list(level.sources), items=list(level.left))
             self.query(b["subquery"], a["subquery"], outer, level.ctes)
             name = b.get("alias", {}).get("aliasname", "")
-            return [Source(name, self._made(b["subquery"], b.get("alias")), aliased=True)]
+            return [
+                Source(name, self._made(b["subquery"], b.get("alias")), aliased=True, sure=_renames(b.get("alias")))
+            ]
         if kind == "JoinExpr":
             return self._join(b, a, level)
         if kind in ("RangeFunction", "RangeTableFunc", "JsonTable"):
-            self._body(kind, b, a, Level(level.parent, level.ctes, list(level.sources)))
-            return [Source(b.get("alias", {}).get("aliasname", ""), None, aliased=True)]
+            inside = Level(level.parent, level.ctes, list(level.sources), in_json_table=kind == "JsonTable")
+            self._body(kind, b, a, inside)
+            return [self._function_source(kind, b)]
         raise differs(f"{kind} in FROM is not known")
 
     def _join(self, b: Node, a: Node, level: Level) -> list[Source]:
@@ -262,10 +280,37 @@ class ReadWalk(NodeWalk):
             raise differs("NATURAL JOIN of a form that shows a system column")
         self._fields("JoinExpr", b, a, on, skip=("larg", "rarg"))
         if "alias" in b:
-            return [Source(b["alias"]["aliasname"], None, aliased=True, system_columns=system)]
+            columns = None if system else _columns_of_join(b, sides)
+            known = renamed(columns, b["alias"])
+            name, sure = b["alias"]["aliasname"], _renames(b["alias"])
+            return [Source(name, known, aliased=True, system_columns=system, sure=sure)]
         if "join_using_alias" in b:
             sides.append(Source(b["join_using_alias"]["aliasname"], None, aliased=True))
         return sides
+
+    def _function_source(self, kind: str, body: Node) -> Source:
+        """What names can mean of a function in FROM."""
+        alias = body.get("alias", {})
+        name = alias.get("aliasname", "")
+        made = _table_columns(body["columns"]) if kind != "RangeFunction" else self._function_columns(body)
+        if made is not None:
+            columns: Columns | None = dict.fromkeys(made) if len({*made}) == len(made) else None
+            return Source(name, renamed(columns, alias), aliased=True)
+        names = _renames(alias)
+        alike = bool(name) and not names and len(body["functions"]) == 1 and "coldeflist" not in body
+        return Source(name, None, aliased=True, sure=names, named_alike=alike)
+
+    def _function_columns(self, body: Node) -> list[str] | None:
+        """The columns of a function, before its alias names them anew; None where they cannot be told."""
+        if len(body["functions"]) != 1:
+            return None
+        more = ["ordinality"] if "ordinality" in body else []
+        if "coldeflist" in body:
+            return [*(item["ColumnDef"]["colname"] for item in body["coldeflist"]), *more]
+        call = body["functions"][0]["List"]["items"][0].get("FuncCall", {})
+        function = strings(call["funcname"])[-1] if call else ""
+        known = FUNCTION_COLUMNS.get(function)
+        return None if known is None or not self._names.is_built_in(function) else [*known, *more]
 
     def _relation(self, b: Node, after: Node, level: Level, sample: Node | None) -> Source:
         """A name in FROM. `sample`: its TABLESAMPLE."""
@@ -277,7 +322,8 @@ class ReadWalk(NodeWalk):
                 raise differs(f"CTE {b['relname']} was replaced")
             cte = level.ctes[b["relname"]]
             names = {"aliasname": "", "colnames": cte["aliascolnames"]} if "aliascolnames" in cte else None
-            return Source(shown, renamed(self._made(cte["ctequery"], names), alias), aliased=True)
+            made = renamed(self._made(cte["ctequery"], names), alias)
+            return Source(shown, made, aliased=True, sure=_renames(alias) | _renames(names if not alias else None))
         named = self._names.source(b)
         if named.meaning in ("same", "temporary"):
             if after != same:
@@ -294,6 +340,7 @@ class ReadWalk(NodeWalk):
                 named.table,
                 aliased=bool(alias),
                 has_system_columns=True,
+                sure=_renames(alias),
             )
         a = after.get("RangeSubselect")
         if a is None and named.why is not None:
@@ -482,6 +529,32 @@ def _aliases(items: Sequence[Node]) -> frozenset[str]:
     return frozenset(found)
 
 
+def _renames(alias: Node | None) -> frozenset[str]:
+    """The names that an alias gives to columns, which it surely has."""
+    return frozenset(strings((alias or {}).get("colnames", [])))
+
+
+def _columns_of_join(join: Node, sides: list[Source]) -> Columns | None:
+    """The columns of a join that has an alias, before it names them anew; None where they cannot be told."""
+    parts = parts_of(Level(None, {}, sides, items=[{"JoinExpr": {key: join[key] for key in join if key != "alias"}}]))
+    found: Columns = {}
+    for part in parts or [Part(None)]:
+        columns = [part.column] if part.column is not None else _columns_of(part.source)
+        if columns is None or not found.keys().isdisjoint(columns):
+            return None
+        found |= dict.fromkeys(columns)
+    return found
+
+
+def _table_columns(items: list[Node]) -> list[str]:
+    """The columns of JSON_TABLE, those of NESTED where it stands, or of XMLTABLE."""
+    found: list[str] = []
+    for item in items:
+        column = item.get("JsonTableColumn", {}) or item["RangeTableFuncCol"]
+        found += _table_columns(column["columns"]) if "columns" in column else [column.get("name") or column["colname"]]
+    return found
+
+
 def _side(join: Node, side: str, level: Level, left: Sequence[Source] = ()) -> Level:
     """The level as one side of a join sees it, with `left` the sources of the other one, and the conditions that its
     rows must pass.
@@ -501,6 +574,47 @@ def _side(join: Node, side: str, level: Level, left: Sequence[Source] = ()) -> L
         beside=level.beside,
         left=[*level.left, join["larg"]] if side == "rarg" else level.left,
     )
+
+
+def _sure_name(output: Node) -> str | None:
+    """The name of an output, where it is given or a column's."""
+    fields = output["val"].get("ColumnRef", {}).get("fields", [{}])
+    name: str | None = output.get("name", fields[-1].get("String", {}).get("sval"))
+    return name
+
+
+def _without_names(
+    before: list[Node], after: list[Node], outputs: set[str | None], *, all_stay: bool
+) -> tuple[list[Node], list[Node]]:
+    """Both lists without the items that stay and are bare names of outputs, in grouping sets and `(a, b)` too.
+
+    `all_stay`: no such item may be another.
+    """
+    if len(before) != len(after):
+        raise differs("a list is longer or shorter")
+    kept: list[tuple[Node, Node]] = []
+    for b, a in zip(before, after, strict=True):
+        for kind, field in (("GroupingSet", "content"), ("RowExpr", "args")):
+            if kind in b and kind in a and b[kind].get("row_format") in (None, "COERCE_IMPLICIT_CAST"):
+                inner, other = b[kind].get(field, []), a[kind].get(field, [])
+                one, two = _without_names(inner, other, outputs, all_stay=all_stay)
+                kept.append(({kind: {**b[kind], field: one}}, {kind: {**a[kind], field: two}}))
+                break
+        else:
+            named = _bare_name(b) in outputs
+            if named and all_stay and b != a:
+                raise differs("GROUP BY has another thing than an output")
+            if b != a or not named:
+                kept.append((b, a))
+    return [b for b, _ in kept], [a for _, a in kept]
+
+
+def _bare_name(item: Node) -> str:
+    """The name that an item of ORDER BY, GROUP BY or DISTINCT ON is; "" for what is none."""
+    value = item["SortBy"]["node"] if "SortBy" in item and "useOp" not in item["SortBy"] else item
+    fields = value.get("ColumnRef", {}).get("fields", ())
+    name: str = fields[0].get("String", {}).get("sval", "") if len(fields) == 1 else ""
+    return name
 
 
 @dataclass(frozen=True, slots=True)

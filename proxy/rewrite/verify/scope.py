@@ -33,6 +33,14 @@ class Source:
     aliased: bool = False  # by the app: `schema.relation.column` does not mean it
     system_columns: tuple[str, ...] = ()  # of a form: those that it shows
     has_system_columns: bool = False  # a relation as it is
+    sure: frozenset[str] = frozenset()  # where `columns` are unknown: some of them
+    named_alike: bool = False  # a function: its name is its only column's, or else its row's
+
+    def has(self, column: str) -> bool:
+        """Whether it surely has the column."""
+        if self.columns is None:
+            return column in self.sure
+        return column in self.columns or (self.has_system_columns and column in SYSTEM_COLUMNS)
 
 
 @dataclass(slots=True, eq=False)
@@ -48,7 +56,13 @@ class Target:
     row_names: frozenset[str] = frozenset()  # in RETURNING: names of its old and new row
 
     def has(self, column: str) -> bool:
-        return column in SYSTEM_COLUMNS or self.relation.column(column) is not None
+        """Whether the app has it there."""
+        governed = self.table.column(column)
+        return column in SYSTEM_COLUMNS or (governed is not None and governed.treatment.action != "drop")
+
+    def hides(self, column: str) -> bool:
+        """Whether PostgreSQL finds a column there that the app does not have."""
+        return not self.has(column) and self.relation.column(column) is not None
 
     @property
     def has_all_columns(self) -> bool:
@@ -77,6 +91,7 @@ class Level:
     groups: list[Node] = field(default_factory=list)  # the app's GROUP BY ...
     outputs: list[Node] = field(default_factory=list)  # ... and output list
     target_last: bool = False  # `*` has the columns of FROM first (MERGE)
+    in_json_table: bool = False  # what stands here has no collation, but within a query
 
     def __post_init__(self) -> None:
         self.guarded = self.target is not None or (self.parent is not None and self.parent.guarded)
@@ -100,10 +115,10 @@ class Level:
         for level in self.outward():
             hit = False
             for source in level.sources:
-                if source.columns is None:
-                    unsure = True
-                elif column in source.columns or (source.has_system_columns and column in SYSTEM_COLUMNS):
+                if source.has(column):
                     hit = True
+                elif source.columns is None:
+                    unsure = True
             if hit and not level.loose:
                 return INNER, None
             unsure = unsure or hit
@@ -111,16 +126,36 @@ class Level:
                 return (UNSURE if unsure or level.loose else TARGET), level.target
         return INNER, None
 
+    def may_be_hidden(self, column: str) -> bool:
+        """Whether PostgreSQL may find a column that the app does not have by this name, without qualifier."""
+        for level in self.outward():
+            if level.target is not None and level.target.hides(column):
+                return True
+            if not level.loose and any(source.has(column) for source in level.sources):
+                return False
+        return False
+
+    def owner_of(self, column: str) -> Source | None:
+        """The one source whose column a name without qualifier means for the app; None where that is not certain."""
+        for level in self.outward():
+            having = [s for s in level.sources if s.has(column) or (s.named_alike and s.name == column)]
+            if level.loose or (level.target is not None and level.target.has(column)):
+                return None
+            if having:
+                (source,) = having if len(having) == 1 else (None,)
+                return source if source is not None and self.named(source.name) is source else None
+            if any(source.columns is None for source in level.sources):
+                return None
+        return None
+
     def row_named(self, name: str) -> tuple[Source | Target | None, bool]:
         """The source or target whose whole row a name without qualifier means, and whether that is certain."""
         certain = True
         for level in self.outward():
             for source in level.sources:
-                if source.columns is None:
-                    certain = False
-                elif name in source.columns or (source.has_system_columns and name in SYSTEM_COLUMNS):
-                    if not level.loose:
-                        return None, True
+                if source.has(name) and not level.loose:
+                    return None, True
+                if source.columns is None or source.has(name):
                     certain = False
             if level.target is not None and level.target.has(name):
                 return None, True
