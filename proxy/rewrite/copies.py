@@ -263,6 +263,8 @@ class Copies:
         if self._fences.care is Care.ALONE or found.whole_row or not found.certain or len(found.sources) != 1:
             return None
         (source,) = found.sources
+        if source.columns is not None and not source.has(found.column):
+            return None  # the server shall say so of the app's own
         if self._written:
             beside = source in use.level.sources and source.reference is not self._reference
             if not self._joined or not beside or source.name is None or len(use.fields) > 2:

@@ -169,13 +169,13 @@ class _Qualifier:
         )
         if len(rows) != 1 or use.start < 0:
             return False
-        if is_spelled(self._context, rows[0]):
-            return True
         if self._places is None:
             self._places = Places(self._context.analysis.nodes)
         end = self._context.tokens[self._context.token_at(use.start)].end
         if id(use.node) in self._places.parts:
             self._context.edit(end, end, ".*")
+        elif is_spelled(self._context, rows[0]):
+            return True
         else:  # `t.*` by itself would be its columns, in a list
             text = f"COALESCE({quote_identifier(name)}.*)" + self._places.outputs.name(self._context, use.node)
             self._context.edit(use.start, end, text)

@@ -415,6 +415,7 @@ RIGHT = [
     "UPDATE people SET name = (WITH {} (z) AS (SELECT 'y') SELECT ({}).z FROM {})",
     "UPDATE people SET name = 'x' FROM open {} WHERE {} IS NOT NULL RETURNING {}",
     "UPDATE people {} SET name = 'x' WHERE {}.id = 1 RETURNING {}.id",
+    "UPDATE people {} SET name = ({}).name || 'x' WHERE ({}).id = 1 RETURNING ({}).id",
     "MERGE INTO people t USING (SELECT 1 AS a) {} ON t.id = {}.a WHEN MATCHED THEN UPDATE SET name = {}::text RETURNING {}",
     "INSERT INTO open (id, title) SELECT {}, {} FROM generate_series(7, 8) {} RETURNING id",
     "INSERT INTO people (id) SELECT {} FROM generate_series(7, 8) {} RETURNING (SELECT 'x' AS {} ORDER BY {})",
@@ -440,6 +441,36 @@ def test_what_is_right_without_the_hidden_column(gateway: Governed, text: str, h
     assert "done" in there
     if text in RIGHT:
         assert there == answer(gateway.database, text, COLUMNS[hidden])
+
+
+FEWER = """
+  - {name: names, attributes: [name], action: show, write: allow}
+  - {name: some, tables: [public.people], rows: {where: id <= 2}}
+"""
+
+
+@pytest.fixture(scope="module")
+def fewer(pg_server: PgServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Governed]:
+    """With rows hidden: comparisons are copied."""
+    folder, rules = tmp_path_factory.mktemp("guesser_of_rows"), RULES.replace("guesser", "guesser_of_rows")
+    rules = rules[: rules.index(" [{name: names")] + FEWER
+    with governed(pg_server, folder, "guesser_of_rows", SCHEMA, rules, ["guesser_of_rows"]) as running:
+        yield running
+
+
+@pytest.mark.parametrize("name", ["card", "zqxj"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "DELETE FROM people p USING people q WHERE q.{}=p.name",
+        "DELETE FROM people p USING open q WHERE q.{}=p.name",
+        "UPDATE people p SET name = 'x' FROM open q WHERE p.name=q.{}",
+        "MERGE INTO people p USING open q ON q.{}=p.name WHEN MATCHED THEN DELETE",
+    ],
+)
+def test_the_place_of_a_name_that_is_copied(fewer: Governed, text: str, name: str) -> None:
+    there = answer(fewer.dsn("guesser_of_rows"), text, name, source=False)
+    assert there == answer(fewer.database, text, "zqxj", source=False)
 
 
 MASKED = """

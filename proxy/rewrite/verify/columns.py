@@ -68,10 +68,13 @@ class ColumnWalk:
         row that it is.
         """
         source = level.owner_of(word)
+        hidden = level.may_be_hidden(word)
         if source is not None:
+            if not hidden and not (source.named_alike and level.may_be_masked(word)):
+                return None
             self._names.notation(word)
             return column_of(source.name, word)
-        row = self._row_of_source(word, level)
+        row = self._row_of_source(word, level) if hidden else None
         return None if row is None else {"CoalesceExpr": {"args": [row]}}
 
     @staticmethod
@@ -80,7 +83,7 @@ class ColumnWalk:
         row, certain = level.row_named(word)
         if not certain or not isinstance(row, Source) or row.columns is None:
             return None
-        return {"ColumnRef": {"fields": [{"String": {"sval": word}}, {"A_Star": {}}]}}
+        return _star_of(word)
 
     # -- whole rows -------------------------------------------------------------------------------------------------
 
@@ -166,7 +169,14 @@ class ColumnWalk:
         fields = before.get("ColumnRef", {}).get("fields", [])
         if len(fields) != 1 or "String" not in fields[0] or level.owner_of(fields[0]["String"]["sval"]) is not None:
             return False
-        return after == self._row_of_source(fields[0]["String"]["sval"], level)
+        word = fields[0]["String"]["sval"]
+        return level.may_be_hidden(word) and after == self._row_of_source(word, level)
+
+    @staticmethod
+    def _row_in_parentheses(before: Node, level: Level) -> Node:
+        """What must stand for the row `t` in `(t).c`: `t.*` where PostgreSQL finds a column of the name first."""
+        (word,) = strings(before["ColumnRef"]["fields"])
+        return _star_of(word) if level.may_be_hidden(word) else before
 
     # -- columns ----------------------------------------------------------------------------------------------------
 
@@ -232,6 +242,11 @@ class ColumnWalk:
             if any(source.name == alias for source in one.sources):
                 return True
         return False
+
+
+def _star_of(word: str) -> Node:
+    """`word.*`."""
+    return {"ColumnRef": {"fields": [{"String": {"sval": word}}, {"A_Star": {}}]}}
 
 
 def _queried(expression: Node) -> Node:

@@ -140,14 +140,14 @@ class WriteWalk(ReadWalk):
                 check_assigned(named.table, b["targetList"], None)
         clause = "usingClause" if kind == "DeleteStmt" else "fromClause"
         others = Level(parent, ctes, where=self._short(b.get("whereClause")), beside=({"RangeVar": b["relation"]},))
+        others.shut = self._guard(b["relation"], named) if named.meaning == "form" else None
         self._from(b.get(clause, []), a.get(clause, []), others)
-        if named.meaning != "form":
+        if others.shut is None:
             level = self._opened(b, named, others)
             self._optional("whereClause", b, a, level)
         else:
-            target = self._guard(b["relation"], named)
-            level = Level(parent, ctes, others.sources, target=target, items=others.items)
-            self._where(b, a, level, target)
+            level = Level(parent, ctes, others.sources, target=others.shut, items=others.items)
+            self._where(b, a, level, others.shut)
         self._targets(b.get("targetList", []), a.get("targetList", []), level)
         self._returning(b, a, level)
         self._fields(kind, b, a, level, skip=(*_HANDLED_WRITES, clause))
@@ -181,7 +181,7 @@ class WriteWalk(ReadWalk):
             return
         last = parts[-1].get("CaseExpr") if parts else None
         proof, statement = LeakProof(self._names, self._parameters), self._short(statement)
-        columns: Columns = {column.name: column for column in target.relation.columns}
+        columns: Columns = {column.name: column for column in target.relation.columns if target.has(column.name)}
         source = Source(target.name, columns, target.relation, target.table)
         if last is not None and parts[-1 - len(rows) : -1] == rows:
             (when,) = last["args"]

@@ -25,6 +25,7 @@ class MergeWalk(WriteWalk):
             raise differs("another relation is written")
         named = self._target_of(b["relation"])
         others = Level(parent, ctes)
+        others.shut = self._guard(b["relation"], named) if named.meaning == "form" else None
         self._from([b["sourceRelation"]], [a["sourceRelation"]], others)
         matched, alone = self._merge_levels(b, named, others)
         statement = {"fromClause": [b["sourceRelation"]], "whereClause": b["joinCondition"]}
@@ -47,11 +48,10 @@ class MergeWalk(WriteWalk):
 
     def _merge_levels(self, b: Node, named: Named, others: Level) -> tuple[Level, Level]:
         """The names where the target has a match, and where it has none."""
-        if named.meaning == "form":
-            target = self._guard(b["relation"], named)
-            both = Level(others.parent, others.ctes, others.sources, target=target, items=others.items)
+        if others.shut is not None:
+            both = Level(others.parent, others.ctes, others.sources, target=others.shut, items=others.items)
             both.target_last = True
-            return both, Level(others.parent, others.ctes, target=target)
+            return both, Level(others.parent, others.ctes, target=others.shut)
         alone = self._opened(b, named, Level(others.parent, others.ctes))
         sources, items = [*others.sources, *alone.sources], [*others.items, *alone.items]
         return Level(others.parent, others.ctes, sources, items=items, target_last=True), alone

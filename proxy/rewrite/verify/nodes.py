@@ -142,13 +142,10 @@ class NodeWalk(ColumnWalk):
                 for part in b["indirection"]:
                     if "String" in part:
                         self._names.notation(part["String"]["sval"])
-                if self._is_part_of_row(b, level):
+                if self._is_part_of_row(b, level) or self._is_row_of_source(b["arg"], a["arg"], level):
                     self._fields(kind, {**b, "arg": None}, {**a, "arg": None}, level)
-                    if b["arg"] != a["arg"]:
+                    if self._row_in_parentheses(b["arg"], level) != a["arg"]:
                         raise differs("a row changed")
-                    return
-                if b["arg"] != a["arg"] and self._is_row_of_source(b["arg"], a["arg"], level):
-                    self._fields(kind, {**b, "arg": None}, {**a, "arg": None}, level)
                     return
             case "RowExpr":
                 self._listed(b.get("args", []), a.get("args", []), level)

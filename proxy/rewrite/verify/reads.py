@@ -91,17 +91,19 @@ class ReadWalk(NodeWalk):
             self._listed(row["List"].get("items", []), other["List"].get("items", []), level)
         skip = ("withClause", "larg", "rarg", "fromClause", "lockingClause", "intoClause", "targetList", "valuesLists")
         if level.guarded and not b.keys().isdisjoint(_BY_OUTPUTS):
-            b, a = self._without_names_of_outputs(b, a)
+            b, a = self._without_names_of_outputs(b, a, level)
         self._fields("SelectStmt", b, a, level, skip=skip)
 
     @staticmethod
-    def _without_names_of_outputs(b: Node, a: Node) -> tuple[Node, Node]:
+    def _without_names_of_outputs(b: Node, a: Node, level: Level) -> tuple[Node, Node]:
         """Items of ORDER BY, GROUP BY and DISTINCT ON that are bare names of outputs mean these, and nothing of a query
         around; those that stay left out.
         """
         outputs = {_sure_name(item["ResTarget"]) for item in b.get("targetList", ())}
+        known = all(source.columns is not None for source in level.sources)
+        meant = {name for name in outputs if known and name and not level.has_of_its_own([name])}  # by GROUP BY
         for field in _BY_OUTPUTS & b.keys() & a.keys():
-            before, after = _without_names(b[field], a[field], outputs, all_stay=field == "groupClause")
+            before, after = _without_names(b[field], a[field], outputs, meant if field == "groupClause" else set())
             b, a = {**b, field: before}, {**a, field: after}
         return b, a
 
@@ -253,7 +255,7 @@ class ReadWalk(NodeWalk):
                 raise differs("a sub-query's alias changed")
             outer = level.parent
             if b.get("lateral"):
-                outer = Level(level.parent, level.ctes, list(level.sources), items=list(level.left))
+                outer = Level(level.parent, level.ctes, list(level.sources), items=list(level.left), shut=level.shut)
             self.query(b["subquery"], a["subquery"], outer, level.ctes)
             name = b.get("alias", {}).get("aliasname", "")
             return [
@@ -262,7 +264,9 @@ class ReadWalk(NodeWalk):
         if kind == "JoinExpr":
             return self._join(b, a, level)
         if kind in ("RangeFunction", "RangeTableFunc", "JsonTable"):
-            inside = Level(level.parent, level.ctes, list(level.sources), in_json_table=kind == "JsonTable")
+            inside = Level(
+                level.parent, level.ctes, list(level.sources), in_json_table=kind == "JsonTable", shut=level.shut
+            )
             self._body(kind, b, a, inside)
             return [self._function_source(kind, b)]
         raise differs(f"{kind} in FROM is not known")
@@ -573,6 +577,7 @@ def _side(join: Node, side: str, level: Level, left: Sequence[Source] = ()) -> L
         items=level.items,
         beside=level.beside,
         left=[*level.left, join["larg"]] if side == "rarg" else level.left,
+        shut=level.shut,
     )
 
 
@@ -584,11 +589,11 @@ def _sure_name(output: Node) -> str | None:
 
 
 def _without_names(
-    before: list[Node], after: list[Node], outputs: set[str | None], *, all_stay: bool
+    before: list[Node], after: list[Node], outputs: set[str | None], meant: set[str]
 ) -> tuple[list[Node], list[Node]]:
     """Both lists without the items that stay and are bare names of outputs, in grouping sets and `(a, b)` too.
 
-    `all_stay`: no such item may be another.
+    `meant`: what must stay.
     """
     if len(before) != len(after):
         raise differs("a list is longer or shorter")
@@ -597,14 +602,13 @@ def _without_names(
         for kind, field in (("GroupingSet", "content"), ("RowExpr", "args")):
             if kind in b and kind in a and b[kind].get("row_format") in (None, "COERCE_IMPLICIT_CAST"):
                 inner, other = b[kind].get(field, []), a[kind].get(field, [])
-                one, two = _without_names(inner, other, outputs, all_stay=all_stay)
+                one, two = _without_names(inner, other, outputs, meant)
                 kept.append(({kind: {**b[kind], field: one}}, {kind: {**a[kind], field: two}}))
                 break
         else:
-            named = _bare_name(b) in outputs
-            if named and all_stay and b != a:
+            if _bare_name(b) in meant and b != a:
                 raise differs("GROUP BY has another thing than an output")
-            if b != a or not named:
+            if b != a or _bare_name(b) not in outputs:
                 kept.append((b, a))
     return [b for b, _ in kept], [a for _, a in kept]
 

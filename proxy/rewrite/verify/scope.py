@@ -91,6 +91,7 @@ class Level:
     groups: list[Node] = field(default_factory=list)  # the app's GROUP BY ...
     outputs: list[Node] = field(default_factory=list)  # ... and output list
     target_last: bool = False  # `*` has the columns of FROM first (MERGE)
+    shut: Target | None = None  # the target of a write, in its FROM: PostgreSQL finds it, and says that it is not there
     in_json_table: bool = False  # what stands here has no collation, but within a query
 
     def __post_init__(self) -> None:
@@ -129,11 +130,17 @@ class Level:
     def may_be_hidden(self, column: str) -> bool:
         """Whether PostgreSQL may find a column that the app does not have by this name, without qualifier."""
         for level in self.outward():
-            if level.target is not None and level.target.hides(column):
+            if any(target is not None and target.hides(column) for target in (level.target, level.shut)):
                 return True
             if not level.loose and any(source.has(column) for source in level.sources):
                 return False
         return False
+
+    def may_be_masked(self, column: str) -> bool:
+        """Whether a target has a column of the name that is not shown as it is."""
+        targets = (level.target for level in self.outward() if level.target is not None)
+        found = (target.table.column(column) for target in targets)
+        return any(governed is not None and not governed.treatment.plain for governed in found)
 
     def owner_of(self, column: str) -> Source | None:
         """The one source whose column a name without qualifier means for the app; None where that is not certain."""
