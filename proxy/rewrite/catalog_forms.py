@@ -130,6 +130,7 @@ def system_catalog(app: AppPolicy, snapshot: Snapshot, view_of: ViewOf = no_view
         guarded_calls(hidden),
         _hidden_constraints(hidden, snapshot),
         frozenset(part.oid for _, part in hidden.not_shown("pg_index")),
+        hidden.unexplained,
     )
 
 

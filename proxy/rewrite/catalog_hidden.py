@@ -154,6 +154,13 @@ class Hidden:
         of_visible = [(r, part) for r in self.visible for part in r.parts if part.catalog == catalog]
         return found + [(relation, part) for relation, part in of_visible if not self.shows(relation, part)]
 
+    @property
+    def unexplained(self) -> frozenset[int]:
+        """Relations whose plans may name a hidden index or relation: a parent's scans go on in its children."""
+        indexed = {relation.oid: relation for relation, _ in self.not_shown("pg_index")}
+        found = indexed | {relation.oid: relation for relation in self.relations}
+        return frozenset(found).union(*(relation.parents for relation in found.values()))
+
     @cached_property
     def policies(self) -> list[tuple[Relation, Part]]:
         """The row security policies of the database's own that may be shown."""

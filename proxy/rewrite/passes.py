@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from proxy.catalog.model import Relation, SearchPath, Snapshot
@@ -101,8 +101,10 @@ class Passes:
             text = self._expanded[key] = self._expand(view, apart, calm)
         return text
 
-    def over(self, sent: Sent, care: Care = Care.NONE) -> Context:
-        """All edits of one statement. Raises PgError, its refusal."""
+    def over(
+        self, sent: Sent, care: Care = Care.NONE, check_explained: Callable[[Node, SearchPath], None] | None = None
+    ) -> Context:
+        """All edits of one statement. Raises PgError, its refusal. `check_explained`: refuses plans that tell more."""
         check_statement(sent.statement, self._app, Names(sent.path, self._snapshot))
         context = self._context(sent, self._analysis(sent))
         if care is not Care.NONE:
@@ -113,6 +115,8 @@ class Passes:
         check_constraints(context)
         check_functions(context)
         check_explain(context.statement, context.analysis, self._app, self.system)
+        if "ExplainStmt" in sent.statement and check_explained is not None:
+            check_explained(sent.statement, sent.path)
         for use in context.analysis.uses:
             context.disclose_use(use)
         _edit(context)

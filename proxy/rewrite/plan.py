@@ -123,7 +123,8 @@ class Planner:
                     "a statement that takes search_path back must be the last of its query",
                     "Send the next statements separately.",
                 )
-            context = passes.over(Sent(text, raw, found, statement["stmt"], path, parameter_types), care)
+            sent = Sent(text, raw, found, statement["stmt"], path, parameter_types)
+            context = passes.over(sent, care, verifier.check_explained)
             if path.schemas is not begun.schemas:
                 _check_certain(context)
             if context.edits:

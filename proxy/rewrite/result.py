@@ -131,7 +131,8 @@ class SystemCatalog:
     being what stood there. `calls`: (name, number of arguments) -> the texts around and between the arguments that take
     the place of the whole call. `hidden_constraints`: (schema, table, constraint) of those that do not exist for the
     app, indexes among them, and (schema, domain, "") of such domains -> whether the table does not either.
-    `hidden_indexes`: oids of those likewise.
+    `hidden_indexes`: oids of those likewise. `unexplained`: oids of relations that have such indexes, or of which a
+    child has them or does not exist: plans name them.
     """
 
     open: frozenset[tuple[str, str]]
@@ -140,6 +141,7 @@ class SystemCatalog:
     calls: Mapping[tuple[str, int], tuple[str, ...]] = field(default_factory=dict)
     hidden_constraints: Mapping[tuple[str, str, str], bool] = field(default_factory=dict)
     hidden_indexes: frozenset[int] = frozenset()
+    unexplained: frozenset[int] = frozenset()
 
     @cached_property
     def guarded(self) -> frozenset[str]:

@@ -552,7 +552,7 @@ def test_a_constraint_that_the_app_has_is_there(gateway: Governed) -> None:
 
 @pytest.mark.parametrize(
     ("text", "name"),
-    [(text, "zqxj") for text in [*READS, *WRITES, *COPIES] if text not in DIFFERENT]
+    [(text, "zqxj") for text in [*READS, *WRITES, *COPIES] if text not in DIFFERENT and "EXPLAIN" not in text]
     + [(text, "zqxj_oqce") for text in NAMED],
 )
 def test_the_database_says_the_same(gateway: Governed, text: str, name: str) -> None:

@@ -49,10 +49,13 @@ update profiles set payload['x'] = '1', bill = '{}' where payload ->> 'phone' = 
 explain (analyze) select payload from profiles
 -- refused 42501 EXPLAIN ANALYZE would count what is hidden in documents of relation "profiles"
 
--- EXPLAIN does not run it
+-- EXPLAIN shows how a document is made
 explain select payload ->> 'email' from profiles
+-- refused 42501 EXPLAIN would show how columns are made
+
+explain select id from profiles
 -- becomes
-explain select payload ->> 'email' from <profiles>
+explain select id from <profiles>
 
 -- an app that is shown all may
 -- as full

@@ -40,7 +40,7 @@ SELECT email FROM customers TABLESAMPLE SYSTEM (10) REPEATABLE (3)
 COPY (SELECT email FROM customers WHERE id > 3) TO STDOUT
 COPY (SELECT email FROM customers WHERE name = 'ann') TO STDOUT WITH (FORMAT csv, DELIMITER ';', NULL 'x')
 DECLARE c CURSOR WITH HOLD FOR SELECT email FROM customers WHERE email > 'a' AND id = 3 LIMIT 5
-EXPLAIN (COSTS off, FORMAT json) SELECT email FROM customers WHERE email = 'x'
+EXPLAIN (COSTS off, FORMAT json) SELECT held FROM squares WHERE held = 'x'
 PREPARE p (text) AS SELECT email FROM customers WHERE email = $1 AND id = 3 AND name='x'
 PREPARE p AS SELECT email, json ? 'a' FROM customers WHERE json->'a' ? 'b' AND email = 'x' || 'y' LIMIT 5
 PREPARE p AS SELECT email FROM customers WHERE seen > now() - interval '1 day' AND id = -3 AND id <> - 4 + 5

@@ -12,6 +12,7 @@ from proxy.errors import feature_not_supported, insufficient_privilege
 from proxy.policy.table import AppPolicy
 from proxy.rewrite.result import SystemCatalog
 from proxy.rewrite.verify.definitions import DEFINITIONS, check_definition, note_effects
+from proxy.rewrite.verify.explained import why_not_explained
 from proxy.rewrite.verify.form import Forms
 from proxy.rewrite.verify.names import Names
 from proxy.rewrite.verify.rights import Rights
@@ -40,6 +41,22 @@ class Verifier:
         """Raises PgError (42501, 0A000, 42P01 ...) naming what could not be proved of `final`, sent for `original`."""
         sent = parse(original)
         self.prove(sent, sent if final == original else parse(final), path, parameter_types)
+
+    def check_explained(self, statement: Node, path: SearchPath) -> None:
+        """Refuses an EXPLAIN whose plan would name what is hidden, or show how columns are made.
+
+        The rewriter asks, too, before it looks at names: the refusal must not depend on them.
+        """
+        app, explain = self._rights.app, statement["ExplainStmt"]
+        if app.explain:
+            return
+        options = [option["DefElem"] for option in explain.get("options", ())]
+        analyzed = any(one["defname"] == "analyze" and one.get("arg", {}) not in _OFF for one in options)
+        told = why_not_explained(explain["query"], analyzed, path, self._rights, self._forms)
+        if told is not None:
+            raise insufficient_privilege(
+                f"EXPLAIN would {told}", f"The rules can let it: explain: allow at app {app.name}."
+            )
 
     def prove(self, sent: list[Node], got: list[Node], path: SearchPath, parameter_types: tuple[int, ...] = ()) -> None:
         """`verify` of the texts' trees."""
@@ -87,6 +104,7 @@ class Verifier:
             walk.wrapper(kind, body, after[kind])
             if kind == "ExplainStmt" and not app.explain:
                 self._check_explain(body, inner, walk)
+                self.check_explained(before, names.path)
         elif kind == "CopyStmt":
             walk.copy(body, after[kind])
         elif kind in _PLAIN_KINDS:

@@ -83,8 +83,8 @@ MORE = [
     ("partner", "show search_path"),
     ("partner", "notify news, 'x'"),
     ("partner", "unlisten *"),
-    ("partner", "explain (analyze, format json) select phone from customers where id = 1"),
-    ("partner", "explain (verbose off) delete from customers where phone = 'x'"),
+    ("partner", "explain (analyze, format json) select held from squares where id = 1"),
+    ("partner", "explain (verbose off) delete from squares where held = 'x'"),
     ("partner", "select set_config('work_mem', '1MB', true), pg_get_viewdef('catalogue'::regclass, true), pg_table_size('customers') from pg_catalog.pg_class c join information_schema.columns x on x.table_name = c.relname"),
 ]  # fmt: skip
 TEMPORARY = frozenset({"mine"})

@@ -10,7 +10,7 @@ import pytest
 from proxy.catalog.model import SearchPath
 from proxy.errors import PgError
 from proxy.rewrite.verify import Verifier
-from tests.unit.rewrite.world import APP, MASKED, PEOPLE, SNAPSHOT, VISITS, fenced, unfenced, verifier
+from tests.unit.rewrite.world import APP, MASKED, PEOPLE, SNAPSHOT, SYSTEM, VISITS, fenced, unfenced, verifier
 
 PATH = SearchPath(("pg_catalog", "public"))
 WEB = verifier()
@@ -504,6 +504,50 @@ def test_explain_names_what_forms_leave_out(option: str) -> None:
     proved(
         f"explain (verbose off, wal false, analyze 0) {sent}", f"explain (verbose off, wal false, analyze 0) {final}"
     )
+
+
+@pytest.mark.parametrize(
+    ("query", "harmless"),
+    [
+        ("select id from {p}", True),
+        ("select name, id from {p} order by people.id limit 3", True),
+        ("select people from {p}", True),
+        ("select * from {p} where id = 1", True),
+        ("select name as n from {p} order by id", True),
+        ("select q.n from (select id as n from {p}) q order by q.n", True),
+        ("select name as id from {p} order by id", False),
+        ("select name from {p} order by 1", False),
+        ("select id from {p} order by name", False),
+        ("select id from {p} order by people", False),
+        ("select distinct name from {p}", False),
+        ("select name from {p} union select label from things", False),
+        ("select max(name) from {p}", False),
+        ("select name from (select name from {p}) q", False),
+        ("with q as (select name from {p}) select 1 from q", False),
+        ("select id from {p} where name = 'x'", False),
+        ("select 1 from {p} join things using (name)", False),
+        ("select 1 from {p} natural join things", False),
+        ("insert into things select id, name from {p}", False),
+    ],
+)
+def test_explain_shows_no_masks(query: str, harmless: bool) -> None:
+    sent, final = query.format(p="people"), query.format(p=f"{PEOPLE} people")
+    if harmless:
+        proved(f"explain {sent}", f"explain {final}")
+    else:
+        assert refused(f"explain {sent}", f"explain {final}") == "42501"
+        verifier(replace(APP, explain=True)).verify(f"explain {sent}", f"explain {final}", PATH)
+
+
+def test_explain_names_no_index_and_no_trigger() -> None:
+    sent, final = "explain select id from people", f"explain select id from {PEOPLE} people"
+    system = replace(SYSTEM, unexplained=frozenset({100}))
+    assert refused(sent, final, by=Verifier(APP, SNAPSHOT, system)) == "42501"
+    Verifier(replace(APP, explain=True), SNAPSHOT, system).verify(sent, final, PATH)
+    proved("explain delete from things")
+    assert refused("explain analyze delete from things") == "42501"
+    assert refused("explain (analyze) with d as (delete from things returning *) select 1 from d") == "42501"
+    proved("explain (analyze off) delete from things")
 
 
 def test_explain_counts_hidden_rows() -> None:
