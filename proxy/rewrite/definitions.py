@@ -20,6 +20,7 @@ class Names:
 
     path: SearchPath
     snapshot: Snapshot
+    hidden_indexes: frozenset[int] = frozenset()  # see SystemCatalog
 
 
 def check_create(fields: Node, app: AppPolicy, names: Names) -> None:
@@ -47,7 +48,7 @@ def _check_like(relation: Node, app: AppPolicy, names: Names) -> None:
     if names.snapshot.is_temporary(name, schema, names.path):
         return
     found = names.snapshot.resolve(name, schema, names.path)
-    if found is None:
+    if found is None or found.oid in names.hidden_indexes:
         raise undefined_table(f"{schema}.{name}" if schema else name)
     table = app.tables.get(found.key)
     if not (table.plain if table is not None else readable_view(found, app, names.snapshot)):

@@ -100,9 +100,9 @@ def _check_sequence(context: Context, call: Node, function: str, start: int) -> 
     if snapshot.is_temporary(name, schemas[-1] if schemas else None, context.path):
         return
     found = snapshot.resolve(name, schemas[-1] if schemas else None, context.path)
-    if found is None:
-        if app.unlisted_tables == "open":
-            return
+    if found is None and app.unlisted_tables == "open":
+        return
+    if found is None or found.oid in context.system.hidden_indexes:
         raise undefined_table(text, context.position(start))
     owner = snapshot.by_oid.get(found.owner) if found.owner is not None else found
     table = app.tables.get(owner.key) if owner is not None else None

@@ -105,7 +105,7 @@ class Passes:
         self, sent: Sent, care: Care = Care.NONE, check_explained: Callable[[Node, SearchPath], None] | None = None
     ) -> Context:
         """All edits of one statement. Raises PgError, its refusal. `check_explained`: refuses plans that tell more."""
-        check_statement(sent.statement, self._app, Names(sent.path, self._snapshot))
+        check_statement(sent.statement, self._app, Names(sent.path, self._snapshot, self.system.hidden_indexes))
         context = self._context(sent, self._analysis(sent))
         if care is not Care.NONE:
             context.calm, context.fences = False, replace(context.fences, care=care)

@@ -278,6 +278,12 @@ NAMED = [
     "SELECT * FROM zzz, {}",
     "UPDATE {} SET id = 1",
 ]
+INDEXES = [  # these have other positions than the database's
+    "SELECT nextval('{}')",
+    "SELECT setval('public.{}', 1)",
+    "CREATE TEMP TABLE w (LIKE {})",
+    "CREATE TEMP TABLE w (LIKE public.{} INCLUDING ALL)",
+]
 # What the gateway says in other words, of names that nothing has too.
 DIFFERENT = {
     "SELECT public.people.{} FROM people",  # the position is behind the schema, which a form has not
@@ -510,7 +516,7 @@ def test_names_beside_a_masked_column(masked: Governed, text: str) -> None:
 
 
 @pytest.mark.parametrize("hidden", CONSTRAINTS)
-@pytest.mark.parametrize("text", NAMED)
+@pytest.mark.parametrize("text", [*NAMED, *INDEXES])
 def test_a_constraint_or_its_index(gateway: Governed, text: str, hidden: str) -> None:
     dsn = gateway.dsn("guesser")
     there = answer(dsn, text, hidden)
