@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.servers import PgServer
+from tests.strength.twin_plans import TwinPlanners
 
 ROOT = Path(__file__).parents[2]
 
@@ -71,7 +72,7 @@ async def _serve(settings: dict[str, Any]) -> None:
     from proxy.server.options import Options, Upstream
 
     rules = load_rules([("rules.yaml", Path(settings["rules"]).read_text("utf-8"))])
-    upstreams, databases = {}, []
+    upstreams, databases, planners = {}, [], TwinPlanners()
     for name in settings["databases"]:
         upstream = Upstream(settings["host"], settings["port"], name, sslmode="disable")
         upstreams[name] = upstream
@@ -83,7 +84,7 @@ async def _serve(settings: dict[str, Any]) -> None:
                 snapshot = await take_snapshot(connection)
             finally:
                 await connection.close()
-            return Generation(name, compile_rules(rules, snapshot), snapshot)
+            return Generation(name, compile_rules(rules, snapshot), snapshot, planners)
 
         async def look(dsn: str = dsn) -> str:
             connection = await asyncpg.connect(dsn)
