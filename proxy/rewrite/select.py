@@ -9,7 +9,8 @@ from proxy.rewrite.context import Context
 from proxy.rewrite.copies import Copies
 from proxy.rewrite.grouping import complete_group_by
 from proxy.rewrite.lex import Node, part_at
-from proxy.rewrite.scope import SYSTEM_COLUMNS, Reference, Source, View, flatten, owners
+from proxy.rewrite.outputs import Outputs
+from proxy.rewrite.scope import STAR, SYSTEM_COLUMNS, SYSTEM_SCHEMAS, Reference, Source, View, flatten, owners
 
 
 def rewrite_reads(context: Context) -> None:
@@ -21,6 +22,7 @@ def rewrite_reads(context: Context) -> None:
     apart = context.analysis.locking or _looks_into_ranges(context)
     for reference in reads:
         _check_renamed_columns(context, reference)
+        _check_renamed_rows(context, reference)
         if reference.view is not None:
             _replace_view(context, reference, reference.view, apart, calm)
         else:
@@ -180,6 +182,39 @@ def _check_renamed_columns(context: Context, reference: Reference) -> None:
             f"App {context.app.name} does not have all of its columns. Name the columns in a sub-query instead.",
             reference.start,
         )
+
+
+def _check_renamed_rows(context: Context, reference: Reference) -> None:
+    """The row of `t AS x(a, b)`, told with its names: in PostgreSQL those of t, in the row of a sub-query a and b."""
+    renames = reference.node.get("alias", {}).get("colnames", [])
+    relation = reference.relation
+    if not renames or relation is None:
+        return
+    there = [column.name for column in relation.columns if column.number > 0]
+    if all(new["String"]["sval"] == old for new, old in zip(renames, there, strict=False)):
+        return
+    outputs = Outputs(context.analysis.nodes)
+    for use, source, whole_row in context.uses_of(reference):
+        listed = use.fields[-1] == STAR and outputs.is_output(use.node)
+        if whole_row and not listed and source in owners(use).sources and _tells_names(context):
+            raise context.unsupported(
+                f'the row of "{reference.name}" cannot be told with its names here, where its columns have other ones',
+                "Name the columns, or rename them in a sub-query.",
+                use.start if use.start >= 0 else reference.start,
+            )
+
+
+def _tells_names(context: Context) -> bool:
+    """Whether anything in the statement may read the names of a row's columns."""
+    for kind, node in context.analysis.nodes:
+        if kind.startswith("Json"):
+            return True
+        if kind == "FuncCall":
+            *schema, name = (part["String"]["sval"] for part in node["funcname"])
+            called = context.snapshot.functions_named(name, schema[-1] if schema else None, context.path)
+            if "json" in name or any(function.schema not in SYSTEM_SCHEMAS for function in called):
+                return True
+    return False
 
 
 def _check_natural_joins(context: Context) -> None:

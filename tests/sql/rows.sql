@@ -115,3 +115,21 @@ select ctid, (SELECT _r FROM (SELECT "c"."id", "c"."name", "c"."email", "c"."pho
 delete from customers returning (select phone || 'x' as y), (select phone)
 -- becomes
 delete from customers returning (select (((pg_catalog."right"(("customers"."phone"), 2)))::text COLLATE pg_catalog."C") || 'x' as y), (select (((pg_catalog."right"(("customers"."phone"), 2)))::text COLLATE pg_catalog."C") AS "phone")
+
+-- its names are those of the relation, whatever a list of aliases says: a sub-query's row would have the list's
+select to_jsonb(c) from customers c (k)
+-- refused 0A000 the row of "customers" cannot be told with its names here, where its columns have other ones
+
+select json_agg(x.c) from (select c from customers c (k)) x
+-- refused 0A000 the row of "customers" cannot be told with its names here, where its columns have other ones
+
+select json_object('k': c.*) from customers c (k)
+-- refused 0A000 the row of "customers" cannot be told with its names here, where its columns have other ones
+
+select to_jsonb(k), c.* from customers c (k)
+-- becomes
+select to_jsonb(k), c.* from <customers form> c (k)
+
+select c, count(c) over (), c is null from customers c (k)
+-- becomes
+select c, count(c) over (), c is null from <customers form> c (k)
