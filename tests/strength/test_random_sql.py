@@ -86,7 +86,7 @@ def test_canaries_at_night(place: Field, place15: Field) -> None:
 @pytest.mark.nightly
 @pytest.mark.timeout(36000)
 def test_twins_at_night(place: Field) -> None:
-    tally = fight(place, 1_150_000, ("canaries", "twins"), first_seed=NIGHTLY_SEED, again=3)
+    tally = fight(place, 1_150_000, ("canaries", "twins"), first_seed=NIGHTLY_SEED, again=7)
     print(report(tally))
     assert not found(tally), report(tally)
     assert tally.sent >= 1_000_000  # statements without constants come once
