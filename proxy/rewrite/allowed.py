@@ -251,3 +251,6 @@ FUNCTION_COLUMNS = {
     **dict.fromkeys(("json_array_elements", "json_array_elements_text"), _VALUE),
     **dict.fromkeys(("jsonb_array_elements", "jsonb_array_elements_text"), _VALUE),
 }
+
+# What PostgreSQL calls these in FROM, where they have no alias.
+TABLE_FUNCTIONS = {"RangeTableFunc": "xmltable", "JsonTable": "json_table"}

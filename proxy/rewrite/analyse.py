@@ -11,7 +11,7 @@ from typing import Protocol
 from proxy.catalog.model import Relation, SearchPath, Snapshot
 from proxy.errors import PgError, feature_not_supported
 from proxy.policy.table import AppPolicy, GovernedTable
-from proxy.rewrite.allowed import FUNCTION_COLUMNS
+from proxy.rewrite.allowed import FUNCTION_COLUMNS, TABLE_FUNCTIONS
 from proxy.rewrite.lex import Node
 from proxy.rewrite.scope import (
     STAR,
@@ -320,7 +320,7 @@ class _Walker:
                 self.expression(node, _so_far(level), "from" if kind == "RangeTableFunc" else "json_table", ctes)
                 alias = node.get("alias", {})
                 made = _renamed(_table_columns(node["columns"]), _names(alias.get("colnames")))
-                return [Source(alias.get("aliasname"), made)]
+                return [Source(alias.get("aliasname", TABLE_FUNCTIONS[kind]), made)]
         raise feature_not_supported(f"FROM item {kind} is not understood")
 
     def join(self, node: Node, level: Level, ctes: Ctes) -> list[Source]:

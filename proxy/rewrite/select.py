@@ -10,7 +10,17 @@ from proxy.rewrite.copies import Copies
 from proxy.rewrite.grouping import complete_group_by
 from proxy.rewrite.lex import Node, part_at
 from proxy.rewrite.outputs import Outputs
-from proxy.rewrite.scope import STAR, SYSTEM_COLUMNS, SYSTEM_SCHEMAS, Reference, Source, View, flatten, owners
+from proxy.rewrite.scope import (
+    STAR,
+    SYSTEM_COLUMNS,
+    SYSTEM_SCHEMAS,
+    ColumnUse,
+    Reference,
+    Source,
+    View,
+    flatten,
+    owners,
+)
 
 
 def rewrite_reads(context: Context) -> None:
@@ -255,6 +265,13 @@ def shorten_names(context: Context, reads: list[Reference]) -> None:
         if len(use.fields) < 3 or use.start < 0:
             continue
         if any(source.reference in reads for source in owners(use).sources):
+            short = ColumnUse(use.fields[-2:], use.start, use.level, use.clause, use.node)
+            if [*map(id, owners(short).sources)] != [*map(id, owners(use).sources)]:
+                raise context.unsupported(
+                    f'"{use.fields[-2]}" means another relation in this place without the schema',
+                    f"Give {'.'.join(use.fields[-3:-1])} an alias that nothing else has.",
+                    use.start,
+                )
             first = context.token_at(use.start)
             kept = context.tokens[part_at(context.tokens, first, len(use.fields) - 2)]
             context.edit(use.start, kept.start, "")

@@ -346,3 +346,36 @@ select $1||$q$ x $q$, card_no from <customers> where name<>$1||$q$ , 1 as a -- $
 -- more names than columns: as PostgreSQL says it, of the columns that the app has
 select x.a from customers as x(a, b, c, d, e, f, g, h, i)
 -- refused 42P10 columns available but 9 columns specified
+
+-- a form has no schema: without it, a name must not mean something that stands nearer
+select public.customers.id from public.customers where not exists (select 1 from other.customers where other.customers.id = public.customers.id)
+-- refused 0A000 "customers" means another relation in this place without the schema
+
+select public.customers.id from public.customers where exists (select 1 from products customers where customers.sku = public.customers.name)
+-- refused 0A000 "customers" means another relation in this place without the schema
+
+with customers as (select 3 as id) select public.customers.id from public.customers where exists (select 1 from customers where customers.id = public.customers.id)
+-- refused 0A000 "customers" means another relation in this place without the schema
+
+select (select row_to_json(public.customers.*) from products customers) from public.customers
+-- refused 0A000 "customers" means another relation in this place without the schema
+
+select 1 from public.customers where exists (select from generate_series(1, 2) customers where public.customers.id > 0)
+-- refused 0A000 "customers" means another relation in this place without the schema
+
+select 1 from public.customers where exists (select from json_table('[1]', '$[*]' columns (a int path '$')) where public.customers.id = a)
+-- becomes
+select 1 from <customers form> AS "customers" where exists (select from json_table('[1]', '$[*]' columns (a int path '$')) where customers.id = a)
+
+delete from products using public.customers where exists (select 1 from other.customers where other.customers.id = public.customers.id)
+-- refused 0A000 "customers" means another relation in this place without the schema
+
+select count(*) from pg_catalog.pg_class where exists (select 1 from (values (1::oid)) pg_class (oid) where pg_class.oid = pg_catalog.pg_class.oid)
+-- refused 0A000 "pg_class" means another relation in this place without the schema
+
+select public.customers.id, other.customers.id from public.customers join other.customers using (id)
+-- refused 0A000 "customers" means another relation in this place without the schema
+
+select public.customers.id from public.customers where not exists (select 1 from other.customers o where o.id = public.customers.id)
+-- becomes
+select customers.id from <customers form> AS "customers" where not exists (select 1 from other.customers o where o.id = customers.id)

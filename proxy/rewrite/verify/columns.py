@@ -9,6 +9,7 @@ from proxy.rewrite.verify.scope import TARGET, UNSURE, Level, Source, Target
 from proxy.rewrite.verify.star import Part, parts_of
 from proxy.rewrite.verify.tree import Node, column_of, parse, strings
 
+_ALIAS = "Give the relation an alias that nothing else has."
 _SELECT: Node = parse("SELECT")[0]["SelectStmt"]
 
 
@@ -59,8 +60,12 @@ class ColumnWalk:
                 raise differs(f'"{".".join(words)}" is not governed')
             return
         # A form has no schema: with one, the name would mean another relation further out.
-        short = isinstance(found, Source) and found.form and len(fields) > 2
-        if after != ({"ColumnRef": {"fields": fields[-2:]}} if short else before):
+        shown = before
+        if isinstance(found, Source) and found.form and len(fields) > 2:
+            if not level.surely_named(qualifier[-1], found):
+                raise feature_not_supported(f'"{qualifier[-1]}" may mean another relation without the schema', _ALIAS)
+            shown = {"ColumnRef": {"fields": fields[-2:]}}
+        if after != shown:
             raise differs(f"the name {'.'.join(words)} changed")
 
     def _qualified(self, word: str, level: Level) -> Node | None:

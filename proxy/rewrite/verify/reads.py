@@ -8,7 +8,7 @@ from functools import cached_property
 
 from proxy.catalog.model import Column, Relation
 from proxy.errors import insufficient_privilege
-from proxy.rewrite.allowed import FUNCTION_COLUMNS
+from proxy.rewrite.allowed import FUNCTION_COLUMNS, TABLE_FUNCTIONS
 from proxy.rewrite.verify.carried import carried
 from proxy.rewrite.verify.columns import differs, granted
 from proxy.rewrite.verify.copies import Bound
@@ -17,7 +17,16 @@ from proxy.rewrite.verify.leak import LeakProof
 from proxy.rewrite.verify.names import DefinitionNames, Named
 from proxy.rewrite.verify.nodes import Ctes, NodeWalk, in_holes
 from proxy.rewrite.verify.quiet import raises_nothing
-from proxy.rewrite.verify.scope import Columns, Level, Source, Target, output_columns, output_name, renamed
+from proxy.rewrite.verify.scope import (
+    Columns,
+    Level,
+    Source,
+    Target,
+    figured_name,
+    output_columns,
+    output_name,
+    renamed,
+)
 from proxy.rewrite.verify.star import Part, parts_of, single
 from proxy.rewrite.verify.tree import Node, column_of, every_part, flattened, named_in, parse, strings
 from proxy.rewrite.verify.views import definition_of, kept_items
@@ -295,13 +304,13 @@ class ReadWalk(NodeWalk):
     def _function_source(self, kind: str, body: Node) -> Source:
         """What names can mean of a function in FROM."""
         alias = body.get("alias", {})
-        name = alias.get("aliasname", "")
+        name = alias.get("aliasname") or _name_of_function(kind, body)
         made = _table_columns(body["columns"]) if kind != "RangeFunction" else self._function_columns(body)
         if made is not None:
             columns: Columns | None = dict.fromkeys(made) if len({*made}) == len(made) else None
             return Source(name, renamed(columns, alias), aliased=True)
         names = _renames(alias)
-        alike = bool(name) and not names and len(body["functions"]) == 1 and "coldeflist" not in body
+        alike = bool(alias) and not names and len(body["functions"]) == 1 and "coldeflist" not in body
         return Source(name, None, aliased=True, sure=names, named_alike=alike)
 
     def _function_columns(self, body: Node) -> list[str] | None:
@@ -531,6 +540,14 @@ def _aliases(items: Sequence[Node]) -> frozenset[str]:
             relation = body["relation"]["RangeVar"] if kind == "RangeTableSample" else body
             found.add(relation["alias"]["aliasname"] if "alias" in relation else relation.get("relname", ""))
     return frozenset(found)
+
+
+def _name_of_function(kind: str, body: Node) -> str:
+    """What an item of FROM is called that is a function without an alias; "" where that cannot be told."""
+    if kind in TABLE_FUNCTIONS:
+        return TABLE_FUNCTIONS[kind]
+    functions = [item["List"]["items"][0] for item in body["functions"]]
+    return figured_name(functions[0]) or ""
 
 
 def _renames(alias: Node | None) -> frozenset[str]:

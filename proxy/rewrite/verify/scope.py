@@ -179,6 +179,17 @@ class Level:
                 return target
         return None
 
+    def surely_named(self, name: str, source: Source) -> bool:
+        """Whether a name means this source; not where something stands nearer whose name is not known."""
+        for level in self.outward():
+            if source in level.sources:
+                return [one for one in level.sources if one.name == name] == [source]
+            if any(one.name in (name, "") for one in level.sources):
+                return False
+            if level.target is not None and (level.target.name == name or name in level.target.row_names):
+                return False
+        return False
+
     def relation_named(self, schema: str, name: str) -> Source | Target | None:
         """The nearest source or target that `schema.name` qualifies."""
         for level in self.outward():

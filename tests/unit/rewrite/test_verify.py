@@ -183,6 +183,23 @@ def test_reads_of_the_governed(sent: str, final: str | None) -> None:
         ("select ctid from people p natural join things", f"select ctid from {PEOPLE.replace(' FROM', ', _t.ctid FROM')} as p natural join things"),
         ("select ctid from people", f"select ctid from {PEOPLE} as people"),
         ("select public.people.id from people", f"select public.people.id from {PEOPLE} people"),
+        # without its schema a name must not mean what stands nearer
+        *(
+            (
+                f"{start}select public.people.id from people where exists (select 1 from {nearer} where public.people.id > 0)",
+                f"{start}select people.id from {PEOPLE} people where exists (select 1 from {nearer} where people.id > 0)",
+            )
+            for start, nearer in (
+                ("", "other.people"),
+                ("", "things people"),
+                ("with people as (select 1 as id) ", "people"),
+                ("", "(select 1 as id) people"),
+                ("", "(values (1)) people (id)"),
+                ("", "generate_series(1, 2) people (id)"),
+                ("", "things join (things t join things s using (id)) people using (id)"),
+                ("", "things t join things s using (id) as people"),
+            )
+        ),
         ("select things.id from things", "select id from things"),
         ("with p as (table people) table p", f"with p as (table people) select * from {PEOPLE} p"),
         ("with people as (select 1) table people", f"with people as (select 1) select * from {PEOPLE} people"),
