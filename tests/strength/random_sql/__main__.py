@@ -23,7 +23,7 @@ def report(tally: Tally, findings: int = 20) -> str:
         f"kinds: {dict(tally.kinds)}",
         f"errors: {dict(tally.errors.most_common(15))}",
         f"findings: {dict(Counter(f.what for f in tally.findings))}",
-        *(str(f) for f in sorted(tally.findings, key=lambda f: len(f.text))[:findings]),
+        *(str(f) for f in sorted(tally.findings, key=lambda f: (f.what != "leak", len(f.text)))[:findings]),
         "refused, though the copy answers:" if tally.refused else "",
         *(
             f"{count:6} {count / tally.sent:.3%} {app:10} {message}"
