@@ -252,5 +252,20 @@ FUNCTION_COLUMNS = {
     **dict.fromkeys(("jsonb_array_elements", "jsonb_array_elements_text"), _VALUE),
 }
 
+# Functions of PostgreSQL's own whose rows are one value that is no row itself: the column has the name of the alias.
+SETS_OF_VALUES = frozenset(
+    """
+    generate_series generate_subscripts json_object_keys jsonb_object_keys jsonb_path_query regexp_matches
+    regexp_split_to_table string_to_table
+    """.split()
+)
+# Types of which `unnest` of an array gives values that are no rows.
+PLAIN_TYPES = frozenset(
+    """
+    bool bpchar bytea date float4 float8 int2 int4 int8 interval json jsonb numeric text time timestamp timestamptz
+    timetz uuid varchar
+    """.split()
+)
+
 # What PostgreSQL calls these in FROM, where they have no alias.
 TABLE_FUNCTIONS = {"RangeTableFunc": "xmltable", "JsonTable": "json_table"}

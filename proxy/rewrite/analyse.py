@@ -11,7 +11,7 @@ from typing import Protocol
 from proxy.catalog.model import Relation, SearchPath, Snapshot
 from proxy.errors import PgError, feature_not_supported
 from proxy.policy.table import AppPolicy, GovernedTable
-from proxy.rewrite.allowed import FUNCTION_COLUMNS, TABLE_FUNCTIONS
+from proxy.rewrite.allowed import FUNCTION_COLUMNS, PLAIN_TYPES, SETS_OF_VALUES, TABLE_FUNCTIONS
 from proxy.rewrite.lex import Node
 from proxy.rewrite.scope import (
     STAR,
@@ -356,13 +356,18 @@ class _Walker:
         alias = node.get("alias", {})
         renames, alone = _names(alias.get("colnames")), len(node["functions"]) == 1
         call = node["functions"][0]["List"]["items"][0].get("FuncCall")
-        function = call["funcname"][-1]["String"]["sval"] if call else None
-        source = Source(alias.get("aliasname", function), None, sure=renames)
+        function: str = call["funcname"][-1]["String"]["sval"] if call else ""
+        source = Source(alias.get("aliasname", function or None), None, sure=renames)
         if node.get("coldeflist"):
             source.columns = tuple(d["ColumnDef"]["colname"] for d in node["coldeflist"])
         elif alone and function in FUNCTION_COLUMNS and self.is_built_in(function):
             more = ["ordinality"] if node.get("ordinality") else []
             source.columns = _renamed((*FUNCTION_COLUMNS[function], *more), renames)
+        elif alone and call and self.is_built_in(function) and (values := _values_of(call)):
+            more = ["ordinality"] if node.get("ordinality") else []
+            if values == 1 or len(renames) >= values:
+                first = (source.name or "",) if values == 1 else renames[:values]
+                source.columns = _renamed((*first, *more), renames)
         else:
             source.named_alike = alone and not renames and "aliasname" in alias
         return source
@@ -495,6 +500,23 @@ def _existing(reference: Reference) -> tuple[str, ...] | None:
         return tuple(names)
     shown = {column.name for column in reference.table.columns if column.treatment.action != "drop"}
     return tuple(name for name in names if name in shown)
+
+
+def _values_of(call: Node) -> int:
+    """How many columns a function in FROM has whose rows are values; 0 where they may be rows."""
+    name, arguments = call["funcname"][-1]["String"]["sval"], call.get("args", ())
+    if name in SETS_OF_VALUES:
+        return 1
+    return len(arguments) if name == "unnest" and all(map(_is_plain_array, arguments)) else 0
+
+
+def _is_plain_array(value: Node) -> bool:
+    """Whether the elements are no rows: `$1::int[]`, or `ARRAY[...]` of constants."""
+    if "TypeCast" in value:
+        of = value["TypeCast"]["typeName"]
+        return "arrayBounds" in of and of["names"][-1]["String"]["sval"] in PLAIN_TYPES
+    elements = value.get("A_ArrayExpr", {}).get("elements", ())
+    return bool(elements) and all("A_Const" in element for element in elements)
 
 
 def _table_columns(items: list[Node]) -> tuple[str, ...]:

@@ -228,8 +228,7 @@ update customers set name = card_no from (select 1 as id, 'x' as card_no) j wher
 update customers set name = "j".card_no from (select 1 as id, 'x' as card_no) j where j.id = customers.id
 
 update customers set name = (select card_no from unnest(array['x']) card_no)
--- becomes
-update customers set name = (select "card_no".card_no from unnest(array['x']) card_no)
+-- passes
 
 update customers set name = (select card_no::text || (card_no).id from products card_no)
 -- becomes
@@ -237,3 +236,22 @@ update customers set name = (select COALESCE("card_no".*)::text || (card_no.*).i
 
 update customers set name = (select 'x' as card_no from products group by card_no)
 -- passes
+
+-- the columns of functions whose rows are values are known: a bare name beside them is the target's
+update customers set name = l from unnest($1::int[], $2::text[]) as u (i, l) where id = i and phone is not null returning id, phone
+-- becomes
+update customers set name = l from unnest($1::int[], $2::text[]) as u (i, l) where id = i and (((pg_catalog."right"(("customers"."phone"), 2)))::text COLLATE pg_catalog."C") is not null returning id, (((pg_catalog."right"(("customers"."phone"), 2)))::text COLLATE pg_catalog."C") AS "phone"
+
+update customers set name = l from unnest(array[1, 2], array['a', 'b']) with ordinality u (i, l) where id = ordinality and phone is not null
+-- becomes
+update customers set name = l from unnest(array[1, 2], array['a', 'b']) with ordinality u (i, l) where id = ordinality and (((pg_catalog."right"(("customers"."phone"), 2)))::text COLLATE pg_catalog."C") is not null
+
+update customers c set name = 'x' from generate_series(1, 3) n where c.id = n and phone is not null returning to_jsonb(c)
+-- becomes
+update customers c set name = 'x' from generate_series(1, 3) n where c.id = n and (((pg_catalog."right"(("c"."phone"), 2)))::text COLLATE pg_catalog."C") is not null returning to_jsonb((SELECT _r FROM (SELECT "c"."id", "c"."name", "c"."email", (((pg_catalog."right"(("c"."phone"), 2)))::text COLLATE pg_catalog."C") AS "phone", "c"."seen") AS _r))
+
+update customers set name = 'x' from unnest($1::customers[]) u (i, l) where id = i and phone is not null
+-- refused 42501
+
+update customers set name = 'x' from unnest((select array_agg(o) from other.customers o)) u (i, l) where id = i and phone is not null
+-- refused 0A000 it cannot be told which "phone" is meant

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from proxy.catalog.model import Column, Relation
 from proxy.errors import insufficient_privilege
-from proxy.rewrite.allowed import FUNCTION_COLUMNS, TABLE_FUNCTIONS
+from proxy.rewrite.allowed import FUNCTION_COLUMNS, PLAIN_TYPES, SETS_OF_VALUES, TABLE_FUNCTIONS
 from proxy.rewrite.verify.carried import carried
 from proxy.rewrite.verify.columns import differs, granted
 from proxy.rewrite.verify.copies import Bound
@@ -322,8 +322,20 @@ class ReadWalk(NodeWalk):
             return [*(item["ColumnDef"]["colname"] for item in body["coldeflist"]), *more]
         call = body["functions"][0]["List"]["items"][0].get("FuncCall", {})
         function = strings(call["funcname"])[-1] if call else ""
-        known = FUNCTION_COLUMNS.get(function)
-        return None if known is None or not self._names.is_built_in(function) else [*known, *more]
+        if not call or not self._names.is_built_in(function):
+            return None
+        if function in FUNCTION_COLUMNS:
+            return [*FUNCTION_COLUMNS[function], *more]
+        alias = body.get("alias", {})
+        if function in SETS_OF_VALUES:
+            return [alias.get("aliasname", function), *more]
+        given = strings(alias.get("colnames", []))
+        arrays = call.get("args", [])
+        if function == "unnest" and all(_is_array_of_values(array) for array in arrays):
+            if len(arrays) == 1:
+                return [alias.get("aliasname", function), *more]
+            return [*given[: len(arrays)], *more] if len(given) >= len(arrays) else None
+        return None
 
     def _relation(self, b: Node, after: Node, level: Level, sample: Node | None) -> Source:
         """A name in FROM. `sample`: its TABLESAMPLE."""
@@ -548,6 +560,15 @@ def _name_of_function(kind: str, body: Node) -> str:
         return TABLE_FUNCTIONS[kind]
     functions = [item["List"]["items"][0] for item in body["functions"]]
     return figured_name(functions[0]) or ""
+
+
+def _is_array_of_values(expression: Node) -> bool:
+    """Whether no element of an array can be a row."""
+    if "TypeCast" in expression:
+        cast = expression["TypeCast"]["typeName"]
+        return bool(cast.get("arrayBounds")) and strings(cast["names"])[-1] in PLAIN_TYPES
+    elements = expression.get("A_ArrayExpr", {}).get("elements")
+    return bool(elements) and all(element.keys() == {"A_Const"} for element in elements)
 
 
 def _renames(alias: Node | None) -> frozenset[str]:
