@@ -265,11 +265,13 @@ def _copy_to(context: Context, reference: Reference, table: GovernedTable) -> No
     assert reference.relation is not None
     names = [item["String"]["sval"] for item in node.get("attlist", ())]
     generated = {column.name for column in reference.relation.columns if column.generated}
-    for name in names:
+    for number, name in enumerate(names):
         _existing(context, table, name)
         if name in generated:
             detail = "Generated columns cannot be used in COPY."
             raise PgError(f'column "{name}" is a generated column', "42P10", detail=detail)
+        if name in names[:number]:
+            raise PgError(f'column "{name}" specified more than once', "42701")
     if reference.relation.kind in _NOT_COPIED and reference.relation.schema != OWN_SCHEMA:
         raise _not_copied(reference.relation)
     _check_options(context, reference, table)

@@ -255,3 +255,6 @@ update customers set name = 'x' from unnest($1::customers[]) u (i, l) where id =
 
 update customers set name = 'x' from unnest((select array_agg(o) from other.customers o)) u (i, l) where id = i and phone is not null
 -- refused 0A000 it cannot be told which "phone" is meant
+
+copy customers (id, id) to stdout
+-- refused 42701 column "id" specified more than once
