@@ -83,11 +83,15 @@ class Tally:
 
 
 def _constants(statement: Statement) -> list[str]:
-    """The strings that the statement's own constants spell: in several parts, by escapes."""
+    """What the statement's own constants spell: strings in several parts or by escapes, integers of another base."""
     found = []
     for text in statement.texts():
         with suppress(PgError):
-            found += re.findall(r'"sval": "([^"]*)"', json.dumps(parse(text)))
+            tree = json.dumps(parse(text))
+            found += re.findall(r'"sval": "([^"]*)"', tree)
+            found += [
+                str(int(number, 0)) for number in re.findall(r'"fval": "(0[box][0-9a-f_]+)"', tree, re.IGNORECASE)
+            ]
     return found
 
 
