@@ -449,7 +449,8 @@ class _Walker:
         """Records every column use, function call and sub-query below `value`."""
         if isinstance(value, list):
             for element in value:
-                self.expression(element, level, clause, ctes)
+                if type(element) is not dict or "A_Const" not in element:  # lists of constants are long
+                    self.expression(element, level, clause, ctes)
             return
         if not isinstance(value, dict):
             return

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from proxy.catalog.model import Column, SearchPath, Snapshot
@@ -87,7 +87,7 @@ class Values:
         """The type of the elements of an array that is a value."""
         ((kind, fields),) = node.items()
         if kind == "A_ArrayExpr":
-            types = {self.type_of(item) for item in fields.get("elements", ())}
+            types = {self.type_of(item) for item in one_of_each(fields.get("elements", ()))}
             if types and types <= {20, 23}:
                 return max(types, key=lambda oid: oid == 20)
             if types == {UNKNOWN} and all("A_Const" in item for item in fields["elements"]):
@@ -218,6 +218,18 @@ class Values:
                 items = [self.text(item) for item in fields.get("elements", ())]
                 return f"ARRAY[{', '.join(map(str, items))}]" if items and None not in items else None
         return None
+
+
+def one_of_each(items: Iterable[Node]) -> Iterator[Node]:
+    """The items, of constants that are of one kind only the first: a list may have a hundred thousand of them."""
+    kinds: set[tuple[str, ...]] = set()
+    for item in items:
+        if "A_Const" in item and "fval" not in item["A_Const"]:  # a number's type hangs on its length
+            kind = tuple(name for name in item["A_Const"] if name != "location")
+            if kind in kinds:
+                continue
+            kinds.add(kind)
+        yield item
 
 
 def _casts_parameter(kind: str, node: Node) -> bool:

@@ -76,7 +76,7 @@ class Context:
         """The index of the parenthesis that closes the one at token `index`."""
         depth = 0
         while True:
-            text = self.tokens[index].text
+            text = self.tokens.text(index)
             depth += (text == b"(") - (text == b")")
             if depth == 0:
                 return index

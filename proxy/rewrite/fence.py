@@ -15,7 +15,7 @@ from itertools import repeat
 
 from proxy.catalog.model import Column, SearchPath, Snapshot
 from proxy.catalog.types import OIDS
-from proxy.rewrite.comparable import COMPARISONS, Values
+from proxy.rewrite.comparable import COMPARISONS, Values, one_of_each
 from proxy.rewrite.computed import put_out, without_computed
 from proxy.rewrite.lex import Node
 from proxy.rewrite.scope import SYSTEM_SCHEMAS, Analysis, ColumnUse, Reference, View, level_nodes, owners, walk
@@ -305,7 +305,7 @@ class Fences:
             case "AEXPR_DISTINCT" | "AEXPR_NOT_DISTINCT":
                 return self._pairs(left, ("=",), right)
             case "AEXPR_IN":
-                return all(self._pairs(left, (operator,), item) for item in right["List"]["items"])
+                return all(self._pairs(left, (operator,), item) for item in one_of_each(right["List"]["items"]))
             case "AEXPR_OP_ANY" | "AEXPR_OP_ALL":
                 column = self.known_column(left)
                 found = self.values.element_type(right)

@@ -7,7 +7,8 @@ a field that has its default (0, false, empty) is absent.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, overload
 
@@ -26,7 +27,20 @@ _HARMLESS_AS_NAME = frozenset(
 )
 _STRINGS = frozenset(TokenKind.Value(name) for name in ("SCONST", "USCONST", "BCONST", "XCONST"))
 _CONSTANTS = _STRINGS | {TokenKind.Value("ICONST"), TokenKind.Value("FCONST")}
+# A byte for each token in which lists of constants are looked for: they are themselves but for the constants.
+_SIGNS = {ord(sign): ord(sign) for sign in "(),-"} | dict.fromkeys(
+    _CONSTANTS | {TokenKind.Value(name) for name in ("NULL_P", "TRUE_P", "FALSE_P")}, ord("c")
+)
+_OTHER = ord("x")
+_LONG = 32  # no function takes so many arguments that it would not be one with fewer
+_LIST_OF_CONSTANTS = re.compile(
+    rb"(?<=c)(?:,-?c){%d,}|(?<=\))(?:,\(-?c(?:,-?c)*\)){%d,}" % (_LONG, _LONG)  # 1, 2, ... or (1, 'a'), (2, 'b'), ...
+)
 _QUERIES = frozenset((b"select", b"insert", b"update", b"delete", b"merge", b"with", b"values", b"table", b"("))
+_QUERY = re.compile(
+    r"[ \t\r\n\f\v]*(?:\(|(?:select|insert|update|delete|merge|with|values|table)\b)", re.ASCII | re.IGNORECASE
+)
+_STRING_OR_COMMENT = re.compile(r"'|--|/\*|\$(?![0-9])")  # where any of these may begin
 _COMMENTS = frozenset(TokenKind.Value(name) for name in ("SQL_COMMENT", "C_COMMENT"))
 _BLANKED = _HARMLESS_AS_NAME | _COMMENTS
 
@@ -70,15 +84,18 @@ def extent(statement: Node, raw: bytes) -> tuple[int, int]:
     return begin, begin + statement.get("stmt_len", len(raw) - begin)
 
 
+_Scanned = tuple[int, int, int, int]  # start, end, kind, and of a keyword which
+
+
 class Tokens(Sequence[Token]):
     """The tokens of a text, comments left out, in its order; each is made when it is asked for."""
 
     def __init__(self, text: str) -> None:
         """Raises PgError where the scanner refuses the text."""
         self._raw = text.encode()
-        self._scanned = list(_scan(text))
-        self._tokens = [t for t in self._scanned if t.token not in _COMMENTS]
-        self.starts = [t.start for t in self._tokens]
+        self._scanned = _scan(text)
+        self._tokens = [scanned for scanned in self._scanned if scanned[2] not in _COMMENTS]
+        self.starts = [start for start, _, _, _ in self._tokens]
 
     def __len__(self) -> int:
         return len(self._tokens)
@@ -94,23 +111,41 @@ class Tokens(Sequence[Token]):
             return [self._token(t) for t in self._tokens[index]]
         return self._token(self._tokens[index])
 
-    def _token(self, t: Any) -> Token:
-        return Token(t.start, t.end, t.token, self._raw[t.start : t.end], t.keyword_kind != 0)
+    def _token(self, scanned: _Scanned) -> Token:
+        start, end, kind, keyword = scanned
+        return Token(start, end, kind, self._raw[start:end], keyword != 0)
+
+    def text(self, index: int) -> bytes:
+        """What a token is in the text, for who looks at many."""
+        start, end, _, _ = self._tokens[index]
+        return self._raw[start:end]
 
     def harmless_copy(self) -> str:
         """A text of the same length in bytes, ASCII only, that means the same relations to a lexer that is not
         PostgreSQL's.
 
         Strings, parameters and non-ASCII names become identifiers of the same length, comments become blanks
-        (rewriting.md, evidence 2: sqlglot reads `$1||$` as the start of a dollar quote).
+        (rewriting.md, evidence 2: sqlglot reads `$1||$` as the start of a dollar quote). Of long lists of constants,
+        and of rows of them, only the first stays.
         """
         raw = bytearray(self._raw)
         plain = raw.isascii() and b'""' not in raw and b"&" not in raw  # no name in it has to change
         changed = _BLANKED - {_IDENT, _UIDENT} if plain else _BLANKED
-        for token in self._scanned:
-            if token.token in changed:
-                raw[token.start : token.end] = _harmless(token.token, raw[token.start : token.end])
+        for start, end, kind, _ in self._scanned:
+            if kind in changed:
+                raw[start:end] = _harmless(kind, raw[start:end])
+        for first, last in self._lists_of_constants():
+            begin, end = self.starts[first], self._tokens[last][1]
+            raw[begin:end] = b" " * (end - begin)
         return raw.decode("ascii", "replace")
+
+    def _lists_of_constants(self) -> Iterator[tuple[int, int]]:
+        """The first and the last token of what follows the first constant, or row of them, of each long list."""
+        if len(self._tokens) < _LONG:
+            return
+        kinds = bytes([_SIGNS.get(kind, _OTHER) for _, _, kind, _ in self._tokens])
+        for found in _LIST_OF_CONSTANTS.finditer(kinds):
+            yield found.start(), found.end() - 1
 
 
 def part_end(found: Sequence[Token], index: int) -> int:
@@ -126,9 +161,10 @@ def part_at(found: Sequence[Token], index: int, number: int) -> int:
     return index
 
 
-def _scan(text: str) -> Any:
+def _scan(text: str) -> list[_Scanned]:
+    """The scanner's tokens. Its own objects are not kept: with a hundred thousand of them each access is slow."""
     try:
-        return scan(text).tokens
+        return [(token.start, token.end, token.token, token.keyword_kind) for token in scan(text).tokens]
     except PgQueryError as error:
         raise PgError(str(error), "42601") from error
 
@@ -139,17 +175,22 @@ def without_constants(text: str) -> str:
     In a query it leaves numbers that are no values: ORDER BY 1, varchar(80). Raises PgError where the scanner refuses
     the text.
     """
+    if _QUERY.match(text) and not _STRING_OR_COMMENT.search(text):
+        return text
     raw = text.encode()
     out, at = [], 0
     found = _scan(text)
-    code = [token for token in found if token.token not in _COMMENTS]
-    words = [raw[token.start : token.end].lower() for token in code]
-    values = _STRINGS if words and words[0] in _QUERIES else _CONSTANTS
-    of_settings = {token.start for number, token in enumerate(code) if _is_setting(words, number)}
-    for token in found:
-        if token.token in values or token.token in _COMMENTS or token.start in of_settings:
-            out += [raw[at : token.start], b" " if token.token in _COMMENTS else b"?"]
-            at = token.end
+    code = [token for token in found if token[2] not in _COMMENTS]
+    first = raw[code[0][0] : code[0][1]].lower() if code else b""
+    values = _STRINGS if first in _QUERIES else _CONSTANTS
+    of_settings: set[int] = set()
+    if first in (b"alter", b"create"):
+        words = [raw[start:end].lower() for start, end, _, _ in code]
+        of_settings = {token[0] for number, token in enumerate(code) if _is_setting(words, number)}
+    for start, end, kind, _ in found:
+        if kind in values or kind in _COMMENTS or start in of_settings:
+            out += [raw[at:start], b" " if kind in _COMMENTS else b"?"]
+            at = end
     if not out:
         return text
     return b"".join([*out, raw[at:]]).decode().strip()
@@ -157,8 +198,6 @@ def without_constants(text: str) -> str:
 
 def _is_setting(words: Sequence[bytes], number: int) -> bool:
     """Whether the token is what a setting gets, which may be written as a name: ALTER ROLE r SET token = abc."""
-    if words[0] not in (b"alter", b"create"):
-        return False
     while number > 1 and words[number - 1] == b",":
         number -= 2
     at = number - 1

@@ -35,11 +35,11 @@ def check_agreement(tokens: Tokens, statement: Node, nodes: list[tuple[str, Node
     found = _tables(blanked)
     if found is None:
         return
-    starts = {start: index for index, start in enumerate(tokens.starts)}
     expected, ignored = set(), set()
     for kind, node in nodes:
         if "relname" in node:
-            index = part_at(tokens, starts[node.get("location", 0)], ("schemaname" in node) + ("catalogname" in node))
+            first = bisect_left(tokens.starts, node.get("location", 0))
+            index = part_at(tokens, first, ("schemaname" in node) + ("catalogname" in node))
             expected.add(tokens.starts[index])
         elif kind == "LockingClause":
             ignored |= {lock["RangeVar"].get("location", 0) for lock in node.get("lockedRels", ())}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import logging
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Final
 
@@ -35,6 +36,7 @@ from proxy.rewrite.verify import TakenForGranted, Verifier
 
 log = logging.getLogger(__name__)
 
+LONG: Final = 16_384  # bytes of a text whose trees are large
 NARROWER: Final = 32  # sets of the profile's columns for which an app's planner keeps what it plans with
 
 
@@ -79,10 +81,11 @@ class Planner:
             raised = PgError(f'invalid byte sequence for encoding "{encoding}": {error.reason}', "22021")
             return self._refused(query, "", raised, path, encoding)
         try:
-            for care in (Care.NONE, Care.FENCED, Care.ALONE):
-                with suppress(TakenForGranted):
-                    return self._plan(query, text, path, parameter_types, encoding, care)
-            return self._plan(query, text, path, parameter_types, encoding, Care.BARE)
+            with _collected_later(len(query)):
+                for care in (Care.NONE, Care.FENCED, Care.ALONE):
+                    with suppress(TakenForGranted):
+                        return self._plan(query, text, path, parameter_types, encoding, care)
+                return self._plan(query, text, path, parameter_types, encoding, Care.BARE)
         except PgError as error:
             return self._refused(query, text, error, path, encoding)
         except RecursionError:
@@ -235,6 +238,21 @@ class Planner:
             effects = tuple(effect for info in infos for effect in info.effects)
             return Plan(query, query, False, infos, refused_as=error, effects=effects)
         return Plan(REFUSED_TEXT, query, False, _refused_infos(text, error.policies), refusal=error)
+
+
+@contextmanager
+def _collected_later(size: int) -> Iterator[None]:
+    """No garbage collection while a long text is planned: nothing of its trees is garbage, and to find that out again
+    and again, as they grow, takes longer than to make them.
+    """
+    if size < LONG or not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def _observed(info: StatementInfo, seen: Seen) -> StatementInfo:

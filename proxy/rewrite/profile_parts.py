@@ -78,5 +78,5 @@ def _is_another_view(relation: Relation, names: Collection[str], profile: Relati
 
 
 def _words(node: Node) -> list[str]:
-    """The texts in a node itself: names as PostgreSQL has read them, and constants, which do no harm."""
+    """The texts in a node itself: names as PostgreSQL has read them, and other words, which do no harm."""
     return [value for value in node.values() if isinstance(value, str)]

@@ -196,11 +196,16 @@ def _merge_parts(context: Context, reference: Reference) -> _Merge:
     return _Merge(on, whens)
 
 
+_NESTING = frozenset((b"(", b")", b"[", b"]", b"case", b"end"))
+
+
 def _outside(context: Context, start: int) -> Iterator[tuple[int, str]]:
     """(index, keyword) of the statement's tokens from `start` on that stand outside of parentheses and CASE."""
     tokens = context.tokens
     depth = 0
     for index in range(start, _end(context, start) + 1):
+        if depth and tokens.text(index).lower() not in _NESTING:
+            continue
         token = tokens[index]
         before = tokens[index - 1] if index else None
         # any word may be a name behind a dot or AS
@@ -214,7 +219,7 @@ def _end(context: Context, start: int) -> int:
     """The index of the last token of the statement, or of the parentheses, in which token `start` stands."""
     depth = 0
     for index in range(start, len(context.tokens)):
-        text = context.tokens[index].text
+        text = context.tokens.text(index)
         depth += (text == b"(") - (text == b")")
         if depth < 0 or text == b";":
             return index - 1

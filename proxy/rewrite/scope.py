@@ -304,13 +304,17 @@ def column_fields(node: Node) -> tuple[str, ...]:
 
 
 def every_node(value: object) -> list[tuple[str, Node]]:
-    """Every dict below `value` with the name under which it stands: a node's kind, or a field's name."""
+    """Every dict below `value` with the name under which it stands: a node's kind, or a field's name. Constants are
+    left out: no pass asks for them there, and a text may have a hundred thousand.
+    """
     out: list[tuple[str, Node]] = []
     stack = [value]
     while stack:
         element = stack.pop()
         if type(element) is dict:
             for name, inner in element.items():
+                if name == "A_Const":
+                    continue
                 if type(inner) is dict:
                     if name == "MultiAssignRef" and inner.get("colno", 1) > 1:
                         continue  # SET (a, b) = (...): the tree repeats the row for each column

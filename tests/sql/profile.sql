@@ -7,7 +7,7 @@ FROM <customers form> p) AS "profile" where subject = $1
 -- only what is named; where all may be meant, all
 select count(*) from consentry.profile p where exists (select 'phone' from orders o where o.id = p.subject)
 -- becomes
-select count(*) from (SELECT p."id" AS "subject", p."phone" AS "phone"
+select count(*) from (SELECT p."id" AS "subject"
 FROM <customers form> p) p where exists (select 'phone' from <orders o> where o.id = p.subject)
 
 -- also for an app that has everything: it needs no right on the view

@@ -19,7 +19,7 @@ from proxy.rewrite.verify.scope import Columns, Level, Source, output_columns, o
 from proxy.rewrite.verify.sorting import sorted_by
 from proxy.rewrite.verify.tree import Node, column_references, every_part, flattened, holds, strings
 from proxy.rewrite.verify.types import Parameters, known_value
-from proxy.rewrite.verify.values import Values
+from proxy.rewrite.verify.values import Values, one_of_each
 from proxy.rewrite.verify.views import definition_of
 
 _COMPARISONS = frozenset({"=", "<>", "<", ">", "<=", ">="})
@@ -533,7 +533,7 @@ class LeakProof:
         if kind == "AEXPR_IN" or (kind in ("AEXPR_BETWEEN", "AEXPR_NOT_BETWEEN")):
             operators = (operator,) if kind == "AEXPR_IN" else ("<", ">", "<=", ">=")
             values = right.get("List", {}).get("items", ())
-            return bool(values) and all(self._compared(left, operators, value, level) for value in values)
+            return bool(values) and all(self._compared(left, operators, value, level) for value in one_of_each(values))
         return False
 
     def _compared(self, left: Node, operators: tuple[str, ...], right: Node, level: Level) -> bool:

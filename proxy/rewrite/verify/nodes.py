@@ -16,7 +16,17 @@ from proxy.rewrite.verify.names import Names
 from proxy.rewrite.verify.rights import Rights
 from proxy.rewrite.verify.scope import Level, figured_name
 from proxy.rewrite.verify.settings import check_set_config, is_call_alone
-from proxy.rewrite.verify.tree import KNOWN_NODES, NODE, NODES, SCALAR, Node, shortened, strings, whole_names
+from proxy.rewrite.verify.tree import (
+    KNOWN_NODES,
+    NODE,
+    NODES,
+    SCALAR,
+    Node,
+    is_constant,
+    shortened,
+    strings,
+    whole_names,
+)
 from proxy.rewrite.verify.types import Parameters
 from proxy.rewrite.verify.values import Values
 
@@ -96,7 +106,8 @@ class NodeWalk(ColumnWalk):
         if len(before) != len(after):
             raise differs("a list is longer or shorter")
         for b, a in zip(before, after, strict=True):
-            self._node(b, a, level)
+            if "A_Const" not in b or b != a or not is_constant(b):  # lists of constants are long
+                self._node(b, a, level)
 
     def _node(self, before: Node | None, after: Node | None, level: Level) -> None:
         if not before and not after:
@@ -202,25 +213,29 @@ class NodeWalk(ColumnWalk):
 
     def _listed(self, before: list[Node], after: list[Node], level: Level, *, outputs: bool = False) -> None:
         """A list of expressions, or of outputs with names, in which `*` is a part of the list."""
-        rest = list(after)
+        at = 0
         for item in before:
+            if "A_Const" in item and after[at : at + 1] == [item] and is_constant(item):
+                at += 1
+                continue
             body = item.get("ResTarget", {}) if outputs else {"val": item}
             value = body.get("val", {})
             star = self._spelled_star(value, level, named=outputs)
-            if star is None and outputs and rest:
-                star = self._of_groups(value, rest, level)
+            if star is None and outputs and at < len(after):
+                star = self._of_groups(value, after[at:], level)
             if star is not None:
-                found, rest = rest[: len(star)], rest[len(star) :]
-                if found != star:
+                if after[at : at + len(star)] != star:
                     raise differs("* is not the list of the app's columns")
+                at += len(star)
                 continue
-            if not rest:
+            if at >= len(after):
                 raise differs("a list is shorter")
-            given = rest.pop(0)
+            given = after[at]
+            at += 1
             if outputs:
                 given = self._named_alike(body, given["ResTarget"])
             self._node(value, given, level)
-        if rest:
+        if at < len(after):
             raise differs("a list is longer")
 
     @staticmethod

@@ -171,6 +171,7 @@ def _table(lines: str) -> dict[str, dict[str, str]]:
 
 
 KNOWN_NODES: Final = _table(_KNOWN)
+_CONSTANTS: Final = {name: KNOWN_NODES.get(kind, {}).keys() for name, kind in KNOWN_NODES["A_Const"].items()}
 
 
 def parse(text: str) -> list[Node]:
@@ -205,6 +206,17 @@ def _without_places(tree: bytes) -> bytes:
         for behind, first in _RARE_PLACES.values():
             tree = first.sub(b"{", behind.sub(b"", tree))
     return _FIRST_PLACE.sub(b"{", _PLACE.sub(b"", tree))
+
+
+def is_constant(node: Node) -> bool:
+    """Whether it is a constant of which every field is known: a walk over it would find nothing more."""
+    if node.keys() != {"A_Const"}:
+        return False
+    for name, value in node["A_Const"].items():
+        fields = _CONSTANTS.get(name)
+        if fields is None or not (value.keys() <= fields if type(value) is dict else not fields):
+            return False
+    return True
 
 
 def flattened(expression: Node | None) -> list[Node]:
@@ -265,12 +277,14 @@ def column_references(node: Any, inner: bool = False) -> Iterator[tuple[list[Nod
 
 
 def every_part(tree: Any) -> list[Node]:
-    """Every node and body of a tree, in no order."""
+    """Every node and body of a tree but its constants, in no order."""
     found: list[Node] = []
     waiting = [tree]
     while waiting:
         part = waiting.pop()
         if type(part) is dict:
+            if "A_Const" in part:
+                continue
             found.append(part)
             waiting += part.values()
         elif type(part) is list:

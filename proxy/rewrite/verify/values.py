@@ -47,7 +47,7 @@ class Values:
         """The same for the elements of an array."""
         if "A_ArrayExpr" in node:
             items: list[Node] = node["A_ArrayExpr"].get("elements", [])
-            types = [self.type_of(item) for item in items]
+            types = [self.type_of(item) for item in one_of_each(items)]
             if not types or None in types:
                 return None
             if all(found in (OIDS["int4"], OIDS["int8"]) for found in types):
@@ -148,6 +148,16 @@ class Values:
         if _compared(first) == _compared(second):
             return first.leakproof or second.leakproof  # it is the type's; values in sub-queries have not looked it up
         return self._names.is_leakproof(_compared(first), _compared(second))
+
+
+def one_of_each(items: Sequence[Node]) -> list[Node]:
+    """The items with one constant in the place of all that have its type: a list may have a hundred thousand."""
+    found: dict[object, Node] = {}
+    for item in items:
+        constant = item.get("A_Const")
+        # the type of a long number hangs on its digits
+        found.setdefault(id(item) if constant is None or "fval" in constant else tuple(constant), item)
+    return list(found.values())
 
 
 def _compared(column: Column) -> int:
