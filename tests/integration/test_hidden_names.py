@@ -34,6 +34,12 @@ CREATE VIEW seen AS SELECT id, name, card, names FROM people;
 CREATE VIEW catalogued AS SELECT attrelid, attname, attnum FROM pg_attribute;
 CREATE VIEW described AS SELECT table_name, column_name FROM information_schema.columns;
 CREATE VIEW twice AS SELECT attname FROM catalogued WHERE attnum > 0;
+CREATE SEQUENCE card_numbers OWNED BY people.card;
+CREATE SEQUENCE open_numbers OWNED BY open.title;
+COMMENT ON COLUMN people.card IS 'who pays';
+CREATE DOMAIN small AS int CHECK (VALUE < 5);
+CREATE TABLE odd (nspname aclitem[]);
+INSERT INTO odd VALUES ('{=r/pg_monitor}');
 CREATE TABLE parted (id int, card text, name text, names text) PARTITION BY LIST (id);
 CREATE TABLE parted1 PARTITION OF parted DEFAULT;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO PUBLIC;
@@ -44,6 +50,7 @@ tables:
   public.people: {columns: {id: open, name: name, card: card, names: card, tall: card}}
   public.parted: {columns: {id: open, name: name, card: card, names: card}}
   public.open: {columns: {id: open, title: open}}
+  public.odd: {columns: {nspname: open}}
   public.work: {columns: {id: open, place: open}}
   public.tags: {columns: {id: open, person: open}}
 apps: {shop: {logins: [guesser]}}
@@ -636,6 +643,96 @@ def test_no_error_tells_of_a_row_of_the_catalogs(gateway: Governed, text: str) -
     assert answer(dsn, text, "card") == answer(dsn, text, "zqxj")
     told = answer(gateway.database, text, "card")  # where it is there, there is something to be told
     assert "PREPARE" in text or told != answer(gateway.database, text, "zqxj")
+
+
+# What raises an error where it is computed: behind a condition on a name it tells whether the name is there.
+RAISING = [
+    r"attname::text LIKE '%\'",
+    r"attname NOT LIKE '%\'",
+    r"attname::text NOT ILIKE '%\'",
+    r"attname ILIKE '%\'",
+    r"attname ~~ '%\'",
+    r"attname OPERATOR(pg_catalog.!~~) '%\'",
+    r"attname::text ~~* '%\'",
+    r"attname::text !~~* '%\\\'",
+    r"attname LIKE E'%\\'",
+    r"attname LIKE '%\'::text COLLATE @C@",
+    r"attname LIKE '%#' ESCAPE '#'",
+    r"attname LIKE like_escape('%#', '#')",
+    r"attname LIKE ANY (ARRAY['%\'])",
+    r"attname LIKE ALL ('{%\\}')",
+    r"attname::text COLLATE @C@ LIKE '%\'",
+    r"CASE WHEN attnum IS NOT NULL THEN attname LIKE '%\' END",
+    r"NOT (attname LIKE '%\' OR attnum IS NULL)",
+    r"coalesce(attname LIKE '%\', false)",
+    r"EXISTS (SELECT 1 WHERE attname LIKE '%\')",
+    "CASE WHEN attnum IS NOT NULL THEN attname ~ '(' END",
+    "CASE WHEN attnum IS NOT NULL THEN attname ~ '*' END",
+    "CASE WHEN attnum IS NOT NULL THEN attname ~ '^(a|b' END",
+    "CASE WHEN attnum IS NOT NULL THEN attname SIMILAR TO '(' END",
+    "(CASE WHEN attnum IS NOT NULL THEN ROW(1) ELSE ROW('x'::text) END) = ROW('x'::text)",
+    "coalesce(ROW(attnum)) = coalesce(ROW('x'::text))",
+    "coalesce(attacl, '{=r/pg_monitor}') < '{=r/pg_monitor}'",
+    "'zqwj'::text::regclass IS NULL",
+    "current_setting('zq.wj') = 'x'",
+    "to_regclass('@') IS NULL",
+    "split_part(current_database(), 'x', 0) = 'x'",
+    "format_type(1186, 12345) = 'x'",
+    "(-1)::information_schema.cardinal_number = 1",
+    "'9'::small = 1",
+    "(SELECT max(oid) OVER () FROM pg_namespace) > 0",
+    "EXISTS (SELECT 1 LIMIT -1)",
+    "attname = (SELECT k FROM (SELECT 'x'::text COLLATE @POSIX@ AS k) j)",
+    "attname = (SELECT max(k) FROM (SELECT 'x'::text COLLATE @POSIX@ AS k) j)",
+    "EXISTS (SELECT 1 FROM (SELECT 'x'::text COLLATE @POSIX@ AS k) j WHERE attname = k)",
+    "EXISTS (SELECT 1 FROM odd WHERE nspname < '{=r/pg_monitor}')",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("condition", RAISING)
+def test_no_error_tells_of_a_row_of_the_catalogs_by_what_stands_behind_its_name(
+    gateway: Governed, condition: str
+) -> None:
+    condition = condition.replace("@", '"')
+    text = f"SELECT count(*) FROM pg_attribute WHERE CASE WHEN attname = '\0' THEN {condition} END"
+    text = text.replace("{", "{{").replace("}", "}}").replace("\0", "{}")
+    assert_nothing_told(gateway, text)
+
+
+PATTERNS = [
+    r"SELECT count(*) FROM pg_attribute WHERE attrelid = 'people'::regclass AND attnum = 3 AND attname::text ~ '^{}' AND attname::text LIKE '%\'",
+    r"PREPARE s(text) AS SELECT count(*) FROM pg_attribute WHERE CASE WHEN attname = '{}' THEN attname LIKE $1 END; EXECUTE s('%\')",
+    r"SELECT count(*) FROM pg_attribute, (SELECT '%\'::text AS adsrc) p WHERE CASE WHEN attname = '{}' THEN attname LIKE adsrc END",
+    r"SELECT count(*) FROM information_schema.columns WHERE CASE WHEN column_name = '{}' THEN column_name LIKE '%\' END",
+    r"SELECT count(*) FROM pg_class c JOIN pg_attribute a ON attrelid = c.oid AND CASE WHEN attname = '{}' THEN relname LIKE '%\' END",
+    r"SELECT count(*) FROM (SELECT attname AS x FROM pg_attribute) a WHERE CASE WHEN x = '{}' THEN x LIKE '%\' END",
+    r"WITH a AS (SELECT attname FROM pg_attribute WHERE CASE attname WHEN '{}' THEN attname LIKE '%\' END) SELECT count(*) FROM a",
+    r"SELECT count(*) FROM pg_attribute GROUP BY attname HAVING CASE WHEN attname = '{}' THEN attname LIKE '%\' END",
+    r"SELECT sum((SELECT count(*) FROM pg_attribute a WHERE a.attrelid = c.oid AND CASE WHEN attname = '{}' THEN attname LIKE '%\' END)) FROM pg_class c",
+    "SELECT count(*) FROM pg_sequences, pg_constraint WHERE CASE WHEN conname = '{}_once' THEN conkey[max_value] = 1 END",
+    "SELECT count(*) FROM pg_sequences WHERE CASE WHEN sequencename = '{}_numbers' THEN max_value::int4 = 1 END",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", PATTERNS)
+def test_no_pattern_tells_of_a_row_of_the_catalogs(gateway: Governed, text: str) -> None:
+    assert_nothing_told(gateway, text)
+
+
+def assert_nothing_told(gateway: Governed, text: str) -> None:
+    dsn = gateway.dsn("guesser")
+    assert answer(dsn, text, "card") == answer(dsn, text, "zqxj")
+    assert answer(gateway.database, text, "card") != answer(gateway.database, text, "zqxj")
+
+
+def test_no_pattern_tells_of_a_comment(gateway: Governed) -> None:
+    text = (
+        "SELECT count(*) FROM pg_description WHERE CASE WHEN description = '{}' AND objoid = 'people'::regclass "
+        r"THEN description LIKE '%\' END"
+    )
+    dsn = gateway.dsn("guesser")
+    assert answer(dsn, text, "who pays") == answer(dsn, text, "who paid")
+    assert answer(gateway.database, text, "who pays") != answer(gateway.database, text, "who paid")
 
 
 VIEW_ERRORS = [

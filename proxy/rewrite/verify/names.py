@@ -241,6 +241,14 @@ class Names:
             return False
         return self._snapshot.resolve(relation_name, schema, self.path) is None
 
+    def is_own_relation(self, name: Node) -> bool:
+        """Whether a RangeVar may mean a relation of the database's own, or the session's."""
+        relation_name, schema = name["relname"], name.get("schemaname")
+        if self.path_changed or relation_name in self._temporary | self._unsure:
+            return True
+        known = self._snapshot.resolve(relation_name, schema, self.path) is not None
+        return known and self._system_key(relation_name, schema) is None
+
     def _parts(self, name: Node) -> tuple[str, str | None]:
         relation_name: str = name["relname"]
         schema: str | None = name.get("schemaname")

@@ -20,7 +20,6 @@ from proxy.rewrite.verify.views import is_harmless, lost_columns
 
 SYSTEM_SCHEMAS: Final = frozenset({"pg_catalog", "information_schema"})
 OWN_SCHEMA: Final = "consentry"
-_NUMBERS: Final = frozenset("int2 int4 int8 oid regproc regtype xid cid float4 float8 bool".split())
 KINDS: Final = {
     "r": "table",
     "p": "table",
@@ -68,13 +67,13 @@ class Rights:
         }
 
     @cached_property
-    def catalog_numbers(self) -> frozenset[str]:
-        """The columns' names that stand for numbers in every system relation."""
+    def catalog_kinds(self) -> dict[str, set[str]]:
+        """Names of the system relations' columns -> the types that columns of the name have."""
         kinds: dict[str, set[str]] = {}
         for relation in self.snapshot.relations.values():
             for column in relation.columns if relation.schema in SYSTEM_SCHEMAS else ():
                 kinds.setdefault(column.name, set()).add(column.base_type)
-        return frozenset(name for name, types in kinds.items() if types <= _NUMBERS)
+        return kinds
 
     @staticmethod
     def is_plain(table: GovernedTable, relation: Relation) -> bool:
