@@ -225,7 +225,7 @@ def one_of_each(items: Iterable[Node]) -> Iterator[Node]:
     kinds: set[tuple[str, ...]] = set()
     for item in items:
         if "A_Const" in item and "fval" not in item["A_Const"]:  # a number's type hangs on its length
-            kind = tuple(name for name in item["A_Const"] if name != "location")
+            kind = tuple(item["A_Const"])
             if kind in kinds:
                 continue
             kinds.add(kind)

@@ -18,7 +18,17 @@ from proxy.catalog.types import OIDS
 from proxy.rewrite.comparable import COMPARISONS, Values, one_of_each
 from proxy.rewrite.computed import put_out, without_computed
 from proxy.rewrite.lex import Node
-from proxy.rewrite.scope import SYSTEM_SCHEMAS, Analysis, ColumnUse, Reference, View, level_nodes, owners, walk
+from proxy.rewrite.scope import (
+    SYSTEM_SCHEMAS,
+    Analysis,
+    ColumnUse,
+    Reference,
+    View,
+    every_node,
+    level_nodes,
+    owners,
+    walk,
+)
 from proxy.rewrite.sorting import early_keys
 from proxy.rewrite.types import Types
 
@@ -121,7 +131,7 @@ class Fences:
         ctes = [cte["CommonTableExpr"] for cte in statement.get("withClause", {}).get("ctes", ())]
         own = {cte["ctename"] for cte in ctes}
         relations = {id(reference.node) for reference in self.analysis.references}
-        named = [node for node in walk(items) if "relname" in node and id(node) not in relations]
+        named = [node for _, node in every_node(items) if "relname" in node and id(node) not in relations]
         return (
             all(node["relname"] in own for node in named)
             and all("SelectStmt" in cte["ctequery"] and self._select(cte["ctequery"]["SelectStmt"]) for cte in ctes)
@@ -242,7 +252,7 @@ class Fences:
         if not value:
             return True
         if isinstance(value, list):
-            return all(self._expression(element) for element in value)
+            return all(self._expression(element) for element in value if "A_Const" not in element)
         assert isinstance(value, dict)
         ((kind, node),) = value.items()
         match kind:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from proxy.rewrite.comparable import one_of_each
 from proxy.rewrite.lex import Node
 from proxy.rewrite.scope import STAR, ColumnUse, Source, column_fields, owners
 from proxy.rewrite.stars import StarItem, star_of
@@ -81,7 +82,7 @@ class Types:
         """The type of a column of VALUES: that of all of its rows, none of which is a column around it."""
         if any("ColumnRef" in value for value in values):
             return UNKNOWN
-        found = {self._expression(value) for value in values if not value.get("A_Const", {}).get("isnull")}
+        found = {self._expression(value) for value in one_of_each(values) if not value.get("A_Const", {}).get("isnull")}
         return found.pop() if len(found) == 1 else UNKNOWN
 
     def _expression(self, value: Node) -> int:

@@ -278,7 +278,7 @@ class LeakProof:
         rows = [row["List"]["items"] for row in body.get("valuesLists", ())]
         for number in range(len(rows[0]) if rows else 0):
             given = [row[number] for row in rows if "isnull" not in row[number].get("A_Const", {})]
-            types = [known_value(value, self._parameters, f"column{number + 1}") for value in given]
+            types = [known_value(value, self._parameters, f"column{number + 1}") for value in one_of_each(given)]
             alike = len({one.type_oid if one is not None else 0 for one in types}) == 1
             found.append((f"column{number + 1}", types[0] if alike else None))
         for item in body.get("targetList", ()):

@@ -202,8 +202,8 @@ def parse(text: str) -> list[Node]:
 
 
 def _without_places(tree: bytes) -> bytes:
-    if b"list_start" in tree or b"name_location" in tree:
-        for behind, first in _RARE_PLACES.values():
+    for name, (behind, first) in _RARE_PLACES.items():
+        if name in tree:
             tree = first.sub(b"{", behind.sub(b"", tree))
     return _FIRST_PLACE.sub(b"{", _PLACE.sub(b"", tree))
 

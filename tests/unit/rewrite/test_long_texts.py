@@ -28,6 +28,10 @@ def words(count: int) -> str:
     return ", ".join(f"'word {number}'" for number in range(1000, 1000 + count))
 
 
+def pairs(count: int) -> str:
+    return ", ".join(f"({number}, 'word {number}')" for number in range(1000, 1000 + count))
+
+
 def rows(count: int) -> str:
     return ", ".join(f"({number}, {-number}, 'word {number}', null, 1.5)" for number in range(1000, 1000 + count))
 
@@ -55,6 +59,7 @@ def calls(work: Callable[[], object]) -> int:
         ("mailer", "select id from customers where id in ({})", numbers, 10),
         ("mailer", "select id from customers where name in ({})", words, 13),
         ("mailer", "select id from customers where id = any (array[{}])", numbers, 10),
+        ("agent", "update orders o set note = v.note from (values {}) as v (id, note) where o.id = v.id", pairs, 66),
         ("full", "insert into orders (id, customer_id, note, placed, total) values {}", rows, 20),
     ],
 )
