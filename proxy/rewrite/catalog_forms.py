@@ -278,6 +278,8 @@ def _not_in(hidden: Hidden, names: str, catalog: str, outputs: str) -> list[str]
     owner, oid = OWNER_COLUMNS[catalog]
     joins = {
         "pg_index": f"JOIN pg_catalog.pg_class AS c ON c.oid = x.{oid} {_NAMED}c.relnamespace",
+        "pg_attrdef": "JOIN pg_catalog.pg_attribute AS a ON a.attrelid = x.adrelid AND a.attnum = x.adnum "
+        f"JOIN pg_catalog.pg_class AS c ON c.oid = x.{owner} {_NAMED}c.relnamespace",
         "pg_constraint": f"{_NAMED}x.connamespace",
         "pg_trigger": f"JOIN pg_catalog.pg_class AS c ON c.oid = x.{owner} {_NAMED}c.relnamespace",
     }
@@ -388,6 +390,11 @@ def _replacements(relation: Relation, hidden: Hidden) -> dict[str, str]:
     elif name == "pg_extension":
         its = f"t.extconfig && {oids([*hidden.touched_oids, *hidden.gone_oids])}"
         out |= {column: f"CASE WHEN NOT ({its}) THEN t.{column} END" for column in ("extconfig", "extcondition")}
+    elif name == "columns":
+        names = ("t.table_schema", "t.table_name", "t.column_name"), ("n.nspname", "c.relname", "a.attname")
+        column, outputs = (", ".join(f"{one}::pg_catalog.text" for one in each) for each in names)
+        for condition in _not_in(hidden, f"({column})", "pg_attrdef", outputs):  # generated columns' expressions
+            out |= {text: f"CASE WHEN {condition} THEN t.{text} END" for text in _EXPRESSIONS}
     elif name in ("pg_views", "views", "pg_matviews"):
         schema, view, text = _VIEW_COLUMNS[name]
         reading = _hidden_views(hidden)
@@ -405,6 +412,7 @@ def _replacements(relation: Relation, hidden: Hidden) -> dict[str, str]:
 
 _PRIVATE = "'<insufficient privilege>'::pg_catalog.text"
 _KEYS = frozenset("relid indexrelid datid datname numbackends name backend_type object context".split())
+_EXPRESSIONS = ("column_default", "generation_expression")
 _COUNTED = {20: "0::pg_catalog.int8", 701: "0::pg_catalog.float8", 1184: "NULL::pg_catalog.timestamptz"}
 _VIEW_COLUMNS = {
     "pg_views": ("schemaname", "viewname", "definition"),

@@ -37,6 +37,22 @@ CREATE VIEW twice AS SELECT attname FROM catalogued WHERE attnum > 0;
 CREATE SEQUENCE card_numbers OWNED BY people.card;
 CREATE SEQUENCE open_numbers OWNED BY open.title;
 COMMENT ON COLUMN people.card IS 'who pays';
+CREATE TABLE labelled (id int PRIMARY KEY, title text, secretly text DEFAULT 'secretly' NOT NULL, CHECK (secretly <> title),
+    loud text GENERATED ALWAYS AS (upper(secretly)) STORED, soft text GENERATED ALWAYS AS (lower(secretly)) VIRTUAL,
+    plain text DEFAULT 'plainly', twice int GENERATED ALWAYS AS (id * 2) STORED);
+CREATE INDEX ON labelled ((secretly || title));
+CREATE INDEX ON labelled (title) WHERE secretly = 'x';
+CREATE STATISTICS labelled_s ON (secretly || 'a'), title FROM labelled;
+CREATE FUNCTION noted() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+CREATE FUNCTION of_labelled() RETURNS text BEGIN ATOMIC SELECT secretly FROM labelled; END;
+CREATE TRIGGER labelled_w BEFORE UPDATE ON labelled FOR EACH ROW WHEN (NEW.secretly <> OLD.title) EXECUTE FUNCTION noted();
+CREATE TRIGGER labelled_c BEFORE UPDATE OF secretly ON labelled FOR EACH ROW EXECUTE FUNCTION noted();
+CREATE TRIGGER labelled_a BEFORE UPDATE ON labelled FOR EACH ROW EXECUTE FUNCTION noted('secretly');
+CREATE RULE labelled_r AS ON UPDATE TO labelled WHERE NEW.secretly = 'x' DO ALSO NOTHING;
+CREATE POLICY labelled_p ON labelled USING (secretly = title);
+CREATE VIEW labelled_v AS SELECT id FROM labelled WHERE secretly = 'x';
+CREATE MATERIALIZED VIEW labelled_m AS SELECT id FROM labelled WHERE secretly = 'x';
+CREATE PUBLICATION labelled_p FOR TABLE labelled (id, secretly) WHERE (secretly = 'x');
 CREATE DOMAIN small AS int CHECK (VALUE < 5);
 CREATE TABLE odd (nspname aclitem[]);
 INSERT INTO odd VALUES ('{=r/pg_monitor}');
@@ -50,6 +66,9 @@ tables:
   public.people: {columns: {id: open, name: name, card: card, names: card, tall: card}}
   public.parted: {columns: {id: open, name: name, card: card, names: card}}
   public.open: {columns: {id: open, title: open}}
+  public.labelled:
+    columns: {id: open, title: open, secretly: card, loud: open, soft: open, plain: open, twice: open}
+  public.labelled_m: {columns: {id: open}}
   public.odd: {columns: {nspname: open}}
   public.work: {columns: {id: open, place: open}}
   public.tags: {columns: {id: open, person: open}}
@@ -752,6 +771,48 @@ def test_no_error_tells_of_a_row_of_a_view_of_the_catalogs(gateway: Governed, te
     with psycopg.connect(dsn) as connection:  # what the app has is there
         names = connection.execute("SELECT attname FROM catalogued WHERE attrelid = 'people'::regclass AND attnum > 0")
         assert {name for (name,) in names} == {"id", "name"}
+
+
+def test_no_definition_names_a_hidden_column(gateway: Governed) -> None:
+    """Of all relations of the catalogs, in every column: in a database without the column nothing has its name."""
+
+    def told(connection: psycopg.Connection[tuple[object, ...]]) -> set[str]:
+        found = set()
+        for (catalog,) in catalogs:
+            try:
+                cursor = connection.execute(f"SELECT * FROM {catalog}")
+            except psycopg.errors.InsufficientPrivilege:
+                continue
+            names = [column.name for column in cursor.description or ()]
+            found |= {
+                f"{catalog}.{name}"
+                for row in cursor.fetchall()
+                for name, value in zip(names, row, strict=True)
+                if "secretly" in str(value)
+            }
+        return found
+
+    with (
+        psycopg.connect(gateway.dsn("guesser"), autocommit=True) as through,
+        psycopg.connect(gateway.database, autocommit=True) as past,
+    ):
+        catalogs = past.execute(
+            "SELECT c.oid::regclass::text FROM pg_class c WHERE relkind IN ('r', 'v') "
+            "AND relnamespace IN ('pg_catalog'::regnamespace, 'information_schema'::regnamespace) "
+            "AND relname !~ 'numa' ORDER BY 1"  # that needs a machine with it
+        ).fetchall()
+        assert told(through) == set()
+        assert len(told(past)) > 25
+        shown = through.execute(
+            "SELECT column_name, column_default, generation_expression FROM information_schema.columns "
+            "WHERE table_name = 'labelled' AND is_generated || coalesce(column_default, '') <> 'NEVER' ORDER BY 1"
+        ).fetchall()
+    assert shown == [
+        ("loud", None, None),
+        ("plain", "'plainly'::text", None),
+        ("soft", None, None),
+        ("twice", None, "(id * 2)"),
+    ]
 
 
 CONSTRAINT_ERRORS = [
