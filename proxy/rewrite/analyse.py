@@ -294,13 +294,13 @@ class _Walker:
 
     # -- FROM -------------------------------------------------------------------------------------------------------
 
-    def from_item(self, item: Node, level: Level, ctes: Ctes, natural: bool = False) -> list[Source]:
+    def from_item(self, item: Node, level: Level, ctes: Ctes) -> list[Source]:
         ((kind, node),) = item.items()
         match kind:
             case "RangeVar":
-                return [self.range_var(node, ctes, level, natural)]
+                return [self.range_var(node, ctes, level)]
             case "RangeTableSample":
-                source = self.range_var(node["relation"]["RangeVar"], {}, level, natural)
+                source = self.range_var(node["relation"]["RangeVar"], {}, level)
                 if source.reference is not None:
                     source.reference.sampled = True
                 self.expression([node.get("args"), node.get("repeatable")], level, "sample", ctes)
@@ -324,14 +324,13 @@ class _Walker:
         raise feature_not_supported(f"FROM item {kind} is not understood")
 
     def join(self, node: Node, level: Level, ctes: Ctes) -> list[Source]:
-        natural = node.get("isNatural", False)
-        left = self.from_item(node["larg"], level, ctes, natural)
+        left = self.from_item(node["larg"], level, ctes)
         level.sources += left  # a lateral item on the right may name them
-        right = self.from_item(node["rarg"], level, ctes, natural)
+        right = self.from_item(node["rarg"], level, ctes)
         del level.sources[len(level.sources) - len(left) :]
         both = [*left, *right]
-        if natural:
-            self.result.natural_joins.append((left, right))
+        if "isNatural" in node:
+            self.result.natural_joins.append(both)
         on = Level(level.parent, [*both], node)
         self.expression(node.get("quals"), on, "on", ctes)
         for name in node.get("usingClause", ()):
@@ -375,7 +374,7 @@ class _Walker:
     def is_built_in(self, function: str) -> bool:
         return all(one.schema == "pg_catalog" for one in self.snapshot.functions.get(function, ()))
 
-    def range_var(self, node: Node, ctes: Ctes, level: Level, natural: bool) -> Source:
+    def range_var(self, node: Node, ctes: Ctes, level: Level) -> Source:
         alias = node.get("alias", {})
         renames = _names(alias.get("colnames"))
         name = node["relname"]
@@ -384,7 +383,6 @@ class _Walker:
             return Source(alias.get("aliasname", name), _renamed(ctes[name], renames), sure=renames)
         reference = self.reference(node, "read")
         reference.level = level
-        reference.joined_naturally = natural
         columns: tuple[str, ...] | None = None
         if reference.relation is not None:
             if reference.table is not None or reference.view is not None:

@@ -91,7 +91,6 @@ class Reference:
     view: View | None = None  # a view that is read by its definition
     level: Level | None = None
     sampled: bool = False
-    joined_naturally: bool = False
     statement: Node | None = None  # the INSERT, UPDATE ... of a target
     _columns: tuple[ReadColumn, ...] | None = None
     _named: dict[str, ReadColumn] | None = None
@@ -206,7 +205,7 @@ class Analysis:
     levels: list[Level] = field(default_factory=list)
     locking: bool = False
     unknown: list[Node] = field(default_factory=list)  # RangeVars that no relation has
-    natural_joins: list[tuple[list[Source], list[Source]]] = field(default_factory=list)
+    natural_joins: list[list[Source]] = field(default_factory=list)
     statements: list[tuple[str, Node]] = field(default_factory=list)  # DML nodes, nested ones included
     outputs: dict[int, tuple[str, ...] | None] = field(default_factory=dict)  # id(select node) -> names
     nodes: list[tuple[str, Node]] = field(default_factory=list)  # every (kind or field name, fields) of the tree

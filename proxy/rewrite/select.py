@@ -16,7 +16,6 @@ from proxy.rewrite.scope import (
     SYSTEM_SCHEMAS,
     ColumnUse,
     Reference,
-    Source,
     View,
     flatten,
     owners,
@@ -228,35 +227,18 @@ def _tells_names(context: Context) -> bool:
 
 
 def _check_natural_joins(context: Context) -> None:
-    """NATURAL JOIN on a dropped column would silently become a join without it."""
-    for left, right in context.analysis.natural_joins:
-        for side, other in ((left, right), (right, left)):
-            for source in flatten(tuple(side)):
-                read = source.reference
-                if read is not None and read.rewrites and system_columns(context, read):
-                    raise context.unsupported(
-                        "NATURAL JOIN of a governed relation of which a system column is named",
-                        "Write the join's condition with ON or USING.",
-                        read.start,
-                    )
-                for name in _dropped(source):
-                    if any(_may_have(one, name) for one in flatten(tuple(other))):
-                        raise context.unsupported(
-                            "NATURAL JOIN would join without a column that this app does not have",
-                            "Write the join's condition with ON or USING.",
-                            source.reference.start if source.reference else -1,
-                        )
-
-
-def _dropped(source: Source) -> list[str]:
-    return [c.name for c in source.reference.columns if c.action == "drop"] if source.reference else []
-
-
-def _may_have(source: Source, name: str) -> bool:
-    if source.columns is None:
-        return True
-    relation = source.reference.relation if source.reference else None
-    return name in source.columns or (relation is not None and relation.column(name) is not None)
+    """A form that shows a system column would be joined by it. (A dropped column is in no form: for the app the
+    relation has none, and PostgreSQL joins by the others.)
+    """
+    for sources in context.analysis.natural_joins:
+        for source in flatten(tuple(sources)):
+            read = source.reference
+            if read is not None and read.rewrites and system_columns(context, read):
+                raise context.unsupported(
+                    "NATURAL JOIN of a governed relation of which a system column is named",
+                    "Write the join's condition with ON or USING.",
+                    read.start,
+                )
 
 
 def shorten_names(context: Context, reads: list[Reference]) -> None:

@@ -773,6 +773,32 @@ def test_no_error_tells_of_a_row_of_a_view_of_the_catalogs(gateway: Governed, te
         assert {name for (name,) in names} == {"id", "name"}
 
 
+NATURAL = [
+    "SELECT 1 FROM people NATURAL JOIN (SELECT 1 AS {}) j",
+    "SELECT * FROM people NATURAL JOIN (SELECT 1 AS {}, 1 AS id) j",
+    "SELECT people.*, j.{} FROM (SELECT 1 AS {}, 1 AS id) j NATURAL LEFT JOIN people",
+    "SELECT {} FROM people NATURAL FULL JOIN (SELECT 'k' AS {}, 9 AS id) j ORDER BY people.id",
+    "SELECT count(*) FROM people NATURAL JOIN people q NATURAL JOIN (SELECT 1 AS {}) j",
+    "SELECT j FROM (people NATURAL JOIN (SELECT 1 AS {}) k) j",
+    "SELECT 1 FROM seen NATURAL JOIN (SELECT 1 AS {}) j",
+    "SELECT id FROM people NATURAL JOIN (VALUES (1, '1')) j (id, {}) FOR UPDATE OF people",
+    "SELECT people.{} FROM people NATURAL JOIN (SELECT 1 AS {}) j",
+    "SELECT 1 FROM people NATURAL JOIN generate_series(1, 2) {}",
+    "UPDATE open SET title = j.{} FROM people NATURAL JOIN (SELECT 'k' AS {}) j WHERE people.id = open.id",
+    "UPDATE people SET name = q.name FROM people q NATURAL JOIN (SELECT 1 AS {}) j WHERE q.id = people.id RETURNING j.{}",
+    "DELETE FROM tags USING people NATURAL JOIN (SELECT 1 AS {}) j WHERE tags.person = people.id",
+    "MERGE INTO open o USING (people NATURAL JOIN (SELECT 1 AS {}) j) ON o.id = people.id WHEN MATCHED THEN DELETE",
+    "COPY (SELECT * FROM people NATURAL JOIN (SELECT 1 AS {}) j) TO STDOUT",
+]
+
+
+@pytest.mark.parametrize("text", NATURAL)
+def test_natural_joins_are_without_hidden_columns(gateway: Governed, text: str) -> None:
+    told = answer(gateway.dsn("guesser"), text, "card")
+    assert told == answer(gateway.dsn("guesser"), text, "zqxj")
+    assert "SQLSTATE" not in told or "people.{}" in text or "SELECT j FROM" in text
+
+
 def test_no_definition_names_a_hidden_column(gateway: Governed) -> None:
     """Of all relations of the catalogs, in every column: in a database without the column nothing has its name."""
 

@@ -311,8 +311,10 @@ select xmin from <customers +xmin> group by "customers"."xmin", id
 select * from customers as x (a, b, c, d, e)
 -- refused 0A000 a column alias list over relation "customers"
 
+-- for the app a dropped column is not there: NATURAL joins by what the form has
 select * from customers natural join (select 'x' as card_no) x
--- refused 0A000 NATURAL JOIN would join without a column
+-- becomes
+select * from <customers> natural join (select 'x' as card_no) x
 
 -- a denied column refuses the statement that touches it, by name or by star
 select total from orders
