@@ -721,6 +721,8 @@ def test_no_error_tells_of_a_row_of_the_catalogs_by_what_stands_behind_its_name(
 PATTERNS = [
     r"SELECT count(*) FROM pg_attribute WHERE attrelid = 'people'::regclass AND attnum = 3 AND attname::text ~ '^{}' AND attname::text LIKE '%\'",
     r"PREPARE s(text) AS SELECT count(*) FROM pg_attribute WHERE CASE WHEN attname = '{}' THEN attname LIKE $1 END; EXECUTE s('%\')",
+    "PREPARE s(text) AS SELECT count(*) FROM pg_attribute WHERE CASE WHEN attname = '{}' THEN $1::regclass IS NULL END; EXECUTE s('zqwj')",
+    "SELECT count(*) FROM (SELECT attname, attacl AS attacl FROM pg_attribute) a WHERE CASE WHEN attname = '{}' THEN coalesce(attacl, '{{=r/pg_monitor}}') < '{{=r/pg_monitor}}' END",
     r"SELECT count(*) FROM pg_attribute, (SELECT '%\'::text AS adsrc) p WHERE CASE WHEN attname = '{}' THEN attname LIKE adsrc END",
     r"SELECT count(*) FROM information_schema.columns WHERE CASE WHEN column_name = '{}' THEN column_name LIKE '%\' END",
     r"SELECT count(*) FROM pg_class c JOIN pg_attribute a ON attrelid = c.oid AND CASE WHEN attname = '{}' THEN relname LIKE '%\' END",

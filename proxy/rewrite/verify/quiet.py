@@ -13,6 +13,7 @@ catalogs' columns. Others are behind a fence: that costs time, and no answer is 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, Final
 
@@ -37,8 +38,8 @@ _PLAIN_NODES: Final = frozenset(
 # database made.
 _PLAIN_TYPES: Final = frozenset(
     """
-    bool char int2 int4 int8 oid regproc regtype xid cid float4 float8 name text varchar bpchar timestamptz inet pg_lsn
-    int2vector oidvector _int2 _int4 _oid _text _name _char _float4
+    bool char int2 int4 int8 oid regproc regtype xid cid name text varchar bpchar timestamptz inet pg_lsn
+    int2vector oidvector _int2 _int4 _oid _text _name _char
     """.split()
 )
 _SMALL_NUMBERS: Final = frozenset({"int2", "int4", "oid", "regproc", "regtype"})
@@ -62,6 +63,7 @@ _FUNCTIONS: Final = frozenset(
     """.split()
 )
 _AGGREGATES: Final = frozenset({"bool_and", "bool_or", "count", "max", "min"})
+_NAMED_BY_PARTS: Final = frozenset({"A_Indirection", "CaseExpr", "CollateClause", "SubLink", "TypeCast"})
 _TRUTHS: Final = frozenset({"EXISTS_SUBLINK", "ANY_SUBLINK", "ALL_SUBLINK"})
 _TEXTS: Final = frozenset({"text", "name", "varchar", "bpchar", "char"})
 _OIDS: Final = frozenset(
@@ -81,10 +83,11 @@ def raises_nothing(
     kinds: Mapping[str, Collection[str]],
     is_own: Callable[[str], bool],
     is_own_relation: Callable[[Node], bool],
+    given_type: Callable[[int], int],
 ) -> bool:
     """`statement`: one of the app's, or its query. `kinds`: the types that columns of each name have in the catalogs.
     `is_own`: whether a function's or an operator's name may mean one of the database's own; `is_own_relation`: a
-    relation's.
+    relation's. `given_type`: what type the driver gave to the parameter of a number; 0: none.
     """
     parts = every_part(statement)
     if any(is_own(name) for part in parts for name in _called(part)):
@@ -92,7 +95,7 @@ def raises_nothing(
     if any(is_own_relation(part) for part in parts if "relname" in part):
         return False
     own = {id(item) for item in _outputs(statement)}
-    return _Quiet([part for part in parts if id(part) not in own], kinds).asked(statement)
+    return _Quiet([part for part in parts if id(part) not in own], kinds, given_type).asked(statement)
 
 
 def _outputs(statement: Node) -> Iterator[Node]:
@@ -118,8 +121,11 @@ def _word(name: list[Node]) -> str:
 
 def _given(part: Node) -> Iterator[tuple[str, list[Node] | None]]:
     """The names that something else than a catalog's column may have by a part of a statement, and what has them."""
-    if "name" in part.get("ResTarget", {}):
-        yield part["ResTarget"]["name"], [part["ResTarget"].get("val", {})]
+    target = part.get("ResTarget", {})
+    if "name" in target:
+        yield target["name"], [target.get("val", {})]
+    elif target.get("val", {}).keys() & _NAMED_BY_PARTS:
+        yield from ((name, [target["val"]]) for name in filter(None, map(_column, every_part(target["val"]))))
     if "RangeFunction" in part and "alias" in part["RangeFunction"]:
         body = part["RangeFunction"]
         calls = [call for one in body["functions"] for call in one["List"]["items"][:1]]
@@ -136,19 +142,35 @@ def _given(part: Node) -> Iterator[tuple[str, list[Node] | None]]:
 class _Quiet:
     """What may stand in a statement, by the names that its columns have."""
 
-    def __init__(self, parts: list[Node], kinds: Mapping[str, Collection[str]]) -> None:
+    def __init__(
+        self, parts: list[Node], kinds: Mapping[str, Collection[str]], given_type: Callable[[int], int]
+    ) -> None:
         """`parts`: of the statement, but for its own outputs, whose names mean nothing below."""
         given = [one for part in parts for one in _given(part)]
         names = {name for name, _ in given}
         others = {name for name, values in given if values is None or not all(map(_is_subscript, values))}
         self._subscripts = names - others - kinds.keys()
         renamed = {name for name, values in given if values is None or any(map(_differs(name), values))}
+        casts = [part["TypeCast"] for part in parts if "ParamRef" in part.get("TypeCast", {}).get("arg", {})]
+        cast = Counter((_number(one["arg"]), _word(one["typeName"]["names"])) for one in casts)
+        used = Counter(_number(part) for part in parts if "ParamRef" in part)
+        # These have the type of their cast: their texts are read before the statement runs.
+        self._read = {both for both, times in cast.items() if not given_type(both[0]) and times == used[both[0]]}
         self._numbers = {name for name, types in kinds.items() if _SMALL_NUMBERS.issuperset(types)} - renamed
-        self._plain = {name for name, types in kinds.items() if _PLAIN_TYPES.issuperset(types)} | names
-        wrong = {""}
-        while wrong:  # a name is plain while all that has it is
-            wrong = {name for name, values in given if name in self._plain and not self._are_plain(values)}
-            self._plain -= wrong
+        of_catalogs = {name for name, types in kinds.items() if _PLAIN_TYPES.issuperset(types)}
+        waiting = names & of_catalogs | names - kinds.keys()
+        self._plain = of_catalogs - names
+        while found := {name for name in waiting if self._becomes_plain(name, given, of_catalogs)}:
+            self._plain |= found
+            waiting -= found
+
+    def _becomes_plain(self, name: str, given: list[tuple[str, list[Node] | None]], of_catalogs: set[str]) -> bool:
+        """Whether all that has the name is plain, by the names known so far; a catalog's column may keep its."""
+        before = self._plain
+        self._plain = before | ({name} & of_catalogs)
+        plain = all(self._are_plain(values) for one, values in given if one == name)
+        self._plain = before
+        return plain
 
     def _are_plain(self, values: list[Node] | None) -> bool:
         return values is not None and all("A_Const" in value or self._is_plain(value) for value in values)
@@ -205,6 +227,8 @@ class _Quiet:
                 return False
             case "JoinExpr" if "isNatural" in body or not self._plain.issuperset(strings(body.get("usingClause", []))):
                 return False
+            case "CommonTableExpr" if body.keys() & {"search_clause", "cycle_clause"}:
+                return False
             case "WindowDef" if body.keys() & {"startOffset", "endOffset"}:
                 return False
         return self._may_stand(body)
@@ -215,6 +239,8 @@ class _Quiet:
         if any(limit in body and body[limit].get("A_Const", {}).keys() != {"ival"} for limit in _LIMITS):
             return False
         if any(body[limit]["A_Const"]["ival"].get("ival", 0) < 0 for limit in _LIMITS if limit in body):
+            return False
+        if plain and "valuesLists" in body:
             return False
         for item in body.get("targetList", ()):
             value = item["ResTarget"]["val"]
@@ -313,8 +339,14 @@ class _Quiet:
         if len(names) > 1 and names[0] != "pg_catalog":
             return False
         word = names[-1]
-        if value.keys() & _FREE or ("A_ArrayExpr" in value and "arrayBounds" in body["typeName"]):
-            return word in _OF_CONSTANTS and self._may_stand(value)  # read before the statement runs
+        if "ParamRef" in value:
+            return (word in _TEXTS and "arrayBounds" not in body["typeName"]) or (
+                word in _OF_CONSTANTS and (_number(value), word) in self._read
+            )
+        if "A_ArrayExpr" in value and not all("A_Const" in one for one in value["A_ArrayExpr"].get("elements", [])):
+            return False
+        if "A_Const" in value or ("A_ArrayExpr" in value and "arrayBounds" in body["typeName"]):
+            return word in _OF_CONSTANTS  # read before the statement runs
         if "arrayBounds" in body["typeName"]:
             return False
         if word in _TEXTS:
@@ -328,6 +360,15 @@ class _Quiet:
 
 def _differs(name: str) -> Callable[[Node], bool]:
     return lambda value: _last_word(value.get("ColumnRef", {})) != name
+
+
+def _column(part: Node) -> str | None:
+    return _last_word(part.get("ColumnRef", {}))
+
+
+def _number(parameter: Node) -> int:
+    number: int = parameter["ParamRef"].get("number", 0)
+    return number
 
 
 def _is_subscript(value: Node) -> bool:

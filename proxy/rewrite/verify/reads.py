@@ -456,7 +456,13 @@ class ReadWalk(NodeWalk):
 
     @cached_property
     def _asks_quietly(self) -> bool:
-        return raises_nothing(self._whole, self._rights.catalog_kinds, self._names.is_own, self._names.is_own_relation)
+        return raises_nothing(
+            self._whole,
+            self._rights.catalog_kinds,
+            self._names.is_own,
+            self._names.is_own_relation,
+            self._parameters.given,
+        )
 
     def _system_columns(self, items: list[Node]) -> tuple[str, ...]:
         """The system columns at the end of a form: some that the statement names, in their order."""

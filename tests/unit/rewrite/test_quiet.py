@@ -47,6 +47,8 @@ QUIET = [
     "EXISTS (SELECT 1 FROM (SELECT indkey, generate_subscripts(indkey, 1) AS i FROM pg_x) k WHERE indkey[k.i] = 1)",
     "EXISTS (SELECT 1 FROM unnest(conkey) WITH ORDINALITY AS k(a, b) WHERE a = 1 AND b = 2)",
     "($1 IS NULL OR relname = $1)",
+    "EXISTS (SELECT 1 FROM (SELECT oid AS oid, relname AS n FROM pg_x) y WHERE y.oid = 1 AND n = 'a')",
+    "EXISTS (WITH a AS (SELECT attnum AS m FROM pg_x), b AS (SELECT m AS k FROM a) SELECT 1 FROM b WHERE k = 1)",
 ]
 LOUD = [
     r"relname LIKE '%\'",
@@ -111,16 +113,25 @@ LOUD = [
     "concat(relname, relname) = 'x'",
     "upper(description) = 'x'",
     "max_of(relname) = 1",
+    "EXISTS (SELECT 1 FROM (SELECT relacl AS relacl FROM pg_x) y WHERE relacl < relacl)",
+    "EXISTS (SELECT 1 FROM (SELECT column1 AS column1 FROM (VALUES ($1)) v) y WHERE column1 < column1)",
+    "relname = $1 AND $1::regclass = 1",
+    "$1::oid = 1 AND $1::regclass = 1",
+    "oid = ANY (ARRAY[$1]::regclass[])",
+    "EXISTS (SELECT 1 FROM (SELECT attnum::text FROM pg_x) y WHERE attnum::regclass = 1)",
+    "EXISTS (SELECT 1 FROM (SELECT CASE WHEN true THEN relacl ELSE relacl END FROM pg_x) y WHERE relacl < relacl)",
+    "EXISTS (SELECT NULL AS relname UNION VALUES ($1))",
+    "EXISTS (WITH RECURSIVE r AS (SELECT oid FROM pg_x UNION SELECT oid FROM r) SEARCH DEPTH FIRST BY oid SET relname SELECT relname < relname FROM r)",
 ]
 
 
-def asked(statement: str) -> bool:
+def asked(statement: str, given: int = 0) -> bool:
     ((tree),) = parse(statement)
 
     def is_own_relation(name: Node) -> bool:
         return bool(name["relname"] == "own")
 
-    return raises_nothing(tree, KINDS, {"own", "max_of"}.__contains__, is_own_relation)
+    return raises_nothing(tree, KINDS, {"own", "max_of"}.__contains__, is_own_relation, lambda _: given)
 
 
 @pytest.mark.parametrize("condition", QUIET)
@@ -133,3 +144,10 @@ def test_loud(condition: str) -> None:
     assert not asked(f"SELECT 1 FROM pg_class WHERE {condition}")
     assert not asked(f"SELECT count(*) FROM pg_class WHERE NOT (relhasindex OR ({condition}))")
     assert not asked(f"SELECT (SELECT count(*) FROM pg_class WHERE CASE WHEN relhasindex THEN {condition} END)")
+
+
+def test_a_parameter_whose_type_the_driver_gave_is_cast_row_by_row() -> None:
+    text = "SELECT 1 FROM pg_class WHERE oid = $1::regclass"
+    assert asked(text)
+    assert not asked(text, given=25)
+    assert asked("SELECT 1 FROM pg_class WHERE relname = $1::text", given=25)
