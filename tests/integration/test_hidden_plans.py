@@ -25,6 +25,14 @@ CREATE TABLE narrow (id int, name text);
 CREATE TABLE narrow_child (gone int) INHERITS (narrow);
 CREATE INDEX told_narrow ON narrow_child (gone);
 CREATE TABLE told_link (id int CONSTRAINT told_link_open REFERENCES open);
+CREATE TABLE made (id int PRIMARY KEY, secret text, loud text GENERATED ALWAYS AS (upper(secret) || 'told') VIRTUAL);
+CREATE TABLE guarded (id int PRIMARY KEY, secret text);
+ALTER TABLE guarded ENABLE ROW LEVEL SECURITY;
+CREATE POLICY own ON guarded USING (secret <> 'told');
+CREATE TABLE guarded_open (id int PRIMARY KEY);
+ALTER TABLE guarded_open ENABLE ROW LEVEL SECURITY;
+CREATE POLICY own ON guarded_open USING (EXISTS (SELECT FROM staff WHERE grade > id));
+CREATE VIEW guarded_view AS SELECT id FROM guarded_open;
 CREATE VIEW masked_view AS SELECT id, mail FROM people;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO PUBLIC;
 """
@@ -35,6 +43,9 @@ tables:
   public.staff: {columns: {id: open, name: open, grade: card}}
   public.open: open
   public.parent: open
+  public.made: {columns: {id: open, secret: card, loud: open}}
+  public.guarded: {columns: {id: open, secret: card}}
+  public.guarded_open: open
   public.narrow: {columns: {id: open, name: open}}
   public.narrow_child: {columns: {id: open, name: open, gone: card}}
 apps:
@@ -88,9 +99,20 @@ TELLING = [
     "DELETE FROM people RETURNING *",
     "INSERT INTO open SELECT id, mail FROM people ORDER BY 2",
     "MERGE INTO open USING people ON open.title = people.mail WHEN MATCHED THEN DELETE",
+    "SELECT id FROM guarded WHERE id = 1",
+    "UPDATE guarded SET id = 1",
+    "SELECT id FROM guarded_open",
+    "SELECT id FROM guarded_view",
+    "DELETE FROM guarded_open",
     "UPDATE masked_view SET id = id WHERE mail = 'x'",
 ]
+VIRTUAL = [
+    "SELECT id FROM made WHERE loud = 'x'",
+    "SELECT loud FROM made ORDER BY loud",
+    "UPDATE made SET id = 1 WHERE loud = 'x'",
+]
 HARMLESS = {
+    "SELECT id, loud FROM made WHERE id = 1": "made_pkey",
     "SELECT id, name, mail FROM people WHERE id = 1": "people_pkey",
     "SELECT mail, name FROM people ORDER BY name LIMIT 3": "people_name",
     "SELECT p.mail || '!', p.mail::text FROM people p JOIN open o ON o.id = p.id WHERE o.title = 'x'": "open_title",
@@ -105,7 +127,8 @@ HARMLESS = {
 @pytest.fixture(scope="module")
 def gateway(pg_server: PgServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Governed]:
     folder = tmp_path_factory.mktemp("plans")
-    with governed(pg_server, folder, "plans", SCHEMA, RULES, ["plans", "planner"]) as running:
+    schema = SCHEMA if pg_server.version >= 180000 else SCHEMA.replace("VIRTUAL", "STORED")
+    with governed(pg_server, folder, "plans", schema, RULES, ["plans", "planner"]) as running:
         yield running
 
 
@@ -122,6 +145,13 @@ def test_a_plan_that_would_tell_is_refused(gateway: Governed, text: str) -> None
         with pytest.raises(psycopg.errors.InsufficientPrivilege) as caught:
             print(plan(gateway, "plans", text, options))
         assert "explain: allow" in str(caught.value.diag.message_hint) or "permission denied" in str(caught.value)
+
+
+@pytest.mark.parametrize("text", VIRTUAL)
+def test_a_plan_that_prints_a_virtual_column_is_refused(gateway: Governed, pg_server: PgServer, text: str) -> None:
+    if pg_server.version < 180000:
+        pytest.skip("virtual generated columns are of PostgreSQL 18")
+    test_a_plan_that_would_tell_is_refused(gateway, text)
 
 
 @pytest.mark.parametrize("text", HARMLESS)

@@ -24,6 +24,7 @@ _PLAIN: Final = frozenset(
     ColumnRef Float Integer NullTest ParamRef ResTarget String TypeCast TypeName
     """.split()
 )
+_VIRTUAL: Final = 180000  # from this version on a generated column may be the expression that a plan prints
 _SYSTEM_COLUMNS: Final = frozenset("ctid cmin cmax tableoid xmin xmax".split())
 
 
@@ -42,6 +43,8 @@ def why_not_explained(query: Node, analyzed: bool, path: SearchPath, rights: Rig
             continue  # a catalog, or refused by itself
         if any(oid in rights.system.unexplained for oid in (relation.oid, *_behind(relation))):
             return f'name indexes or parts of relation "{relation.name}" that the app does not have'
+        if rights.app.hides_anything and any(_has_policies(oid, rights) for oid in (relation.oid, *_behind(relation))):
+            return f'show the row security of relation "{relation.name}"'
         if table is None or rights.is_plain(table, relation):
             if relation.kind == "v" and rights.readable(relation) is not None:  # written by its definition
                 return f'show the definition of view "{relation.name}"'
@@ -51,6 +54,8 @@ def why_not_explained(query: Node, analyzed: bool, path: SearchPath, rights: Rig
         masked.update(
             column.name for column in table.columns if column.treatment.visible and not column.treatment.plain
         )
+        if rights.snapshot.server_version >= _VIRTUAL:
+            masked.update(column.name for column in relation.columns if column.generated)
         costly |= _costly(table, relation, forms)
     known.update(part["ResTarget"]["name"] for part in parts if "name" in part.get("ResTarget", {}))
     known -= {name for name, every in rights.snapshot.functions.items() if any(f.takes_row for f in every)}
@@ -70,6 +75,12 @@ def _named(parts: list[Node], path: SearchPath, rights: Rights) -> list[Relation
 
 def _behind(relation: Relation) -> tuple[int, ...]:
     return relation.reads if relation.kind == "v" else ()
+
+
+def _has_policies(oid: int, rights: Rights) -> bool:
+    """Whether PostgreSQL adds conditions of the database's own, which may be of anything, to a read of a relation."""
+    relation = rights.snapshot.by_oid.get(oid)
+    return relation is not None and relation.row_security
 
 
 def _costly(table: GovernedTable, relation: Relation, forms: Forms) -> set[str]:
