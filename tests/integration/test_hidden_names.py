@@ -305,6 +305,25 @@ NAMED = [
     "SELECT * FROM zzz, {}",
     "UPDATE {} SET id = 1",
 ]
+# Beside other errors. The database says these in another order.
+AMONG_ERRORS = [
+    "INSERT INTO people (id, wvwv) VALUES (1, 2) ON CONFLICT ON CONSTRAINT {} DO NOTHING",
+    "INSERT INTO people (id) VALUES (wvwv) ON CONFLICT ON CONSTRAINT {} DO NOTHING",
+    "INSERT INTO people (id) VALUES ('x') ON CONFLICT ON CONSTRAINT {} DO NOTHING",
+    "INSERT INTO people (id) VALUES (1, 2) ON CONFLICT ON CONSTRAINT {} DO NOTHING",
+    "INSERT INTO people (id) SELECT card FROM people ON CONFLICT ON CONSTRAINT {} DO NOTHING",
+    "INSERT INTO people (id) VALUES (1) ON CONFLICT ON CONSTRAINT {} DO UPDATE SET name = wvwv",
+    "INSERT INTO people (id) VALUES (1) ON CONFLICT ON CONSTRAINT {} DO UPDATE SET card = '1'",
+    "INSERT INTO people (id) VALUES (1) ON CONFLICT ON CONSTRAINT {} DO NOTHING RETURNING nothing(id)",
+    "WITH x AS (SELECT wvwv FROM open) INSERT INTO people (id) VALUES (1) ON CONFLICT ON CONSTRAINT {} DO NOTHING",
+    "WITH x AS (INSERT INTO people (id) VALUES (1) ON CONFLICT ON CONSTRAINT {} DO NOTHING) SELECT wvwv FROM open",
+    "EXPLAIN INSERT INTO people (id) VALUES (1) ON CONFLICT ON CONSTRAINT {} DO NOTHING",
+    "SELECT 1/0; INSERT INTO people (id) VALUES (1) ON CONFLICT ON CONSTRAINT {} DO NOTHING",
+    "SELECT 1/0; SET CONSTRAINTS {} IMMEDIATE",
+    "SELECT a/0 FROM z ; SET CONSTRAINTS {} IMMEDIATE",
+    "SELECT a FROM z ; SET CONSTRAINTS wvwv, {} IMMEDIATE",
+    "SET CONSTRAINTS wvwv.zqxj, {} IMMEDIATE",
+]
 INDEXES = [  # these have other positions than the database's
     "SELECT nextval('{}')",
     "SELECT setval('public.{}', 1)",
@@ -543,7 +562,7 @@ def test_names_beside_a_masked_column(masked: Governed, text: str) -> None:
 
 
 @pytest.mark.parametrize("hidden", CONSTRAINTS)
-@pytest.mark.parametrize("text", [*NAMED, *INDEXES])
+@pytest.mark.parametrize("text", [*NAMED, *AMONG_ERRORS, *INDEXES])
 def test_a_constraint_or_its_index(gateway: Governed, text: str, hidden: str) -> None:
     dsn = gateway.dsn("guesser")
     there = answer(dsn, text, hidden)
@@ -581,6 +600,15 @@ def test_a_constraint_that_the_app_has_is_there(gateway: Governed) -> None:
     dsn = gateway.dsn("guesser")
     for text in ("SET CONSTRAINTS {} IMMEDIATE", "INSERT INTO open VALUES (1) ON CONFLICT ON CONSTRAINT {} DO NOTHING"):
         assert answer(dsn, text, "open_once") == answer(gateway.database, text, "open_once")
+
+
+def test_a_constraint_of_a_temp_table(gateway: Governed) -> None:
+    with psycopg.connect(gateway.dsn("guesser"), autocommit=True) as connection:
+        connection.execute("CREATE TEMP TABLE t (a int CONSTRAINT once UNIQUE DEFERRABLE)")
+        connection.execute("SET CONSTRAINTS pg_temp.once DEFERRED")
+        with pytest.raises(psycopg.errors.UndefinedObject) as raised:
+            connection.execute("SET CONSTRAINTS once DEFERRED")
+        assert raised.value.diag.message_hint == 'Of a temp table it is pg_temp."once".'
 
 
 @pytest.mark.parametrize(
