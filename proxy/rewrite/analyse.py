@@ -242,7 +242,7 @@ class _Walker:
         target = self.target(node["relation"], node)
         others = self.level(parent, node)
         others.sources += self.from_item(node["sourceRelation"], others, ctes)
-        if _named_alike(target, others):
+        if any(source.name == target.name and not source.hidden for source in others.sources):
             detail = "The name is used both as MERGE target table and data source."
             raise PgError(f'name "{target.name}" specified more than once', "42712", detail=detail)
         level = self.level(parent, node)

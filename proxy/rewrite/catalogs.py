@@ -6,8 +6,9 @@ from __future__ import annotations
 
 from proxy.rewrite.context import Context
 from proxy.rewrite.fence import Care
+from proxy.rewrite.qualifiers import shorten_names
 from proxy.rewrite.scope import SYSTEM_SCHEMAS, every_node
-from proxy.rewrite.select import place, shorten_names, system_columns
+from proxy.rewrite.select import place, system_columns
 
 
 def rewrite_catalogs(context: Context) -> None:

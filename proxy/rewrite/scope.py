@@ -92,6 +92,7 @@ class Reference:
     level: Level | None = None
     sampled: bool = False
     statement: Node | None = None  # the INSERT, UPDATE ... of a target
+    apart: str | None = None  # the alias that its form gets where another relation has its name
     _columns: tuple[ReadColumn, ...] | None = None
     _named: dict[str, ReadColumn] | None = None
 
@@ -101,7 +102,7 @@ class Reference:
 
     @property
     def alias(self) -> str:
-        alias: str = self.node["alias"]["aliasname"] if "alias" in self.node else self.name
+        alias: str = self.node["alias"]["aliasname"] if "alias" in self.node else self.apart or self.name
         return alias
 
     @property

@@ -8,13 +8,13 @@ from proxy.rewrite.carried import Carried
 from proxy.rewrite.context import Context
 from proxy.rewrite.copies import Copies
 from proxy.rewrite.grouping import complete_group_by
-from proxy.rewrite.lex import Node, part_at
+from proxy.rewrite.lex import Node
 from proxy.rewrite.outputs import Outputs
+from proxy.rewrite.qualifiers import name_apart, shorten_names
 from proxy.rewrite.scope import (
     STAR,
     SYSTEM_COLUMNS,
     SYSTEM_SCHEMAS,
-    ColumnUse,
     Reference,
     View,
     flatten,
@@ -29,6 +29,7 @@ def rewrite_reads(context: Context) -> None:
         return
     calm = context.fences.leakproof_statement(context.statement) if context.calm is None else context.calm
     apart = context.analysis.locking or _looks_into_ranges(context)
+    name_apart(context, reads)
     for reference in reads:
         _check_renamed_columns(context, reference)
         _check_renamed_rows(context, reference)
@@ -136,7 +137,7 @@ def place(context: Context, reference: Reference, sub_query: str) -> None:
         keyword -= 1
     elif after < len(context.tokens) and context.tokens[after].text == b"*":
         end = context.tokens[after].end
-    alias = "" if "alias" in reference.node else f" AS {quote_identifier(reference.name)}"
+    alias = "" if "alias" in reference.node else f" AS {quote_identifier(reference.alias)}"
     if _is_table_command(reference):
         start = context.tokens[keyword].start
         sub_query = f"SELECT * FROM {sub_query}"
@@ -239,21 +240,3 @@ def _check_natural_joins(context: Context) -> None:
                     "Write the join's condition with ON or USING.",
                     read.start,
                 )
-
-
-def shorten_names(context: Context, reads: list[Reference]) -> None:
-    """`schema.t.c` becomes `t.c`: a sub-query has an alias and no schema."""
-    for use in context.analysis.uses:
-        if len(use.fields) < 3 or use.start < 0:
-            continue
-        if any(source.reference in reads for source in owners(use).sources):
-            short = ColumnUse(use.fields[-2:], use.start, use.level, use.clause, use.node)
-            if [*map(id, owners(short).sources)] != [*map(id, owners(use).sources)]:
-                raise context.unsupported(
-                    f'"{use.fields[-2]}" means another relation in this place without the schema',
-                    f"Give {'.'.join(use.fields[-3:-1])} an alias that nothing else has.",
-                    use.start,
-                )
-            first = context.token_at(use.start)
-            kept = context.tokens[part_at(context.tokens, first, len(use.fields) - 2)]
-            context.edit(use.start, kept.start, "")

@@ -349,34 +349,74 @@ select $1||$q$ x $q$, card_no from <customers> where name<>$1||$q$ , 1 as a -- $
 select x.a from customers as x(a, b, c, d, e, f, g, h, i)
 -- refused 42P10 columns available but 9 columns specified
 
--- a form has no schema: without it, a name must not mean something that stands nearer
+-- a form has no schema: where a name would mean something that stands nearer without it, the form has an alias of its own
 select public.customers.id from public.customers where not exists (select 1 from other.customers where other.customers.id = public.customers.id)
--- refused 0A000 "customers" means another relation in this place without the schema
+-- becomes
+select "public.customers".id from <customers form> AS "public.customers" where not exists (select 1 from other.customers where other.customers.id = "public.customers".id)
 
-select public.customers.id from public.customers where exists (select 1 from products customers where customers.sku = public.customers.name)
--- refused 0A000 "customers" means another relation in this place without the schema
+select public.customers.id, customers.name from public.customers where exists (select 1 from products customers where customers.sku = public.customers.name)
+-- becomes
+select "public.customers".id, "public.customers".name from <customers form> AS "public.customers" where exists (select 1 from products customers where customers.sku = "public.customers".name)
 
 with customers as (select 3 as id) select public.customers.id from public.customers where exists (select 1 from customers where customers.id = public.customers.id)
+-- becomes
+with customers as (select 3 as id) select "public.customers".id from <customers form> AS "public.customers" where exists (select 1 from customers where customers.id = "public.customers".id)
+
+select public.customers.*, customers.* from public.customers where exists (select 1 from other.customers where other.customers.id = public.customers.id)
+-- becomes
+select "public.customers".*, "public.customers".* from <customers form> AS "public.customers" where exists (select 1 from other.customers where other.customers.id = "public.customers".id)
+
+select customers from public.customers where exists (select 1 from other.customers where other.customers.id = public.customers.id)
+-- refused 0A000 "customers" means another relation in this place without the schema
+
+select 1 from public.customers where exists (select 1 from other.customers where other.customers.id = public.customers.id) for update of customers
+-- refused 0A000 "customers" means another relation in this place without the schema
+
+select "public.customers".id from products "public.customers", public.customers where exists (select 1 from other.customers where other.customers.id = public.customers.id)
 -- refused 0A000 "customers" means another relation in this place without the schema
 
 select (select row_to_json(public.customers.*) from products customers) from public.customers
--- refused 0A000 "customers" means another relation in this place without the schema
+-- becomes
+select (select row_to_json("public.customers".*) from products customers) from <customers form> AS "public.customers"
 
 select 1 from public.customers where exists (select from generate_series(1, 2) customers where public.customers.id > 0)
--- refused 0A000 "customers" means another relation in this place without the schema
+-- becomes
+select 1 from <customers form> AS "public.customers" where exists (select from generate_series(1, 2) customers where "public.customers".id > 0)
 
 select 1 from public.customers where exists (select from json_table('[1]', '$[*]' columns (a int path '$')) where public.customers.id = a)
 -- becomes
 select 1 from <customers form> AS "customers" where exists (select from json_table('[1]', '$[*]' columns (a int path '$')) where customers.id = a)
 
 delete from products using public.customers where exists (select 1 from other.customers where other.customers.id = public.customers.id)
--- refused 0A000 "customers" means another relation in this place without the schema
+-- becomes
+delete from products using <customers form> AS "public.customers" where exists (select 1 from other.customers where other.customers.id = "public.customers".id)
+
+-- two relations of one name side by side
+select id, public.customers.name, nick from public.customers join other.customers using (id) where public.customers.phone = '1'
+-- becomes
+select id, "public.customers".name, nick from <customers form> AS "public.customers" join other.customers using (id) where "public.customers".phone = '1'
+
+select name, nick from customers, other.customers
+-- becomes
+select name, nick from <customers form> AS "public.customers", other.customers
+
+update other.customers set nick = public.customers.name from public.customers where public.customers.id = other.customers.id
+-- becomes
+update other.customers set nick = "public.customers".name from <customers form> AS "public.customers" where "public.customers".id = other.customers.id
+
+select customers.name from public.customers join other.customers using (id)
+-- refused 42P09 table reference "customers" is ambiguous
+
+select public.customers.name, public.customers.phone from public.customers join other.customers using (id) group by public.customers.id
+-- becomes
+select "public.customers".name, "public.customers".phone from <customers form> AS "public.customers" join other.customers using (id) group by "public.customers"."name", "public.customers"."phone", "public.customers".id
+
+select customers from public.customers, other.customers
+-- refused 0A000 two relations in FROM have the name "customers"
+
 
 select count(*) from pg_catalog.pg_class where exists (select 1 from (values (1::oid)) pg_class (oid) where pg_class.oid = pg_catalog.pg_class.oid)
 -- refused 0A000 "pg_class" means another relation in this place without the schema
-
-select public.customers.id, other.customers.id from public.customers join other.customers using (id)
--- refused 0A000 "customers" means another relation in this place without the schema
 
 select public.customers.id from public.customers where not exists (select 1 from other.customers o where o.id = public.customers.id)
 -- becomes

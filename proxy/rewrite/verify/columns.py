@@ -61,10 +61,12 @@ class ColumnWalk:
             return
         # A form has no schema: with one, the name would mean another relation further out.
         shown = before
-        if isinstance(found, Source) and found.form and len(fields) > 2:
-            if not level.surely_named(qualifier[-1], found):
-                raise feature_not_supported(f'"{qualifier[-1]}" may mean another relation without the schema', _ALIAS)
-            shown = {"ColumnRef": {"fields": fields[-2:]}}
+        if isinstance(found, Source) and found.form and (len(fields) > 2 or found.apart):
+            if not level.surely_named(found.alias, found):
+                raise feature_not_supported(f'"{found.alias}" may mean another relation without the schema', _ALIAS)
+            if len(qualifier) == 1 and not level.means_one(found):
+                raise PgError(f'table reference "{found.name}" is ambiguous', "42P09")
+            shown = {"ColumnRef": {"fields": [{"String": {"sval": found.alias}}, fields[-1]]}}
         if after != shown:
             raise differs(f"the name {'.'.join(words)} changed")
 
@@ -78,7 +80,7 @@ class ColumnWalk:
             if not hidden and not (source.named_alike and level.may_be_masked(word)):
                 return None
             self._names.notation(word)
-            return column_of(source.name, word)
+            return column_of(source.alias, word)
         row = self._row_of_source(word, level) if hidden else None
         return None if row is None else {"CoalesceExpr": {"args": [row]}}
 
@@ -143,7 +145,7 @@ class ColumnWalk:
         source = part.source
         if source is None:
             return [{"ResTarget": {"val": {"ColumnRef": {"fields": [{"String": {"sval": part.column}}]}}}}]
-        alias = words[-1] if words else source.name
+        alias = words[-1] if words else source.alias
         if _must_be_spelled(source):
             return self._outputs(source, alias, part.column)
         if part.column is not None:

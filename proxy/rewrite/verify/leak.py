@@ -286,7 +286,7 @@ class LeakProof:
             if "ColumnRef" in value and "A_Star" in value["ColumnRef"]["fields"][-1]:
                 words = strings(value["ColumnRef"]["fields"][:-1])
                 sources = [one for one in level.sources if not words or one.name == words[-1]]
-                if not words and holds(body.get("fromClause"), "usingClause"):
+                if len(sources) != 1 if words else holds(body.get("fromClause"), "usingClause"):
                     return None
                 for source in sources:
                     if source.columns is None:

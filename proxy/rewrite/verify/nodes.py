@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from proxy.errors import feature_not_supported, insufficient_privilege
@@ -64,6 +65,7 @@ class NodeWalk(ColumnWalk):
         self._rights = rights
         self._whole_names = whole_names(parts)
         self._whole = statement
+        self._parts = parts
         self._statement = self._short(statement)
         self._parameters = Parameters(types, parts)
         self._locking = locking or any("lockingClause" in part for part in parts)
@@ -74,6 +76,11 @@ class NodeWalk(ColumnWalk):
         self._defined: Node | None = None  # of a definition: its SELECT ...
         self._carried: list[Node] = []  # ... and what the statement around asks of its rows
         self._stars: dict[int, list[str]] = {}  # the columns of queries, by id, where `*` could be told
+
+    @cached_property
+    def _words(self) -> frozenset[str]:
+        """Every word of the statement that names something."""
+        return frozenset(value for part in self._parts for value in part.values() if isinstance(value, str))
 
     def _short(self, tree: Node | None) -> Any:
         """A part of the app's own statement, in which columns have no schema: for what looks columns up by name."""

@@ -163,7 +163,7 @@ class ReadWalk(NodeWalk):
         for item in groups[:more]:
             fields = item["ColumnRef"]["fields"] if "ColumnRef" in item else []
             name = fields[0].get("String", {}).get("sval") if len(fields) == 2 else None
-            source = next((s for s in level.sources if s.name == name), None) if name is not None else None
+            source = next((s for s in level.sources if s.alias == name), None) if name is not None else None
             if source is None or not source.form or not source.columns:
                 raise differs("GROUP BY has other columns")
             grouped = _grouped_of(own, b.get("targetList", []), level, source)
@@ -370,7 +370,10 @@ class ReadWalk(NodeWalk):
         a = after.get("RangeSubselect")
         if a is None and named.why is not None:
             raise named.why
-        if a is None or a.get("lateral") or a.get("alias") != (alias or {"aliasname": b["relname"]}):
+        if a is None or a.get("lateral"):
+            raise differs(f"{b['relname']} is not inside of its governed form")
+        apart = self._apart(named, a) if not alias and named.meaning != "system" else ""
+        if a.get("alias") != (alias or {"aliasname": apart or b["relname"]}):
             raise differs(f"{b['relname']} is not inside of its governed form")
         select: Node = a["subquery"]["SelectStmt"]
         if named.meaning == "system":
@@ -385,7 +388,7 @@ class ReadWalk(NodeWalk):
                 raise differs("a view is not sampled")
             assert named.relation is not None
             seen = self._check_view(named.relation, select, b, level)
-            return Source(shown, renamed(seen, alias), named.relation, form=True, aliased=bool(alias))
+            return Source(shown, renamed(seen, alias), named.relation, form=True, aliased=bool(alias), apart=apart)
         system = self._check_form(named, select, b, level, shown, sample)
         assert named.table is not None
         assert named.relation is not None
@@ -402,7 +405,14 @@ class ReadWalk(NodeWalk):
             form=True,
             aliased=bool(alias),
             system_columns=system,
+            apart=apart,
         )
+
+    def _apart(self, named: Named, form: Node) -> str:
+        """The alias "schema.relation" of a form, where it has that, and nothing in the app's statement is called so."""
+        relation, given = named.relation, form.get("alias", {}).get("aliasname", "")
+        whole = relation is not None and given == f"{relation.schema}.{relation.name}"
+        return given if whole and given not in self._words else ""
 
     def _check_view(self, view: Relation, select: Node, b: Node, level: Level) -> Columns:
         """That a sub-query is a view's definition over governed forms, fenced unless the whole statement is leakproof
@@ -716,6 +726,8 @@ def _column_grouped(item: Node, targets: list[Node], level: Level, source: Sourc
         if whole is not source or not certain:
             return None
     if not words or not source.columns or (len(words) > 1 and words[-2] != source.name):
+        return None
+    if len(words) > 2 and (source.relation is None or words[-3] != source.relation.schema):
         return None
     return source.columns.get(words[-1])
 

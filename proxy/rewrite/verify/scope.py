@@ -35,6 +35,12 @@ class Source:
     has_system_columns: bool = False  # a relation as it is
     sure: frozenset[str] = frozenset()  # where `columns` are unknown: some of them
     named_alike: bool = False  # a function: its name is its only column's, or else its row's
+    apart: str = ""  # a form's alias in the rewritten text, where that is not its name
+
+    @property
+    def alias(self) -> str:
+        """What it is called in the rewritten text."""
+        return self.apart or self.name
 
     def has(self, column: str) -> bool:
         """Whether it surely has the column."""
@@ -54,6 +60,11 @@ class Target:
     expressions: Mapping[str, Node]
     conjuncts: list[Node]
     row_names: frozenset[str] = frozenset()  # in RETURNING: names of its old and new row
+
+    @property
+    def alias(self) -> str:
+        """What it is called in the rewritten text."""
+        return self.name
 
     def has(self, column: str) -> bool:
         """Whether the app has it there."""
@@ -150,7 +161,8 @@ class Level:
                 return None
             if having:
                 (source,) = having if len(having) == 1 else (None,)
-                return source if source is not None and self.named(source.name) is source else None
+                known = source is not None and (source.apart or self.named(source.name) is source)
+                return source if known else None
             if any(source.columns is None for source in level.sources):
                 return None
         return None
@@ -179,12 +191,23 @@ class Level:
                 return target
         return None
 
-    def surely_named(self, name: str, source: Source) -> bool:
-        """Whether a name means this source; not where something stands nearer whose name is not known."""
+    def means_one(self, source: Source) -> bool:
+        """Whether the name of this source, by itself, surely means it in the app's text."""
         for level in self.outward():
             if source in level.sources:
-                return [one for one in level.sources if one.name == name] == [source]
-            if any(one.name in (name, "") for one in level.sources):
+                return [one for one in level.sources if one.name == source.name] == [source]
+            if any(one.name == "" for one in level.sources):
+                return False
+        return False
+
+    def surely_named(self, name: str, source: Source) -> bool:
+        """Whether a name means this source in the rewritten text; not where something nearer has a name that is not
+        known.
+        """
+        for level in self.outward():
+            if source in level.sources:
+                return [one for one in level.sources if one.alias == name] == [source]
+            if any(one.alias in (name, "") for one in level.sources):
                 return False
             if level.target is not None and (level.target.name == name or name in level.target.row_names):
                 return False
