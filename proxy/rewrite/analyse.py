@@ -317,7 +317,9 @@ class _Walker:
             case "RangeFunction":
                 return [self.range_function(node, level, ctes)]
             case "RangeTableFunc" | "JsonTable":
-                self.expression(node, _so_far(level), "from" if kind == "RangeTableFunc" else "json_table", ctes)
+                before, clause = _so_far(level), "from" if kind == "RangeTableFunc" else "json_table"
+                for name, part in node.items():
+                    self.expression({name: part}, before, "passing" if name == "passing" else clause, ctes)
                 alias = node.get("alias", {})
                 made = _renamed(_table_columns(node["columns"]), _names(alias.get("colnames")))
                 return [Source(alias.get("aliasname", TABLE_FUNCTIONS[kind]), made)]

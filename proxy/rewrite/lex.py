@@ -41,7 +41,9 @@ _QUERY = re.compile(
     r"[ \t\r\n\f\v]*(?:\(|(?:select|insert|update|delete|merge|with|values|table)\b)", re.ASCII | re.IGNORECASE
 )
 _STRING_OR_COMMENT = re.compile(r"'|--|/\*|\$(?![0-9])")  # where any of these may begin
+_CONTINUED = re.compile(r"'[ \t\f\v]*--")  # where a string constant may go on behind a comment
 _COMMENTS = frozenset(TokenKind.Value(name) for name in ("SQL_COMMENT", "C_COMMENT"))
+_SQL_COMMENT = TokenKind.Value("SQL_COMMENT")
 _BLANKED = _HARMLESS_AS_NAME | _COMMENTS
 
 
@@ -76,6 +78,27 @@ def parse(text: str) -> list[Node]:
         lib.pg_query_free_parse_result(result)
     statements: list[Node] = tree.get("stmts", [])
     return statements
+
+
+def with_strings_joined(text: str) -> str:
+    """`text` with blanks for comments between the parts of one string constant: libpg_query's scanner, which keeps
+    comments, takes `'a' -- comment` and `'b'` on the next line for two. Raises PgError where it refuses the text.
+    """
+    if not _CONTINUED.search(text):
+        return text
+    raw = text.encode()
+    out, at, comments = [], 0, []
+    before: _Scanned | None = None
+    for token in _scan(text):
+        if token[2] == _SQL_COMMENT:
+            comments.append(token)
+            continue
+        if comments and before and before[2] in _STRINGS and token[2] in _STRINGS and raw[token[0]] == ord("'"):
+            for start, end, _, _ in comments:
+                out += [raw[at:start], b" " * len(raw[start:end].decode())]
+                at = end
+        before, comments = token, []
+    return b"".join([*out, raw[at:]]).decode()
 
 
 def extent(statement: Node, raw: bytes) -> tuple[int, int]:

@@ -21,7 +21,7 @@ from proxy.rewrite.context import Context
 from proxy.rewrite.definitions import names_after
 from proxy.rewrite.fence import Care
 from proxy.rewrite.forms import Form
-from proxy.rewrite.lex import Node, Tokens, extent, parse, without_constants
+from proxy.rewrite.lex import Node, Tokens, extent, parse, with_strings_joined, without_constants
 from proxy.rewrite.locate import check_agreement
 from proxy.rewrite.observe import Observer, Seen
 from proxy.rewrite.passes import Passes, Sent
@@ -81,6 +81,9 @@ class Planner:
             raised = PgError(f'invalid byte sequence for encoding "{encoding}": {error.reason}', "22021")
             return self._refused(query, "", raised, path, encoding)
         try:
+            joined = with_strings_joined(text)
+            if joined != text:
+                return self.plan(joined.encode(encoding), path, parameter_types, encoding)
             with _collected_later(len(query)):
                 for care in (Care.NONE, Care.FENCED, Care.ALONE):
                     with suppress(TakenForGranted):

@@ -20,8 +20,9 @@ from postgast import PgQueryError, scan
 from postgast.pg_query_pb2 import Token as TokenKind
 
 from proxy.catalog.model import SearchPath
+from proxy.errors import PgError
 from proxy.rewrite.allowed import TYPE_READERS
-from proxy.rewrite.lex import Node, parse
+from proxy.rewrite.lex import Node, parse, with_strings_joined
 from proxy.rewrite.result import Plan
 from proxy.rewrite.scope import every_node
 from proxy.rewrite.splice import Edit, splice
@@ -162,8 +163,9 @@ class Templates:
         if len(query) > LONGEST:
             return None
         try:
-            return query.decode(self._encoding)
-        except UnicodeDecodeError:
+            text = query.decode(self._encoding)
+            return text if with_strings_joined(text) == text else None
+        except (UnicodeDecodeError, PgError):
             return None
 
     def _template(self, text: str, constants: Constants, types: tuple[int, ...], plan: Plan) -> Template | None:

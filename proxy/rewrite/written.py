@@ -52,6 +52,13 @@ def replace_uses(
                 f"as {column.treatment}",
                 start=use.start,
             )
+        if use.clause == "passing":  # of no value that is made there PostgreSQL settles the collation
+            raise context.unsupported(
+                f'column "{name}" of "{table.name}" cannot be passed to json_table here: app {context.app.name} has it '
+                f"as {column.treatment}",
+                "Pass it from a sub-query: FROM (SELECT t.c) s, json_table(... PASSING s.c AS ...).",
+                use.start,
+            )
         if _shadowed(use, source):
             raise context.unsupported(
                 f'"{name}" means a column of "{table.name}" where another relation has the name {alias}',

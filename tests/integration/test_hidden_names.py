@@ -424,6 +424,21 @@ def test_names_that_there_are_mean_what_they_meant(gateway: Governed, text: str)
     assert "done" in answer(gateway.dsn("guesser"), text, "")
 
 
+@pytest.mark.parametrize("extended", [False, True])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT 'a' -- note\n 'b'",
+        "SELECT name, U&'a'--it's\n--\n'b' FROM people WHERE name <> 'a' -- é\n 'b' ORDER BY 1",
+        "SELECT 'a' -- é\n 'b', {} FROM people",
+        "SELECT 1; SELECT 'a' -- note\n 'b'",
+    ],
+)
+def test_a_comment_within_a_string(gateway: Governed, text: str, extended: bool) -> None:
+    there = answer(gateway.dsn("guesser"), text, "zqxj", source=False, extended=extended)
+    assert there == answer(gateway.database, text, "zqxj", source=False, extended=extended)
+
+
 # Right though the written relation has a hidden column of the name: an item of FROM, an alias or an output has it.
 RIGHT = [
     "UPDATE people SET name = 'x' FROM (SELECT 1 AS {}) j WHERE people.id = {}",
@@ -447,6 +462,10 @@ RIGHT = [
     "UPDATE people SET name = (SELECT {} FROM unnest(ARRAY[name]) {} GROUP BY {} LIMIT 1)",
     "UPDATE people SET name = (SELECT {} #>> '{{}}' FROM jsonb_array_elements('[\"a\"]') {})",
     "UPDATE people SET name = (SELECT ({}).value FROM jsonb_each_text('{\"a\": 1}') {})",
+    "UPDATE people SET name = (WITH RECURSIVE r (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE n < 3) SEARCH DEPTH FIRST BY n SET {} SELECT max({}::text) FROM r)",
+    "WITH RECURSIVE r (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE n < 3) SEARCH BREADTH FIRST BY n SET {} UPDATE people SET name = {}::text FROM r WHERE n = people.id",
+    "WITH RECURSIVE r (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE n < 3) CYCLE n SET {} USING p UPDATE people SET name = 'x' FROM r WHERE n = people.id AND NOT {}",
+    "WITH RECURSIVE r (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE n < 3) CYCLE n SET c USING {} UPDATE people SET name = {}::text FROM r WHERE n = people.id",
     "WITH x ({}) AS (SELECT 3) DELETE FROM people USING x WHERE people.id = {}",
     "DELETE FROM people USING (SELECT 3 AS {}) j WHERE people.id = {} RETURNING name || {}",
     "DELETE FROM people USING (SELECT 1 AS {}) j WHERE people.id = (SELECT {} FROM open o LIMIT 1)",
@@ -559,6 +578,22 @@ def test_names_beside_a_masked_column(masked: Governed, text: str) -> None:
     there = answer(masked.dsn("guesser_of_masks"), text, "zqxj", source=False)
     assert there == answer(masked.database, text, "zqxj", source=False)
     assert there.get("SQLSTATE", "42702") == "42702"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "UPDATE people SET name = (SELECT b FROM json_table('1', '$' PASSING {} AS a COLUMNS (b text PATH '$a')) q)",
+        "DELETE FROM people p WHERE name = (SELECT b FROM json_table('1', '$' PASSING p.{} AS a COLUMNS (b text PATH '$a')) q)",
+    ],
+)  # fmt: skip
+def test_a_masked_column_is_passed_to_json_table_from_a_query(masked: Governed, text: str) -> None:
+    there = answer(masked.dsn("guesser_of_masks"), text, "card")
+    assert there["SQLSTATE"] == "0A000"  # PostgreSQL's own is an internal error: XX000
+    assert "from a sub-query" in there["MESSAGE_HINT"]
+    text = text.replace("FROM json_table", "FROM (SELECT {} AS c) s, json_table").replace("PASSING {}", "PASSING s.c")
+    text = text.replace("PASSING p.{}", "PASSING s.c")
+    assert "done" in answer(masked.dsn("guesser_of_masks"), text, "card")
 
 
 @pytest.mark.parametrize("hidden", CONSTRAINTS)

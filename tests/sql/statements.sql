@@ -278,8 +278,11 @@ begin; create temp table customers (card_no text); drop table customers; savepoi
 -- refused 0A000 must be the last of its query
 
 -- constraints by name are no relations
-set constraints orders_customer_id_fkey, public.k deferred
+set constraints orders_customer_id_fkey, public.orders_customer_id_fkey deferred
 -- passes
+
+set constraints orders_customer_id_fkey, public.k deferred
+-- refused 42704 constraint "k" does not exist
 
 -- COPY leaves generated columns out
 copy squares to stdout

@@ -61,7 +61,7 @@ class ReadWalk(NodeWalk):
             raise differs("WITH changed")
         items = [item["CommonTableExpr"] for item in bw["ctes"]]
         if bw.get("recursive"):
-            known.update({item["ctename"]: item for item in items})
+            known.update({item["ctename"]: _without_added(item) for item in items})
         for bc, other in zip(items, aw["ctes"], strict=True):
             ac = other["CommonTableExpr"]
             self.query(bc["ctequery"], ac["ctequery"], parent, dict(known))
@@ -347,7 +347,7 @@ class ReadWalk(NodeWalk):
                 raise differs(f"CTE {b['relname']} was replaced")
             cte = level.ctes[b["relname"]]
             names = {"aliasname": "", "colnames": cte["aliascolnames"]} if "aliascolnames" in cte else None
-            made = renamed(self._made(cte["ctequery"], names), alias)
+            made = renamed(_with_added(self._made(cte["ctequery"], names), cte), alias)
             return Source(shown, made, aliased=True, sure=_renames(alias) | _renames(names if not alias else None))
         named = self._names.source(b)
         if named.meaning in ("same", "temporary"):
@@ -590,6 +590,19 @@ def _is_array_of_values(expression: Node) -> bool:
 def _renames(alias: Node | None) -> frozenset[str]:
     """The names that an alias gives to columns, which it surely has."""
     return frozenset(strings((alias or {}).get("colnames", [])))
+
+
+def _without_added(cte: Node) -> Node:
+    """A recursive CTE as it sees itself: without the columns of SEARCH and CYCLE."""
+    return {key: value for key, value in cte.items() if key not in ("search_clause", "cycle_clause")}
+
+
+def _with_added(columns: Columns | None, cte: Node) -> Columns | None:
+    """The columns of a CTE with those that SEARCH and CYCLE add."""
+    search, cycle = cte.get("search_clause", {}), cte.get("cycle_clause", {})
+    added = [search.get("search_seq_column"), cycle.get("cycle_mark_column"), cycle.get("cycle_path_column")]
+    names: list[str] = [name for name in added if name is not None]
+    return None if columns is None or not columns.keys().isdisjoint(names) else {**columns, **dict.fromkeys(names)}
 
 
 def _columns_of_join(join: Node, sides: list[Source]) -> Columns | None:

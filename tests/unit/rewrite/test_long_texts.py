@@ -12,7 +12,7 @@ import pytest
 
 from proxy.catalog.model import SearchPath
 from proxy.errors import PgError
-from proxy.rewrite.lex import Tokens, without_constants
+from proxy.rewrite.lex import Tokens, with_strings_joined, without_constants
 from proxy.rewrite.plan import LONG, Planner
 from proxy.rewrite.verify.tree import every_part, is_constant, parse
 from tests.unit.rewrite.test_verify import proved, refused
@@ -158,6 +158,22 @@ def harmless(text: str) -> str:
     copy = Tokens(text).harmless_copy()
     assert len(copy) == len(text)
     return " ".join(copy.split())
+
+
+@pytest.mark.parametrize(
+    ("text", "joined"),
+    [
+        ("select 'a' -- né\n 'b'", "select 'a'      \n 'b'"),
+        ("select E'a'--\n--'\n'b', 1 -- c", "select E'a'  \n   \n'b', 1 -- c"),
+        ("select 'a' -- b\n, 'c'", None),
+        ("select 'a' -- b\n E'c'", None),
+        ("select '-- b\n' 'c'", None),
+        ("select 'a' -- b", None),
+        ("select 'a' /* b */\n'c'", None),
+    ],
+)
+def test_a_comment_within_a_string_is_blank(text: str, joined: str | None) -> None:
+    assert with_strings_joined(text) == (joined or text)
 
 
 def test_of_a_long_list_the_first_constant_stays() -> None:
