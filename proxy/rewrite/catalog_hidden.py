@@ -390,9 +390,7 @@ def readable_view(relation: Relation, app: AppPolicy, snapshot: Snapshot) -> boo
             table = app.tables.get(read.key)
             if read.key in app.inner or not (table.plain if table is not None else _unlisted_open(read, app)):
                 return False
-        if relation.kind == "v":
-            return bool(relation.reads) or app.unlisted_tables == "open"
-    return _unlisted_open(relation, app)
+    return relation.kind == "v" or _unlisted_open(relation, app)
 
 
 def _unlisted_open(relation: Relation, app: AppPolicy) -> bool:

@@ -24,6 +24,9 @@ CREATE VIEW inverse AS SELECT id, 1 / (id - 2) AS x FROM orders;
 CREATE VIEW guarded WITH (security_barrier) AS SELECT id, name FROM customers WHERE id < 2;
 CREATE VIEW small AS SELECT id, name, phone, card_no FROM customers WHERE id < 10 WITH CHECK OPTION;
 CREATE VIEW recent AS SELECT id, customer_id, placed, note FROM orders;
+CREATE VIEW kinds AS VALUES (1, 'new'), (2, 'old');
+CREATE VIEW answer AS SELECT 6 * length('seventh') AS x UNION ALL SELECT 43;
+CREATE VIEW kept AS SELECT c.id, k.column2 AS kind FROM customers c JOIN kinds k ON k.column1 = c.id;
 GRANT ALL ON ALL TABLES IN SCHEMA public TO PUBLIC;
 """
 
@@ -50,6 +53,9 @@ ANSWERS = {
     ("partner", "ranked"): ("id name place", [(1, "Ann", 2), (2, "Bob", 1)]),
     ("agent", "ranked"): ("id name place", [(1, "Ann", 1)]),
     ("agent", "named"): ("name", [("Ann",)]),
+    ("partner", "kinds"): ("column1 column2", [(1, "new"), (2, "old")]),
+    ("agent", "answer"): ("x", [(42,), (43,)]),
+    ("agent", "kept"): ("id kind", [(1, "new")]),
     ("partner", "guarded"): ("id name", [(1, "Ann")]),
 }  # fmt: skip
 
