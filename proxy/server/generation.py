@@ -341,10 +341,18 @@ class Context:
         return Entry(plan, entry.key if entry is not None else b"", self, b"\0\0")
 
     def again(self, entry: Entry) -> Entry:
-        """The entry of another context, planned in this one."""
+        """The entry of another context, planned in this one. What a PREPARE made may have come by a Parse."""
+        text, zero, types = entry.key.partition(b"\0")
+        if entry.context.encoding != self.encoding:
+            try:
+                text = text.decode(entry.context.encoding).encode(self.encoding)
+            except UnicodeError:
+                if self.app.trusted or self.app.monitor:
+                    return entry  # the server has it
+                return self.refused(_untranslatable(), entry)
         if not entry.by_sql:
-            return self.parse(entry.key)
-        return self.query(messages.query(entry.key)).as_prepared()
+            return self.parse(text + zero + types)
+        return self.query(messages.query(text)).as_prepared()
 
     def _entry(self, key: bytes, text: bytes, types: bytes, oids: tuple[int, ...]) -> tuple[Entry, bool]:
         """The entry, and whether a template made it."""
@@ -367,6 +375,14 @@ class Context:
         info = replace(_TOO_DEEP, unknown="what it is")
         would_be = refusal if self.app.monitor else None
         return Plan(text, b"", False, (info,), effects=(Effect("search_path"),), refused_as=would_be)
+
+
+def _untranslatable() -> PgError:
+    return PgError(
+        "the statement was prepared with characters that client_encoding does not have any more",
+        "22P05",
+        hint="Prepare it again, or set client_encoding back.",
+    )
 
 
 _TOO_DEEP: Final = StatementInfo("(not understood)", "", "")

@@ -204,7 +204,7 @@ class Session(asyncio.Protocol):
         if self.concerns & DIRTY:
             if not self.governed:
                 self.concerns &= ~(DIRTY | TOUCHED)
-            elif self.answers.status == messages.IN_FAILED_TRANSACTION and not self.pending:
+            elif self.answers.failed:
                 pass  # the server answers nothing now, and refuses all that looks a name up
             else:
                 self.ask()

@@ -30,6 +30,7 @@ _EXECUTE: Final = Awaiting.EXECUTE
 _SYNC: Final = Awaiting.SYNC
 _BATCH: Final = Awaiting.BATCH
 _ENDED_BY_READY: Final = frozenset((_QUERY, _SYNC, _BATCH))
+_RUNS_NOTHING: Final = frozenset((Awaiting.PARSE, Awaiting.BIND, Awaiting.DESCRIBE, Awaiting.CLOSE))
 # What ends an item of the extended protocol, and asks for nothing more (a ParseComplete is told).
 _ENDED_PLAINLY_BY: Final = {
     messages.PARSE_COMPLETE: Awaiting.PARSE,
@@ -243,6 +244,13 @@ class BackendFraming:
     def unanswered(self) -> bool:
         """A ReadyForQuery is still to come: an earlier batch may yet fail."""
         return any(item.awaiting in _ENDED_BY_READY for item in self.pending)
+
+    @property
+    def failed(self) -> bool:
+        """The transaction has failed, and nothing that was sent could end it or take it back."""
+        return self.status == messages.IN_FAILED_TRANSACTION and all(
+            item.awaiting in _RUNS_NOTHING for item in self.pending
+        )
 
     def _take_apart(self) -> None:
         """Answers come message by message: what batches await stands one by one from here on."""

@@ -172,6 +172,23 @@ def test_sql_prepare_and_execute(running: Running) -> None:
             connection.execute("EXECUTE p")
 
 
+@pytest.mark.parametrize("synced", [False, True])
+def test_a_prepare_of_the_extended_protocol_is_planned_again(running: Running, synced: bool) -> None:
+
+    def step(text: bytes) -> bytes:
+        return parse(b"", parse_rest(text)) + bind(b"", b"") + execute(b"") + (SYNC_MESSAGE if synced else b"")
+
+    with RawClient(running.port) as client:
+        client.start()
+        prepare = step(b"PREPARE p AS SELECT value FROM secret")
+        client.send(prepare, step(b"SET search_path = one"), step(b"EXECUTE p"), SYNC_MESSAGE)
+        answers = [message for _ in range(1 + 3 * synced) for message in client.until_ready()]
+        assert rows(answers) == [[b"masked 1"]]
+        running.reload(StubPlanner(2))
+        client.send(step(b"EXECUTE p"), SYNC_MESSAGE)
+        assert rows([message for _ in range(1 + synced) for message in client.until_ready()]) == [[b"masked 2"]]
+
+
 def test_copy_both_ways(running: Running, wire_server: PgServer) -> None:
     with psycopg.connect(running.dsn("trusted")) as connection:
         connection.execute("CREATE TABLE copied (n int, t text)")
@@ -347,6 +364,33 @@ def test_a_rollback_takes_names_back(running: Running) -> None:
         assert path_of(connection, "e") == default
 
 
+@pytest.mark.parametrize("end", ["ROLLBACK", "COMMIT", "ROLLBACK TO s"])
+@pytest.mark.parametrize("named", [False, True])
+def test_a_failed_transaction_that_changed_names_ends_in_a_pipeline(running: Running, named: bool, end: str) -> None:
+    """Each statement with a Sync of its own, all sent at once, as pipelines with savepoints and JDBC's do."""
+    ended = end.encode()
+    texts = [
+        b"BEGIN",
+        b"SAVEPOINT s",
+        b"SET LOCAL search_path = one",
+        b"SELECT 1/0",
+        ended,
+        b"SELECT value FROM secret",
+    ]
+    with RawClient(running.port) as client:
+        client.start()
+        for number, text in enumerate(texts):
+            name = b"s%d" % number if named else b""
+            client.send(parse(name, parse_rest(text)), bind(b"", name), describe(b"P", b""), execute(b""), SYNC_MESSAGE)
+        answers = [client.until_ready() for _ in texts]
+        told = [kinds(answer).replace("S", "") for answer in answers]  # PostgreSQL 18 tells of search_path
+        assert told == ["12nCZ", "12nCZ", "12nCZ", "1EZ", "12nCZ", "12TDCZ"]
+        assert answers[4][-1][1] == (b"T" if "TO" in end else b"I")
+        assert rows(answers[5]) == [[b"masked 1"]]
+    path = running.planner.texts[-1][1]
+    assert path.schemas == ("pg_catalog", "public")
+
+
 def test_names_are_asked_for_inside_of_a_pipeline(running: Running) -> None:
     with psycopg.connect(running.dsn(), autocommit=True) as connection:
         with connection.pipeline():
@@ -450,3 +494,31 @@ def test_client_encodings(running: Running, encoding: str) -> None:
         with pytest.raises(psycopg.errors.UndefinedColumn) as caught:
             connection.execute(text)
         assert caught.value.diag.statement_position == str(text.index("nothing") + 1)
+
+
+@pytest.mark.parametrize("by_sql", [False, True])
+def test_a_prepared_statement_outlives_a_change_of_client_encoding(running: Running, by_sql: bool) -> None:
+    with psycopg.connect(running.dsn(client_encoding="latin1"), autocommit=True) as connection:
+
+        def fetch() -> object:
+            if by_sql:
+                return connection.execute("EXECUTE p").fetchone()
+            result = connection.pgconn.exec_prepared(b"p", None)
+            if result.status != psycopg.pq.ExecStatus.TUPLES_OK:
+                raise psycopg.errors.error_from_result(result)
+            return tuple((result.get_value(0, at) or b"").decode(connection.info.encoding) for at in range(2))
+
+        if by_sql:
+            connection.execute("PREPARE p AS SELECT 'é', value FROM secret")
+        else:
+            connection.pgconn.prepare(b"p", "SELECT 'é', value FROM secret".encode("latin1"), None)
+        assert fetch() == ("é", "masked 1")
+        connection.execute("SET client_encoding = 'UTF8'")
+        assert fetch() == ("é", "masked 1")
+        running.reload(StubPlanner(2))
+        assert fetch() == ("é", "masked 2")
+        connection.execute("SET client_encoding = 'WIN1251'")
+        with pytest.raises(psycopg.errors.UntranslatableCharacter, match="prepared with characters"):
+            fetch()
+        connection.execute("SET client_encoding = 'LATIN1'")
+        assert fetch() == ("é", "masked 2")
