@@ -222,9 +222,9 @@ class Passes:
             return
         why = None
         if reference.view is not None:
-            why = reference.view.refusal
-            if why is None:
+            if reference.view.refusal is None:
                 return
+            why = reference.view.told or reference.view.refusal
         if not self._readable(relation):
             view = self._views.of(relation) if reference.role in ("copy_to", "copy_from") else None
             if view is not None and view.refusal is None and relation.schema != OWN_SCHEMA:
@@ -246,10 +246,8 @@ class Passes:
         if relation.schema == OWN_SCHEMA:
             return f"It is Consentry's own, and the rules give app {self._app.name} nothing of it."
         reads = [self._snapshot.by_oid[oid] for oid in relation.reads if oid in self._snapshot.by_oid]
-        governed = sorted({f"{r.schema}.{r.name}" for r in reads if r.key in self._app.tables})
-        if governed:
-            name = f"{relation.schema}.{relation.name}"
-            return f"It reads {', '.join(governed)}, which the rules govern: list {name} in the rules."
+        if any(read.key in self._app.tables for read in reads):
+            return f"It reads what the rules govern: list {relation.schema}.{relation.name} with its columns in them."
         return f"The rules do not list {relation.schema}.{relation.name} (defaults: unlisted_tables: deny)."
 
 

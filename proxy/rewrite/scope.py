@@ -61,7 +61,7 @@ class View:
 
     `columns`: all of the view's, in their order. `text`: its definition, without those that the app has not.
     `disclosed`, `policies`, `governed`: of what it reads whatever columns are asked for. `refusal`: why the app does
-    not have it.
+    not have it; `told`: the same for the app, without names that it may not have.
     """
 
     relation: Relation
@@ -73,6 +73,7 @@ class View:
     # The columns that it computes, where nothing else in it could tell of hidden rows (None: something could).
     computed: frozenset[str] | None = None
     refusal: str | None = None
+    told: str | None = None
 
     def shows(self, name: str) -> bool:
         """Whether the app may read the column."""

@@ -24,7 +24,11 @@ _SIMPLE = frozenset({"targetList", "fromClause", "whereClause", "limitOption", "
 
 
 class CannotWriteError(Exception):
-    """Why the app cannot write to a view, as a sentence."""
+    """Why the app cannot write to a view, as a sentence; `told`: without names that the app may not have."""
+
+    def __init__(self, why: str, told: str | None = None) -> None:
+        super().__init__(why)
+        self.told = told or why
 
 
 def written_table(
@@ -73,7 +77,8 @@ def _governed(part: object, analysis: Analysis, table: GovernedTable) -> list[Go
             owned = owners(use)
             column = None if owned.whole_row or owned.column == STAR else table.column(owned.column)
             if column is None or not owned.certain:
-                raise CannotWriteError(f"It is not known what {'.'.join(use.fields)} means in it.")
+                what = f"It is not known what {'.'.join(use.fields)} means in it."
+                raise CannotWriteError(what, "It is not known what all names in it mean.")
             found.append(column)
     return found
 
@@ -110,5 +115,8 @@ def _subject(table: GovernedTable, same: set[str]) -> Subject | None:
     if subject is not None and asks:
         first = subject.steps[0].from_column if subject.steps else subject.column
         if first not in same:
-            raise CannotWriteError(f'Consent is asked by column "{first}", which it does not show under its own name.')
+            without = "which it does not show under its own name."
+            raise CannotWriteError(
+                f'Consent is asked by column "{first}", {without}', f"Consent is asked by a column {without}"
+            )
     return subject if asks else None

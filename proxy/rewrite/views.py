@@ -25,6 +25,7 @@ from proxy.rewrite.view_writes import CannotWriteError, written_table
 VIEW_PATH = SearchPath(("pg_catalog",))
 Check = Callable[[str, Node, Analysis], None]
 _NEVER = (*SYSTEM_SCHEMAS, "consentry")  # but for the profile, which is in the app's `views`
+_READS = "It reads what the rules do not let the app read."
 _AFTER_ITEMS = frozenset("from where group having window union intersect except order limit offset fetch for".split())
 
 
@@ -77,33 +78,38 @@ class Views:
             return View(
                 relation, refusal="It is Consentry's own, and is not written: write to the tables that it shows."
             )
-        listing = f"List {relation.schema}.{relation.name} in the rules, or write to what it reads."
+        listing = f"List {relation.schema}.{relation.name} with its columns in the rules, or write to what it reads."
         try:
             return written_table(relation, self._app, self._snapshot, self._base_of_written)
         except CannotWriteError as error:
-            return View(relation, refusal=f"{error} {listing}")
+            return View(relation, refusal=f"{error} {listing}", told=f"{error.told} {listing}")
         except PgError as error:
             return View(relation, refusal=f"{error.message}. {listing}")
 
     def _base_of_written(self, relation: Relation) -> GovernedTable | None:
         inner = self._app.tables.get(relation.key) or self.written(relation)
         if isinstance(inner, View):
-            raise CannotWriteError(f"It reads {relation.schema}.{relation.name}: {inner.refusal}")
+            why = f"It reads {relation.schema}.{relation.name}: {inner.refusal}"
+            raise CannotWriteError(why, "It reads a view that cannot be written.")
         return inner
 
     def _inspect(self, relation: Relation) -> View:
         own = relation.key in self._app.views
-        listing = "" if own else f" List {relation.schema}.{relation.name} in the rules."
+        listing = "" if own else f" List {relation.schema}.{relation.name} with its columns in the rules."
         try:
             return _Inspection(relation, self._app, self._snapshot, self.of).view(self._check)
         except _CannotExpandError as error:
-            return View(relation, refusal=f"{error}{listing}")
+            return View(relation, refusal=f"{error}{listing}", told=f"{error.told}{listing}")
         except PgError as error:
             return View(relation, refusal=f"{error.message}.{listing}")
 
 
 class _CannotExpandError(Exception):
-    """Why a view cannot be read by its definition, as a sentence."""
+    """Why a view cannot be read by its definition, as a sentence; `told`: without names that the app may not have."""
+
+    def __init__(self, why: str, told: str | None = None) -> None:
+        super().__init__(why)
+        self.told = told or why
 
 
 class _Made:
@@ -159,7 +165,8 @@ class _Inspection:
         for use in analysis.uses:
             at = next((i for i, (start, end) in enumerate(spans) if start <= use.start < end), None)
             if not owners(use).sources:
-                raise _CannotExpandError(f"It is not known what {'.'.join(use.fields)} means in it.")
+                what = f"It is not known what {'.'.join(use.fields)} means in it."
+                raise _CannotExpandError(what, "It is not known what all names in it mean.")
             for column in touched(use):
                 (always if at is None else made[at]).add(column)
         for reference in analysis.references:
@@ -201,10 +208,10 @@ class _Inspection:
     def _look_up(self, reference: Reference) -> None:
         relation = reference.relation
         if relation is None:
-            raise _CannotExpandError(f'It reads "{reference.name}", which is not known.')
+            raise _CannotExpandError(f'It reads "{reference.name}", which is not known.', _READS)
         name = f"{relation.schema}.{relation.name}"
         if relation.key in self.app.inner and self.relation.key not in self.app.views:
-            raise _CannotExpandError(f"It reads {name}, which is Consentry's own.")
+            raise _CannotExpandError(f"It reads {name}, which is Consentry's own.", _READS)
         reference.table = self.app.tables.get(relation.key)
         if reference.table is not None or relation.schema in SYSTEM_SCHEMAS:
             return
@@ -213,9 +220,9 @@ class _Inspection:
             gone = (ReadColumn(column.name, "drop") for column in self.app.views.get(relation.key, ()))
             reference.view = replace(reference.view, columns=(*reference.view.columns, *gone))
         if reference.view is None and not readable_view(relation, self.app, self.snapshot):
-            raise _CannotExpandError(f"It reads {name}, which the rules do not list.")
+            raise _CannotExpandError(f"It reads {name}, which the rules do not list.", _READS)
         if reference.view is not None and reference.view.refusal is not None:
-            raise _CannotExpandError(f"It reads {name}: {reference.view.refusal}")
+            raise _CannotExpandError(f"It reads {name}: {reference.view.refusal}", _READS)
 
 
 def _spans(select: Node, found: Tokens) -> list[tuple[int, int]]:

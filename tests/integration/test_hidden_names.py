@@ -35,6 +35,8 @@ CREATE VIEW seen AS SELECT id, name, card, names FROM people;
 CREATE VIEW catalogued AS SELECT attrelid, attname, attnum FROM pg_attribute;
 CREATE VIEW described AS SELECT table_name, column_name FROM information_schema.columns;
 CREATE VIEW twice AS SELECT attname FROM catalogued WHERE attnum > 0;
+CREATE VIEW annotated AS SELECT id FROM secret_notes;
+CREATE VIEW over_annotated AS SELECT id FROM annotated;
 CREATE SEQUENCE card_numbers OWNED BY people.card;
 CREATE SEQUENCE open_numbers OWNED BY open.title;
 COMMENT ON COLUMN people.card IS 'who pays';
@@ -67,6 +69,7 @@ tables:
   public.people: {columns: {id: open, name: name, card: card, names: card, tall: card}}
   public.parted: {columns: {id: open, name: name, card: card, names: card}}
   public.open: {columns: {id: open, title: open}}
+  public.annotated: open
   public.labelled:
     columns: {id: open, title: open, secretly: card, loud: open, soft: open, plain: open, twice: open}
   public.labelled_m: {columns: {id: open}}
@@ -837,6 +840,16 @@ def test_no_error_tells_of_a_row_of_a_view_of_the_catalogs(gateway: Governed, te
     with psycopg.connect(dsn) as connection:  # what the app has is there
         names = connection.execute("SELECT attname FROM catalogued WHERE attrelid = 'people'::regclass AND attnum > 0")
         assert {name for (name,) in names} == {"id", "name"}
+
+
+@pytest.mark.parametrize(
+    "text", ["TABLE annotated", "TABLE over_annotated", "UPDATE annotated SET id = 1", "COPY annotated TO STDOUT"]
+)
+def test_no_view_names_what_it_reads(gateway: Governed, text: str) -> None:
+    said = answer(gateway.dsn("guesser"), text, "zqxj")
+    assert said["SQLSTATE"] == "42501"
+    assert "secret_notes" not in str(said)
+    assert "TABLE" not in text or said["MESSAGE_HINT"].endswith("annotated with its columns in the rules.")
 
 
 NATURAL = [
