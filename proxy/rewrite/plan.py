@@ -30,6 +30,7 @@ from proxy.rewrite.profile_parts import compared_column, named_columns
 from proxy.rewrite.result import REFUSED_TEXT, Effect, Plan, StatementInfo
 from proxy.rewrite.scope import View
 from proxy.rewrite.settings import path_after_set
+from proxy.rewrite.spelling import spelled
 from proxy.rewrite.splice import Edit, splice
 from proxy.rewrite.statements import effects_of
 from proxy.rewrite.verify import TakenForGranted, Verifier
@@ -140,6 +141,8 @@ class Planner:
             after = self._path_after(context, path, begun, last=number == len(statements) - 1)
             known = known and after is not None
             path = after or path
+        if encoding != "utf-8":
+            edits = [replace(edit, text=spelled(edit.text, encoding)) for edit in edits]
         spliced = splice(text, edits)
         verifier.verify(text, spliced.text, contexts[0].path if contexts else path, parameter_types)
         rewritten = bool(edits)

@@ -63,7 +63,8 @@ class Plan:
     `refusal` instead of the server's error. `splices` maps offsets in `text` back to `original`:
     (start in text, end in text, start in original, end in original), characters, ascending, replaced stretches only.
     `scrub` says that DETAIL, CONTEXT and values in messages of errors and notices may hold what the app may not see.
-    `guessing` says that the server's guesses at a name that nothing has come from columns that the app has not.
+    `guessing` says that the server's guesses at a name that nothing has, and what it says of where a name has no
+    meaning, come from columns that the app has not.
     `shape` changes when the columns of the relations that it reads change for the app (see wire.md, reloads).
     """
 

@@ -181,7 +181,7 @@ class Answers:
             refusal = None  # the server did not look at the statement either
         if refusal is not None:
             self._record_failure(item, entry, refusal, "refused")
-            return errors.encode(refusal)
+            return errors.encode(refusal, encoding=session.encoding)
         self._record_failure(item, entry, error, "statement", fields, session.answers.rows)
         if plan.rewritten and error.sqlstate in _OF_STALE_PLANS:
             session.database.look_soon()
@@ -192,7 +192,7 @@ class Answers:
             scrubber = None
         position = plan.original_position if plan.splices else None
         if scrubber is not None and plan.guessing and error.sqlstate == _UNDEFINED_COLUMN:
-            fields = [(code, value) for code, value in fields if code != "H"]
+            fields = [(code, value) for code, value in fields if code not in "DH"]
         return errors.rewrite(fields, scrubber, position, own=_is_own(plan, fields))
 
     def not_taken(self, error: PgError) -> None:

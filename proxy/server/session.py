@@ -328,7 +328,7 @@ class Session(asyncio.Protocol):
         if isinstance(error, NotTakenError):
             self.backend.sink.not_taken(error)
         if self.answers.between:  # else it would stand in the middle of a row
-            self._tell(errors.encode(error))
+            self._tell(errors.encode(error, encoding=self.encoding))
         self.end(error.message, error.sqlstate)
 
     def _tell(self, data: bytes) -> None:

@@ -15,24 +15,19 @@ from proxy.wire.scrub import Fields, Scrubber, field
 _ROUTINES = {("0A000", "cached plan must not change result type"): "RevalidateCachedQuery"}
 
 
-def encode(error: PgError, kind: int = messages.ERROR) -> bytes:
-    """The error as a whole ErrorResponse (or, by `kind`, NoticeResponse) message."""
-    fields: Fields = [
-        ("S", error.severity.encode()),
-        ("V", error.severity.encode()),
-        ("C", error.sqlstate.encode()),
-        ("M", error.message.encode()),
-    ]
+def encode(error: PgError, kind: int = messages.ERROR, encoding: str = "utf-8") -> bytes:
+    """The error as a whole ErrorResponse (or, by `kind`, NoticeResponse) message, in the client's encoding."""
+    texts = [("S", error.severity), ("V", error.severity), ("C", error.sqlstate), ("M", error.message)]
     if error.detail:
-        fields.append(("D", error.detail.encode()))
+        texts.append(("D", error.detail))
     if error.hint:
-        fields.append(("H", error.hint.encode()))
+        texts.append(("H", error.hint))
     if error.position:
-        fields.append(("P", str(error.position).encode()))
+        texts.append(("P", str(error.position)))
     routine = _ROUTINES.get((error.sqlstate, error.message))
     if routine is not None:
-        fields.append(("R", routine.encode()))
-    return join(fields, kind)
+        texts.append(("R", routine))
+    return join([(code, text.encode(encoding, "replace")) for code, text in texts], kind)
 
 
 def join(fields: Fields, kind: int = messages.ERROR) -> bytes:

@@ -182,7 +182,8 @@ class Scrubber:
             values = (code in _REVEALING and code not in kept) or (
                 elsewhere and code in _FILLED and self._text(value) not in self._constants
             )
-            names = (code == "c" and gone) or (code in "DHW" and self._names_hidden(value))
+            # What the app itself wrote is told whatever it calls so: its absence would tell what is hidden elsewhere.
+            names = (code == "c" and gone) or (code == "H" and not own and self._names_hidden(value))
             if not values and not names and code not in nameless:
                 result.append((code, value))
         return result

@@ -629,6 +629,26 @@ def test_from_others_it_is(gateway: Governed) -> None:
     assert said["MESSAGE_HINT"] == 'Perhaps you meant to reference the column "people.name".'
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT 1 FROM people JOIN (SELECT 1 AS {}) g ON true JOIN (SELECT {}) s ON true",
+        'SELECT "{}-" FROM people, (SELECT 1 AS {}) g',
+        "UPDATE open SET title = s.y FROM people, (SELECT 1 AS {}) g, (SELECT {} AS y) s",
+        "UPDATE people SET name = s.y FROM (SELECT 1 AS {}) g, (SELECT {} AS y) s",
+        'UPDATE open SET title = "{}-" FROM people, (SELECT 1 AS {}) g',
+        "INSERT INTO people (id) SELECT 1 FROM (SELECT 1 AS {}) g, (SELECT {} AS y) s",
+    ],
+)
+def test_no_guess_is_told_by_what_the_app_itself_calls_so(gateway: Governed, text: str) -> None:
+    """A hint, or a detail, of a name that is hidden elsewhere: it comes where one of another name does."""
+    said = answer(gateway.dsn("guesser"), text, "card")
+    assert said == answer(gateway.dsn("guesser"), text, "sort")
+    assert said["SQLSTATE"] == "42703"
+    if "UPDATE people" not in text and "INSERT INTO people" not in text:
+        assert {"MESSAGE_DETAIL", "MESSAGE_HINT"} & said.keys()
+
+
 def test_no_index_is_looked_into_by_its_number(gateway: Governed) -> None:
     said = answer(gateway.dsn("guesser"), "SELECT information_schema._pg_index_position({}, 3::int2)", "1")
     assert said["SQLSTATE"] == "42501"

@@ -124,9 +124,31 @@ def test_columns_that_do_not_exist_are_not_named() -> None:
     }  # fmt: skip
     other = {**null, "s": "public", "t": "cards", "c": "card_no"}
     assert scrubbed(scrubber, **other) == other
-    hint = 'Perhaps you meant to reference the column "customers.card_no".'
-    assert "H" not in scrubbed(scrubber, own=True, C="42703", M="x", H=hint, P="8")
-    assert "H" in scrubbed(scrubber, own=True, C="42703", M="x", H=hint.replace("card_no", "card_noise"), P="8")
+    hint = "Leave card_no out."
+    raised = {"C": "P0001", "M": "x", "R": "exec_stmt_raise"}
+    known = Scrubber(
+        constants=[hint, hint.replace("card_no", "card_noise")], hidden=[("public", "customers", "card_no")]
+    )
+    assert "H" not in scrubbed(known, **raised, H=hint)
+    assert "H" in scrubbed(known, **raised, H=hint.replace("card_no", "card_noise"))
+    inside = {"C": "42703", "M": "x", "q": "SELECT 1", "H": 'Perhaps you meant to reference the column "t.card_no".'}
+    assert "H" not in scrubbed(known, **inside)
+
+
+def test_what_the_app_itself_calls_so_is_told() -> None:
+    """Else errors would tell whether a name that it guesses is hidden: there is a relation without the column."""
+    scrubber = Scrubber(hidden=[("public", "customers", "card_no")])
+    missing = {
+        "C": "42703", "M": "x", "P": "8", "D": 'There is a column named "card_no" in table "mine" ...',
+        "H": 'Perhaps you meant to reference the column "mine.card_no".',
+    }  # fmt: skip
+    assert scrubbed(scrubber, own=True, **missing) == missing
+    copied = {
+        "C": "22P02",
+        "M": 'invalid input syntax for type integer: "card_no"',
+        "W": 'COPY c, line 1, column id: "card_no"',
+    }
+    assert scrubbed(scrubber, **copied) == copied
 
 
 @pytest.mark.parametrize(
