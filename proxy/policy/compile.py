@@ -24,6 +24,7 @@ from proxy.policy.restriction import with_restriction
 from proxy.policy.rights import compile_rights
 from proxy.policy.rights_table import RightsTable
 from proxy.policy.rules import Path, Rules, RulesError
+from proxy.policy.settled import with_settled
 from proxy.policy.spans import with_spans
 from proxy.policy.store import compile_store
 from proxy.policy.subjects import family_of, find_data, find_subjects, subject_tables
@@ -122,6 +123,7 @@ def _app(work: Work, decisions: Decisions, name: str, app: App, store: ConsentSt
             tables[key] = _table(work, decisions, name, target)
         if work.data is not None:
             tables |= _data(work, decisions, name, work.data, tables)
+        tables = with_settled(tables, work.snapshot)
     policy = AppPolicy(
         name=name,
         label=app.label or name,

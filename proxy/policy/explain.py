@@ -30,7 +30,7 @@ def explain_app(app: AppPolicy) -> list[Line]:
             what = [f"consent to {attribute}" for attribute in row.consent] + ([row.where] if row.where else [])
             lines.append(Line(name, "", None, f"rows only where {' and '.join(what)}", "", str(row.policy)))
         for column in table.columns:
-            write = "yes" if column.treatment.writable else "no"
+            write = "yes" if column.changeable else "in new rows" if column.treatment.writable else "no"
             paths = ("", *(path.path for path in column.paths))
             for path, part in zip(paths, column.parts, strict=True):
                 line = Line(name, column.name, part.attribute, str(part.treatment), write, _because(part), path)

@@ -149,6 +149,12 @@ class GovernedColumn:
     attribute: str | None  # None: the column is open
     treatment: Treatment
     document: Document | None = None
+    settled: bool = False  # it says whose a row is, and what the app sees hangs on that: see `settled.py`
+
+    @property
+    def changeable(self) -> bool:
+        """An UPDATE may assign it; an INSERT what is `treatment.writable`."""
+        return self.treatment.write == "allow" or (self.treatment.writable and not self.settled)
 
     @property
     def parts(self) -> tuple[Part, ...]:

@@ -55,9 +55,9 @@ def _target(context: Context, reference: Reference, table: GovernedTable) -> Non
                 )
             inserted = _inserted_columns(context, reference, table)
             _check_written(context, table, inserted)
-            _check_written(context, table, _assigned(conflict))
+            _check_changed(context, table, _assigned(conflict))
         case "UpdateStmt":
-            _check_written(context, table, _assigned(node))
+            _check_changed(context, table, _assigned(node))
         case "DeleteStmt":
             _check_deletable(context, table, reference)
         case "MergeStmt":
@@ -68,6 +68,8 @@ def _target(context: Context, reference: Reference, table: GovernedTable) -> Non
                 elif when["commandType"] == "CMD_INSERT" and "targetList" not in when and "values" in when:
                     columns = [(c.name, -1) for c in table.columns if c.treatment.action != "drop"]
                     _check_written(context, table, columns[: len(when["values"])])
+                elif when["commandType"] == "CMD_UPDATE":
+                    _check_changed(context, table, _assigned(when))
                 else:
                     _check_written(context, table, _assigned(when))
     _check_parts(context, table, node)
@@ -123,6 +125,18 @@ def _check_written(context: Context, table: GovernedTable, names: list[Named]) -
         if not column.treatment.writable:
             raise _not_writable(context, table, column)
         context.decided_by(column.treatment.policy)
+
+
+def _check_changed(context: Context, table: GovernedTable, names: list[Named]) -> None:
+    _check_written(context, table, names)
+    for name, start in names:
+        if not _existing(context, table, name).changeable:
+            raise context.refuse(
+                f'permission denied to change column "{name}" of relation "{table.name}"',
+                f"It says whose the row is, and app {context.app.name} sees values or rows only with that customer's "
+                "consent. INSERT may give it; so may UPDATE if it has an attribute and a policy with `write: allow`.",
+                start,
+            )
 
 
 def _existing(context: Context, table: GovernedTable, name: str, start: int = -1) -> GovernedColumn:

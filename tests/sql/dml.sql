@@ -258,3 +258,37 @@ update customers set name = 'x' from unnest((select array_agg(o) from other.cust
 
 copy customers (id, id) to stdout
 -- refused 42701 column "id" specified more than once
+
+-- a column that says whose a row is: no row is given to a customer who has agreed to more
+-- as mailer
+update customers set id = 2 where id = 1 returning email
+-- refused 42501 permission denied to change column "id" of relation "customers"
+
+-- as mailer
+update orders set customer_id = 2 returning placed
+-- refused 42501 permission denied to change column "customer_id" of relation "orders"
+
+-- nor an order, whose items are that customer's
+-- as mailer
+update orders set id = 2
+-- refused 42501 permission denied to change column "id" of relation "orders"
+
+-- as mailer
+insert into orders (id, customer_id) values (1, 2) on conflict (id) do update set customer_id = excluded.customer_id
+-- refused 42501 permission denied to change column "customer_id" of relation "orders"
+
+-- as mailer
+merge into items i using products p on i.order_id = p.id when matched then update set order_id = 3
+-- refused 42501 permission denied to change column "order_id" of relation "items"
+
+-- as mailer
+insert into orders (id, customer_id) values (1, 2)
+-- passes
+
+-- as mailer
+copy orders (id, customer_id) from stdin
+-- passes
+
+-- where nobody's consent is asked it is a column like others
+update orders set customer_id = 2
+-- passes

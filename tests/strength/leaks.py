@@ -50,12 +50,25 @@ class Detector:
                 for value in row(body):
                     if value is not None and len(value) in (4, 8, 16) and value in self.secret_bytes:
                         found.add(self.secret_bytes[value])
-        known = self.shown + " " + sent.lower()
+        known = self.shown + " " + " ".join(_spellings(sent.lower()))
         return sorted(
             marker
             for marker in found
-            if marker not in known and (marker in self.secret_numbers or not _is_number(marker))
+            if marker not in known
+            and not (len(marker) == 36 and marker.replace("-", "") in known)
+            and (marker in self.secret_numbers or not _is_number(marker))
         )
+
+
+def _spellings(sent: str) -> Iterator[str]:
+    """What the app sent, also as PostgreSQL reads it: without escapes and hyphens (of UUIDs), integers as decimals."""
+    yield sent
+    yield sent.replace("\\", "")
+    yield sent.replace("-", "")
+    for prefix, base in (("x", 16), ("o", 8), ("b", 2)):
+        digits = "[0-9a-f]" if base == 16 else f"[0-{base - 1}]"
+        for text in re.findall(f"0{prefix}((?:_?{digits})+)", sent):
+            yield str(int(text.replace("_", ""), base))
 
 
 def _is_number(marker: str) -> bool:

@@ -219,7 +219,7 @@ def value(table: str, column: str, row: int, salt: str = "") -> Any:
         case "phone":
             return f"{text[:12]}99"
         case "date14" | "date15":
-            return f"{kind[4:]}{row:02d}-{number % 12 + 1:02d}-{number // 12 % 28 + 1:02d}"
+            return f"{kind[4:]}{row:02d}-{number % 12 + 1:02d}-{number // 12 % 27 + 2:02d}"
         case "number":
             return 471100000000000 + row * 1_000_000_000 + number % 1_000_000_000
         case "small":

@@ -120,7 +120,7 @@ class Walk(MergeWalk):
                     wanted = [{"String": {"sval": name}} for name in names]
             else:
                 names = strings(wanted)
-            check_assigned(table, [{"ResTarget": {"name": name}} for name in names], None)
+            check_assigned(table, [{"ResTarget": {"name": name}} for name in names], {})
         if a.get("attlist") != wanted:
             raise differs("COPY writes other columns")
         level = Level(None, {}, target=self._guard(b["relation"], named) if named.meaning == "form" else None)

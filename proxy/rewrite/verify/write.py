@@ -43,7 +43,8 @@ def merged_columns(table: GovernedTable, insert: Node) -> list[str] | None:
 def check_assigned(table: GovernedTable, columns: list[Node] | None, insert: Node | None) -> None:
     """Every column that is assigned may be written. Without `columns`, those that an INSERT means.
 
-    `insert`: the INSERT; where there is none, an old value is there, which the assignment of a part would depend on.
+    `insert`: the INSERT, or any node for COPY; where there is none, there is a row, whose customer must stay the same,
+    and on whose old value the assignment of a part would depend.
     """
     if columns is None:
         if insert is None or ("selectStmt" not in insert and "values" not in insert):
@@ -62,6 +63,8 @@ def check_assigned(table: GovernedTable, columns: list[Node] | None, insert: Nod
             raise PgError(f'column "{name}" of relation "{table.name}" does not exist', "42703")
         if not column.treatment.writable:
             raise insufficient_privilege(f'permission denied to write column "{name}" of relation "{table.name}"')
+        if insert is None and not column.changeable:
+            raise insufficient_privilege(f'permission denied to change column "{name}" of relation "{table.name}"')
 
 
 def check_deletable(table: GovernedTable) -> None:

@@ -315,3 +315,22 @@ insert into people (id, name) values (1, 'x') on conflict (id) do update set nam
 insert into people (id, name) values (1, 'x') on conflict (id) do update set name = (select o.memo from orders o where o.customer_id = people.id and people.card like 'zqx7%' limit 1) returning name
 -- # DO UPDATE in a CTE, its rows read outside
 with w as (insert into people (id, name) values (1, 'x') on conflict (id) do update set name = 'y' returning *) select * from w
+-- # a row given to a customer who agrees
+update orders set customer_id = 2 returning memo, total
+-- # a row given away within a transaction
+-- session
+begin
+-- next
+update orders set customer_id = 2
+-- next
+select memo, total from orders
+-- next
+rollback
+-- # rows of an order given to another customer
+update orders set customer_id = 7; select sku from items
+-- # a row given away by ON CONFLICT
+insert into orders (id, customer_id) select id, customer_id from orders on conflict (id) do update set customer_id = 2 returning memo, total
+-- # a row given away by MERGE
+merge into orders o using people p on p.id = o.customer_id when matched then update set customer_id = 2 returning o.memo, o.total
+-- # items that go to another order
+update items set order_id = 2, line = 100 where order_id = 5 returning sku
