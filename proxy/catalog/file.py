@@ -25,6 +25,7 @@ class _Kept:
     foreign_types: tuple[tuple[Name, tuple[Name, ...]], ...]
     function_reads: tuple[tuple[Name, tuple[int, ...] | None], ...]
     unsettling: frozenset[Name]
+    inlined: frozenset[Name]
     leakproof: frozenset[tuple[int, int]]
     schemas: frozenset[str]
     raised: tuple[str, ...]

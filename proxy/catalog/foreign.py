@@ -9,7 +9,7 @@ foreign type: no such value is in a statement that names no foreign type and rea
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,16 +114,17 @@ def operators(rows: Iterable[Row], types: ForeignTypes) -> dict[str, tuple[Forei
 
 @dataclass(frozen=True, slots=True)
 class OwnFunctions:
-    """The foreign functions of a catalog by oid; by name, over all overloads, what they read, and which may change what
-    names mean in the session that calls them.
+    """The foreign functions of a catalog by oid; by name, over all overloads, what they read, which may change what
+    names mean in the session that calls them, and of which the planner may put the body in the place of a call.
     """
 
     by_oid: Mapping[int, Key]
     reads: Mapping[Key, Reads]
     unsettling: frozenset[Key]
+    inlined: frozenset[Key]
 
 
-def own_functions(rows: Iterable[Row], relations: Mapping[Key, int]) -> OwnFunctions:
+def own_functions(rows: Sequence[Row], relations: Mapping[Key, int]) -> OwnFunctions:
     """From rows of `queries.bodies`; `relations`: oids by (schema, name)."""
     bodies = [
         Body(
@@ -145,7 +146,8 @@ def own_functions(rows: Iterable[Row], relations: Mapping[Key, int]) -> OwnFunct
     for oid, key in known.items():
         before, own = merged.get(key, ()), found[oid]
         merged[key] = None if before is None or own is None else tuple(sorted({*before, *own}))
-    return OwnFunctions(known, merged, frozenset(known[oid] for oid in unsettling(bodies)))
+    inlined = frozenset((row["schema"], row["name"]) for row in rows if row["inlined"])
+    return OwnFunctions(known, merged, frozenset(known[oid] for oid in unsettling(bodies)), inlined)
 
 
 def behind_types(

@@ -109,6 +109,7 @@ async def take_snapshot(connection: asyncpg.Connection) -> Snapshot:
         foreign_types=behind_types,
         function_reads=own_functions.reads,
         unsettling=own_functions.unsettling,
+        inlined=own_functions.inlined,
         leakproof=leakproof,
         schemas=frozenset(r["name"] for r in schemas),
         raised=formats,
@@ -194,7 +195,7 @@ def _types(
 
 def _columns(rows: list[asyncpg.Record], types: dict[int, _Type]) -> dict[int, dict[int, Column]]:
     columns: dict[int, dict[int, Column]] = defaultdict(dict)
-    for relation, number, name, type_oid, type_name, collation, not_null, has_default, generated in rows:
+    for relation, number, name, type_oid, type_name, collation, not_null, has_default, generated, virtual in rows:
         its_type = types[type_oid]
         columns[relation][number] = Column(
             name=name,
@@ -207,6 +208,7 @@ def _columns(rows: list[asyncpg.Record], types: dict[int, _Type]) -> dict[int, d
             not_null=not_null,
             has_default=has_default,
             generated=generated,
+            virtual=virtual,
             compared=its_type.compared,
             leakproof=its_type.leakproof,
             foreign=its_type.foreign,

@@ -37,6 +37,7 @@ class Column:
     not_null: bool = False
     has_default: bool = False
     generated: bool = False  # GENERATED ALWAYS AS (...): cannot be written
+    virtual: bool = False  # generated when it is read: plans have its expression
     compared: int = 0  # oid of the type by whose operators it is compared: text for varchar, the base type of a domain
     leakproof: bool = False  # all btree comparison operators (= < > <= >= <>) of the type with itself are leakproof
     foreign: bool = False  # its type, through domains and arrays, is not PostgreSQL's nor a harmless extension's
@@ -167,6 +168,7 @@ class Snapshot:
     # (schema, name) of each foreign function -> the relations that its body reads (see `bodies`); None: anything.
     function_reads: Mapping[tuple[str, str], tuple[int, ...] | None] = field(default_factory=dict)
     unsettling: frozenset[tuple[str, str]] = frozenset()  # foreign functions that may change what names mean
+    inlined: frozenset[tuple[str, str]] = frozenset()  # foreign functions of which a plan may have the body
     # (left type, right type) of which all btree comparison operators (= < > <= >= <>) are leakproof
     leakproof: frozenset[tuple[int, int]] = frozenset()
     schemas: frozenset[str] = frozenset()

@@ -53,7 +53,7 @@ SELECT a.attrelid, a.attnum, a.attname::text, a.atttypid, shown.name,
              WHERE l.oid = a.attcollation) END,
        a.attnotnull{unproved},
        (a.atthasdef AND a.attgenerated = '') OR a.attidentity <> '',
-       a.attgenerated <> ''
+       a.attgenerated <> '', a.attgenerated = 'v'
 FROM pg_catalog.pg_attribute a
 JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -253,7 +253,8 @@ SELECT p.oid, n.nspname::text AS schema, p.proname::text AS name, l.lanname::tex
                  (SELECT ARRAY[a.aggtransfn, a.aggfinalfn, a.aggcombinefn, a.aggmtransfn, a.aggminvtransfn,
                                a.aggmfinalfn]::oid[]
                   FROM pg_catalog.pg_aggregate a WHERE a.aggfnoid = p.oid) ELSE '{{}}' END AS functions,
-       p.prokind = 'a' AS aggregate
+       p.prokind = 'a' AS aggregate,
+       l.lanname = 'sql' AND p.prokind = 'f' AND NOT p.prosecdef AND p.proconfig IS NULL AS inlined
 FROM pg_catalog.pg_proc p
 JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
 JOIN pg_catalog.pg_language l ON l.oid = p.prolang
@@ -365,7 +366,7 @@ def _sum(of: str, *columns: str) -> str:
 
 
 _LIVE = f"""live AS MATERIALIZED (
-    SELECT c.oid, n.nspname, c.relname, c.relkind, c.reloptions
+    SELECT c.oid, n.nspname, c.relname, c.relkind, c.relrowsecurity, c.reloptions
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     WHERE {_NO_TEMP}
 )"""
@@ -377,7 +378,7 @@ _LIVE = f"""live AS MATERIALIZED (
 FINGERPRINT = f"""
 WITH {_LIVE}
 SELECT pg_catalog.md5(pg_catalog.concat_ws('/',
-    (SELECT {_sum("live", "oid", "nspname", "relname", "relkind", "reloptions")}),
+    (SELECT {_sum("live", "oid", "nspname", "relname", "relkind", "relrowsecurity", "reloptions")}),
     (SELECT {
     _sum(
         "pg_catalog.pg_attribute a JOIN live c ON c.oid = a.attrelid AND c.relkind NOT IN ('i', 'I', 't')",

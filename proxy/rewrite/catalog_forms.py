@@ -131,6 +131,7 @@ def system_catalog(app: AppPolicy, snapshot: Snapshot, view_of: ViewOf = no_view
         _hidden_constraints(hidden, snapshot),
         frozenset(part.oid for _, part in hidden.not_shown("pg_index")),
         hidden.unexplained,
+        any(relation.oid not in hidden.relation_oids for relation, _ in hidden.not_shown("pg_trigger")),
     )
 
 

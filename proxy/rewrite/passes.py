@@ -34,6 +34,8 @@ from proxy.rewrite.views import VIEW_PATH, Views
 
 _INNER = "It is Consentry's own: what it holds is in the profile."
 
+CheckExplained = Callable[[Node, SearchPath, tuple[int, ...]], None]
+
 
 @dataclass(frozen=True, slots=True)
 class Sent:
@@ -101,9 +103,7 @@ class Passes:
             text = self._expanded[key] = self._expand(view, apart, calm)
         return text
 
-    def over(
-        self, sent: Sent, care: Care = Care.NONE, check_explained: Callable[[Node, SearchPath], None] | None = None
-    ) -> Context:
+    def over(self, sent: Sent, care: Care = Care.NONE, check_explained: CheckExplained | None = None) -> Context:
         """All edits of one statement. Raises PgError, its refusal. `check_explained`: refuses plans that tell more."""
         check_statement(sent.statement, self._app, Names(sent.path, self._snapshot, self.system.hidden_indexes))
         context = self._context(sent, self._analysis(sent))
@@ -116,7 +116,7 @@ class Passes:
         check_functions(context)
         check_explain(context.statement, context.analysis, self._app, self.system)
         if "ExplainStmt" in sent.statement and check_explained is not None:
-            check_explained(sent.statement, sent.path)
+            check_explained(sent.statement, sent.path, sent.parameter_types)
         for use in context.analysis.uses:
             context.disclose_use(use)
         _edit(context)

@@ -133,7 +133,8 @@ class SystemCatalog:
     the place of the whole call. `hidden_constraints`: (schema, table, constraint) of those that do not exist for the
     app, indexes among them, and (schema, domain, "") of such domains -> whether the table does not either.
     `hidden_indexes`: oids of those likewise. `unexplained`: oids of relations that have such indexes, or of which a
-    child has them or does not exist: plans name them.
+    child has them or does not exist: plans name them. `hides_triggers`: relations that it has, have triggers that do
+    not exist for it.
     """
 
     open: frozenset[tuple[str, str]]
@@ -143,6 +144,7 @@ class SystemCatalog:
     hidden_constraints: Mapping[tuple[str, str, str], bool] = field(default_factory=dict)
     hidden_indexes: frozenset[int] = frozenset()
     unexplained: frozenset[int] = frozenset()
+    hides_triggers: bool = False
 
     @cached_property
     def guarded(self) -> frozenset[str]:

@@ -25,7 +25,11 @@ CREATE TABLE narrow (id int, name text);
 CREATE TABLE narrow_child (gone int) INHERITS (narrow);
 CREATE INDEX told_narrow ON narrow_child (gone);
 CREATE TABLE told_link (id int CONSTRAINT told_link_open REFERENCES open);
-CREATE TABLE made (id int PRIMARY KEY, secret text, loud text GENERATED ALWAYS AS (upper(secret) || 'told') VIRTUAL);
+CREATE TABLE made (
+    id int PRIMARY KEY, secret text, loud text GENERATED ALWAYS AS (upper(secret) || 'told') VIRTUAL,
+    stored text GENERATED ALWAYS AS (upper(secret) || 'told') STORED,
+    hush text GENERATED ALWAYS AS (upper(secret) || 'told') VIRTUAL
+);
 CREATE TABLE guarded (id int PRIMARY KEY, secret text);
 ALTER TABLE guarded ENABLE ROW LEVEL SECURITY;
 CREATE POLICY own ON guarded USING (secret <> 'told');
@@ -34,6 +38,16 @@ ALTER TABLE guarded_open ENABLE ROW LEVEL SECURITY;
 CREATE POLICY own ON guarded_open USING (EXISTS (SELECT FROM staff WHERE grade > id));
 CREATE VIEW guarded_view AS SELECT id FROM guarded_open;
 CREATE VIEW masked_view AS SELECT id, mail FROM people;
+CREATE VIEW told_view AS SELECT id FROM people WHERE card <> 'told';
+CREATE FUNCTION inlined(int) RETURNS bool LANGUAGE sql STABLE AS $$ SELECT $1::text <> 'told' $$;
+CREATE FUNCTION reader() RETURNS SETOF int LANGUAGE sql STABLE AS $$ SELECT grade FROM staff $$;
+CREATE FUNCTION of_row(open) RETURNS text LANGUAGE sql STABLE AS $$ SELECT $1.title || 'told' $$;
+CREATE FUNCTION closed(int) RETURNS bool LANGUAGE plpgsql STABLE AS $$ BEGIN RETURN $1::text <> 'told'; END $$;
+CREATE FUNCTION kept(int) RETURNS bool LANGUAGE sql STABLE SECURITY DEFINER AS $$ SELECT $1::text <> 'told' $$;
+CREATE FUNCTION beside(int, int) RETURNS bool LANGUAGE sql STABLE AS $$ SELECT $1 + 7 < $2 AND 'told' <> '' $$;
+CREATE OPERATOR <|> (FUNCTION = beside, LEFTARG = int, RIGHTARG = int);
+CREATE VIEW inlining AS SELECT id, title FROM open WHERE inlined(id);
+CREATE VIEW over_inlining AS SELECT id FROM inlining;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO PUBLIC;
 """
 RULES = """version: 1
@@ -43,13 +57,17 @@ tables:
   public.staff: {columns: {id: open, name: open, grade: card}}
   public.open: open
   public.parent: open
-  public.made: {columns: {id: open, secret: card, loud: open}}
+  public.made: {columns: {id: open, secret: card, loud: open, stored: open}}
   public.guarded: {columns: {id: open, secret: card}}
   public.guarded_open: open
+  public.told_view: open
   public.narrow: {columns: {id: open, name: open}}
   public.narrow_child: {columns: {id: open, name: open, gone: card}}
 apps:
-  plans: {logins: [plans]}
+  plans:
+    logins: [plans]
+    functions:
+      allow: [public.inlined, public.reader, public.of_row, public.closed, public.kept, public.beside]
   planner: {logins: [planner], explain: allow}
 policies:
   - {name: mails, attributes: [mail], action: mask, mask: half}
@@ -105,6 +123,16 @@ TELLING = [
     "SELECT id FROM guarded_view",
     "DELETE FROM guarded_open",
     "UPDATE masked_view SET id = id WHERE mail = 'x'",
+    "SELECT id FROM told_view",
+    "SELECT id FROM open WHERE inlined(id)",
+    "SELECT id FROM open WHERE public.inlined(id)",
+    "SELECT * FROM reader()",
+    "SELECT id FROM open o ORDER BY o.of_row",
+    "SELECT id FROM open o ORDER BY (o).of_row",
+    "SELECT id FROM open WHERE id <|> 7",
+    "SELECT id FROM open WHERE id OPERATOR(public.<|>) 7",
+    "SELECT id FROM inlining",
+    "SELECT id FROM over_inlining",
 ]
 VIRTUAL = [
     "SELECT id FROM made WHERE loud = 'x'",
@@ -121,7 +149,23 @@ HARMLESS = {
     "UPDATE people SET name = 'x' WHERE id = 1": "people_pkey",
     "SELECT * FROM open ORDER BY mail": "Sort Key: mail",
     "DELETE FROM open WHERE id = 1": "open_pkey",
+    "SELECT id FROM made WHERE stored = 'x' AND id = 1": "Filter: (stored",
+    "SELECT id FROM open WHERE closed(id)": "Filter: closed(id)",
+    "SELECT id FROM open WHERE kept(id)": "Filter: kept(id)",
+    "SELECT o.title FROM open o WHERE o.mail LIKE 'x%' AND o.id BETWEEN 1 AND 2": "open_pkey",
 }
+# Names in the place of {}: one that is hidden, and one that is not there.
+ALIKE = [
+    ("SELECT id FROM made WHERE {} = 'x'", "hush", "gone"),
+    ("SELECT {} FROM made", "hush", "gone"),
+    ("SELECT id FROM made m ORDER BY m.{}", "hush", "gone"),
+    ("SELECT id FROM made m ORDER BY m.{}", "secret", "gone"),
+    ("SELECT id FROM people p ORDER BY p.{}", "card", "gone"),
+    ("SELECT id FROM people p WHERE (p).{} = 'x'", "card", "gone"),
+    ("SELECT p.id FROM people p, staff s WHERE s.{} = 1", "grade", "gone"),
+    ("SELECT p.id FROM people p, masked_view s WHERE s.{} = 1", "card", "gone"),
+    ("UPDATE made SET id = 1 WHERE {} = 'x'", "hush", "gone"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -162,6 +206,20 @@ def test_a_harmless_plan_is_shown(gateway: Governed, text: str) -> None:
     assert HARMLESS[text] in plan(gateway, "plans", text)
 
 
+@pytest.mark.parametrize(("text", "hidden", "missing"), ALIKE)
+def test_an_explain_does_not_tell_hidden_columns_from_missing_ones(
+    gateway: Governed, text: str, hidden: str, missing: str
+) -> None:
+    answers = []
+    for name in (hidden, missing):
+        with pytest.raises(psycopg.Error) as caught:
+            plan(gateway, "plans", text.format(name))
+        diag = caught.value.diag
+        parts = (diag.sqlstate, diag.message_primary, diag.message_detail, diag.message_hint)
+        answers.append([str(part).replace(name, "{}") for part in parts])
+    assert answers[0] == answers[1]
+
+
 def test_a_child_in_a_plan_is_in_the_catalogs_too(gateway: Governed) -> None:
     assert "open_child" in plan(gateway, "plans", "SELECT count(*) FROM parent")
     with gateway.connect("plans") as connection:
@@ -177,3 +235,52 @@ def test_triggers_of_writes_are_not_named(gateway: Governed) -> None:
 def test_where_the_rules_let_it_a_plan_tells(gateway: Governed) -> None:
     assert "told_staff" in plan(gateway, "planner", "SELECT count(*) FROM staff")
     assert "left" in plan(gateway, "planner", "SELECT id FROM people ORDER BY mail").lower()
+
+
+CAST = """
+CREATE TYPE level AS ENUM ('low', 'high');
+CREATE FUNCTION level_text(level) RETURNS text LANGUAGE sql STABLE AS $$ SELECT CASE $1 WHEN 'low' THEN 'told' ELSE '' END $$;
+CREATE CAST (level AS text) WITH FUNCTION level_text(level);
+CREATE TABLE leveled (id int PRIMARY KEY, level level);
+GRANT SELECT ON leveled TO PUBLIC;
+"""
+PLAIN_RULES = """version: 1
+tables: {public.open: open, public.guarded_open: open, public.leveled: open}
+apps: {plains: {logins: [plains]}}
+"""
+
+
+@pytest.fixture(scope="module")
+def plain_gateway(pg_server: PgServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Governed]:
+    """All that the rules list is shown as it is."""
+    folder = tmp_path_factory.mktemp("plain_plans")
+    schema = SCHEMA if pg_server.version >= 180000 else SCHEMA.replace("VIRTUAL", "STORED")
+    with governed(pg_server, folder, "plain_plans", schema + CAST, PLAIN_RULES, ["plains"]) as running:
+        yield running
+
+
+@pytest.mark.parametrize(
+    "text", ["SELECT id FROM guarded_open", "SELECT id FROM guarded_view", "DELETE FROM guarded_open"]
+)
+def test_row_security_is_not_shown_where_all_listed_relations_are_plain(plain_gateway: Governed, text: str) -> None:
+    with pytest.raises(psycopg.errors.InsufficientPrivilege, match="row security"):
+        print(plan(plain_gateway, "plains", text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT id FROM leveled WHERE level::text = 'x'",
+        "SELECT id FROM open WHERE (CASE WHEN id > 1 THEN 'low' END)::level::text = 'x'",
+    ],
+)
+def test_what_a_cast_is_made_of_is_not_shown(plain_gateway: Governed, text: str) -> None:
+    with pytest.raises(psycopg.errors.InsufficientPrivilege, match="function is made of"):
+        print(plan(plain_gateway, "plains", text))
+    assert "open_pkey" in plan(plain_gateway, "plains", "SELECT id FROM open WHERE id::text = 'x' ORDER BY id")
+
+
+def test_triggers_of_relations_that_are_not_listed_are_not_named(plain_gateway: Governed) -> None:
+    with pytest.raises(psycopg.errors.InsufficientPrivilege, match="triggers"):
+        print(plan(plain_gateway, "plains", "DELETE FROM open WHERE id = 1", "ANALYZE"))
+    assert "open_pkey" in plan(plain_gateway, "plains", "DELETE FROM open WHERE id = 1")

@@ -1,4 +1,4 @@
-"""What a plan may tell without VERBOSE: indexes, triggers, and how the gateway computes a column. Pure.
+"""What a plan may tell without VERBOSE: indexes, triggers, and how columns, functions and rows are made. Pure.
 
 A plan prints the expressions of conditions, sort and group keys, and none of its outputs: a masked column may stand
 among the outputs of the outermost query, where nothing sorts, groups or compares by them, and nowhere else. What is
@@ -12,6 +12,7 @@ from typing import Any, Final
 from proxy.catalog.model import Relation, SearchPath
 from proxy.policy.table import GovernedTable
 from proxy.rewrite.verify.form import Forms
+from proxy.rewrite.verify.inlined import shows_bodies
 from proxy.rewrite.verify.rights import SYSTEM_SCHEMAS, Rights
 from proxy.rewrite.verify.tree import Node, every_part, holds
 
@@ -24,26 +25,37 @@ _PLAIN: Final = frozenset(
     ColumnRef Float Integer NullTest ParamRef ResTarget String TypeCast TypeName
     """.split()
 )
-_VIRTUAL: Final = 180000  # from this version on a generated column may be the expression that a plan prints
 _SYSTEM_COLUMNS: Final = frozenset("ctid cmin cmax tableoid xmin xmax".split())
 
 
-def why_not_explained(query: Node, analyzed: bool, path: SearchPath, rights: Rights, forms: Forms) -> str | None:
-    """What the plan of a query, none of whose rows is hidden, could tell that its app may not know; None: nothing."""
+def why_not_explained(
+    query: Node, analyzed: bool, path: SearchPath, types: tuple[int, ...], rights: Rights, forms: Forms
+) -> str | None:
+    """What the plan of a query, none of whose rows is hidden, could tell that its app may not know; None: nothing.
+
+    A name that is not there for the app must not decide on the answer, be it hidden or missing.
+    """
     parts = every_part(query)
-    if analyzed and rights.app.hides_anything and any(part.keys() & _WRITES for part in parts):
+    if analyzed and _hides_triggers(rights) and any(part.keys() & _WRITES for part in parts):
         return "name triggers of other relations"
+    relations = _named(parts, path, rights)
+    if shows_bodies(parts, relations, path, types, rights):
+        return "show what a function is made of"
     masked: set[str] = set()
     costly: set[str] = set()
     known = set(_SYSTEM_COLUMNS)
-    for relation in _named(parts, path, rights):
-        known.update(column.name for column in relation.columns)
+    for relation in relations:
         table = rights.app.tables.get(relation.key)
-        if relation.schema in SYSTEM_SCHEMAS or (table is None and relation.kind != "v" and rights.readable(relation)):
-            continue  # a catalog, or refused by itself
+        of_catalogs = relation.schema in SYSTEM_SCHEMAS
+        if not of_catalogs and table is None and relation.kind != "v" and rights.readable(relation):
+            continue  # refused by itself
+        visible = _visible(relation, table, rights)
+        known |= visible
+        if of_catalogs:
+            continue
         if any(oid in rights.system.unexplained for oid in (relation.oid, *_behind(relation))):
             return f'name indexes or parts of relation "{relation.name}" that the app does not have'
-        if rights.app.hides_anything and any(_has_policies(oid, rights) for oid in (relation.oid, *_behind(relation))):
+        if any(_has_policies(oid, rights) for oid in (relation.oid, *_behind(relation))):
             return f'show the row security of relation "{relation.name}"'
         if table is None or rights.is_plain(table, relation):
             if relation.kind == "v" and rights.readable(relation) is not None:  # written by its definition
@@ -54,8 +66,7 @@ def why_not_explained(query: Node, analyzed: bool, path: SearchPath, rights: Rig
         masked.update(
             column.name for column in table.columns if column.treatment.visible and not column.treatment.plain
         )
-        if rights.snapshot.server_version >= _VIRTUAL:
-            masked.update(column.name for column in relation.columns if column.generated)
+        masked.update(column.name for column in relation.columns if column.virtual and column.name in visible)
         costly |= _costly(table, relation, forms)
     known.update(part["ResTarget"]["name"] for part in parts if "name" in part.get("ResTarget", {}))
     known -= {name for name, every in rights.snapshot.functions.items() if any(f.takes_row for f in every)}
@@ -71,6 +82,18 @@ def _named(parts: list[Node], path: SearchPath, rights: Rights) -> list[Relation
         rights.snapshot.resolve(part["relname"], part.get("schemaname"), path) for part in parts if "relname" in part
     )
     return [relation for relation in found if relation is not None]
+
+
+def _visible(relation: Relation, table: GovernedTable | None, rights: Rights) -> set[str]:
+    """The names of the columns that the app has."""
+    if table is not None:
+        return {column.name for column in table.columns if column.treatment.visible}
+    return {column.name for column in relation.columns} - rights.lost(relation)
+
+
+def _hides_triggers(rights: Rights) -> bool:
+    """Whether what the app has may fire triggers that it does not have, of relations that cascades reach, too."""
+    return rights.app.hides_anything or rights.system.hides_triggers
 
 
 def _behind(relation: Relation) -> tuple[int, ...]:

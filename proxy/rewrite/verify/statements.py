@@ -42,7 +42,7 @@ class Verifier:
         sent = parse(original)
         self.prove(sent, sent if final == original else parse(final), path, parameter_types)
 
-    def check_explained(self, statement: Node, path: SearchPath) -> None:
+    def check_explained(self, statement: Node, path: SearchPath, types: tuple[int, ...]) -> None:
         """Refuses an EXPLAIN whose plan would name what is hidden, or show how columns are made.
 
         The rewriter asks, too, before it looks at names: the refusal must not depend on them.
@@ -52,7 +52,7 @@ class Verifier:
             return
         options = [option["DefElem"] for option in explain.get("options", ())]
         analyzed = any(one["defname"] == "analyze" and one.get("arg", {}) not in _OFF for one in options)
-        told = why_not_explained(explain["query"], analyzed, path, self._rights, self._forms)
+        told = why_not_explained(explain["query"], analyzed, path, types, self._rights, self._forms)
         if told is not None:
             raise insufficient_privilege(
                 f"EXPLAIN would {told}", f"The rules can let it: explain: allow at app {app.name}."
@@ -104,7 +104,7 @@ class Verifier:
             walk.wrapper(kind, body, after[kind])
             if kind == "ExplainStmt" and not app.explain:
                 self._check_explain(body, inner, walk)
-                self.check_explained(before, names.path)
+                self.check_explained(before, names.path, types)
         elif kind == "CopyStmt":
             walk.copy(body, after[kind])
         elif kind in _PLAIN_KINDS:
