@@ -355,23 +355,36 @@ class _Walker:
     def range_function(self, node: Node, level: Level, ctes: Ctes) -> Source:
         self.expression(node.get("functions"), _so_far(level), "from", ctes)
         alias = node.get("alias", {})
-        renames, alone = _names(alias.get("colnames")), len(node["functions"]) == 1
-        call = node["functions"][0]["List"]["items"][0].get("FuncCall")
-        function: str = call["funcname"][-1]["String"]["sval"] if call else ""
-        source = Source(alias.get("aliasname", function or None), None, sure=renames)
+        renames, parts = _names(alias.get("colnames")), [part["List"]["items"] for part in node["functions"]]
+        called = _called(parts[0][0])
+        source = Source(alias.get("aliasname", called or None), None, sure=renames)
+        alone = len(parts) == 1
         if node.get("coldeflist"):
-            source.columns = tuple(d["ColumnDef"]["colname"] for d in node["coldeflist"])
-        elif alone and function in FUNCTION_COLUMNS and self.is_built_in(function):
-            more = ["ordinality"] if node.get("ordinality") else []
-            source.columns = _renamed((*FUNCTION_COLUMNS[function], *more), renames)
-        elif alone and call and self.is_built_in(function) and (values := _values_of(call)):
-            more = ["ordinality"] if node.get("ordinality") else []
-            if values == 1 or len(renames) >= values:
-                first = (source.name or "",) if values == 1 else renames[:values]
-                source.columns = _renamed((*first, *more), renames)
+            parts = [[parts[0][0], {"List": {"items": node["coldeflist"]}}]]
+        known = [self.function_columns(part, source.name if alone else None) for part in parts]
+        made = [name for names in known if names is not None for name in names]
+        made += ["ordinality"] if node.get("ordinality") else []
+        columns = _renamed(tuple(made), renames)
+        if None not in known and columns is not None and len({*columns}) == len(columns):
+            source.columns = columns
         else:
             source.named_alike = alone and not renames and "aliasname" in alias
         return source
+
+    def function_columns(self, part: list[Node], name: str | None) -> tuple[str, ...] | None:
+        """The columns of a function in FROM, by its own names; None where they cannot be known. `name`: that of its
+        only value, where it stands alone.
+        """
+        call, definitions = part[0], part[1].get("List", {}).get("items", ())
+        function = _called(call)
+        if definitions:
+            return tuple(one["ColumnDef"]["colname"] for one in definitions)
+        if not function or not self.is_built_in(function):
+            return None
+        if function in FUNCTION_COLUMNS:
+            return FUNCTION_COLUMNS[function]
+        values = _values_of(call["FuncCall"])
+        return (name or function,) if values == 1 else (function,) * values or None
 
     def is_built_in(self, function: str) -> bool:
         return all(one.schema == "pg_catalog" for one in self.snapshot.functions.get(function, ()))
@@ -501,6 +514,12 @@ def _existing(reference: Reference) -> tuple[str, ...] | None:
         return tuple(names)
     shown = {column.name for column in reference.table.columns if column.treatment.action != "drop"}
     return tuple(name for name in names if name in shown)
+
+
+def _called(expression: Node) -> str:
+    """The name of the function that is called; empty where it is another expression."""
+    call = expression.get("FuncCall")
+    return str(call["funcname"][-1]["String"]["sval"]) if call else ""
 
 
 def _values_of(call: Node) -> int:

@@ -306,36 +306,47 @@ class ReadWalk(NodeWalk):
         alias = body.get("alias", {})
         name = alias.get("aliasname") or _name_of_function(kind, body)
         made = _table_columns(body["columns"]) if kind != "RangeFunction" else self._function_columns(body)
-        if made is not None:
+        names = _renames(alias)
+        if made is not None and kind == "RangeFunction":
+            given = strings(alias.get("colnames", []))
+            made = [*given, *made[len(given) :]] if len(given) <= len(made) else []
+            if len({*made}) == len(made) > 0:
+                return Source(name, dict.fromkeys(made), aliased=True)
+        elif made is not None:
             columns: Columns | None = dict.fromkeys(made) if len({*made}) == len(made) else None
             return Source(name, renamed(columns, alias), aliased=True)
-        names = _renames(alias)
         alike = bool(alias) and not names and len(body["functions"]) == 1 and "coldeflist" not in body
         return Source(name, None, aliased=True, sure=names, named_alike=alike)
 
     def _function_columns(self, body: Node) -> list[str] | None:
-        """The columns of a function, before its alias names them anew; None where they cannot be told."""
-        if len(body["functions"]) != 1:
-            return None
-        more = ["ordinality"] if "ordinality" in body else []
-        if "coldeflist" in body:
-            return [*(item["ColumnDef"]["colname"] for item in body["coldeflist"]), *more]
-        call = body["functions"][0]["List"]["items"][0].get("FuncCall", {})
-        function = strings(call["funcname"])[-1] if call else ""
-        if not call or not self._names.is_built_in(function):
+        """The columns of functions, before their alias names them anew; None where they cannot be told."""
+        made: list[str] = []
+        for function in body["functions"]:
+            call, own = function["List"]["items"]
+            listed = body.get("coldeflist", []) or own.get("List", {}).get("items", [])
+            more = self._columns_made(call, listed, body if len(body["functions"]) == 1 else {})
+            if more is None:
+                return None
+            made += more
+        return [*made, "ordinality"] if "ordinality" in body else made
+
+    def _columns_made(self, call: Node, listed: list[Node], alone: Node) -> list[str] | None:
+        """Those of one function. `listed`: its column definitions; `alone`: the item of FROM that is nothing else."""
+        if listed:
+            return [item["ColumnDef"]["colname"] for item in listed]
+        fields = call.get("FuncCall", {})
+        function = strings(fields["funcname"])[-1] if fields else ""
+        if not fields or not self._names.is_built_in(function):
             return None
         if function in FUNCTION_COLUMNS:
-            return [*FUNCTION_COLUMNS[function], *more]
-        alias = body.get("alias", {})
+            return [*FUNCTION_COLUMNS[function]]
+        shown = alone.get("alias", {}).get("aliasname", function)
         if function in SETS_OF_VALUES:
-            return [alias.get("aliasname", function), *more]
-        given = strings(alias.get("colnames", []))
-        arrays = call.get("args", [])
-        if function == "unnest" and all(_is_array_of_values(array) for array in arrays):
-            if len(arrays) == 1:
-                return [alias.get("aliasname", function), *more]
-            return [*given[: len(arrays)], *more] if len(given) >= len(arrays) else None
-        return None
+            return [shown]
+        arrays = fields.get("args", [])
+        if function != "unnest" or not all(_is_array_of_values(array) for array in arrays):
+            return None
+        return [shown] if len(arrays) == 1 else [function] * len(arrays)
 
     def _relation(self, b: Node, after: Node, level: Level, sample: Node | None) -> Source:
         """A name in FROM. `sample`: its TABLESAMPLE."""
