@@ -333,6 +333,8 @@ class _Walker:
         both = [*left, *right]
         if "isNatural" in node:
             self.result.natural_joins.append(both)
+        if "usingClause" in node and "alias" not in node:
+            self.result.using_joins.append((node, [*both]))
         on = Level(level.parent, [*both], node)
         self.expression(node.get("quals"), on, "on", ctes)
         for name in node.get("usingClause", ()):
@@ -341,7 +343,7 @@ class _Walker:
             self.result.uses.append(use)
         if "join_using_alias" in node:
             merged = _names(node.get("usingClause"))
-            both.append(Source(node["join_using_alias"]["aliasname"], merged))
+            both.append(Source(node["join_using_alias"]["aliasname"], merged, named_only=True))
         if "alias" in node:
             known = [s.columns for s in both if s.columns is not None]
             columns = tuple(c for part in known for c in part) if len(known) == len(both) else None

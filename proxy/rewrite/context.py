@@ -49,6 +49,7 @@ class Context:
     disclosed: dict[Disclosure, None] = field(default_factory=dict)
     policies: dict[str, None] = field(default_factory=dict)
     foreign_values: bool = True  # values of foreign types may stand in the statement; check_functions finds out
+    using_aliases: dict[int, str] = field(default_factory=dict)  # those that are put into the text, by id of the join
     unsettles: bool = False  # it calls a function that may change what names mean in the session
     _uses: dict[int, list[tuple[ColumnUse, Source, bool]]] | None = None
 

@@ -12,6 +12,7 @@ from proxy.policy.names import quote_identifier
 from proxy.policy.table import GovernedTable
 from proxy.rewrite.context import Context
 from proxy.rewrite.lex import Node, part_at
+from proxy.rewrite.merged import using_alias
 from proxy.rewrite.outputs import Outputs
 from proxy.rewrite.scope import STAR, ColumnUse, Reference, Source, flatten, owners
 from proxy.rewrite.select import system_columns
@@ -144,7 +145,11 @@ class _Row:
         if source is None:
             if any(other is not item and item.column in (other.columns() or (item.column,)) for other in items):
                 raise self._unsupported(f'the column "{item.column}" of * cannot be named')
-            return [quote_identifier(item.column)]
+            name = quote_identifier(item.column)
+            hidden = any(_hides(one.reference, item.column) for one in self.use.level.sources)
+            if not hidden or item.join is None or "usingClause" not in item.join:
+                return [name]
+            return [f"{using_alias(self.context, item.join)}.{name}"]
         if source.name is None:
             raise self._unsupported("a sub-query without an alias stands beside it")
         alias = quote_identifier(source.name)
@@ -185,3 +190,12 @@ class _Row:
 
     def _unsupported(self, message: str) -> Exception:
         return self.context.unsupported(message, "Name the columns.", self.use.start)
+
+
+def _hides(reference: Reference | None, column: str) -> bool:
+    """Whether it is what is written, and has a column of the name that the app does not have."""
+    if reference is None or reference.role != "target" or reference.relation is None or reference.table is None:
+        return False
+    return reference.relation.column(column) is not None and column not in {
+        one.name for one in reference.table.columns if one.treatment.action != "drop"
+    }

@@ -152,7 +152,7 @@ class Source:
     members: tuple[Source, ...] = ()  # of a join that has an alias
     proposed: bool = False  # ON CONFLICT's `excluded`: the row that was to be inserted
     query: Node | None = None  # of a sub-query: itself
-    named_only: bool = False  # RETURNING's old and new: no bare name means their columns
+    named_only: bool = False  # old and new in RETURNING, USING's alias: no bare name means their columns
     sure: tuple[str, ...] = ()  # where `columns` cannot be known: some of them
     named_alike: bool = False  # a function: its name is its only column's, or else its row's
 
@@ -208,6 +208,7 @@ class Analysis:
     locking: bool = False
     unknown: list[Node] = field(default_factory=list)  # RangeVars that no relation has
     natural_joins: list[list[Source]] = field(default_factory=list)
+    using_joins: list[tuple[Node, list[Source]]] = field(default_factory=list)  # without an alias, and what they join
     statements: list[tuple[str, Node]] = field(default_factory=list)  # DML nodes, nested ones included
     outputs: dict[int, tuple[str, ...] | None] = field(default_factory=dict)  # id(select node) -> names
     nodes: list[tuple[str, Node]] = field(default_factory=list)  # every (kind or field name, fields) of the tree

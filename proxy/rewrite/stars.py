@@ -19,6 +19,7 @@ class StarItem:
     source: Source | None  # None: merged
     column: str = STAR
     variables: tuple[Source, ...] = ()  # of a merged one: whose column it is, or may be
+    join: Node | None = None  # ... and what merges it
 
     def columns(self) -> tuple[str, ...] | None:
         """The names; None where they cannot be known."""
@@ -83,7 +84,7 @@ def _item(item: Node, sources: Iterator[Source]) -> Star:
     else:
         names = [name["String"]["sval"] for name in join["usingClause"]]
     return [
-        *(StarItem(None, name, _variables(join["jointype"], name, one, two)) for name in names),
+        *(StarItem(None, name, _variables(join["jointype"], name, one, two), join) for name in names),
         *(item for item in (*one, *two) if item.column not in names),
     ]
 
@@ -125,5 +126,5 @@ def _spread(items: list[StarItem]) -> Star:
         columns = item.columns()
         if columns is None:
             return None
-        out += [StarItem(item.source, name, item.variables) for name in columns]
+        out += [StarItem(item.source, name, item.variables, item.join) for name in columns]
     return out

@@ -9,6 +9,7 @@ from proxy.policy.names import quote_identifier
 from proxy.policy.table import GovernedTable
 from proxy.rewrite.context import Context
 from proxy.rewrite.lex import Node
+from proxy.rewrite.merged import merged_alias
 from proxy.rewrite.outputs import Outputs
 from proxy.rewrite.rows import Places, is_spelled, shows_all_columns
 from proxy.rewrite.scope import SYSTEM_COLUMNS, ColumnUse, Level, Reference, Source, flatten, owners
@@ -162,9 +163,21 @@ class _Qualifier:
             return True  # the server looks no further
         if not near and name in self._masked:
             return False  # the target has it, too
-        if source is None or source.name is None or unknown or use.start < 0 or _shadowed(use, source):
+        if unknown or use.start < 0:
             return False
-        self._context.edit(use.start, use.start, f"{quote_identifier(source.name)}.")
+        if source is not None:
+            if source.name is None or _shadowed(use, source):
+                return False
+            alias: str | None = quote_identifier(source.name)
+        else:
+            alias = merged_alias(self._context, having, name)
+            if alias is None:
+                if any(all(one in joined for one in having) for joined in self._context.analysis.natural_joins):
+                    return False
+                raise PgError(
+                    f'column reference "{name}" is ambiguous', "42702", position=self._context.position(use.start)
+                )
+        self._context.edit(use.start, use.start, f"{alias}.")
         self.done.add(id(use))
         return True
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from proxy.errors import PgError, feature_not_supported, insufficient_privilege
 from proxy.rewrite.verify.form import SYSTEM_COLUMNS, Forms, outputs_of, row_of
 from proxy.rewrite.verify.names import Names
-from proxy.rewrite.verify.scope import TARGET, UNSURE, Level, Source, Target
+from proxy.rewrite.verify.scope import TARGET, UNSURE, Level, Merge, Source, Target
 from proxy.rewrite.verify.star import Part, parts_of
 from proxy.rewrite.verify.tree import Node, column_of, parse, strings
 
@@ -34,6 +34,7 @@ class ColumnWalk:
     def __init__(self, names: Names, forms: Forms) -> None:
         self._names = names
         self._forms = forms
+        self._merges: list[Merge] = []
 
     def _column(self, before: Node, after: Node, level: Level) -> None:
         """A column's name: as it is, without its schema where a form has none, or the governed expression of a
@@ -81,8 +82,26 @@ class ColumnWalk:
                 return None
             self._names.notation(word)
             return column_of(source.alias, word)
+        merged = self._merged_column(word, level) if hidden else None
+        if merged is not None:
+            self._names.notation(word)
+            return merged
         row = self._row_of_source(word, level) if hidden else None
         return None if row is None else {"CoalesceExpr": {"args": [row]}}
+
+    def _merged_column(self, word: str, level: Level) -> Node | None:
+        """`alias.word` of the USING that makes one column of all that the name means; None where none does."""
+        for around in level.outward():
+            having = [s for s in around.sources if s.has(word) or (s.named_alike and s.name == word)]
+            if around.loose or (around.target is not None and around.target.has(word)):
+                return None
+            if having:
+                found = [merge for merge in self._merges if word in merge.columns and merge.joins(having)]
+                fits = [merge for merge in found if level.named(merge.alias) is merge.source]
+                return column_of(fits[0].alias, word) if fits else None
+            if any(source.columns is None for source in around.sources):
+                return None
+        return None
 
     @staticmethod
     def _row_of_source(word: str, level: Level) -> Node | None:
@@ -138,11 +157,16 @@ class ColumnWalk:
             return None
         if parts is None:
             raise differs("the columns of * are not known")
-        found = [item for part in parts for item in self._spelled(part, words)]
+        found = [item for part in parts for item in self._spelled(part, words, level)]
         return found if named else [item["ResTarget"]["val"] for item in found]
 
-    def _spelled(self, part: Part, words: list[str]) -> list[Node]:
+    def _spelled(self, part: Part, words: list[str], level: Level) -> list[Node]:
         source = part.source
+        if source is None and part.column is not None and level.may_be_hidden(part.column):
+            merged = self._merged_column(part.column, level)
+            if merged is None:
+                raise differs("a column that is merged cannot be named")
+            return [{"ResTarget": {"val": merged}}]
         if source is None:
             return [{"ResTarget": {"val": {"ColumnRef": {"fields": [{"String": {"sval": part.column}}]}}}}]
         alias = words[-1] if words else source.alias

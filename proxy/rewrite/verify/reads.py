@@ -20,6 +20,7 @@ from proxy.rewrite.verify.quiet import raises_nothing
 from proxy.rewrite.verify.scope import (
     Columns,
     Level,
+    Merge,
     Source,
     Target,
     figured_name,
@@ -291,6 +292,10 @@ class ReadWalk(NodeWalk):
         system = tuple(name for source in sides for name in source.system_columns)
         if b.get("isNatural") and system:
             raise differs("NATURAL JOIN of a form that shows a system column")
+        added = a.get("join_using_alias") if "join_using_alias" not in b else None
+        if added is not None:
+            a = {field: value for field, value in a.items() if field != "join_using_alias"}
+            self._add_merge(b, added, sides, level)
         self._fields("JoinExpr", b, a, on, skip=("larg", "rarg"))
         if "alias" in b:
             columns = None if system else _columns_of_join(b, sides)
@@ -298,8 +303,21 @@ class ReadWalk(NodeWalk):
             name, sure = b["alias"]["aliasname"], _renames(b["alias"])
             return [Source(name, known, aliased=True, system_columns=system, sure=sure)]
         if "join_using_alias" in b:
-            sides.append(Source(b["join_using_alias"]["aliasname"], None, aliased=True))
+            source = Source(b["join_using_alias"]["aliasname"], None, aliased=True)
+            self._merges.append(Merge(source.name, frozenset(strings(b["usingClause"])), sides, source))
+            return [*sides, source]
         return sides
+
+    def _add_merge(self, join: Node, alias: Node, sides: list[Source], level: Level) -> None:
+        """USING has an alias for the gateway's own use: beside a target that hides a column of the name, and nothing of
+        the statement has the alias.
+        """
+        name, columns = alias["aliasname"], strings(join.get("usingClause", []))
+        used = name in self._words or any(merge.alias == name for merge in self._merges)
+        hidden = level.shut is not None and any(map(level.shut.hides, columns))
+        if used or not hidden or "alias" in join or alias != {"aliasname": name}:
+            raise differs("USING has an alias")
+        self._merges.append(Merge(name, frozenset(columns), sides, None))
 
     def _function_source(self, kind: str, body: Node) -> Source:
         """What names can mean of a function in FROM."""

@@ -50,6 +50,20 @@ class Source:
 
 
 @dataclass(slots=True, eq=False)
+class Merge:
+    """USING (columns) AS alias. `source`: what names can mean of the alias; None where the app did not give it."""
+
+    alias: str
+    columns: frozenset[str]
+    sides: Sequence[Source]
+    source: Source | None
+
+    def joins(self, sources: Sequence[Source]) -> bool:
+        """Whether each of the sources is on one of its sides."""
+        return all(any(source is side for side in self.sides) for source in sources)
+
+
+@dataclass(slots=True, eq=False)
 class Target:
     """The target of a write of which the app must not see or write everything."""
 
