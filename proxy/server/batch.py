@@ -58,6 +58,7 @@ def take(session: Session, data: bytes) -> bytes | None:
             or entry is not statements.confirmed.get(name)
             or entry.context is not session.context
             or not entry.plain
+            or not name.isascii()  # what it names depends on client_encoding
         ):
             return None
     statements.portals[b""] = entry

@@ -61,7 +61,7 @@ def _parse(session: Session, data: bytes, start: int, end: int) -> Outcome:
         name, after = b"", start + 6
     else:
         name, after = zero_terminated(data, start + 5, end)
-        name = server_name(name)
+        name = server_name(name, session.encoding)
     _check_length(session, start, end)
     entry = session.context.parse(data[after:end])
     if _unknown_name(session, entry):
@@ -89,7 +89,7 @@ def _bind(session: Session, data: bytes, start: int, end: int) -> Outcome:
     else:
         portal, after = zero_terminated(data, start + 5, end)
         name, _ = zero_terminated(data, after, end)
-        portal, name = server_name(portal), server_name(name)
+        portal, name = server_name(portal, session.encoding), server_name(name, session.encoding)
     statements = session.statements
     entry = statements.current.get(name)
     if entry is not statements.confirmed.get(name) and _uncertain(session, name):
@@ -111,7 +111,7 @@ def _describe(session: Session, data: bytes, start: int, end: int) -> Outcome:
     name, after = zero_terminated(data, start + 6, end)
     if after != end:
         raise protocol_violation("invalid message format")
-    name = server_name(name)
+    name = server_name(name, session.encoding)
     prefix = b""
     kind = data[start + 5]
     if kind == 83:  # S
@@ -134,7 +134,10 @@ def _describe(session: Session, data: bytes, start: int, end: int) -> Outcome:
 
 
 def _execute(session: Session, data: bytes, start: int, end: int) -> Outcome:
-    portal = b"" if data[start + 5] == 0 else server_name(zero_terminated(data, start + 5, end)[0])
+    portal = b"" if data[start + 5] == 0 else zero_terminated(data, start + 5, end)[0]
+    if session.concerns and not portal.isascii() and session.gate() is HOLD:  # client_encoding may have changed
+        return HOLD
+    portal = server_name(portal, session.encoding)
     entry = session.statements.portals.get(portal) or session.context.unknown
     prefix = b""
     if not entry.plain or session.concerns:
@@ -163,7 +166,7 @@ def _close(session: Session, data: bytes, start: int, end: int) -> Outcome:
     name, after = zero_terminated(data, start + 6, end)
     if after != end:
         raise protocol_violation("invalid message format")
-    name = server_name(name)
+    name = server_name(name, session.encoding)
     if data[start + 5] == 83:  # S
         session.statements.current.pop(name, None)
         session.statements.fresh.add(name)
@@ -293,9 +296,7 @@ def _usable(session: Session, name: bytes, entry: Entry | None) -> tuple[Entry, 
     """The entry to use for a prepared statement, and what is sent before; with a refusal where it must not be used."""
     refusal = _refused_now(session)
     if refusal is None and entry is None:
-        shown = name.decode("utf-8", "replace")
-        text = f'prepared statement "{shown}" does not exist' if name else "unnamed prepared statement does not exist"
-        refusal = PgError(text, "26000")
+        refusal = _no_statement(name)
     if refusal is not None or entry is None:
         assert refusal is not None
         return session.context.refused(refusal, entry), b""
@@ -308,12 +309,22 @@ def _usable(session: Session, name: bytes, entry: Entry | None) -> tuple[Entry, 
     return new, sent
 
 
+def _no_statement(name: bytes) -> PgError:
+    shown = name.decode("utf-8", "replace")
+    return PgError(
+        f'prepared statement "{shown}" does not exist' if name else "unnamed prepared statement does not exist", "26000"
+    )
+
+
 def _renew_executed(session: Session, entry: Entry) -> tuple[PgError | None, bytes]:
     """Before SQL's EXECUTE: prepares what it names again where that was planned under other rules or names."""
     prefix = b""
+    made = {effect.name for effect in entry.plan.effects if effect.kind == "prepare"}
     for executed in entry.executes:
         name = server_name(executed.encode())
         prepared = session.statements.current.get(name)
+        if prepared is None and executed not in made and session.governed and not session.context.app.monitor:
+            return _no_statement(name), b""
         if prepared is None or prepared.context is session.context:
             continue
         new, sent, answers = renew(name, prepared, session.context)

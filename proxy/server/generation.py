@@ -349,7 +349,7 @@ class Context:
             except UnicodeError:
                 if self.app.trusted or self.app.monitor:
                     return entry  # the server has it
-                return self.refused(_untranslatable(), entry)
+                return self.refused(untranslatable(), entry)
         if not entry.by_sql:
             return self.parse(text + zero + types)
         return self.query(messages.query(text)).as_prepared()
@@ -377,7 +377,8 @@ class Context:
         return Plan(text, b"", False, (info,), effects=(Effect("search_path"),), refused_as=would_be)
 
 
-def _untranslatable() -> PgError:
+def untranslatable() -> PgError:
+    """22P05 of what a client of another encoding has prepared."""
     return PgError(
         "the statement was prepared with characters that client_encoding does not have any more",
         "22P05",

@@ -12,15 +12,17 @@ from typing import Final
 from proxy.errors import PgError
 from proxy.rewrite.result import StatementInfo
 from proxy.server import probe
-from proxy.server.generation import Context, Entry
+from proxy.server.generation import Context, Entry, untranslatable
 from proxy.wire import messages
 from proxy.wire.states import Awaiting, Expected
 
 NAME_BYTES: Final = 63  # NAMEDATALEN - 1: the server compares no more of a name
 
 
-def server_name(name: bytes) -> bytes:
-    """The name as the server tells it from others."""
+def server_name(name: bytes, encoding: str = "utf-8") -> bytes:
+    """The name as the server tells it from others: in UTF-8, whatever `encoding` it came in."""
+    if encoding != "utf-8" and not name.isascii():
+        name = name.decode(encoding, "replace").encode()
     return name if len(name) <= NAME_BYTES else name[:NAME_BYTES]
 
 
@@ -128,12 +130,16 @@ def renew(name: bytes, entry: Entry, context: Context) -> tuple[Entry, bytes, tu
         return new, b"", ()
     if new.plan.shape != entry.plan.shape:
         return context.refused(changed_result(), entry), b"", ()
+    try:
+        called = name if context.encoding == "utf-8" else name.decode().encode(context.encoding)
+    except UnicodeError:
+        return context.refused(untranslatable(), entry), b"", ()
     if not new.by_sql:
-        sent = messages.close(b"S", name) + new.parse(name)
+        sent = messages.close(b"S", called) + new.parse(called)
         return new, sent, (_CLOSED, Expected(Awaiting.PARSE, new, swallow=True, name=name))
     own = probe.RESERVED
     sent = (
-        messages.close(b"S", name)
+        messages.close(b"S", called)
         + messages.close(b"S", own)
         + new.parse(own)
         + messages.bind(own, own)

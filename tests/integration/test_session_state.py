@@ -257,3 +257,34 @@ def test_a_schema_that_the_login_may_not_use_does_not_count(gateway: Watching) -
         )
         assert not leaks(told(connection, f"SET search_path = other, public; PREPARE p AS {READ}; EXECUTE p"))
         assert not leaks(told(connection, READ, "EXECUTE p"))
+
+
+@pytest.mark.parametrize("encoding", ["UTF8", "LATIN1"])
+def test_names_of_prepared_statements_are_known_in_every_encoding(gateway: Watching, encoding: str) -> None:
+    """The server tells them by what they mean. Of `other`, which is open, nothing is hidden."""
+    gateway.as_dba("ALTER TABLE other.customers ADD card_no text; INSERT INTO other.customers VALUES (1, 'a', 'b')")
+    gateway.look()
+    with gateway.connect("partner", client_encoding=encoding) as connection:
+        connection.execute("SET search_path = other")
+        pgconn, codec = connection.pgconn, connection.info.encoding
+        names = ["é", "Ã©"]
+        for name in names:
+            text = f"SELECT '{name}', card_no FROM customers WHERE card_no <> ''"
+            pgconn.prepare(name.encode(codec), text.encode(codec), None)
+            assert connection.execute(f'EXECUTE "{name}"').fetchall() == [(name, "b")]
+        connection.execute(f'PREPARE "ö" AS {READ}')
+        connection.execute("SET search_path = public")
+        for changed in (encoding, "LATIN1", "UTF8"):
+            connection.execute(f"SET client_encoding = '{changed}'")
+            codec = connection.info.encoding
+            for name in (*names, "ö"):
+                assert not leaks(told(connection, f'EXECUTE "{name}"'))
+                assert pgconn.exec_prepared(name.encode(codec), None).error_field(psycopg.pq.DiagnosticField.SQLSTATE)
+        connection.execute("SET search_path = other")
+        for name in names:
+            result = pgconn.exec_prepared(name.encode(codec), None)
+            assert (result.get_value(0, 0) or b"").decode(codec) == name
+        assert told(connection, 'DEALLOCATE "é"', 'EXECUTE "ö"', 'EXECUTE "é"').split("\n")[1:] == [
+            str([("b",)]),
+            '26000 prepared statement "é" does not exist',
+        ]

@@ -40,7 +40,13 @@ def session() -> SimpleNamespace:
     generation = SimpleNamespace(budget=Budget(), snapshot=snapshot, rules=SimpleNamespace(version="1"))
     context = Context(generation, app, Plans(), SearchPath(()), "utf-8")  # type: ignore[arg-type]
     made = SimpleNamespace(
-        context=context, statements=Statements(), concerns=0, open=False, refreshed=False, gate=lambda: None
+        context=context,
+        statements=Statements(),
+        concerns=0,
+        encoding="utf-8",
+        open=False,
+        refreshed=False,
+        gate=lambda: None,
     )
     made.answers = BackendFraming(made)  # type: ignore[arg-type]
     made.pending = made.answers.pending
