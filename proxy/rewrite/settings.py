@@ -23,7 +23,8 @@ def check_setting(name: str, value: str | None, *, written: bool = True) -> PgEr
         "The gateway lets apps set only parameters that cannot change what they may see.",
     )
     if "." in key:  # an extension's or the app's own
-        return refused if key.split(".")[0] in ("consentry", "plpgsql", "session_preload_libraries") else None
+        own = ("auto_explain", "consentry", "plpgsql", "session_preload_libraries")
+        return refused if key.split(".")[0] in own else None
     if key in FIXED:
         if value is None or value.lower() in FIXED[key]:
             return None

@@ -276,6 +276,7 @@ class Context:
         "path",
         "plain",
         "planner",
+        "rewrites",
         "scrubber",
         "scrubs",
         "unknown",
@@ -297,7 +298,8 @@ class Context:
         self.plain = self._plain.get
         self.known_parse = self._parses.get
         # Whether errors that belong to no known statement may hold what the app may not see.
-        self.scrubs = app.hides_anything and not app.trusted and not app.monitor
+        self.rewrites = not app.trusted and not app.monitor  # what is sent may be another text than the app's
+        self.scrubs = app.hides_anything and self.rewrites
         snapshot = generation.snapshot
         self.scrubber = Scrubber(
             snapshot.raised, snapshot.raised_constants, app.dropped_columns, encoding, planner.hidden_constraints

@@ -238,7 +238,7 @@ class Answers:
     def notice(self, item: Expected | None, body: bytes) -> bytes | None:
         entry: Entry | None = item.owner if item is not None else None
         fields = errors.split(body)
-        if self.session.context.scrubs and field(fields, "V").startswith(_OF_THE_SERVER):
+        if self.session.context.rewrites and field(fields, "V").startswith(_OF_THE_SERVER):
             return b""
         scrub = self.session.context.scrubs if entry is None else entry.plan.scrub
         if not scrub and (entry is None or not entry.plan.splices):

@@ -46,6 +46,12 @@ CREATE FUNCTION closed(int) RETURNS bool LANGUAGE plpgsql STABLE AS $$ BEGIN RET
 CREATE FUNCTION kept(int) RETURNS bool LANGUAGE sql STABLE SECURITY DEFINER AS $$ SELECT $1::text <> 'told' $$;
 CREATE FUNCTION beside(int, int) RETURNS bool LANGUAGE sql STABLE AS $$ SELECT $1 + 7 < $2 AND 'told' <> '' $$;
 CREATE OPERATOR <|> (FUNCTION = beside, LEFTARG = int, RIGHTARG = int);
+CREATE EXTENSION file_fdw;
+CREATE SERVER files FOREIGN DATA WRAPPER file_fdw;
+CREATE FOREIGN TABLE filed (id int, line text) SERVER files OPTIONS (filename '/told', format 'csv');
+CREATE VIEW filed_view AS SELECT id FROM filed;
+CREATE TABLE of_files (id int, line text);
+CREATE FOREIGN TABLE filed_child () INHERITS (of_files) SERVER files OPTIONS (filename '/told', format 'csv');
 CREATE VIEW inlining AS SELECT id, title FROM open WHERE inlined(id);
 CREATE VIEW over_inlining AS SELECT id FROM inlining;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO PUBLIC;
@@ -61,6 +67,8 @@ tables:
   public.guarded: {columns: {id: open, secret: card}}
   public.guarded_open: open
   public.told_view: open
+  public.filed: open
+  public.of_files: open
   public.narrow: {columns: {id: open, name: open}}
   public.narrow_child: {columns: {id: open, name: open, gone: card}}
 apps:
@@ -133,6 +141,9 @@ TELLING = [
     "SELECT id FROM open WHERE id OPERATOR(public.<|>) 7",
     "SELECT id FROM inlining",
     "SELECT id FROM over_inlining",
+    "SELECT id FROM filed",
+    "SELECT id FROM filed_view",
+    "SELECT count(*) FROM of_files",
 ]
 VIRTUAL = [
     "SELECT id FROM made WHERE loud = 'x'",
@@ -232,6 +243,17 @@ def test_triggers_of_writes_are_not_named(gateway: Governed) -> None:
         plan(gateway, "plans", text, "ANALYZE")
 
 
+def test_auto_explain_is_not_set(gateway: Governed) -> None:
+    with gateway.connect("plans") as connection:
+        for text in (
+            "SET auto_explain.log_level = notice",
+            "SELECT set_config('Auto_Explain.log_level', 'notice', false)",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege, match="permission denied to set"):
+                connection.execute(text.encode())
+        connection.execute("SET myapp.auto_explain = on")
+
+
 def test_where_the_rules_let_it_a_plan_tells(gateway: Governed) -> None:
     assert "told_staff" in plan(gateway, "planner", "SELECT count(*) FROM staff")
     assert "left" in plan(gateway, "planner", "SELECT id FROM people ORDER BY mail").lower()
@@ -284,3 +306,31 @@ def test_triggers_of_relations_that_are_not_listed_are_not_named(plain_gateway: 
     with pytest.raises(psycopg.errors.InsufficientPrivilege, match="triggers"):
         print(plan(plain_gateway, "plains", "DELETE FROM open WHERE id = 1", "ANALYZE"))
     assert "open_pkey" in plan(plain_gateway, "plains", "DELETE FROM open WHERE id = 1")
+
+
+@pytest.mark.parametrize(
+    "text", ["SELECT id FROM guarded_open", "SELECT tablename FROM pg_tables", "SELECT id FROM open"]
+)
+def test_plans_of_what_was_prepared_are_not_shown(plain_gateway: Governed, text: str) -> None:
+    with plain_gateway.connect("plains") as connection:
+        connection.execute(f"PREPARE p AS {text}".encode())
+        with pytest.raises(psycopg.errors.InsufficientPrivilege, match="EXPLAIN EXECUTE"):
+            print(connection.execute("EXPLAIN EXECUTE p").fetchall())
+
+
+def test_what_the_server_logs_is_not_told(plain_gateway: Governed, pg_server: PgServer) -> None:
+    with pg_server.connect() as admin:
+        admin.execute("ALTER DATABASE plain_plans SET log_statement = 'all'")
+    heard: list[str | None] = []
+    try:
+        with plain_gateway.connect("plains") as connection:
+            connection.add_notice_handler(lambda notice: heard.append(notice.severity_nonlocalized))
+            connection.execute("SET client_min_messages = log")
+            connection.execute("SELECT FROM pg_tables")
+            connection.execute("SET client_min_messages = debug5")
+            connection.execute("SELECT FROM pg_tables")
+            connection.execute("DROP TABLE IF EXISTS pg_temp.nothing")
+    finally:
+        with pg_server.connect() as admin:
+            admin.execute("ALTER DATABASE plain_plans RESET log_statement")
+    assert heard == ["NOTICE"]

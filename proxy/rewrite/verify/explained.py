@@ -57,6 +57,8 @@ def why_not_explained(
             return f'name indexes or parts of relation "{relation.name}" that the app does not have'
         if any(_has_policies(oid, rights) for oid in (relation.oid, *_behind(relation))):
             return f'show the row security of relation "{relation.name}"'
+        if not rights.read_elsewhere.isdisjoint((relation.oid, *_behind(relation))):
+            return f'show where relation "{relation.name}" is read from'
         if table is None or rights.is_plain(table, relation):
             if relation.kind == "v" and rights.readable(relation) is not None:  # written by its definition
                 return f'show the definition of view "{relation.name}"'

@@ -75,6 +75,12 @@ class Rights:
                 kinds.setdefault(column.name, set()).add(column.base_type)
         return kinds
 
+    @cached_property
+    def read_elsewhere(self) -> frozenset[int]:
+        """Foreign tables, and parents whose scans go on in such."""
+        tables = [relation for relation in self._by_oid.values() if relation.kind == "f"]
+        return frozenset(oid for table in tables for oid in (table.oid, *table.parents))
+
     @staticmethod
     def is_plain(table: GovernedTable, relation: Relation) -> bool:
         """Whether the app sees all of it: a column that came after the rules were compiled is not seen."""

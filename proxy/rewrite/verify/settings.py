@@ -17,6 +17,7 @@ _MULTIPLE = {
 }
 _NEEDS_VALUE = frozenset({"search_path", "client_encoding", *FIXED})
 _OWN_SCHEMA = "consentry"
+_NOT_CUSTOM = (_OWN_SCHEMA, "auto_explain.")  # the second could have plans sent as notices
 _ENCODINGS = frozenset(re.sub(r"[^a-z0-9]", "", name.lower()) for name in ENCODINGS)
 
 
@@ -104,7 +105,7 @@ def checked_name(name: str, *, written: bool = True) -> str:
     lowered = name.lower()
     if lowered in SETTABLE or lowered in FIXED:
         return lowered
-    if _CUSTOM.match(name) and not lowered.startswith(_OWN_SCHEMA):
+    if _CUSTOM.match(name) and not lowered.startswith(_NOT_CUSTOM):
         return lowered
     if not written:
         raise insufficient_privilege("permission denied to set this parameter")

@@ -472,7 +472,7 @@ REFUSALS = (
     ),
     Accepted(
         "a plan says how many rows there are that the row policies hide, or names what is hidden (rewriting.md)",
-        how=r"EXPLAIN ((EXECUTE )?would (count rows|name (indexes|triggers)|show how)|\((VERBOSE|WAL)\) would )",
+        how=r"EXPLAIN ((EXECUTE )?would (count rows|name (indexes|triggers)|show (how|what a function|the row security|where))|\((VERBOSE|WAL)\) would )",
     ),
     Accepted(
         "the type of a governed relation's rows is not given to casts",
