@@ -14,6 +14,8 @@ from proxy.rewrite.outputs import Outputs
 from proxy.rewrite.rows import Places, is_spelled, shows_all_columns
 from proxy.rewrite.scope import SYSTEM_COLUMNS, ColumnUse, Level, Reference, Source, flatten, owners
 
+_BY_OUTPUTS = ("group", "distinct", "order")
+
 
 def replace_uses(
     context: Context,
@@ -125,6 +127,7 @@ class _Qualifier:
         shown = {column.name for column in table.columns if column.treatment.action != "drop"}
         self._hidden = existing - shown
         self._masked = {c.name for c in table.columns if c.treatment.visible and not c.treatment.plain}
+        self._shown = shown - self._masked
         self._context = context
         self._reference = reference
         self._places: Places | None = None
@@ -137,7 +140,7 @@ class _Qualifier:
     def use(self, use: ColumnUse) -> bool:
         """Whether it is known what the name means, and that the server finds just that: now, if not by itself."""
         (name,) = use.fields
-        if name not in self._hidden and name not in self._masked:
+        if name in self._shown or name in SYSTEM_COLUMNS or not (self._hidden or name in self._masked):
             return False
         levels: list[Level] = []  # up to the target's
         for level in _outward(use.level):
@@ -146,14 +149,31 @@ class _Qualifier:
                 break
         else:
             return False
-        unknown = False
+        unknown: list[Source] = []
         for level in levels:
             seen = [source for source in level.sources if not source.hidden and not source.named_only]
             having = [source for source in seen if _has(source, name)]
             if having:
-                return self._column(use, having, near=level is not levels[-1], unknown=unknown)
-            unknown = unknown or any(source.columns is None for source in seen)
-        return name in self._hidden and not unknown and self._row(use, levels)
+                near = level is not levels[-1]
+                return (name in self._hidden or name in self._masked) and self._column(
+                    use, having, near=near, unknown=bool(unknown)
+                )
+            unknown += [source for source in seen if source.columns is None]
+        if name in self._masked:
+            return False
+        if unknown:
+            return len(unknown) == 1 and self._of_unknown(use, unknown[0], levels)
+        return name in self._hidden and self._row(use, levels)
+
+    def _of_unknown(self, use: ColumnUse, source: Source, levels: list[Level]) -> bool:
+        """Nothing else can have the column. So it is with names that nothing has: errors must not tell hidden ones."""
+        (name,) = use.fields
+        rows = any(one.name == name for level in levels for one in level.sources)
+        if rows or source.name is None or use.start < 0 or _shadowed(use, source) or use.clause in _BY_OUTPUTS:
+            return False
+        self._context.edit(use.start, use.start, f"{quote_identifier(source.name)}.")
+        self.done.add(id(use))
+        return True
 
     def _column(self, use: ColumnUse, having: list[Source], *, near: bool, unknown: bool) -> bool:
         """`having`: the sources of the nearest level that have the column; `near`: that is within the target's."""
@@ -224,7 +244,7 @@ def _is_hidden(use: ColumnUse, reference: Reference, table: GovernedTable) -> bo
 def _may_be_known(context: Context, use: ColumnUse, levels: list[Level]) -> bool:
     """Whether it may be an output of its own query, or of a CTE that comes later, whose columns are not known yet."""
     names = context.analysis.outputs.get(id(use.level.node), ())
-    output = use.clause in ("group", "distinct", "order") and names is None
+    output = use.clause in _BY_OUTPUTS and names is None
     return output or any(source.columns == () for level in levels for source in level.sources)
 
 

@@ -534,6 +534,36 @@ def test_what_is_right_without_the_hidden_column(gateway: Governed, text: str, h
         assert there == answer(gateway.database, text, COLUMNS[hidden])
 
 
+# z is a temp table: whether it has the column is known to the server only.
+OF_TEMP_TABLES = [
+    "UPDATE people SET name = 'x' FROM z WHERE id = {} RETURNING {}",
+    "UPDATE people SET name = (SELECT max({})::text FROM z)",
+    "UPDATE people SET name = (SELECT {}::text FROM z ORDER BY z.{} LIMIT 1)",
+    "UPDATE people SET name = 'x' FROM z j, LATERAL (SELECT {} AS b) k WHERE b = people.id",
+    "DELETE FROM people USING (SELECT * FROM z) j WHERE people.id = {} + 2",
+    "MERGE INTO people t USING z ON t.id = {} WHEN MATCHED AND {} = 1 THEN UPDATE SET name = {}::text",
+]
+
+
+@pytest.mark.parametrize("hidden", ["card", "names"])
+@pytest.mark.parametrize("text", OF_TEMP_TABLES)
+def test_columns_of_temp_tables(gateway: Governed, text: str, hidden: str) -> None:
+    def done(name: str, column: str, dsn: str = gateway.dsn("guesser")) -> str:
+        with psycopg.connect(dsn) as connection:
+            connection.execute(f"CREATE TEMP TABLE z ({column} int)".encode())
+            connection.execute("INSERT INTO z VALUES (1)")
+            try:
+                return connection.execute(text.replace("{}", name).encode()).statusmessage or ""
+            except psycopg.errors.UndefinedColumn as error:
+                return str(error).replace(name, "x").replace(" " * len(name), " ")
+            finally:
+                connection.rollback()
+
+    missing = COLUMNS[hidden]
+    assert done(hidden, hidden) == done(missing, missing) == done(missing, missing, gateway.database)
+    assert done(hidden, "a") == done(missing, "a")
+
+
 @pytest.mark.parametrize("hidden", ["card", "names"])
 @pytest.mark.parametrize(
     "text",

@@ -82,6 +82,10 @@ class ColumnWalk:
                 return None
             self._names.notation(word)
             return column_of(source.alias, word)
+        only = level.only_unknown(word)
+        if only is not None:
+            self._names.notation(word)
+            return column_of(only.name, word)
         merged = self._merged_column(word, level) if hidden else None
         if merged is not None:
             self._names.notation(word)

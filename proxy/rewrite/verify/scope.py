@@ -181,6 +181,22 @@ class Level:
                 return None
         return None
 
+    def only_unknown(self, column: str) -> Source | None:
+        """The one source that may have the column of a name without qualifier for the app, up to a target which lacks
+        it; None where more may, or something surely has it.
+        """
+        unknown: list[Source] = []
+        for level in self.outward():
+            if level.loose or any(s.has(column) or s.name in ("", column) for s in level.sources):
+                return None
+            unknown += [source for source in level.sources if source.columns is None]
+            target = level.target or level.shut
+            if target is not None:
+                (source,) = unknown if len(unknown) == 1 else (None,)
+                lacks = not target.has(column) and target.name != column
+                return source if lacks and source is not None and self.named(source.name) is source else None
+        return None
+
     def row_named(self, name: str) -> tuple[Source | Target | None, bool]:
         """The source or target whose whole row a name without qualifier means, and whether that is certain."""
         certain = True
