@@ -30,6 +30,8 @@ CREATE TABLE made (
     stored text GENERATED ALWAYS AS (upper(secret) || 'told') STORED,
     hush text GENERATED ALWAYS AS (upper(secret) || 'told') VIRTUAL
 );
+CREATE TABLE above (id int, loud text GENERATED ALWAYS AS (id::text) VIRTUAL);
+CREATE TABLE below (gone text, loud text GENERATED ALWAYS AS (gone || 'told') VIRTUAL) INHERITS (above);
 CREATE TABLE guarded (id int PRIMARY KEY, secret text);
 ALTER TABLE guarded ENABLE ROW LEVEL SECURITY;
 CREATE POLICY own ON guarded USING (secret <> 'told');
@@ -52,6 +54,7 @@ CREATE FOREIGN TABLE filed (id int, line text) SERVER files OPTIONS (filename '/
 CREATE VIEW filed_view AS SELECT id FROM filed;
 CREATE TABLE of_files (id int, line text);
 CREATE FOREIGN TABLE filed_child () INHERITS (of_files) SERVER files OPTIONS (filename '/told', format 'csv');
+CREATE TABLE defaulted (id int PRIMARY KEY, good bool DEFAULT inlined(7));
 CREATE VIEW inlining AS SELECT id, title FROM open WHERE inlined(id);
 CREATE VIEW over_inlining AS SELECT id FROM inlining;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO PUBLIC;
@@ -67,6 +70,9 @@ tables:
   public.guarded: {columns: {id: open, secret: card}}
   public.guarded_open: open
   public.told_view: open
+  public.defaulted: open
+  public.above: {columns: {id: open, loud: open}}
+  public.below: {columns: {id: open, gone: card, loud: open}}
   public.filed: open
   public.of_files: open
   public.narrow: {columns: {id: open, name: open}}
@@ -149,6 +155,7 @@ VIRTUAL = [
     "SELECT id FROM made WHERE loud = 'x'",
     "SELECT loud FROM made ORDER BY loud",
     "UPDATE made SET id = 1 WHERE loud = 'x'",
+    "SELECT id FROM above WHERE loud = 'x'",
 ]
 HARMLESS = {
     "SELECT id, loud FROM made WHERE id = 1": "made_pkey",
@@ -179,11 +186,17 @@ ALIKE = [
 ]
 
 
+def schema_of(server: PgServer) -> str:
+    """Without virtual columns where there are none, nor a child's own way to make one."""
+    if server.version >= 180000:
+        return SCHEMA
+    return SCHEMA.replace(", loud text GENERATED ALWAYS AS (gone || 'told') VIRTUAL", "").replace("VIRTUAL", "STORED")
+
+
 @pytest.fixture(scope="module")
 def gateway(pg_server: PgServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Governed]:
     folder = tmp_path_factory.mktemp("plans")
-    schema = SCHEMA if pg_server.version >= 180000 else SCHEMA.replace("VIRTUAL", "STORED")
-    with governed(pg_server, folder, "plans", schema, RULES, ["plans", "planner"]) as running:
+    with governed(pg_server, folder, "plans", schema_of(pg_server), RULES, ["plans", "planner"]) as running:
         yield running
 
 
@@ -237,6 +250,17 @@ def test_a_child_in_a_plan_is_in_the_catalogs_too(gateway: Governed) -> None:
         assert connection.execute("SELECT FROM pg_class WHERE relname = 'open_child'").rowcount == 1
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["INSERT INTO defaulted (id) VALUES (1), (2)", "UPDATE defaulted SET good = DEFAULT WHERE id = 1"],
+)
+def test_what_a_default_is_made_of_is_not_shown(gateway: Governed, text: str) -> None:
+    with pytest.raises(psycopg.errors.InsufficientPrivilege, match="function is made of"):
+        print(plan(gateway, "plans", text, "VERBOSE"))
+    assert "defaulted" in plan(gateway, "plans", text)
+    assert "defaulted_pkey" in plan(gateway, "plans", "DELETE FROM defaulted WHERE id = 1", "VERBOSE")
+
+
 def test_triggers_of_writes_are_not_named(gateway: Governed) -> None:
     text = "DELETE FROM open WHERE id = 1"
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
@@ -276,8 +300,7 @@ apps: {plains: {logins: [plains]}}
 def plain_gateway(pg_server: PgServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Governed]:
     """All that the rules list is shown as it is."""
     folder = tmp_path_factory.mktemp("plain_plans")
-    schema = SCHEMA if pg_server.version >= 180000 else SCHEMA.replace("VIRTUAL", "STORED")
-    with governed(pg_server, folder, "plain_plans", schema + CAST, PLAIN_RULES, ["plains"]) as running:
+    with governed(pg_server, folder, "plain_plans", schema_of(pg_server) + CAST, PLAIN_RULES, ["plains"]) as running:
         yield running
 
 

@@ -17,6 +17,7 @@ from proxy.rewrite.verify.rights import SYSTEM_SCHEMAS, Rights
 from proxy.rewrite.verify.tree import Node, every_part, holds
 
 _WRITES: Final = frozenset({"InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"})
+_FILLING: Final = _WRITES - {"DeleteStmt"}  # with the defaults of columns
 _COMPARING: Final = frozenset({"distinctClause", "groupClause", "havingClause", "windowClause", "larg", "rarg"})
 # What an output that a plan does not print is made of: no aggregate, which may sort, and no sub-query.
 _PLAIN: Final = frozenset(
@@ -29,17 +30,19 @@ _SYSTEM_COLUMNS: Final = frozenset("ctid cmin cmax tableoid xmin xmax".split())
 
 
 def why_not_explained(
-    query: Node, analyzed: bool, path: SearchPath, types: tuple[int, ...], rights: Rights, forms: Forms
+    query: Node, options: frozenset[str], path: SearchPath, types: tuple[int, ...], rights: Rights, forms: Forms
 ) -> str | None:
     """What the plan of a query, none of whose rows is hidden, could tell that its app may not know; None: nothing.
 
     A name that is not there for the app must not decide on the answer, be it hidden or missing.
     """
     parts = every_part(query)
-    if analyzed and _hides_triggers(rights) and any(part.keys() & _WRITES for part in parts):
+    writes = any(part.keys() & _WRITES for part in parts)
+    if "analyze" in options and writes and _hides_triggers(rights):
         return "name triggers of other relations"
     relations = _named(parts, path, rights)
-    if shows_bodies(parts, relations, path, types, rights):
+    defaults = "verbose" in options and any(part.keys() & _FILLING for part in parts)
+    if shows_bodies(parts, relations, path, types, rights, defaults=defaults):
         return "show what a function is made of"
     masked: set[str] = set()
     costly: set[str] = set()
@@ -59,6 +62,7 @@ def why_not_explained(
             return f'show the row security of relation "{relation.name}"'
         if not rights.read_elsewhere.isdisjoint((relation.oid, *_behind(relation))):
             return f'show where relation "{relation.name}" is read from'
+        masked |= visible & rights.virtual.get(relation.oid, set())
         if table is None or rights.is_plain(table, relation):
             if relation.kind == "v" and rights.readable(relation) is not None:  # written by its definition
                 return f'show the definition of view "{relation.name}"'
@@ -68,7 +72,6 @@ def why_not_explained(
         masked.update(
             column.name for column in table.columns if column.treatment.visible and not column.treatment.plain
         )
-        masked.update(column.name for column in relation.columns if column.virtual and column.name in visible)
         costly |= _costly(table, relation, forms)
     known.update(part["ResTarget"]["name"] for part in parts if "name" in part.get("ResTarget", {}))
     known -= {name for name, every in rights.snapshot.functions.items() if any(f.takes_row for f in every)}

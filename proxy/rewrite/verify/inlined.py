@@ -20,14 +20,22 @@ _COMPARING: Final = ("=", "<>", "<", ">", "<=", ">=")
 
 
 def shows_bodies(
-    parts: Sequence[Node], relations: Sequence[Relation], path: SearchPath, types: tuple[int, ...], rights: Rights
+    parts: Sequence[Node],
+    relations: Sequence[Relation],
+    path: SearchPath,
+    types: tuple[int, ...],
+    rights: Rights,
+    *,
+    defaults: bool,
 ) -> bool:
-    """Whether the plan of a query may show a function's body. `parts`: of `every_part`; `relations`: what it reads;
-    `types`: of its parameters.
+    """Whether the plan of a query may show a function's body. `parts`: of `every_part`; `relations`: what it names;
+    `types`: of its parameters; `defaults`: those of columns are shown.
     """
     inlined = rights.snapshot.inlined
     if not inlined:
         return False
+    if defaults and any(column.has_default for relation in relations for column in relation.columns):
+        return True
     parts = [*parts, *_of_definitions(relations, rights)]
     names = Names(rights, path)
     names.begin(parts, types)

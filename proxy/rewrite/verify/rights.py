@@ -81,6 +81,19 @@ class Rights:
         tables = [relation for relation in self._by_oid.values() if relation.kind == "f"]
         return frozenset(oid for table in tables for oid in (table.oid, *table.parents))
 
+    @cached_property
+    def virtual(self) -> dict[int, set[str]]:
+        """Relations -> their virtual columns, where something is hidden of the relation, or of a child that has them
+        made in its own way.
+        """
+        found: dict[int, set[str]] = {}
+        for table in self.app.tables.values():
+            relation = self.snapshot.relations.get(table.key)
+            if relation is not None and not self.is_plain(table, relation):
+                for oid in (relation.oid, *relation.parents):
+                    found.setdefault(oid, set()).update(column.name for column in relation.columns if column.virtual)
+        return found
+
     @staticmethod
     def is_plain(table: GovernedTable, relation: Relation) -> bool:
         """Whether the app sees all of it: a column that came after the rules were compiled is not seen."""

@@ -51,8 +51,8 @@ class Verifier:
         if app.explain:
             return
         options = [option["DefElem"] for option in explain.get("options", ())]
-        analyzed = any(one["defname"] == "analyze" and one.get("arg", {}) not in _OFF for one in options)
-        told = why_not_explained(explain["query"], analyzed, path, types, self._rights, self._forms)
+        asked = frozenset(one["defname"] for one in options if one.get("arg", {}) not in _OFF)
+        told = why_not_explained(explain["query"], asked, path, types, self._rights, self._forms)
         if told is not None:
             raise insufficient_privilege(
                 f"EXPLAIN would {told}", f"The rules can let it: explain: allow at app {app.name}."
