@@ -63,6 +63,8 @@ def _parse(session: Session, data: bytes, start: int, end: int) -> Outcome:
         name, after = zero_terminated(data, start + 5, end)
         name = server_name(name, session.encoding)
     _check_length(session, start, end)
+    if name and name in session.statements.current and _uncertain(session, name):
+        return session.await_answers()
     entry = session.context.parse(data[after:end])
     if _unknown_name(session, entry):
         return session.await_catalog()
@@ -92,7 +94,7 @@ def _bind(session: Session, data: bytes, start: int, end: int) -> Outcome:
         portal, name = server_name(portal, session.encoding), server_name(name, session.encoding)
     statements = session.statements
     entry = statements.current.get(name)
-    if entry is not statements.confirmed.get(name) and _uncertain(session, name):
+    if (entry is None or entry is not statements.confirmed.get(name)) and _uncertain(session, name):
         return session.await_answers()
     prefix = b""
     if entry is None or entry.context is not session.context or session.concerns:
@@ -163,6 +165,9 @@ def _execute(session: Session, data: bytes, start: int, end: int) -> Outcome:
 
 
 def _close(session: Session, data: bytes, start: int, end: int) -> Outcome:
+    # A question within the batch that it begins would be of its transaction: in it DISCARD ALL and VACUUM are refused.
+    if not session.open and session.concerns and session.gate() is HOLD:
+        return HOLD
     name, after = zero_terminated(data, start + 6, end)
     if after != end:
         raise protocol_violation("invalid message format")

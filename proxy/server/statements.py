@@ -50,9 +50,11 @@ class Statements:
     def uncertain(self, name: bytes) -> bool:
         """An earlier batch changes the name, and its success is not known: the next use of the name must wait.
 
-        In the same batch it need not: where the change is skipped, so is the use.
+        One that nothing has may be closed by such a batch. In the same batch a use need not wait: where the change is
+        skipped, so is the use.
         """
-        return self.current.get(name) is not self.confirmed.get(name) and name not in self.fresh
+        entry = self.current.get(name)
+        return (entry is None or entry is not self.confirmed.get(name)) and name not in self.fresh
 
     def settle(self, name: bytes) -> None:
         """All earlier batches are answered: the name is what the backend confirmed."""

@@ -162,6 +162,29 @@ def test_statements_after_a_batch_that_failed_are_what_the_server_has(running: R
     assert running.records("statement")[-1]["statement"] == "SELECT $1, value FROM secret"
 
 
+def test_names_of_batches_that_fail_are_free_or_taken_as_on_the_server(running: Running) -> None:
+    """All sent at once: what the first batch does to a name is not known when the second one uses it."""
+    run = bind(b"", b"s") + execute(b"")
+    good = parse(b"s", parse_rest(b"SELECT value FROM secret")) + run + run + SYNC_MESSAGE
+    with RawClient(running.port) as client:
+        client.start()
+        client.send(parse(b"s", parse_rest(b"SELECT nothing_has_it")), SYNC_MESSAGE, good)
+        assert kinds(client.until_ready()) == "EZ"
+        assert rows(client.until_ready()) == [[b"masked 1"], [b"masked 1"]]
+        client.send(close(b"S", b"s"), parse(b"t", parse_rest(b"SELECT 1/$1::int")), SYNC_MESSAGE)
+        client.until_ready()
+        client.send(
+            parse(b"s", parse_rest(b"SELECT 3")),
+            parse(b"t", parse_rest(b"SELECT 4")),
+            close(b"S", b"s"),
+            SYNC_MESSAGE,
+            run,
+            SYNC_MESSAGE,
+        )
+        assert kinds(client.until_ready()) == "1EZ"  # the name t is taken
+        assert rows(client.until_ready()) == [[b"3"]]
+
+
 def test_sql_prepare_and_execute(running: Running) -> None:
     with psycopg.connect(running.dsn(), autocommit=True) as connection:
         connection.execute("PREPARE p AS SELECT value FROM secret")
@@ -399,6 +422,16 @@ def test_names_are_asked_for_inside_of_a_pipeline(running: Running) -> None:
             last = connection.execute("SELECT %s", ["last"])
         assert cursor.fetchall() == [(7,)]
         assert last.fetchall() == [("last",)]
+
+
+def test_a_batch_that_closes_first_is_asked_nothing_inside(running: Running) -> None:
+    """JDBC's: within a batch that has executed something PostgreSQL refuses DISCARD ALL, as in a transaction."""
+    with RawClient(running.port) as client:
+        client.start()
+        client.query(b"SET search_path = one")
+        discard = parse(b"", parse_rest(b"DISCARD ALL")) + bind(b"", b"") + execute(b"")
+        client.send(close(b"S", b"s"), discard, SYNC_MESSAGE)
+        assert kinds(client.until_ready()).replace("S", "") == "312CZ"
 
 
 def test_a_name_shadowed_by_a_temp_table_is_planned_again_when_it_is_gone(running: Running) -> None:
