@@ -177,7 +177,7 @@ ALIKE = [
     ("SELECT id FROM made WHERE {} = 'x'", "hush", "gone"),
     ("SELECT {} FROM made", "hush", "gone"),
     ("SELECT id FROM made m ORDER BY m.{}", "hush", "gone"),
-    ("SELECT id FROM made m ORDER BY m.{}", "secret", "gone"),
+    ("SELECT id FROM made m ORDER BY m.{}", "secret", "secreq"),
     ("SELECT id FROM people p ORDER BY p.{}", "card", "gone"),
     ("SELECT id FROM people p WHERE (p).{} = 'x'", "card", "gone"),
     ("SELECT p.id FROM people p, staff s WHERE s.{} = 1", "grade", "gone"),
