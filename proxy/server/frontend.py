@@ -94,8 +94,10 @@ def _bind(session: Session, data: bytes, start: int, end: int) -> Outcome:
         portal, name = server_name(portal, session.encoding), server_name(name, session.encoding)
     statements = session.statements
     entry = statements.current.get(name)
-    if (entry is None or entry is not statements.confirmed.get(name)) and _uncertain(session, name):
-        return session.await_answers()
+    if entry is None or entry is not statements.confirmed.get(name):
+        if _uncertain(session, name):
+            return session.await_answers()
+        entry = statements.current.get(name)
     prefix = b""
     if entry is None or entry.context is not session.context or session.concerns:
         entry, prefix = _usable(session, name, entry)
