@@ -19,6 +19,7 @@ def with_settled(tables: Mapping[Key, GovernedTable], snapshot: Snapshot) -> dic
     Of rows that consent decides about, an app sees the whole or nothing: they need no more of their own table.
     """
     found: set[tuple[Key, str]] = set()
+    followed: set[tuple[Key, str]] = set()
     for key, table in tables.items():
         subject = table.subject
         if subject is None or not table.asks:
@@ -28,13 +29,14 @@ def with_settled(tables: Mapping[Key, GovernedTable], snapshot: Snapshot) -> dic
         if any(column.asks_consent for column in table.columns):
             found.add((key, names[0]))
         found |= {*zip(places[1:], names[1:], strict=True)}
-        found |= {(place, step.to_column) for place, step in zip(places[1:], subject.steps, strict=True)}
+        followed |= {(place, step.to_column) for place, step in zip(places[1:], subject.steps, strict=True)}
+    found |= followed
     if found:
         found |= {
             (key, table.subject.column) for key, table in tables.items() if table.subject and _is_key(table, snapshot)
         }
     settled = {key for key, _ in found}
-    return {key: _settled(table, found) if key in settled else table for key, table in tables.items()}
+    return {key: _settled(table, found, followed) if key in settled else table for key, table in tables.items()}
 
 
 def _is_key(table: GovernedTable, snapshot: Snapshot) -> bool:
@@ -43,6 +45,9 @@ def _is_key(table: GovernedTable, snapshot: Snapshot) -> bool:
     return relation is not None and subject is not None and relation.primary_key == (subject.column,)
 
 
-def _settled(table: GovernedTable, found: set[tuple[Key, str]]) -> GovernedTable:
-    columns = (replace(column, settled=(table.key, column.name) in found) for column in table.columns)
+def _settled(table: GovernedTable, found: set[tuple[Key, str]], followed: set[tuple[Key, str]]) -> GovernedTable:
+    columns = (
+        replace(column, settled=(table.key, column.name) in found, followed=(table.key, column.name) in followed)
+        for column in table.columns
+    )
     return replace(table, columns=tuple(columns))

@@ -150,6 +150,7 @@ class GovernedColumn:
     treatment: Treatment
     document: Document | None = None
     settled: bool = False  # it says whose a row is, and what the app sees hangs on that: see `settled.py`
+    followed: bool = False  # ... also of rows of other tables
 
     @property
     def changeable(self) -> bool:
@@ -257,6 +258,11 @@ class GovernedTable:
             if found.get(attribute) != "opt_in":
                 found[attribute] = mode
         return found
+
+    @property
+    def followed(self) -> bool:
+        """Rows of other tables find their customer by rows of it, and what the app sees of them hangs on that."""
+        return any(column.followed for column in self.columns)
 
     @property
     def makes_documents(self) -> bool:

@@ -16,7 +16,7 @@ from proxy.rewrite.context import Context, named
 from proxy.rewrite.forms import is_form_alias
 from proxy.rewrite.lex import Node
 from proxy.rewrite.restrict import merge_actions, restrict_merge, restrict_rows
-from proxy.rewrite.scope import ReadColumn, Reference, View
+from proxy.rewrite.scope import ReadColumn, Reference, View, column_fields
 from proxy.rewrite.written import check_arbiter, check_names, replace_uses
 
 Named = tuple[str, int]  # a column's name, and where it stands in the text (-1: it does not)
@@ -37,6 +37,34 @@ def rewrite_writes(context: Context) -> None:
                 replace_uses(context, reference, reference.table, (), qualified)
         elif reference.role == "target":
             _target(context, reference, reference.table)
+    _check_replaced(context)
+
+
+def _check_replaced(context: Context) -> None:
+    """A row that one statement deletes and inserts anew could be another customer's, with the rows that refer to it: a
+    foreign key is looked at when the statement ends.
+    """
+    written = [
+        reference
+        for reference in context.analysis.references
+        if reference.role == "target" and reference.table is not None and reference.table.followed
+    ]
+    done = {kind for reference in written for kind in _actions(context, reference)}
+    if done.issuperset(("CMD_DELETE", "CMD_INSERT")):
+        name = written[-1].name
+        raise context.refuse(
+            f'permission denied to delete and insert rows of relation "{name}" in one statement',
+            f"They say whose rows of other tables are, which app {context.app.name} sees only with that customer's "
+            "consent. Use two statements.",
+            written[-1].start,
+        )
+
+
+def _actions(context: Context, reference: Reference) -> list[str]:
+    kind = next(kind for kind, statement in context.analysis.statements if statement is reference.statement)
+    clauses = (reference.statement or {}).get("mergeWhenClauses", ())
+    alone = {"DeleteStmt": "CMD_DELETE", "InsertStmt": "CMD_INSERT"}.get(kind, "")
+    return [alone, *(clause["MergeWhenClause"]["commandType"] for clause in clauses)]
 
 
 def _target(context: Context, reference: Reference, table: GovernedTable) -> None:
@@ -55,9 +83,9 @@ def _target(context: Context, reference: Reference, table: GovernedTable) -> Non
                 )
             inserted = _inserted_columns(context, reference, table)
             _check_written(context, table, inserted)
-            _check_changed(context, table, _assigned(conflict))
+            _check_changed(context, reference, table, conflict)
         case "UpdateStmt":
-            _check_changed(context, table, _assigned(node))
+            _check_changed(context, reference, table, node)
         case "DeleteStmt":
             _check_deletable(context, table, reference)
         case "MergeStmt":
@@ -69,7 +97,7 @@ def _target(context: Context, reference: Reference, table: GovernedTable) -> Non
                     columns = [(c.name, -1) for c in table.columns if c.treatment.action != "drop"]
                     _check_written(context, table, columns[: len(when["values"])])
                 elif when["commandType"] == "CMD_UPDATE":
-                    _check_changed(context, table, _assigned(when))
+                    _check_changed(context, reference, table, when)
                 else:
                     _check_written(context, table, _assigned(when))
     _check_parts(context, table, node)
@@ -127,10 +155,15 @@ def _check_written(context: Context, table: GovernedTable, names: list[Named]) -
         context.decided_by(column.treatment.policy)
 
 
-def _check_changed(context: Context, table: GovernedTable, names: list[Named]) -> None:
-    _check_written(context, table, names)
-    for name, start in names:
-        if not _existing(context, table, name).changeable:
+def _check_changed(context: Context, reference: Reference, table: GovernedTable, clause: Node) -> None:
+    """What an UPDATE assigns; `SET c = c`, as it is written to lock a row or to have it returned, changes nothing."""
+    _check_written(context, table, _assigned(clause))
+    for item in clause.get("targetList", ()):
+        if "name" not in item["ResTarget"]:
+            continue
+        name, start = _named(item)
+        fields = column_fields(item["ResTarget"].get("val", {}).get("ColumnRef", {"fields": []}))
+        if fields not in ((name,), (reference.alias, name)) and not _existing(context, table, name).changeable:
             raise context.refuse(
                 f'permission denied to change column "{name}" of relation "{table.name}"',
                 f"It says whose the row is, and app {context.app.name} sees values or rows only with that customer's "

@@ -37,7 +37,7 @@ def name_apart(context: Context, reads: list[Reference]) -> None:
             if source.reference in apart:
                 source.name = source.reference.alias
     for read in apart:
-        for use, _, _ in context.uses_of(read):
+        for use in _uses_by_name(context, read):
             if len(use.fields) > 1:
                 _qualify(context, use, f"{quote_identifier(read.alias)}.")
 
@@ -74,31 +74,28 @@ def _means_another(use: ColumnUse) -> bool:
 
 
 def _with_namesakes(context: Context) -> list[Reference]:
-    """The relations of two schemas that have one name in one FROM."""
+    """The relations of two schemas that have one name in one FROM, or in one join that has an alias."""
     found: list[Reference] = []
     for level in context.analysis.levels:
-        named: dict[str | None, list[Reference | None]] = {}
-        for source in level.sources:
-            if not source.hidden:
+        joins = [source.members for source in level.sources if source.members]
+        for sources in ([source for source in level.sources if not source.hidden], *joins):
+            named: dict[str | None, list[Reference | None]] = {}
+            for source in sources:
                 named.setdefault(source.name, []).append(source.reference)
-        for alike in named.values():
-            relations = [one for one in alike if one is not None and one.relation and "alias" not in one.node]
-            if 1 < len(alike) == len(relations):
-                found += relations
+            for alike in named.values():
+                relations = [one for one in alike if one is not None and one.relation and "alias" not in one.node]
+                if 1 < len(alike) == len(relations):
+                    found += relations
     return found
 
 
 def _is_captured(context: Context, read: Reference) -> bool:
     """Whether something else has its name where its columns are named."""
-    return any(
-        _means_another(use)
-        for use in _with_schema(context.analysis.uses)
-        if any(source.reference is read for source in owners(use).sources)
-    )
+    return any(map(_means_another, _with_schema(_uses_by_name(context, read))))
 
 
 def _cannot_be_apart(context: Context, read: Reference) -> PgError:
-    for use, _, _ in context.uses_of(read):
+    for use in _uses_by_name(context, read):
         if len(use.fields) == 2 and len(owners(use).sources) > 1:
             return PgError(f'table reference "{read.name}" is ambiguous', "42P09", position=context.position(use.start))
     return context.unsupported(f'two relations in FROM have the name "{read.name}"', "Give them aliases.", read.start)
@@ -118,10 +115,15 @@ def _can_be_apart(context: Context, read: Reference) -> bool:
         len(owners(use).sources) == 1
         and use.start >= 0
         and use.fields[-1] not in SYSTEM_COLUMNS
-        and (not row or (use.fields[-1] == STAR and len(use.fields) > 1 and not grouped))
-        for use, _, row in context.uses_of(read)
-        if len(use.fields) > 1 or (row and use.fields != (STAR,))
+        and (not owners(use).whole_row or (use.fields[-1] == STAR and len(use.fields) > 1 and not grouped))
+        for use in _uses_by_name(context, read)
+        if len(use.fields) > 1 or (owners(use).whole_row and use.fields != (STAR,))
     )
+
+
+def _uses_by_name(context: Context, read: Reference) -> list[ColumnUse]:
+    """Not those by the alias of a join that it is in."""
+    return [use for use in context.analysis.uses if any(s.reference is read for s in owners(use).sources)]
 
 
 def _whole_name(read: Reference) -> str:

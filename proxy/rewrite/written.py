@@ -12,7 +12,7 @@ from proxy.rewrite.lex import Node
 from proxy.rewrite.merged import merged_alias
 from proxy.rewrite.outputs import Outputs
 from proxy.rewrite.rows import Places, is_spelled, shows_all_columns
-from proxy.rewrite.scope import SYSTEM_COLUMNS, ColumnUse, Level, Reference, Source, flatten, owners
+from proxy.rewrite.scope import STAR, SYSTEM_COLUMNS, ColumnUse, Level, Reference, Source, flatten, owners
 
 _BY_OUTPUTS = ("group", "distinct", "order")
 
@@ -140,7 +140,7 @@ class _Qualifier:
     def use(self, use: ColumnUse) -> bool:
         """Whether it is known what the name means, and that the server finds just that: now, if not by itself."""
         (name,) = use.fields
-        if name in self._shown or name in SYSTEM_COLUMNS or not (self._hidden or name in self._masked):
+        if name in self._shown or name == STAR or name in SYSTEM_COLUMNS or not (self._hidden or name in self._masked):
             return False
         levels: list[Level] = []  # up to the target's
         for level in _outward(use.level):

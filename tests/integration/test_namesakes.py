@@ -73,6 +73,8 @@ READS = [
     "SELECT sum(until) OVER (PARTITION BY public.person.boss) FROM public.person JOIN past.person USING (id) ORDER BY 1",
     "SELECT public.person.name FROM public.person, past.person WHERE public.person.id = 3 AND past.person.id = public.person.id",
     "SELECT x.a, x.b FROM (SELECT past.person.* FROM public.person JOIN past.person USING (id)) x (a, b) ORDER BY 1",
+    "SELECT j.until FROM (public.person JOIN past.person USING (id)) AS j ORDER BY 1",
+    "SELECT until FROM ((public.person JOIN past.person USING (id)) AS j JOIN person USING (id)) ORDER BY 1",
     "SELECT public.person.id FROM public.person JOIN past.person USING (id) WHERE public.person.name LIKE 'name%' AND past.person.id < 3 ORDER BY 1",
 ]
 WRITES = [

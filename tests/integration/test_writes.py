@@ -298,6 +298,25 @@ def test_merge_from_a_temp_table_of_which_the_gateway_knows_no_types(gateway: Wr
         assert behind.execute("SELECT count(*) FROM accounts").fetchone() == (5,)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "UPDATE accounts SET owner = came FROM incoming i WHERE i.id = accounts.id RETURNING *",
+        "DELETE FROM accounts USING incoming WHERE incoming.id = accounts.id RETURNING *",
+        "UPDATE accounts a SET owner = came FROM incoming i WHERE i.id = a.id RETURNING i.*, a.id, came",
+    ],
+)
+def test_rows_of_a_temp_table_come_with_a_star(gateway: Writing, text: str) -> None:
+    """Its columns are not known; the written relation hides some of its own."""
+    with gateway.connect("masker") as connection, connection.transaction(force_rollback=True):
+        connection.execute("CREATE TEMP TABLE incoming (came text, id bigint) ON COMMIT DROP")
+        connection.execute("INSERT INTO incoming VALUES ('new', 1)")
+        cursor = connection.execute(text)
+        names = [column.name for column in cursor.description or ()]
+        at = names.index("came")
+        assert [row[at] for row in cursor] == ["new"]
+
+
 # -- cursors --------------------------------------------------------------------------------------------------------
 
 

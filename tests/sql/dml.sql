@@ -292,3 +292,33 @@ copy orders (id, customer_id) from stdin
 -- where nobody's consent is asked it is a column like others
 update orders set customer_id = 2
 -- passes
+
+-- an order that is deleted and comes again would be another customer's, with its items
+-- as mailer
+with d as (delete from orders where id = 2 returning id) insert into orders (id, customer_id) select d.id, 1 from d
+-- refused 42501 permission denied to delete and insert rows of relation "orders" in one statement
+
+-- as mailer
+merge into orders o using products p on o.id = p.id when matched then delete when not matched then insert (id, customer_id) values (p.id, 1)
+-- refused 42501 permission denied to delete and insert rows of relation "orders" in one statement
+
+-- as mailer
+with d as (delete from orders where id = 2 returning id) insert into products (id) select d.id from d
+-- passes
+
+-- what a column that is settled has may stay
+-- as mailer
+insert into orders (id, customer_id) values (1, 2) on conflict (id) do update set id = orders.id returning id
+-- passes
+
+-- as mailer
+update orders set customer_id = customer_id
+-- passes
+
+-- as mailer
+update orders o set customer_id = p.id from products p
+-- refused 42501 permission denied to change column "customer_id" of relation "orders"
+
+-- as mailer
+update orders o set customer_id = o.id
+-- refused 42501 permission denied to change column "customer_id" of relation "orders"

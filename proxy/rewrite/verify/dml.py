@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from proxy.errors import feature_not_supported
+from proxy.errors import feature_not_supported, insufficient_privilege
+from proxy.policy.table import GovernedTable
 from proxy.rewrite.verify.columns import differs, granted
 from proxy.rewrite.verify.copies import Bound
 from proxy.rewrite.verify.leak import LeakProof
@@ -38,6 +39,12 @@ def _nothing(_node: Node) -> None:
     """No column of another relation may stand in a copy: see LeakProof.copies_join for those."""
 
 
+def called(relation: Node) -> str:
+    """The alias of a written relation, or its name."""
+    alias: str = relation.get("alias", {}).get("aliasname", relation["relname"])
+    return alias
+
+
 class WriteWalk(ReadWalk):
     """Statements that write."""
 
@@ -55,7 +62,7 @@ class WriteWalk(ReadWalk):
         table, relation = named.table, named.relation
         assert table is not None
         assert relation is not None
-        alias = b.get("alias", {}).get("aliasname", b["relname"])
+        alias = called(b)
         form = self._forms.written(table, relation, alias)
         self.row_policies = self.row_policies or bool(table.rows)
         self.governed = True
@@ -63,7 +70,7 @@ class WriteWalk(ReadWalk):
         return Target(alias, table, relation, "alias" in b, form.expressions, form.conjuncts)
 
     def _open_target(self, b: Node, named: Named) -> Source:
-        alias = b.get("alias", {}).get("aliasname", b["relname"])
+        alias = called(b)
         columns: Columns | None = None
         if named.relation is not None:
             columns = {column.name: column for column in named.relation.columns if column.number > 0}
@@ -74,6 +81,13 @@ class WriteWalk(ReadWalk):
         source = self._open_target(b["relation"], named)
         target: Node = {"RangeVar": b["relation"]}
         return Level(others.parent, others.ctes, [source, *others.sources], items=[target, *others.items])
+
+    def _note_action(self, table: GovernedTable, action: str) -> None:
+        """Refuses a statement that could put rows by which others find their customer in the place of such."""
+        if table.followed:
+            self._done.add(action)
+        if self._done.issuperset(("CMD_DELETE", "CMD_INSERT")):
+            raise insufficient_privilege(f'permission denied to delete and insert rows of relation "{table.name}"')
 
     def _insert(self, b: Node, a: Node, parent: Level | None, ctes: Ctes) -> None:
         ctes = self._with(b, a, parent, ctes)
@@ -92,8 +106,9 @@ class WriteWalk(ReadWalk):
                     raise differs("INSERT writes other columns")
             elif [item["ResTarget"] for item in a.get("cols", ())] != [{"name": name} for name in wanted]:
                 raise differs("INSERT writes other columns")
+            self._note_action(named.table, "CMD_INSERT")
             check_assigned(named.table, a.get("cols") or b.get("cols"), b)
-            check_assigned(named.table, conflict.get("targetList", []), None)
+            check_assigned(named.table, conflict.get("targetList", []), None, called(b["relation"]))
         elif b.get("cols") != a.get("cols"):
             raise differs("INSERT writes other columns")
         if named.meaning == "form":
@@ -136,8 +151,9 @@ class WriteWalk(ReadWalk):
         if named.table is not None:
             if kind == "DeleteStmt":
                 check_deletable(named.table)
+                self._note_action(named.table, "CMD_DELETE")
             else:
-                check_assigned(named.table, b["targetList"], None)
+                check_assigned(named.table, b["targetList"], None, called(b["relation"]))
         clause = "usingClause" if kind == "DeleteStmt" else "fromClause"
         others = Level(parent, ctes, where=self._short(b.get("whereClause")), beside=({"RangeVar": b["relation"]},))
         others.shut = self._guard(b["relation"], named) if named.meaning == "form" else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from proxy.errors import feature_not_supported
 from proxy.rewrite.verify.columns import differs
-from proxy.rewrite.verify.dml import WriteWalk
+from proxy.rewrite.verify.dml import WriteWalk, called
 from proxy.rewrite.verify.leak import LeakProof
 from proxy.rewrite.verify.names import Named
 from proxy.rewrite.verify.nodes import Ctes
@@ -42,7 +42,7 @@ class MergeWalk(WriteWalk):
         for before, after in zip(b["mergeWhenClauses"], a["mergeWhenClauses"], strict=True):
             bw, aw = before["MergeWhenClause"], after["MergeWhenClause"]
             level = {_BY_SOURCE: alone, _BY_TARGET: others}.get(bw["matchKind"], matched)
-            self._when(bw, aw, named, level, calm)
+            self._when(bw, aw, named, level, calm, called(b["relation"]))
         self._returning(b, a, matched)
         self._fields("MergeStmt", b, a, matched, skip=_HANDLED)
 
@@ -56,8 +56,10 @@ class MergeWalk(WriteWalk):
         sources, items = [*others.sources, *alone.sources], [*others.items, *alone.items]
         return Level(others.parent, others.ctes, sources, items=items, target_last=True), alone
 
-    def _when(self, b: Node, a: Node, named: Named, level: Level, calm: bool) -> None:
-        """`calm`: the source is leakproof. WHEN NOT MATCHED BY SOURCE joins all rows of the target to it."""
+    def _when(self, b: Node, a: Node, named: Named, level: Level, calm: bool, alias: str) -> None:
+        """`calm`: the source, to which WHEN NOT MATCHED BY SOURCE joins all rows of the target, is leakproof; `alias`:
+        the target's.
+        """
         target, table = level.target, named.table
         if b["matchKind"] == _BY_SOURCE and target is not None:
             if target.conjuncts and not calm:
@@ -71,10 +73,11 @@ class MergeWalk(WriteWalk):
             raise feature_not_supported(f"MERGE does {kind}")
         implied = None
         if table is not None:
+            self._note_action(table, kind)
             if kind == "CMD_DELETE":
                 check_deletable(table)
             implied = merged_columns(table, b) if kind == "CMD_INSERT" else None
-            check_assigned(table, a.get("targetList"), b if kind == "CMD_INSERT" else None)
+            check_assigned(table, a.get("targetList"), b if kind == "CMD_INSERT" else None, alias)
         if implied is None:
             self._nodes(b.get("targetList", []), a.get("targetList", []), level)
         elif [item["ResTarget"] for item in a.get("targetList", ())] != [{"name": name} for name in implied]:

@@ -68,6 +68,7 @@ class NodeWalk(ColumnWalk):
         self._parts = parts
         self._statement = self._short(statement)
         self._parameters = Parameters(types, parts)
+        self._done: set[str] = set()  # DELETE and INSERT of rows that others follow
         self._locking = locking or any("lockingClause" in part for part in parts)
         self._proof: bool | None = None
         self.told = True  # how many rows a plan's parts have may be told (EXPLAIN), or the plan is another statement's

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from proxy.errors import PgError, feature_not_supported, insufficient_privilege
 from proxy.policy.table import GovernedTable
-from proxy.rewrite.verify.tree import Node
+from proxy.rewrite.verify.tree import Node, column_of
 
 
 def implied_columns(table: GovernedTable, insert: Node) -> list[str] | None:
@@ -40,11 +40,13 @@ def merged_columns(table: GovernedTable, insert: Node) -> list[str] | None:
     return [column.name for column in table.columns if column.treatment.action != "drop"][: len(insert["values"])]
 
 
-def check_assigned(table: GovernedTable, columns: list[Node] | None, insert: Node | None) -> None:
+def check_assigned(
+    table: GovernedTable, columns: list[Node] | None, insert: Node | None, alias: str | None = None
+) -> None:
     """Every column that is assigned may be written. Without `columns`, those that an INSERT means.
 
     `insert`: the INSERT, or any node for COPY; where there is none, there is a row, whose customer must stay the same,
-    and on whose old value the assignment of a part would depend.
+    and on whose old value the assignment of a part would depend. `alias`: of the table, whose columns may stay.
     """
     if columns is None:
         if insert is None or ("selectStmt" not in insert and "values" not in insert):
@@ -57,14 +59,22 @@ def check_assigned(table: GovernedTable, columns: list[Node] | None, insert: Nod
             part = table.column(item["ResTarget"].get("name", ""))
             if "indirection" in item["ResTarget"] and part is not None and not part.treatment.plain:
                 raise feature_not_supported(f'a part of column "{part.name}", of which the old value is hidden')
+    kept = {name for name in names if _only_kept(name, columns or [], alias)}
     for name in names:
         column = table.column(name)
         if column is None or column.treatment.action == "drop":
             raise PgError(f'column "{name}" of relation "{table.name}" does not exist', "42703")
         if not column.treatment.writable:
             raise insufficient_privilege(f'permission denied to write column "{name}" of relation "{table.name}"')
-        if insert is None and not column.changeable:
+        if insert is None and not column.changeable and name not in kept:
             raise insufficient_privilege(f'permission denied to change column "{name}" of relation "{table.name}"')
+
+
+def _only_kept(name: str, columns: list[Node], alias: str | None) -> bool:
+    """Whether all that a column is assigned is itself: `c` or `t.c`, which is the target's or ambiguous."""
+    values = [item["ResTarget"].get("val") for item in columns if item["ResTarget"].get("name") == name]
+    column: Node = {"ColumnRef": {"fields": [{"String": {"sval": name}}]}}
+    return all(value in (column, column_of(alias or "", name)) for value in values)
 
 
 def check_deletable(table: GovernedTable) -> None:
