@@ -26,6 +26,7 @@ class _Kept:
     function_reads: tuple[tuple[Name, tuple[int, ...] | None], ...]
     unsettling: frozenset[Name]
     inlined: frozenset[Name]
+    by_path: frozenset[Name]
     leakproof: frozenset[tuple[int, int]]
     schemas: frozenset[str]
     raised: tuple[str, ...]

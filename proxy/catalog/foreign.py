@@ -115,13 +115,15 @@ def operators(rows: Iterable[Row], types: ForeignTypes) -> dict[str, tuple[Forei
 @dataclass(frozen=True, slots=True)
 class OwnFunctions:
     """The foreign functions of a catalog by oid; by name, over all overloads, what they read, which may change what
-    names mean in the session that calls them, and of which the planner may put the body in the place of a call.
+    names mean in the session that calls them, of which the planner may put the body in the place of a call, and of
+    which the names mean what the session's search path makes of them.
     """
 
     by_oid: Mapping[int, Key]
     reads: Mapping[Key, Reads]
     unsettling: frozenset[Key]
     inlined: frozenset[Key]
+    by_path: frozenset[Key]
 
 
 def own_functions(rows: Sequence[Row], relations: Mapping[Key, int]) -> OwnFunctions:
@@ -147,7 +149,8 @@ def own_functions(rows: Sequence[Row], relations: Mapping[Key, int]) -> OwnFunct
         before, own = merged.get(key, ()), found[oid]
         merged[key] = None if before is None or own is None else tuple(sorted({*before, *own}))
     inlined = frozenset((row["schema"], row["name"]) for row in rows if row["inlined"])
-    return OwnFunctions(known, merged, frozenset(known[oid] for oid in unsettling(bodies)), inlined)
+    by_path = frozenset((row["schema"], row["name"]) for row in rows if row["by_path"])
+    return OwnFunctions(known, merged, frozenset(known[oid] for oid in unsettling(bodies)), inlined, by_path)
 
 
 def behind_types(

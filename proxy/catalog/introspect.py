@@ -110,6 +110,7 @@ async def take_snapshot(connection: asyncpg.Connection) -> Snapshot:
         function_reads=own_functions.reads,
         unsettling=own_functions.unsettling,
         inlined=own_functions.inlined,
+        by_path=own_functions.by_path,
         leakproof=leakproof,
         schemas=frozenset(r["name"] for r in schemas),
         raised=formats,

@@ -169,6 +169,7 @@ class Snapshot:
     function_reads: Mapping[tuple[str, str], tuple[int, ...] | None] = field(default_factory=dict)
     unsettling: frozenset[tuple[str, str]] = frozenset()  # foreign functions that may change what names mean
     inlined: frozenset[tuple[str, str]] = frozenset()  # foreign functions of which a plan may have the body
+    by_path: frozenset[tuple[str, str]] = frozenset()  # foreign functions whose names are found by the caller's path
     # (left type, right type) of which all btree comparison operators (= < > <= >= <>) are leakproof
     leakproof: frozenset[tuple[int, int]] = frozenset()
     schemas: frozenset[str] = frozenset()

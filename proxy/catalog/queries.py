@@ -254,7 +254,9 @@ SELECT p.oid, n.nspname::text AS schema, p.proname::text AS name, l.lanname::tex
                                a.aggmfinalfn]::oid[]
                   FROM pg_catalog.pg_aggregate a WHERE a.aggfnoid = p.oid) ELSE '{{}}' END AS functions,
        p.prokind = 'a' AS aggregate,
-       l.lanname = 'sql' AND p.prokind = 'f' AND NOT p.prosecdef AND p.proconfig IS NULL AS inlined
+       l.lanname = 'sql' AND p.prokind = 'f' AND NOT p.prosecdef AND p.proconfig IS NULL AS inlined,
+       NOT {standard} AND NOT EXISTS (SELECT FROM pg_catalog.unnest(p.proconfig) AS s (setting)
+                                      WHERE s.setting LIKE 'search_path=%pg_temp%') AS by_path
 FROM pg_catalog.pg_proc p
 JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
 JOIN pg_catalog.pg_language l ON l.oid = p.prolang

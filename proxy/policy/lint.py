@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator
 
 from proxy.catalog.model import Relation, Snapshot
 from proxy.policy.decide import Decisions
+from proxy.policy.expressions import called_functions, row_predicate
 from proxy.policy.mapped_sources import kept
 from proxy.policy.names import join_dotted
 from proxy.policy.profile import DATA
@@ -100,11 +101,27 @@ def lint_catalog(
             relation.kind in "vm" and (read or _reads_open(relation, snapshot, opened))
         ):  # governed by what it reads
             unlisted.append(join_dotted(*relation.key))
+    yield from _by_path(rules, snapshot)
     if unlisted:
         shown = ", ".join(sorted(unlisted)[:_LISTED_AT_MOST])
         more = f" and {len(unlisted) - _LISTED_AT_MOST} more" if len(unlisted) > _LISTED_AT_MOST else ""
         what = rules.defaults.unlisted_tables
         yield rules.problem(("tables",), f"not listed, so {what} to every app: {shown}{more}", key=True)
+
+
+def _by_path(rules: Rules, snapshot: Snapshot) -> Iterator[Problem]:
+    """Functions in row policies that read what the session makes of a name: a temp table of the app's could decide."""
+    for number, policy in enumerate(rules.policies):
+        if policy.rows is None or policy.rows.where is None:
+            continue
+        for function in sorted(called_functions(row_predicate(policy.rows.where)) & snapshot.by_path):
+            if snapshot.function_reads.get(function) != ():
+                name = join_dotted(*function)
+                message = (
+                    f"where: function {name} finds relations by the search path of the app's session, temp tables "
+                    f"first: give it BEGIN ATOMIC, or ALTER FUNCTION {name} SET search_path = {function[0]}, pg_temp"
+                )
+                yield rules.problem(("policies", number, "rows", "where"), message)
 
 
 def _reads_open(relation: Relation, snapshot: Snapshot, opened: Collection[tuple[str, str]]) -> bool:

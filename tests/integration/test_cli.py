@@ -228,6 +228,31 @@ def test_check_warns_of_what_is_not_listed_but_not_of_views_of_open_tables(
     assert ": not listed, so deny to every app: public.drafts, public.kept\n" in ended.err
 
 
+def test_check_warns_of_functions_in_rows_that_a_temp_table_could_answer(
+    folder: Path, pg_server: PgServer, database: str
+) -> None:
+    body = "$$SELECT EXISTS (SELECT FROM products WHERE $1 > 0)$$"
+    pg_server.run(
+        database,
+        f"CREATE FUNCTION loose(int) RETURNS bool LANGUAGE sql STABLE AS {body};"
+        "CREATE FUNCTION firm(int) RETURNS bool LANGUAGE sql STABLE BEGIN ATOMIC SELECT EXISTS (SELECT FROM products WHERE $1 > 0); END;"
+        f"CREATE FUNCTION bound(int) RETURNS bool LANGUAGE sql STABLE SET search_path = public, pg_temp AS {body};"
+        "CREATE FUNCTION counts(int) RETURNS bool LANGUAGE sql STABLE AS 'SELECT $1 > 0'",
+    )
+    where = "public.loose(id) and public.firm(id) and public.bound(id) and public.counts(id)"
+    policy = f"policies:\n  - {{name: seen, tables: [public.customers], rows: {{where: {where}}}}}\n"
+    lines = change_rules(folder, ("policies:\n", policy))
+    try:
+        ended = run("check")
+    finally:
+        pg_server.run(database, "DROP FUNCTION loose, firm, bound, counts")
+    assert ended.code == DONE
+    (warning,) = (line for line in ended.err.splitlines() if "where: function" in line)
+    place = f"warning: rules/rules.yaml:{lines[policy] + 1}: where: function public.loose finds relations by"
+    assert warning.startswith(place)
+    assert "SET search_path = public, pg_temp" in warning
+
+
 def test_check_warns_of_views_that_an_app_cannot_read(folder: Path, pg_server: PgServer, database: str) -> None:
     pg_server.run(
         database,
