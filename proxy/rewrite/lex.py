@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, overload
 
 from postgast import PgQueryError, scan
@@ -143,6 +144,7 @@ class Tokens(Sequence[Token]):
         start, end, _, _ = self._tokens[index]
         return self._raw[start:end]
 
+    @cached_property
     def harmless_copy(self) -> str:
         """A text of the same length in bytes, ASCII only, that means the same relations to a lexer that is not
         PostgreSQL's.

@@ -31,7 +31,7 @@ def check_agreement(tokens: Tokens, statement: Node, nodes: list[tuple[str, Node
     if inner is None:
         return
     begin, end = inner
-    blanked = " " * begin + tokens.harmless_copy()[begin:end]
+    blanked = " " * begin + tokens.harmless_copy[begin:end]
     found = _tables(blanked)
     if found is None:
         return

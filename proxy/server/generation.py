@@ -371,7 +371,9 @@ class Context:
 
     def _too_deep(self, text: bytes) -> Plan:
         """Of a text that cannot be parsed here. Where nothing is hidden the server may try it, whatever it is."""
-        refusal = PgError("stack depth limit exceeded", "54001", hint="Nest expressions, joins and unions less deeply.")
+        refusal = PgError(
+            "stack depth limit exceeded", "54001", hint="Nest expressions, joins, unions and comments less deeply."
+        )
         if not self.app.trusted and not self.app.monitor:
             return Plan(REFUSED_TEXT, b"", False, (_TOO_DEEP,), refusal)
         info = replace(_TOO_DEEP, unknown="what it is")

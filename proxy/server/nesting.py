@@ -2,16 +2,19 @@
 
 libpg_query writes and hashes a tree by recursion without a limit of its own: on a stack of 8 MB it ends somewhere from
 10,000 levels on. `SELECT 1+1+1...` has one for each `+`. Brackets cannot be nested so deeply: the grammar stops before.
+Comments that are nested take its scanner a time that grows with the square of their depth.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from postgast import PgQueryError, scan
 from postgast.pg_query_pb2 import Token as TokenKind
 
 LEVELS: Final = 10_000
+COMMENTS: Final = 200  # levels
 SHORTEST: Final = 2 * LEVELS  # bytes: a shorter text cannot have so many (`+1`) that it matters
 
 
@@ -28,6 +31,8 @@ _SEMICOLON: Final = TokenKind.Value("ASCII_59")
 
 def may_be_too_deep(text: str) -> bool:
     """An upper bound: each token may be a level, but for those that stand beside each other."""
+    if text.count("/*") > COMMENTS and _has_deep_comments(text):
+        return True
     if len(text) < SHORTEST:
         return False
     try:
@@ -53,5 +58,22 @@ def may_be_too_deep(text: str) -> bool:
         else:
             run += 1
         if base + links + run > LEVELS:
+            return True
+    return False
+
+
+# Where a comment begins, or what may hold its signs and is none.
+_OUTSIDE: Final = re.compile(
+    r"""/\*|--[^\n]*|[eE]'(?:[^'\\]|\\.|'')*'|'[^']*'|"[^"]*"|(?<![\w$])\$((?:[^\W\d]\w*)?)\$.*?\$\1\$""", re.DOTALL
+)
+_INSIDE: Final = re.compile(r"/\*|\*/")
+
+
+def _has_deep_comments(text: str) -> bool:
+    at = depth = 0
+    while found := (_INSIDE if depth else _OUTSIDE).search(text, at):
+        at = found.end()
+        depth += {"/*": 1, "*/": -1}.get(found[0], 0)
+        if depth > COMMENTS:
             return True
     return False

@@ -342,7 +342,7 @@ bool (<text> is normalized)
 17+ bool json_exists(<jsonb>, '$.key')
 17+ text json_value(<jsonb>, '$.key' returning text null on empty null on error)
 17+ text json_query(<jsonb>, '$.list' with wrapper)::text
-17+ text json_serialize(<jsonb>)
+17+ text json_serialize((<jsonb>)::json)
 17+ text json_scalar(<text>)::text
 17+ int4 json_value(coalesce(<jsonb>, '{}'), '$.n' returning int4 default 3 on empty default 4 on error)
 16+ text json_object('a': <text>, 'b' value <int4> absent on null)::text

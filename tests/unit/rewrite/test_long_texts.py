@@ -155,7 +155,7 @@ def test_parts_are_all_but_constants() -> None:
 
 
 def harmless(text: str) -> str:
-    copy = Tokens(text).harmless_copy()
+    copy = Tokens(text).harmless_copy
     assert len(copy) == len(text)
     return " ".join(copy.split())
 

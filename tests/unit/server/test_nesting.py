@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.server.nesting import LEVELS, may_be_too_deep
+from proxy.server.nesting import COMMENTS, LEVELS, may_be_too_deep
 
 # Each repetition makes the tree a level deeper (or more).
 DEEPER = (
@@ -48,4 +48,23 @@ def test_what_is_deep_is_found(begin: str, more: str, end: str) -> None:
     ],
 )
 def test_what_is_long_only_is_not(text: str) -> None:
+    assert not may_be_too_deep(text)
+
+
+@pytest.mark.parametrize("begin", ["SELECT 1 ", "SELECT 'a/*', E'\\'', $x$/*$x$, \"/*\" -- /*\n"])
+def test_comments_that_are_nested_deeply_are_found(begin: str) -> None:
+    assert may_be_too_deep(begin + "/*" * (COMMENTS + 1) + "*/" * (COMMENTS + 1))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT 1" + "/* a */" * (COMMENTS + 1),
+        "SELECT " + ", ".join(["'a/*'"] * (COMMENTS + 1)),
+        "SELECT " + ", ".join(["$$/*$$"] * (COMMENTS + 1)),
+        "SELECT 1 -- " + "/*" * (COMMENTS + 1),
+        "SELECT 1" + "/* don't /* nest */ */" * (COMMENTS + 1),
+    ],
+)
+def test_comments_beside_each_other_are_not_deep(text: str) -> None:
     assert not may_be_too_deep(text)
