@@ -38,6 +38,7 @@ def rewrite_reads(context: Context) -> None:
         else:
             _replace(context, reference, apart, calm)
     _check_natural_joins(context)
+    _check_renamed_joins(context)
     shorten_names(context, reads)
     complete_group_by(context, reads)
 
@@ -183,8 +184,11 @@ def system_columns(context: Context, reference: Reference) -> list[str]:
 
 
 def _check_renamed_columns(context: Context, reference: Reference) -> None:
-    """`t AS x(a, b, c)` with a dropped column among the first would silently name others."""
+    """`t AS x(a, b, c)` with a column among the first that the form has not would silently name others."""
     renames = reference.node.get("alias", {}).get("colnames", [])
+    denied = [column.denied for column in reference.columns[: len(renames)] if column.denied is not None]
+    if denied:
+        raise context.denied_column(*denied[0], reference.start)
     dropped = [i for i, c in enumerate(reference.columns) if c.action == "drop"] if renames else []
     if dropped and dropped[0] < len(renames):
         raise context.unsupported(
@@ -227,13 +231,31 @@ def _tells_names(context: Context) -> bool:
     return False
 
 
+def _check_renamed_joins(context: Context) -> None:
+    """The list of names of `(t JOIN u ...) AS j (a, b, c)` counts the columns that the app is denied."""
+    for level in context.analysis.levels:
+        for source in level.sources:
+            names = [part.columns for part in source.members]
+            if source.columns is None or None in names or source.columns == tuple(c for n in names for c in n or ()):
+                continue
+            for member in source.members:
+                for column in member.reference.columns if member.reference is not None else ():
+                    if column.denied is not None and member.reference is not None:
+                        raise context.denied_column(*column.denied, member.reference.start)
+
+
 def _check_natural_joins(context: Context) -> None:
     """A form that shows a system column would be joined by it. (A dropped column is in no form: for the app the
     relation has none, and PostgreSQL joins by the others.)
     """
     for sources in context.analysis.natural_joins:
-        for source in flatten(tuple(sources)):
+        joined = flatten(tuple(sources))
+        for source in joined:
             read = source.reference
+            for column in read.columns if read is not None else ():
+                others = (other for other in joined if other is not source)
+                if column.denied is not None and any(other.has(column.name) for other in others):
+                    raise context.denied_column(*column.denied, read.start if read is not None else -1)
             if read is not None and read.rewrites and system_columns(context, read):
                 raise context.unsupported(
                     "NATURAL JOIN of a governed relation of which a system column is named",

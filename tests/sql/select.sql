@@ -421,3 +421,25 @@ select count(*) from pg_catalog.pg_class where exists (select 1 from (values (1:
 select public.customers.id from public.customers where not exists (select 1 from other.customers o where o.id = public.customers.id)
 -- becomes
 select customers.id from <customers form> AS "customers" where not exists (select 1 from other.customers o where o.id = customers.id)
+
+-- a denied column is there: what counts columns, or joins by their names, touches it
+select t.a from orders as t(a, b)
+-- becomes
+select t.a from <orders form> as t(a, b)
+
+select t.a from orders as t(a, b, c, d, e)
+-- refused 42501 permission denied for column "total" of relation "orders"
+
+select p.id from products p natural join orders o
+-- becomes
+select p.id from products p natural join <orders o>
+
+select v.id from (values (1, 2)) v (id, total) natural join orders
+-- refused 42501 permission denied for column "total" of relation "orders"
+
+select j.c from (products p join orders o using (id)) as j (a, b, c)
+-- refused 42501 permission denied for column "total" of relation "orders"
+
+select j.sku from (products p join orders o using (id)) as j
+-- becomes
+select j.sku from (products p join <orders o> using (id)) as j
