@@ -84,7 +84,8 @@ def _with_namesakes(context: Context) -> list[Reference]:
                 named.setdefault(source.name, []).append(source.reference)
             for alike in named.values():
                 relations = [one for one in alike if one is not None and one.relation and "alias" not in one.node]
-                if 1 < len(alike) == len(relations):
+                oids = {one.relation.oid for one in relations if one.relation}
+                if 1 < len(alike) == len(oids):  # of one that is there twice the server says so
                     found += relations
     return found
 

@@ -411,6 +411,10 @@ select public.customers.name, public.customers.phone from public.customers join 
 -- becomes
 select "public.customers".name, "public.customers".phone from <customers form> AS "public.customers" join other.customers using (id) group by "public.customers"."name", "public.customers"."phone", "public.customers".id
 
+select customers.id from customers, public.customers
+-- becomes
+select customers.id from <customers>, <customers>
+
 select customers from public.customers, other.customers
 -- refused 0A000 two relations in FROM have the name "customers"
 
