@@ -50,6 +50,8 @@ class Types:
             return None
         if "valuesLists" in select:
             rows = [row["List"]["items"] for row in select["valuesLists"]]
+            if len({len(row) for row in rows}) > 1:
+                return None  # the server refuses it
             return [self._common([row[i] for row in rows]) for i in range(len(rows[0]))]
         types: list[int] = []
         for item in select.get("targetList", ()):

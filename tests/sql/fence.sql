@@ -274,3 +274,9 @@ select o.id from items i, <orders fenced form> o, lateral (select i.* from items
 select public.orders.id from public.orders where public.orders.id = 3 for update of orders
 -- becomes
 select orders.id from <orders locking form> AS "orders" where orders.id = 3 for update of orders
+
+-- rows of different lengths are the server's error
+-- as agent
+select o.id from (values (1, 'a'), (2)) as v (x, y) join orders o on v.y = o.note where o.id = 16
+-- becomes
+select o.id from (values (1, 'a'), (2)) as v (x, y) join <orders fenced [(_t."id" OPERATOR(pg_catalog.=) 16)] o> on v.y = o.note where o.id = 16

@@ -276,6 +276,8 @@ class LeakProof:
             return self._columns_of_arms([body["larg"], body["rarg"]], level)
         found: list[tuple[str, Column | None]] = []
         rows = [row["List"]["items"] for row in body.get("valuesLists", ())]
+        if len({len(row) for row in rows}) > 1:
+            return None  # an error of the server's
         for number in range(len(rows[0]) if rows else 0):
             given = [row[number] for row in rows if "isnull" not in row[number].get("A_Const", {})]
             types = [known_value(value, self._parameters, f"column{number + 1}") for value in one_of_each(given)]
