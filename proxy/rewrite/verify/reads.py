@@ -438,10 +438,15 @@ class ReadWalk(NodeWalk):
         )
 
     def _apart(self, named: Named, form: Node) -> str:
-        """The alias "schema.relation" of a form, where it has that, and nothing in the app's statement is called so."""
+        """The alias "schema.relation" of a form, where it has that beside something of the relation's name, and nothing
+        in the app's statement is called so.
+        """
         relation, given = named.relation, form.get("alias", {}).get("aliasname", "")
-        whole = relation is not None and given == f"{relation.schema}.{relation.name}"
-        return given if whole and given not in self._words else ""
+        if relation is None or given != f"{relation.schema}.{relation.name}" or given in self._words:
+            return ""
+        names = [part.get(key) for part in self._parts for key in ("relname", "aliasname", "ctename")]
+        names += [strings(part["funcname"])[-1] for part in self._parts if "funcname" in part]
+        return given if names.count(relation.name) > 1 else ""
 
     def _check_view(self, view: Relation, select: Node, b: Node, level: Level) -> Columns:
         """That a sub-query is a view's definition over governed forms, fenced unless the whole statement is leakproof
