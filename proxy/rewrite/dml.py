@@ -60,8 +60,13 @@ def _check_replaced(context: Context) -> None:
         )
 
 
+def _kind_of(context: Context, target: Reference) -> str:
+    """The kind of the statement that writes it."""
+    return next(kind for kind, statement in context.analysis.statements if statement is target.statement)
+
+
 def _actions(context: Context, reference: Reference) -> list[str]:
-    kind = next(kind for kind, statement in context.analysis.statements if statement is reference.statement)
+    kind = _kind_of(context, reference)
     clauses = (reference.statement or {}).get("mergeWhenClauses", ())
     alone = {"DeleteStmt": "CMD_DELETE", "InsertStmt": "CMD_INSERT"}.get(kind, "")
     return [alone, *(clause["MergeWhenClause"]["commandType"] for clause in clauses)]
@@ -70,7 +75,7 @@ def _actions(context: Context, reference: Reference) -> list[str]:
 def _target(context: Context, reference: Reference, table: GovernedTable) -> None:
     node = reference.statement
     assert node is not None
-    kind = next(kind for kind, statement in context.analysis.statements if statement is node)
+    kind = _kind_of(context, reference)
     conflict = node.get("onConflictClause", {})
     inserted: list[Named] = []
     match kind:

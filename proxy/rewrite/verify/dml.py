@@ -13,7 +13,7 @@ from proxy.rewrite.verify.names import Named
 from proxy.rewrite.verify.nodes import Ctes
 from proxy.rewrite.verify.reads import ReadWalk
 from proxy.rewrite.verify.scope import Columns, Level, Source, Target
-from proxy.rewrite.verify.tree import Node, column_references, flattened, parse
+from proxy.rewrite.verify.tree import Node, called, column_references, flattened, parse
 from proxy.rewrite.verify.values import Values
 from proxy.rewrite.verify.view_writes import written_view
 from proxy.rewrite.verify.write import check_assigned, check_deletable, given_columns, implied_columns
@@ -37,12 +37,6 @@ def _excluded(target: Target, given: list[str]) -> Source:
 
 def _nothing(_node: Node) -> None:
     """No column of another relation may stand in a copy: see LeakProof.copies_join for those."""
-
-
-def called(relation: Node) -> str:
-    """The alias of a written relation, or its name."""
-    alias: str = relation.get("alias", {}).get("aliasname", relation["relname"])
-    return alias
 
 
 class WriteWalk(ReadWalk):

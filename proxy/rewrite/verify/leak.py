@@ -17,7 +17,7 @@ from proxy.rewrite.verify.foreign import compares_by_itself
 from proxy.rewrite.verify.names import DefinitionNames, Names
 from proxy.rewrite.verify.scope import Columns, Level, Source, output_columns, output_name, renamed
 from proxy.rewrite.verify.sorting import sorted_by
-from proxy.rewrite.verify.tree import Node, column_references, every_part, flattened, holds, strings
+from proxy.rewrite.verify.tree import Node, called, column_references, every_part, flattened, holds, strings
 from proxy.rewrite.verify.types import Parameters, known_value
 from proxy.rewrite.verify.values import Values, one_of_each
 from proxy.rewrite.verify.views import definition_of
@@ -214,7 +214,7 @@ class LeakProof:
         named = self._names.target(body["relation"])
         if named.relation is None:
             return False
-        alias = body["relation"].get("alias", {}).get("aliasname", named.relation.name)
+        alias = called(body["relation"])
         columns: Columns = {column.name: column for column in named.relation.columns}
         return self.proves_condition(body, Source(alias, columns, named.relation, named.table))
 

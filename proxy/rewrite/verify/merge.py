@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from proxy.errors import feature_not_supported
 from proxy.rewrite.verify.columns import differs
-from proxy.rewrite.verify.dml import WriteWalk, called
+from proxy.rewrite.verify.dml import WriteWalk
 from proxy.rewrite.verify.leak import LeakProof
 from proxy.rewrite.verify.names import Named
 from proxy.rewrite.verify.nodes import Ctes
 from proxy.rewrite.verify.scope import Level
-from proxy.rewrite.verify.tree import Node
+from proxy.rewrite.verify.tree import Node, called
 from proxy.rewrite.verify.write import check_assigned, check_deletable, merged_columns
 
 _BY_SOURCE, _BY_TARGET = "MERGE_WHEN_NOT_MATCHED_BY_SOURCE", "MERGE_WHEN_NOT_MATCHED_BY_TARGET"

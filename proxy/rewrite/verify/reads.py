@@ -29,7 +29,7 @@ from proxy.rewrite.verify.scope import (
     renamed,
 )
 from proxy.rewrite.verify.star import Part, parts_of, single
-from proxy.rewrite.verify.tree import Node, column_of, every_part, flattened, named_in, parse, strings
+from proxy.rewrite.verify.tree import Node, called, column_of, every_part, flattened, named_in, parse, strings
 from proxy.rewrite.verify.views import definition_of, kept_items
 
 _BARRIER: Node = parse("SELECT * FROM x OFFSET 0")[0]["SelectStmt"]
@@ -471,7 +471,7 @@ class ReadWalk(NodeWalk):
         walk = type(self)(self._rights, self._forms, names, definition, parts, (), locking=self._locking)
         walk._proof = calm
         seen: Columns = {column.name: column for column in columns}
-        source = Source(b.get("alias", {}).get("aliasname", b["relname"]), renamed(seen, b.get("alias")), view)
+        source = Source(called(b), renamed(seen, b.get("alias")), view)
         walk._defined = definition["SelectStmt"]
         for bound in self._bounds(flattened(level.where), source, level):
             walk._carried += carried(definition, columns, bound)

@@ -237,6 +237,12 @@ def strings(nodes: list[Node]) -> list[str]:
         raise feature_not_supported("a name in the statement is not made of words") from None
 
 
+def called(relation: Node) -> str:
+    """The alias of a RangeVar, or its relation's name."""
+    alias: str = relation.get("alias", {}).get("aliasname", relation["relname"])
+    return alias
+
+
 def column_of(relation: str, column: str) -> Node:
     """The tree of `relation.column`."""
     return {"ColumnRef": {"fields": [{"String": {"sval": relation}}, {"String": {"sval": column}}]}}

@@ -11,7 +11,7 @@ from proxy.rewrite.verify.form import Forms
 from proxy.rewrite.verify.leak import LeakProof
 from proxy.rewrite.verify.names import DefinitionNames, Names
 from proxy.rewrite.verify.scope import Source
-from proxy.rewrite.verify.tree import column_references, every_part, named_in, strings
+from proxy.rewrite.verify.tree import called, column_references, every_part, named_in, strings
 from proxy.rewrite.verify.types import Parameters
 from proxy.rewrite.verify.views import definition_of
 
@@ -43,7 +43,7 @@ def _written(view: Relation, names: Names, forms: Forms, seen: set[int]) -> Gove
         table = _written(base, names, forms, {*seen, base.oid})
     if base is None or table is None:
         return None
-    alias = base_name.get("alias", {}).get("aliasname", base.name)
+    alias = called(base_name)
     where = select.get("whereClause")
     if not all(column.treatment.plain for column in _columns(where, alias, table)):
         return None
